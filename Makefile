@@ -1,0 +1,39 @@
+# Each target installs what it needs into .venv first; nothing is assumed beyond Python 3.11, make and a package index.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test test-slow check format bench lock clean
+
+setup: $(VENV)/.installed  ## create .venv with every pinned dependency
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+demo: setup  ## the main job on real films: prepare, train, evaluate, export, serve, recommend
+	$(BIN)/recstack demo $(ARGS)
+
+test: setup  ## the fast tests
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: setup  ## the tests that train or serve for minutes
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: setup  ## format, lint, types, arrows between packages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## let ruff rewrite what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: setup  ## compile constraints.txt anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --no-emit-index-url --no-header --quiet -o constraints.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,1 @@
+"""Raw interaction tables in, a dataset directory out."""

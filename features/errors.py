@@ -1,0 +1,42 @@
+"""What goes wrong, as the user sees it.
+
+    RecstackError            exit 1: the work failed (disk, network, a peer)
+    ├── InputError           exit 2: a config, a table, a directory or an argument is not as it must be
+    │   └── ConfigError      exit 2: one field of the configuration
+    └── GateRefusedError     exit 3: the candidate model is not good enough to publish
+
+A message names the field, the value, what was expected and what to do next; the command line prints it on one line.
+"""
+
+
+class RecstackError(Exception):
+    """The work failed for a reason outside the program; `exit_code` is the process's."""
+
+    exit_code = 1
+
+
+class InputError(RecstackError):
+    """An input is not as it must be: a column, a file, a directory, a port."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A field of the configuration has a value it cannot have."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        """Words the error as `field = value: expected …`.
+
+        Args:
+            field: dotted path of the field, such as `retrieval.batch_size`.
+            value: what was given.
+            expected: what would be accepted, and what to do.
+        """
+        super().__init__(f"{field} = {value!r}: expected {expected}")
+        self.field = field
+
+
+class GateRefusedError(RecstackError):
+    """A candidate model did not pass the publication gate."""
+
+    exit_code = 3

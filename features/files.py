@@ -1,0 +1,118 @@
+"""Files and directories that appear whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from features.errors import InputError
+
+_TEMPORARY_MARK = ".tmp-"
+
+
+def write_bytes_atomically(path: Path, data: bytes) -> None:
+    """Writes under a temporary name in the same directory, syncs it to disk and renames it into place."""
+    temporary = path.with_name(f".{path.name}{_TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """`write_bytes_atomically` for UTF-8 text."""
+    write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes a rename inside the directory survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def staged_directory(final: Path) -> Iterator[Path]:
+    """A temporary sibling of `final` to fill; it takes `final`'s place when the block ends well, else it is removed.
+
+    Left-overs of processes that were killed are removed first. A reader sees the old directory or the new one.
+
+    Args:
+        final: the directory to publish; an existing one is replaced.
+
+    Raises:
+        InputError: the parent directory cannot be made or written.
+    """
+    make_directory(final.parent)
+    remove_leftovers(final)
+    staging = final.with_name(f".{final.name}{_TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    staging.mkdir()
+    try:
+        yield staging
+        sync_tree(staging)
+        replace_directory(staging, final)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def make_directory(directory: Path) -> None:
+    """Makes the directory and its parents, or says in one line why it cannot."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"directory {directory}: cannot be made ({reason}); choose another or mend it") from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise InputError(f"directory {directory}: no permission to write; choose another or change its mode")
+
+
+def replace_directory(staging: Path, final: Path) -> None:
+    """Puts `staging` in the place of `final`, which may exist."""
+    if final.exists():
+        old = final.with_name(f".{final.name}{_TEMPORARY_MARK}{os.getpid()}-old-{uuid.uuid4().hex[:8]}")
+        final.rename(old)
+        staging.rename(final)
+        shutil.rmtree(old)
+    else:
+        staging.rename(final)
+    sync_directory(final.parent)
+
+
+def remove_leftovers(final: Path) -> None:
+    """Removes temporary siblings of `final` whose process is gone."""
+    for path in final.parent.glob(f".{final.name}{_TEMPORARY_MARK}*"):
+        owner = path.name.split(_TEMPORARY_MARK, 1)[1].split("-", 1)[0]
+        if not owner.isdigit() or not _is_alive(int(owner)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sync_tree(directory: Path) -> None:
+    """Syncs every file below `directory` to disk."""
+    for path in directory.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

@@ -1,0 +1,169 @@
+"""Every path on disk, named once."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+Split: TypeAlias = Literal["train", "validation", "test"]
+Stage: TypeAlias = Literal["retrieval", "ranking"]
+ModelName: TypeAlias = Literal["retrieval", "retrieval_exact", "ranking", "recommender"]
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
+MANIFEST_NAME = "manifest.json"
+
+# What tensorflow_model_server takes for a version: a name that `absl::SimpleAtoi` can read.
+_VERSION = re.compile(r"[0-9]+")
+
+
+@dataclass(frozen=True)
+class DatasetLayout:
+    """A dataset directory, written by `recstack prepare`."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """Written last: the directory is complete when it exists."""
+        return self.root / MANIFEST_NAME
+
+    @property
+    def schema(self) -> Path:
+        """The schema as JSON."""
+        return self.root / "schema.json"
+
+    @property
+    def statistics(self) -> Path:
+        """Statistics of the training data."""
+        return self.root / "statistics.json"
+
+    @property
+    def rejects(self) -> Path:
+        """Parquet files with the rows that were refused, each with its reason and origin."""
+        return self.root / "rejects"
+
+    @property
+    def candidates(self) -> Path:
+        """TFRecord shards, one record an item of the catalogue."""
+        return self.root / "candidates"
+
+    def vocabulary(self, feature_name: str) -> Path:
+        """The vocabulary of one feature."""
+        return self.root / "vocabulary" / f"{feature_name}.txt"
+
+    def interactions(self, split: Split) -> Path:
+        """TFRecord shards with the positive interactions, for retrieval."""
+        return self.root / split
+
+    def ranking(self, split: Split) -> Path:
+        """TFRecord shards with labelled events, for ranking."""
+        return self.root / "ranking" / split
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """One stage's training run, written by `recstack train`."""
+
+    root: Path
+    stage: Stage
+
+    @property
+    def directory(self) -> Path:
+        """Everything below belongs to this stage."""
+        return self.root / self.stage
+
+    @property
+    def manifest(self) -> Path:
+        """Written last: the run is complete when it exists."""
+        return self.directory / MANIFEST_NAME
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, the text that `--print-config` prints."""
+        return self.directory / "config.toml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`tf.train.CheckpointManager`'s directory."""
+        return self.directory / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """Metrics of the evaluation, written by `recstack evaluate`."""
+        return self.directory / "metrics.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files."""
+        return self.directory / "tensorboard"
+
+
+@dataclass(frozen=True)
+class ModelLayout:
+    """One servable's base path with a directory a version, as TensorFlow Serving watches it."""
+
+    base: Path
+
+    def versions(self) -> list[int]:
+        """The published versions, smallest first."""
+        if not self.base.is_dir():
+            return []
+        return sorted(int(p.name) for p in self.base.iterdir() if p.is_dir() and _VERSION.fullmatch(p.name))
+
+    def version(self, number: int) -> Path:
+        """The directory of one version."""
+        return self.base / str(number)
+
+    def manifest(self, number: int) -> Path:
+        """What the version was made from."""
+        return self.version(number) / "assets.extra" / MANIFEST_NAME
+
+    def warmup_requests(self, number: int) -> Path:
+        """Requests that the server replays before the version answers."""
+        return self.version(number) / "assets.extra" / "tf_serving_warmup_requests"
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """The folder that holds one recommender: dataset, runs and SavedModels."""
+
+    root: Path
+
+    @property
+    def dataset(self) -> DatasetLayout:
+        """The prepared data."""
+        return DatasetLayout(self.root / "dataset")
+
+    @property
+    def run(self) -> Path:
+        """Root of the training run."""
+        return self.root / "runs" / "current"
+
+    def stage(self, stage: Stage) -> RunLayout:
+        """One stage of the training run."""
+        return RunLayout(self.run, stage)
+
+    @property
+    def saved_models(self) -> Path:
+        """The models' base paths."""
+        return self.root / "saved_models"
+
+    def model(self, name: str) -> ModelLayout:
+        """One model's base path."""
+        return ModelLayout(self.saved_models / name)
+
+    @property
+    def summary(self) -> Path:
+        """What `recstack demo` measured."""
+        return self.root / "summary.json"
+
+
+def shard_name(index: int, total: int) -> str:
+    """File name of one TFRecord shard, gzip compressed."""
+    return f"part-{index:05d}-of-{total:05d}.tfrecord.gz"
+
+
+def shards(directory: Path) -> list[Path]:
+    """The TFRecord shards of a directory, in order."""
+    return sorted(directory.glob("part-*.tfrecord.gz"))

@@ -1,0 +1,124 @@
+"""The schema: which features describe a query and a candidate, and which columns play the fixed roles."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from features.errors import ConfigError
+from features.serialization import unstructure
+from features.spec import (
+    CandidateFeature,
+    Feature,
+    HistoryFeature,
+    IdFeature,
+    MultiValuedFeature,
+    QueryFeature,
+    TimestampFeature,
+)
+
+_F = TypeVar("_F", bound=Feature)
+
+# Keys that records hold beside the features (see `features.records`).
+RESERVED_NAMES = frozenset(
+    {"label", "in_history", "num_context", "sampling_probability", "train_frequency", "event_type", "weight"}
+    # Inputs and outputs of the signatures.
+    | {"k", "item_ids", "scores", "exclude_item_ids", "embedding", "limit"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """Query features, candidate features and the columns with a fixed role; each name is spelt here and nowhere else.
+
+    Raises:
+        ConfigError: a name is used twice on one side or is reserved, or a role has no column or two.
+    """
+
+    query: tuple[QueryFeature, ...]
+    """Features of the query: the user, the user's history and the context of the request."""
+    candidate: tuple[CandidateFeature, ...]
+    """Features of the items, from the items table."""
+    user_id: str = "user_id"
+    """Column of the interactions (and of the users table) that identifies the user."""
+    item_id: str = "item_id"
+    """Column of the interactions (and of the items table) that identifies the item."""
+    timestamp: str = "timestamp"
+    """Column of the interactions with the event's time, stored as seconds since 1970-01-01 UTC."""
+
+    def __post_init__(self) -> None:
+        _check_unique("features.query", self.query)
+        _check_unique("features.candidate", self.candidate)
+        _check_id_features(self)
+        for feature in self.query:
+            if isinstance(feature, TimestampFeature) and feature.name != self.timestamp:
+                raise ConfigError("features.query.timestamp.name", feature.name, f"{self.timestamp!r}, the time column")
+            if isinstance(feature, HistoryFeature) and feature.name in (self.user_id, self.item_id, self.timestamp):
+                raise ConfigError("features.query.history.name", feature.name, "a name no column has")
+        if sum(isinstance(feature, HistoryFeature) for feature in self.query) > 1:
+            raise ConfigError("features.query", "two histories", "at most one feature of kind 'history'")
+        shared = {f.name for f in self.query} & {f.name for f in self.candidate}
+        if shared:
+            raise ConfigError("features", sorted(shared), "different names for query and candidate features")
+
+    @property
+    def history(self) -> HistoryFeature | None:
+        """The history feature, if the query has one."""
+        return next((f for f in self.query if isinstance(f, HistoryFeature)), None)
+
+    @property
+    def item_id_feature(self) -> IdFeature:
+        """The candidate feature that holds the item id."""
+        return next(f for f in self.candidate if isinstance(f, IdFeature))
+
+    @property
+    def user_features(self) -> tuple[QueryFeature, ...]:
+        """Query features that belong to the user: constant over the events of one record."""
+        return tuple(f for f in self.query if f.name == self.user_id or getattr(f, "table", "") == "users")
+
+    @property
+    def context_features(self) -> tuple[QueryFeature, ...]:
+        """Query features that each event has its own value of, the timestamp included."""
+        return tuple(
+            f
+            for f in self.query
+            if not isinstance(f, HistoryFeature) and f.name != self.user_id and getattr(f, "table", "") != "users"
+        )
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change whenever the meaning of a record may change."""
+        return fingerprint(unstructure(self))
+
+
+def fingerprint(value: object) -> str:
+    """Sixteen hexadecimal digits of a JSON-able value's SHA-256, independent of key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _check_unique(field: str, features: Iterable[_F]) -> None:
+    seen: set[str] = set()
+    for feature in features:
+        if feature.name in seen:
+            raise ConfigError(field, feature.name, "each name once")
+        if feature.name in RESERVED_NAMES:
+            raise ConfigError(field, feature.name, f"a name other than the reserved {sorted(RESERVED_NAMES)}")
+        seen.add(feature.name)
+
+
+def _check_id_features(schema: Schema) -> None:
+    for field, features, role in (
+        ("features.query", schema.query, schema.user_id),
+        ("features.candidate", schema.candidate, schema.item_id),
+    ):
+        for feature in features:
+            if isinstance(feature, IdFeature) and feature.name != role:
+                raise ConfigError(f"{field}.id.name", feature.name, f"{role!r}; other columns are kind 'categorical'")
+    if not any(isinstance(f, IdFeature) for f in schema.candidate):
+        raise ConfigError("features.candidate", [f.name for f in schema.candidate], "a feature of kind 'id'")
+    if not schema.query:
+        raise ConfigError("features.query", [], "at least one feature, for example kind 'history'")
+    for feature in schema.query:
+        if isinstance(feature, MultiValuedFeature):
+            raise ConfigError("features.query", feature.name, "no feature of kind 'multi_valued' on the query side")

@@ -1,0 +1,126 @@
+"""Typed objects from and to plain dictionaries (TOML, JSON), with errors that name the field."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import cattrs
+from cattrs.strategies import configure_tagged_union
+
+from features.errors import ConfigError
+from features.spec import CandidateFeature, QueryFeature
+
+T = TypeVar("T")
+
+
+@cache
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
+    converter.register_unstructure_hook(Path, str)
+    converter.register_structure_hook(Path, lambda value, _: Path(_typed(value, str)))
+    for scalar in (bool, int, str):
+        converter.register_structure_hook(scalar, _typed)
+    converter.register_structure_hook(float, lambda value, _: float(_typed(value, (int, float))))
+    for union in (QueryFeature, CandidateFeature):
+        configure_tagged_union(union, converter, tag_name="kind", tag_generator=_kind_of)
+    return converter
+
+
+def _kind_of(feature_class: type) -> str:
+    return str(getattr(feature_class, "kind"))  # noqa: B009 - the default of the class's `kind` field
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """Takes a value as it is or not at all: TOML has types, so `"12"` for a number is the user's mistake."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+        raise TypeError(f"{value!r} is not of type {names}")
+    return value
+
+
+def unstructure(value: object) -> Any:
+    """The value as dictionaries, lists and scalars, ready for JSON or TOML."""
+    return _without_none(_converter().unstructure(value))
+
+
+def structure(data: Mapping[str, Any], kind: type[T], path: str = "") -> T:
+    """The typed object that `data` describes.
+
+    Args:
+        data: plain dictionaries, lists and scalars.
+        kind: the class to build.
+        path: dotted path of `data` in the whole file, for error messages.
+
+    Raises:
+        ConfigError: unknown key, missing key, wrong type, unknown feature kind or a value that a class refuses.
+    """
+    _check_kinds(data, path)
+    try:
+        return _converter().structure(data, kind)
+    except cattrs.BaseValidationError as error:
+        raise _first_error(error, path, data) from error
+
+
+def feature_kinds() -> tuple[str, ...]:
+    """The kinds that a feature table may name."""
+    return tuple(str(kind.kind) for kind in get_args(QueryFeature))
+
+
+def _check_kinds(data: object, path: str) -> None:
+    """Names the valid kinds itself: cattrs reports an unknown tag only as a missing field."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            if key in ("query", "candidate") and isinstance(value, list):
+                for position, table in enumerate(value):
+                    _check_kind(table, f"{path}.{key}[{position}]".lstrip("."))
+            else:
+                _check_kinds(value, f"{path}.{key}".lstrip("."))
+
+
+def _check_kind(table: object, path: str) -> None:
+    kind = table.get("kind") if isinstance(table, Mapping) else None
+    if kind not in feature_kinds():
+        raise ConfigError(f"{path}.kind", kind, f"one of {', '.join(feature_kinds())}")
+
+
+def _first_error(error: BaseException, path: str, data: object) -> ConfigError:
+    """The first leaf of cattrs' error tree, worded with the path of the field."""
+    while isinstance(error, BaseExceptionGroup):
+        leaf = error.exceptions[0]
+        for note in getattr(leaf, "__notes__", []):
+            field = getattr(note, "name", None)
+            index = getattr(note, "index", None)
+            if field is not None:
+                path = f"{path}.{field}".lstrip(".")
+                data = data.get(field) if isinstance(data, Mapping) else None
+            elif index is not None:
+                path = f"{path}[{index}]"
+                data = data[index] if isinstance(data, list) else None
+        error = leaf
+    if isinstance(error, ConfigError):
+        return error
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        extra = sorted(error.extra_fields)[0]
+        known = sorted(getattr(error.cl, "__dataclass_fields__", {}))
+        value = data.get(extra) if isinstance(data, Mapping) else None
+        return ConfigError(f"{path}.{extra}".lstrip("."), value, f"no such field; the fields are {', '.join(known)}")
+    if isinstance(error, KeyError):
+        return ConfigError(path, None, "a value; the field is required")
+    return ConfigError(path, data, _expectation(error))
+
+
+def _expectation(error: BaseException) -> str:
+    text = str(error)
+    if "is not of type" in text:
+        return "a value of type " + text.rsplit("type ", 1)[1]
+    if " not in literal " in text:
+        return "one of " + text.split("Literal", 1)[1].strip("[]")
+    return f"another value ({text})"
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: an absent key is `None`."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,1 @@
+"""The composition root: configuration tree, command line and the jobs that know all stages."""
