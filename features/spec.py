@@ -10,6 +10,7 @@ A spec is read from a TOML table whose `kind` names the class:
 `name` is the column in the raw table, the key in the TFRecord and the input of the SavedModel's signatures.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -205,3 +206,9 @@ def raw_type(feature: Feature) -> RawType:
 def is_list(feature: Feature) -> bool:
     """Whether one example holds a list of values (`[batch, length]`) instead of one (`[batch]`)."""
     return isinstance(feature, HistoryFeature | MultiValuedFeature)
+
+
+def missing_value_of(dtype: RawType) -> str | int | float:
+    """What stands for "not given" in records and requests."""
+    missing: Mapping[RawType, str | int | float] = {"string": "", "int64": 0, "float32": math.nan}
+    return missing[dtype]

@@ -1,0 +1,317 @@
+"""The one implementation of every transformation: raw values in, indices and floats out.
+
+The same objects run in the training input and inside the exported SavedModels, so a model sees the same numbers for
+the same raw record in both. Everything is a stock TensorFlow op; nothing here needs recstack once it is saved.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import tensorflow as tf
+
+from features.layout import DatasetLayout
+from features.schema import Schema
+from features.spec import (
+    TIME_PART_SIZES,
+    CategoricalFeature,
+    Feature,
+    HistoryFeature,
+    IdFeature,
+    MultiValuedFeature,
+    NumericFeature,
+    TextFeature,
+    TimePart,
+    TimestampFeature,
+    is_list,
+    raw_type,
+)
+from features.statistics import NumericStatistics, Statistics
+from features.vocabulary import Vocabulary
+
+Tensors: TypeAlias = dict[str, tf.Tensor]
+
+# Standardised numbers beyond this many deviations are clipped: one absurd value must not drown the other features.
+_MAX_DEVIATIONS = 8.0
+_SECONDS_PER_DAY = 86_400
+# Years 1900 to 9999 in seconds: keeps the calendar arithmetic far from int64's limits.
+_EARLIEST, _LATEST = -2_208_988_800, 253_402_300_799
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """What an encoder returns, for the layers that embed it."""
+
+    form: Literal["single", "bag", "parts", "dense"]
+    """`single`: `[batch] int32`. `bag`: `[batch, width] int32`, 0 is padding, to be pooled. `parts`: `[batch, width]
+    int32` into one table, to be concatenated. `dense`: `[batch, width] float32`, to be used as it is."""
+    width: int
+    """Values an example, 1 for `single`."""
+    num_indices: int
+    """Rows of the embedding table, 0 for `dense`. Row 0 is a missing value."""
+    table: str
+    """Name of the embedding table: features with the same table share it (the history and the item id do)."""
+
+
+class LookupEncoder(tf.Module):
+    """Strings to indices by a vocabulary: 0 missing, then the out-of-vocabulary buckets, then the tokens."""
+
+    def __init__(self, layout: DatasetLayout, feature_name: str, oov_buckets: int) -> None:
+        """Reads the vocabulary; its file becomes an asset of every SavedModel that holds this encoder.
+
+        Raises:
+            InputError: the vocabulary is missing or broken.
+        """
+        super().__init__(name=f"{feature_name}_lookup")
+        path = layout.vocabulary(feature_name)
+        self.vocabulary = Vocabulary.read(path, oov_buckets)
+        self._table = _token_table(str(path), empty=not self.vocabulary.tokens)
+
+    def __call__(self, values: tf.Tensor) -> tf.Tensor:
+        """Indices of `values`, string in and int32 out, of any shape."""
+        position = self._table.lookup(values)
+        bucket = 1 + tf.strings.to_hash_bucket_fast(values, self.vocabulary.oov_buckets)
+        index = tf.where(position >= 0, position + self.vocabulary.first_token_index, bucket)
+        return tf.cast(tf.where(values == "", tf.zeros_like(index), index), tf.int32)
+
+
+def _token_table(path: str, *, empty: bool) -> tf.lookup.StaticHashTable:
+    if empty:  # TensorFlow refuses a table from an empty file; the empty string is missing anyway.
+        initializer = tf.lookup.KeyValueTensorInitializer([""], [-1], tf.string, tf.int64)
+    else:
+        whole_line, line_number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+        initializer = tf.lookup.TextFileInitializer(path, tf.string, whole_line, tf.int64, line_number)
+    return tf.lookup.StaticHashTable(initializer, default_value=-1)
+
+
+def _hash_indices(values: tf.Tensor, num_buckets: int) -> tf.Tensor:
+    """1 … num_buckets by hash, 0 for the empty string; any shape, string in and int32 out."""
+    index = 1 + tf.strings.to_hash_bucket_fast(values, num_buckets)
+    return tf.cast(tf.where(values == "", tf.zeros_like(index), index), tf.int32)
+
+
+def _first_values(values: tf.Tensor | tf.RaggedTensor, width: int) -> tf.Tensor:
+    """`[batch, width] string`: the first non-empty values, then `""`."""
+    ragged = _without_missing(values)
+    return ragged[:, :width].to_tensor(default_value="", shape=[None, width])
+
+
+def last_values(values: tf.Tensor | tf.RaggedTensor, width: int) -> tf.Tensor:
+    """The last `width` non-empty values in their order, then padding.
+
+    Args:
+        values: `[batch, n] string`, dense (padded with `""` anywhere) or ragged.
+        width: values to keep.
+
+    Returns:
+        `[batch, width] string`, padded with `""` at the end.
+    """
+    ragged = _without_missing(values)
+    return ragged[:, -width:].to_tensor(default_value="", shape=[None, width])
+
+
+def _without_missing(values: tf.Tensor | tf.RaggedTensor) -> tf.RaggedTensor:
+    ragged = values if isinstance(values, tf.RaggedTensor) else tf.RaggedTensor.from_tensor(values)
+    return tf.ragged.boolean_mask(ragged, ragged != "")
+
+
+def tokenize(text: tf.Tensor) -> tf.RaggedTensor:
+    """Words of each text, `[batch] string` to ragged `[batch, words]`: lower case, letters and digits of any script."""
+    lower = tf.strings.lower(tf.strings.unicode_transcode(text, "UTF-8", "UTF-8"), encoding="utf-8")
+    spaced = tf.strings.regex_replace(lower, r"[^\p{L}\p{N}]+", " ")
+    return tf.strings.split(tf.strings.strip(spaced), " ")
+
+
+def standardise(values: tf.Tensor, statistics: NumericStatistics) -> tf.Tensor:
+    """Deviations from the training mean and a flag for missing values.
+
+    Args:
+        values: `[batch] float32`, NaN where missing.
+        statistics: of the training data.
+
+    Returns:
+        `[batch, 2] float32`: the deviation, clipped to ±8 and 0 where missing; 1 where missing, else 0.
+    """
+    missing = tf.math.is_nan(values)
+    scale = statistics.std if statistics.std > 0 else 1.0
+    # In float64, as the statistics are: large float32 values would overflow in the subtraction.
+    deviation = (tf.cast(values, tf.float64) - statistics.mean) / scale
+    deviation = tf.clip_by_value(deviation, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+    known = tf.where(missing, tf.zeros_like(deviation), deviation)
+    return tf.stack([tf.cast(known, tf.float32), tf.cast(missing, tf.float32)], axis=-1)
+
+
+def bucketize(values: tf.Tensor, boundaries: tuple[float, ...]) -> tf.Tensor:
+    """`[batch] float32` to `[batch] int32`: 0 for NaN, else 1 plus the number of boundaries at or below the value."""
+    edges = tf.constant(boundaries, tf.float32)
+    bucket = 1 + tf.searchsorted(edges, values, side="right")
+    return tf.where(tf.math.is_nan(values), tf.zeros_like(bucket), bucket)
+
+
+def calendar_parts(seconds: tf.Tensor, feature: TimestampFeature) -> tf.Tensor:
+    """Calendar parts as indices into one table; each part has a row of its own for "unknown".
+
+    Args:
+        seconds: `[batch] int64`, seconds since 1970-01-01 UTC; 0 means unknown.
+        feature: which parts, and the users' offset from UTC.
+
+    Returns:
+        `[batch, parts] int32`.
+    """
+    local = tf.clip_by_value(seconds, _EARLIEST, _LATEST) + round(feature.utc_offset_hours * 3600)
+    known = tf.cast(seconds != 0, tf.int64)
+    columns, offset = [], 0
+    for part in feature.parts:
+        columns.append(offset + known * (1 + _CALENDAR[part](local)))
+        offset += 1 + TIME_PART_SIZES[part]
+    return tf.cast(tf.stack(columns, axis=-1), tf.int32)
+
+
+def _hour_of_day(seconds: tf.Tensor) -> tf.Tensor:
+    return tf.math.floormod(seconds, _SECONDS_PER_DAY) // 3600
+
+
+def _day_of_week(seconds: tf.Tensor) -> tf.Tensor:
+    """0 is Monday; 1970-01-01 was a Thursday."""
+    return tf.math.floormod(tf.math.floordiv(seconds, _SECONDS_PER_DAY) + 3, 7)
+
+
+def _year_and_month(seconds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Proleptic Gregorian year and month (0 is January).
+
+    Counts days from 0000-03-01 in eras of 400 years, so that the leap day is the last of its year.
+    """
+    days = tf.math.floordiv(seconds, _SECONDS_PER_DAY) + 719_468
+    era = tf.math.floordiv(days, 146_097)
+    day_of_era = days - era * 146_097
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month_from_march = (5 * day_of_year + 2) // 153
+    month = tf.math.floormod(month_from_march + 2, 12)
+    return year_of_era + era * 400 + tf.cast(month <= 1, tf.int64), month
+
+
+def _year(seconds: tf.Tensor) -> tf.Tensor:
+    return tf.clip_by_value(_year_and_month(seconds)[0] - 1970, 0, TIME_PART_SIZES["year"] - 1)
+
+
+_CALENDAR: Mapping[TimePart, Callable[[tf.Tensor], tf.Tensor]] = {
+    "hour_of_day": _hour_of_day,
+    "day_of_week": _day_of_week,
+    "month": lambda seconds: _year_and_month(seconds)[1],
+    "year": _year,
+}
+
+
+class SchemaEncoder(tf.Module):
+    """Encodes raw query and candidate features with a dataset's vocabularies and statistics.
+
+    encoder = SchemaEncoder(schema, Workdir(root).dataset)
+    encoder.encode_query({"user_id": tf.constant(["7"]), "history": tf.constant([["31", ""]])})
+    """
+
+    def __init__(self, schema: Schema, layout: DatasetLayout) -> None:
+        """Loads what the encoders need.
+
+        Raises:
+            InputError: a vocabulary or the statistics are missing or broken.
+        """
+        super().__init__(name="schema_encoder")
+        self.schema = schema
+        self.statistics = Statistics.read(layout.statistics)
+        self._lookups: dict[str, LookupEncoder] = {}
+        for feature in (*schema.query, *schema.candidate):
+            if isinstance(feature, IdFeature) or getattr(feature, "encoding", "") == "vocabulary":
+                self._lookups[feature.name] = LookupEncoder(layout, feature.name, getattr(feature, "oov_buckets", 1))
+
+    def lookup(self, feature_name: str) -> LookupEncoder:
+        """The vocabulary lookup of a feature."""
+        return self._lookups[feature_name]
+
+    def encode_query(self, raw: Mapping[str, tf.Tensor]) -> Tensors:
+        """Encodes the query features: `[batch]` each, `[batch, n]` for the history."""
+        return {feature.name: self.encode(feature, raw[feature.name]) for feature in self.schema.query}
+
+    def encode_candidate(self, raw: Mapping[str, tf.Tensor]) -> Tensors:
+        """Encodes the candidate features: `[batch]` each, `[batch, n]` for multi-valued ones."""
+        return {feature.name: self.encode(feature, raw[feature.name]) for feature in self.schema.candidate}
+
+    def encode(self, feature: Feature, values: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
+        """Encodes one feature; `encoded(feature)` says what comes out."""
+        return self._encoders[type(feature)](self, feature, values)
+
+    def encoded(self, feature: Feature) -> Encoded:
+        """Form, width and table of what `encode` returns for the feature."""
+        name = feature.name
+        if isinstance(feature, HistoryFeature):
+            item_id = self.schema.item_id
+            size = self._lookups[item_id].vocabulary.num_indices
+            return Encoded(form="bag", width=feature.length, num_indices=size, table=item_id)
+        if isinstance(feature, TimestampFeature):
+            size = sum(1 + TIME_PART_SIZES[part] for part in feature.parts)
+            return Encoded(form="parts", width=len(feature.parts), num_indices=size, table=name)
+        if isinstance(feature, NumericFeature):
+            if feature.encoding == "standardise":
+                return Encoded(form="dense", width=2, num_indices=0, table=name)
+            size = 2 + len(self._numeric(feature).quantiles)
+            return Encoded(form="single", width=1, num_indices=size, table=name)
+        lookup = self._lookups.get(name)
+        size = lookup.vocabulary.num_indices if lookup else 1 + int(getattr(feature, "num_buckets", 0))
+        if isinstance(feature, TextFeature):
+            return Encoded(form="bag", width=feature.max_tokens, num_indices=size, table=name)
+        if isinstance(feature, MultiValuedFeature):
+            return Encoded(form="bag", width=feature.max_values, num_indices=size, table=name)
+        return Encoded(form="single", width=1, num_indices=size, table=name)
+
+    def query_signature(self) -> dict[str, tf.TensorSpec]:
+        """Raw inputs of a query: `[batch]` each, `[batch, length]` for the history."""
+        return {feature.name: raw_spec(feature) for feature in self.schema.query}
+
+    def candidate_signature(self) -> dict[str, tf.TensorSpec]:
+        """Raw inputs of a candidate: `[batch]` each, `[batch, n]` for multi-valued ones."""
+        return {feature.name: raw_spec(feature) for feature in self.schema.candidate}
+
+    def _numeric(self, feature: NumericFeature) -> NumericStatistics:
+        return self.statistics.numeric[feature.name]
+
+    def _encode_single(self, feature: IdFeature | CategoricalFeature, values: tf.Tensor) -> tf.Tensor:
+        lookup = self._lookups.get(feature.name)
+        return lookup(values) if lookup else _hash_indices(values, int(getattr(feature, "num_buckets", 0)))
+
+    def _encode_numeric(self, feature: NumericFeature, values: tf.Tensor) -> tf.Tensor:
+        statistics = self._numeric(feature)
+        return (
+            standardise(values, statistics)
+            if feature.encoding == "standardise"
+            else bucketize(values, statistics.quantiles)
+        )
+
+    def _encode_text(self, feature: TextFeature, values: tf.Tensor) -> tf.Tensor:
+        return _hash_indices(_first_values(tokenize(values), feature.max_tokens), feature.num_buckets)
+
+    def _encode_multi_valued(self, feature: MultiValuedFeature, values: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
+        kept = _first_values(values, feature.max_values)
+        lookup = self._lookups.get(feature.name)
+        return lookup(kept) if lookup else _hash_indices(kept, feature.num_buckets)
+
+    def _encode_history(self, feature: HistoryFeature, values: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
+        return self._lookups[self.schema.item_id](last_values(values, feature.length))
+
+    def _encode_timestamp(self, feature: TimestampFeature, values: tf.Tensor) -> tf.Tensor:
+        return calendar_parts(values, feature)
+
+    _encoders: Mapping[type, Callable[[Any, Any, tf.Tensor], tf.Tensor]] = {
+        IdFeature: _encode_single,
+        CategoricalFeature: _encode_single,
+        NumericFeature: _encode_numeric,
+        TextFeature: _encode_text,
+        MultiValuedFeature: _encode_multi_valued,
+        HistoryFeature: _encode_history,
+        TimestampFeature: _encode_timestamp,
+    }
+
+
+def raw_spec(feature: Feature) -> tf.TensorSpec:
+    """The feature as an input of a signature: `[batch]`, or `[batch, n]` for a list."""
+    shape = [None, None] if is_list(feature) else [None]
+    return tf.TensorSpec(shape, tf.dtypes.as_dtype(raw_type(feature)), name=feature.name)
