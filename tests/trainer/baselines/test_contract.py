@@ -1,0 +1,117 @@
+"""One contract for every baseline, on a checkerboard: even users take even items, odd users odd ones.
+
+Each user's own item, the diagonal, is withheld: it is the one item of the user's colour that the user has not taken,
+so a model that sees the pattern ranks it first once the taken items are left out.
+"""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from features.errors import ConfigError
+from trainer.baselines.config import BaselineName, BaselinesConfig, make_baseline
+from trainer.baselines.contract import Baseline
+from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
+from trainer.evaluation.scoring import rank_by_scorer
+
+SIZE = 40
+NAMES: tuple[BaselineName, ...] = get_args(BaselineName)
+IMPERSONAL = {"popularity", "popularity_recent"}
+PERSONAL = [name for name in NAMES if name not in IMPERSONAL]
+SMALL: dict[str, dict[str, object]] = {}
+
+
+def make_small(name: BaselineName) -> Baseline:
+    return make_baseline(name, **SMALL.get(name, {}))
+
+
+def taken_by(user: int) -> list[int]:
+    return [item for item in range(SIZE) if item % 2 == user % 2 and item != user]
+
+
+@pytest.fixture(scope="module")
+def checkerboard() -> Interactions:
+    users, items = np.divmod(np.arange(SIZE * SIZE), SIZE)
+    taken = (users % 2 == items % 2) & (users != items)
+    return Interactions.from_events(users[taken], items[taken], items[taken], num_users=SIZE, num_items=SIZE)
+
+
+def queries(user_rows: list[int], histories: list[list[int]], targets: list[list[int]]) -> EvaluationSet:
+    history = Ragged.from_lists(histories)
+    return EvaluationSet(
+        user_rows=np.array(user_rows),
+        history=history,
+        history_timestamps=np.zeros_like(history.values),
+        seen=history,
+        targets=Ragged.from_lists(targets),
+        num_items=SIZE,
+    )
+
+
+@pytest.fixture(scope="module")
+def withheld() -> EvaluationSet:
+    return queries(list(range(SIZE)), [taken_by(user) for user in range(SIZE)], [[user] for user in range(SIZE)])
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryBaseline:
+    def test_scores_every_item_of_every_query(
+        self, name: BaselineName, checkerboard: Interactions, withheld: EvaluationSet
+    ) -> None:
+        scores = make_small(name).fit(checkerboard).score(withheld)
+        assert scores.shape == (SIZE, SIZE)
+        assert scores.dtype == np.float32
+        assert np.isfinite(scores).all()
+
+    def test_scores_a_query_alike_alone_and_among_others(
+        self, name: BaselineName, checkerboard: Interactions, withheld: EvaluationSet
+    ) -> None:
+        scorer = make_small(name).fit(checkerboard)
+        together = scorer.score(withheld)
+        alone = np.concatenate([scorer.score(withheld.slice(row, row + 1)) for row in range(SIZE)])
+        np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-5)
+
+    def test_fits_the_same_twice(self, name: BaselineName, checkerboard: Interactions, withheld: EvaluationSet) -> None:
+        first, second = (make_small(name).fit(checkerboard).score(withheld) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+
+    def test_orders_items_by_popularity_for_an_unknown_user_without_history(self, name: BaselineName) -> None:
+        # Item i is taken by the users 0 … i, at the same time: popularity and recent popularity agree.
+        users, items = np.nonzero(np.tril(np.ones((SIZE, SIZE))).T)
+        staircase = Interactions.from_events(users, items, np.zeros_like(users), num_users=SIZE, num_items=SIZE)
+        ranked = rank_by_scorer(make_small(name).fit(staircase), queries([-1], [[]], [[0]]), 5)
+        assert ranked.item_rows.tolist() == [[39, 38, 37, 36, 35]]
+
+    def test_leaves_the_interactions_as_they_were(self, name: BaselineName, checkerboard: Interactions) -> None:
+        before = checkerboard.matrix.toarray()
+        make_small(name).fit(checkerboard)
+        np.testing.assert_array_equal(checkerboard.matrix.toarray(), before)
+
+    def test_grid_holds_parameters_it_has(self, name: BaselineName) -> None:
+        grid = type(make_small(name)).grid
+        assert all(make_baseline(name, **{**SMALL.get(name, {}), **parameters}) for parameters in grid)
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_finds_the_withheld_item(name: BaselineName, checkerboard: Interactions, withheld: EvaluationSet) -> None:
+    ranked = rank_by_scorer(make_small(name).fit(checkerboard), withheld, 1)
+    np.testing.assert_array_equal(ranked.item_rows[:, 0], np.arange(SIZE))
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_follows_the_history_of_an_unknown_user(name: BaselineName, checkerboard: Interactions) -> None:
+    ranked = rank_by_scorer(make_small(name).fit(checkerboard), queries([-1], [[2, 4, 8]], [[6]]), 10)
+    assert all(item % 2 == 0 for item in ranked.item_rows[0])
+
+
+def test_unknown_baseline_is_refused_with_the_known_names() -> None:
+    with pytest.raises(ConfigError, match="expected one of popularity"):
+        make_baseline("populairty")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"baselines\.names = 'knn'"):
+        BaselinesConfig(names=("knn",))  # type: ignore[arg-type]
+
+
+def test_unknown_parameter_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"item_cf\.neighbours = 5: expected .*num_neighbours"):
+        make_baseline("item_cf", neighbours=5)

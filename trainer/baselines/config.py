@@ -1,0 +1,57 @@
+"""Which baselines there are, by name, and how they are chosen in a configuration. Imports none of them."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from features.errors import ConfigError
+
+if TYPE_CHECKING:
+    from trainer.baselines.contract import Baseline
+
+BaselineName = Literal["popularity", "popularity_recent", "item_cf"]
+
+_CLASSES: Mapping[BaselineName, str] = {
+    "popularity": "popularity:Popularity",
+    "popularity_recent": "popularity:RecentPopularity",
+    "item_cf": "item_cf:ItemCF",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselinesConfig:
+    """The baselines that a model is compared with."""
+
+    names: tuple[BaselineName, ...] = ("popularity", "item_cf")
+    """Which baselines to fit."""
+    tune: bool = True
+    """Whether each baseline's grid is tried on validation first; if not, its defaults hold."""
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            _require_known("baselines.names", name)
+
+
+def make_baseline(name: BaselineName, **parameters: Any) -> "Baseline":
+    """Makes the baseline called `name`.
+
+    Args:
+        name: one of `BaselineName`.
+        **parameters: fields of its class; the class's defaults hold for the others.
+
+    Raises:
+        ConfigError: if there is no such baseline, or it has no such parameter or value.
+    """
+    _require_known("baseline", name)
+    module, class_name = _CLASSES[name].split(":")
+    baseline: type[Baseline] = getattr(importlib.import_module(f"trainer.baselines.{module}"), class_name)
+    known = baseline.__dataclass_fields__
+    for parameter in parameters.keys() - known.keys():
+        raise ConfigError(f"{name}.{parameter}", parameters[parameter], f"one of the parameters {sorted(known)}")
+    return baseline(**parameters)
+
+
+def _require_known(field: str, name: str) -> None:
+    if name not in _CLASSES:
+        raise ConfigError(field, name, f"one of {', '.join(get_args(BaselineName))}")

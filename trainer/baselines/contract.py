@@ -1,0 +1,52 @@
+"""What a baseline is: parameters that fit train interactions into something that scores every item."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from trainer.evaluation.protocol import Bool, EvaluationSet, Float, Int, Interactions
+from trainer.evaluation.scoring import Scorer
+
+Parameters = Mapping[str, int | float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline(ABC):
+    """The parameters of a baseline; immutable, so that a variant is `dataclasses.replace(baseline, **parameters)`.
+
+    What `fit` returns needs no access to train: it scores queries from their histories (and user rows), so that a
+    query may know more than train did.
+    """
+
+    grid: ClassVar[tuple[Parameters, ...]] = ({},)
+    """The variants that `tuning.tune` tries on validation."""
+
+    @abstractmethod
+    def fit(self, interactions: Interactions) -> Scorer:
+        """Fits the train interactions; the same interactions and seed give the same scorer."""
+
+
+def fill_with_popularity(scores: Float, silent: Bool, popularity: Int) -> Float:
+    """Orders what a baseline has no opinion about by popularity, below everything it does recommend.
+
+    Args:
+        scores: `[queries, num_items] float32`; changed in place.
+        silent: `bool`, broadcastable to `scores`: where the baseline has no opinion. Opinions elsewhere in the same row
+            must not be negative.
+        popularity: `[num_items] int64`: train events.
+
+    Returns:
+        `scores`, with values in [-1, 0) where silent.
+    """
+    share = popularity / (1.0 + popularity.max(initial=0))
+    np.copyto(scores, (share - 1.0).astype(np.float32), where=silent)
+    return scores
+
+
+def without_history(queries: EvaluationSet) -> Bool:
+    """`[queries, 1] bool`: the queries that know no item."""
+    silent: Bool = queries.history.lengths[:, None] == 0
+    return silent

@@ -1,0 +1,174 @@
+"""Exact top-k over the whole catalogue, in blocks of bounded memory.
+
+Ranked lists are in descending order of score. Equal scores are ordered by item row, so that a ranking depends on the
+scores alone and not on how the work was cut.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from trainer.evaluation.protocol import UNKNOWN, Bool, EvaluationSet, Float, Int, Ragged
+
+BLOCK_BYTES = 32 << 20
+"""Scores held at once: about what the caches of a server core hold; 8 to 64 MiB measured alike."""
+ITEM_BLOCK = 1 << 16
+"""Items scored at once. Larger catalogues are ranked block by block and merged."""
+_GROUP = 16
+"""Scores a group, of which only the largest helps to find the threshold."""
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """The best items of each query."""
+
+    item_rows: Int
+    """`[queries, k] int64`: best first; `UNKNOWN` where a query has fewer than k items left to rank."""
+    scores: Float
+    """`[queries, k] float32`: descending; -inf where `item_rows` is `UNKNOWN`."""
+
+
+class Scorer(Protocol):
+    """What can score every item of the catalogue for a set of queries."""
+
+    def score(self, queries: EvaluationSet) -> Float:
+        """Returns `[queries, num_items] float32`, higher is better."""
+
+
+def rank_by_scorer(scorer: Scorer, queries: EvaluationSet, k: int, *, exclude_seen: bool = True) -> Rankings:
+    """Ranks the catalogue by a model that scores all items at once.
+
+    Args:
+        scorer: a fitted baseline, or anything that scores every item.
+        queries: the queries to answer.
+        k: items to return for each query.
+        exclude_seen: whether the items of `queries.seen` are left out.
+
+    Raises:
+        ValueError: if a score is NaN.
+    """
+    blocks = []
+    for start, stop in _blocks(len(queries), _rows_for(queries.num_items)):
+        block = queries.slice(start, stop)
+        scores = np.array(scorer.score(block), dtype=np.float32)  # a copy: seen items are overwritten in it
+        if np.isnan(scores).any():
+            raise ValueError("scores must not be NaN: the model has diverged")
+        blocks.append(_top_k(scores, k, block.seen if exclude_seen else None))
+    return _stack(blocks, k)
+
+
+def rank_by_inner_product(queries: Float, items: Float, k: int, *, seen: Ragged | None = None) -> Rankings:
+    """Ranks the catalogue by the inner product of query and item vectors.
+
+    Args:
+        queries: `[queries, d] float32`.
+        items: `[num_items, d] float32`.
+        k: items to return for each query.
+        seen: item rows to leave out of each query's ranking; None ranks all.
+
+    Raises:
+        ValueError: if a vector holds a NaN or an infinity.
+    """
+    if not (np.isfinite(queries).all() and np.isfinite(items).all()):
+        raise ValueError("query and item vectors must be finite: the model has diverged")
+    blocks = []
+    for start, stop in _blocks(len(queries), _rows_for(min(len(items), ITEM_BLOCK))):
+        block_seen = None if seen is None else seen.slice(start, stop)
+        blocks.append(_rank_query_block(queries[start:stop], items, k, block_seen))
+    return _stack(blocks, k)
+
+
+def _rank_query_block(queries: Float, items: Float, k: int, seen: Ragged | None) -> Rankings:
+    best: Rankings | None = None
+    for first, end in _blocks(len(items), ITEM_BLOCK):
+        scores = queries @ items[first:end].T
+        found = _top_k(scores, k, None if seen is None else _within(seen, first, end))
+        rows = np.where(found.item_rows == UNKNOWN, UNKNOWN, found.item_rows + first)
+        found = Rankings(rows, found.scores)
+        best = found if best is None else _merge(best, found, k)
+    if best is None:
+        raise ValueError("the catalogue is empty: there is nothing to rank")
+    return best
+
+
+def _top_k(scores: Float, k: int, seen: Ragged | None) -> Rankings:
+    """Finds the k largest of each row; overwrites the scores of seen items."""
+    if seen is not None:
+        scores[seen.row_of_value, seen.values] = -np.inf
+    num_rows, num_items = scores.shape
+    threshold = _lower_bound(scores, k)
+    candidates = scores >= threshold[:, None]
+    counts = np.count_nonzero(candidates, axis=1)
+    # Many equal scores (a model that knows nothing of a query) would make every item a candidate.
+    for row in np.flatnonzero(counts > 4 * k + 64):
+        candidates[row] = _candidates_among_ties(scores[row], min(k, num_items))
+    flat = np.flatnonzero(candidates)
+    counts = np.count_nonzero(candidates, axis=1)
+    row_of_flat = np.repeat(np.arange(num_rows), counts)
+    column = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
+    width = max(k, int(counts.max(initial=0)))
+    item_rows = np.full((num_rows, width), UNKNOWN, dtype=np.int64)
+    kept = np.full((num_rows, width), -np.inf, dtype=np.float32)
+    item_rows[row_of_flat, column] = flat - row_of_flat * num_items
+    kept[row_of_flat, column] = scores.ravel()[flat]
+    return _sorted_by_score(item_rows, kept, k)
+
+
+def _lower_bound(scores: Float, k: int) -> Float:
+    """`[rows] float32`: a score that at least k items of the row reach, or -inf where the row is short.
+
+    The k-th largest of the largest scores of groups of items: it costs one streaming pass and a selection among a
+    sixteenth of the scores, where selecting among all of them would take most of the evaluation's time.
+    """
+    num_rows, num_items = scores.shape
+    if k >= num_items:
+        return np.full(num_rows, -np.inf, dtype=np.float32)
+    num_groups = num_items // _GROUP
+    if num_groups <= 2 * k:
+        return np.partition(scores, num_items - k, axis=1)[:, num_items - k]
+    largest = scores[:, : num_groups * _GROUP].reshape(num_rows, _GROUP, num_groups).max(axis=1)
+    return np.partition(largest, num_groups - k, axis=1)[:, num_groups - k]
+
+
+def _candidates_among_ties(scores: Float, k: int) -> Bool:
+    """`[num_items] bool`: the k best of one row, of the equal ones at the end those of the lowest rows."""
+    kth = np.partition(scores, len(scores) - k)[len(scores) - k]
+    chosen: Bool = scores > kth
+    tied = np.flatnonzero(scores == kth)
+    chosen[tied[: k - np.count_nonzero(chosen)]] = True
+    return chosen
+
+
+def _sorted_by_score(item_rows: Int, scores: Float, k: int) -> Rankings:
+    """The first k by score; within equal scores the given order, which is that of the item rows, stays."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    sorted_scores = np.take_along_axis(scores, order, axis=1)
+    sorted_rows = np.where(np.isneginf(sorted_scores), UNKNOWN, np.take_along_axis(item_rows, order, axis=1))
+    return Rankings(sorted_rows, sorted_scores)
+
+
+def _merge(best: Rankings, found: Rankings, k: int) -> Rankings:
+    """The best of two rankings, of which the second holds only higher item rows than the first."""
+    item_rows = np.concatenate([best.item_rows, found.item_rows], axis=1)
+    return _sorted_by_score(item_rows, np.concatenate([best.scores, found.scores], axis=1), k)
+
+
+def _within(seen: Ragged, first: int, end: int) -> Ragged:
+    kept = seen.where((seen.values >= first) & (seen.values < end))
+    return Ragged(kept.indptr, kept.values - first)
+
+
+def _blocks(total: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + size, total)) for start in range(0, total, size))
+
+
+def _rows_for(num_items: int) -> int:
+    return max(1, BLOCK_BYTES // (4 * max(1, num_items)))
+
+
+def _stack(blocks: list[Rankings], k: int) -> Rankings:
+    empty = Rankings(np.empty((0, k), np.int64), np.empty((0, k), np.float32))
+    parts = [empty, *blocks]
+    return Rankings(np.concatenate([p.item_rows for p in parts]), np.concatenate([p.scores for p in parts]))
