@@ -1,0 +1,72 @@
+"""Fixtures shared by all packages: a small schema and a dataset's learnt parts, written out by hand."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+# TensorFlow's C++ start-up notices (no GPU, instruction sets) would drown a failing test's output.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from features.layout import DatasetLayout
+from features.schema import Schema
+from features.spec import (
+    CategoricalFeature,
+    HistoryFeature,
+    IdFeature,
+    MultiValuedFeature,
+    NumericFeature,
+    TextFeature,
+    TimestampFeature,
+)
+from features.statistics import NumericStatistics, Statistics
+from features.vocabulary import Vocabulary
+
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+PRICE = NumericStatistics(count=4, missing=1, mean=10.0, std=2.0, minimum=7.0, maximum=13.0)
+YEAR = NumericStatistics(
+    count=4, missing=0, mean=2000.0, std=5.0, minimum=1990.0, maximum=2010.0, quantiles=(1995.0, 2000.0, 2005.0)
+)
+
+
+@pytest.fixture(scope="session")
+def schema() -> Schema:
+    """One feature of each kind."""
+    return Schema(
+        query=(
+            IdFeature(name="user_id", oov_buckets=2),
+            HistoryFeature(name="history", length=4),
+            TimestampFeature(name="timestamp", parts=("hour_of_day", "day_of_week", "month", "year")),
+            CategoricalFeature(name="device", encoding="hash", num_buckets=8),
+        ),
+        candidate=(
+            IdFeature(name="item_id"),
+            CategoricalFeature(name="brand"),
+            MultiValuedFeature(name="genres", max_values=3),
+            TextFeature(name="title", num_buckets=64, max_tokens=4),
+            NumericFeature(name="price"),
+            NumericFeature(name="year", encoding="buckets", num_buckets=4),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
+    """Vocabularies and statistics for `schema`: users u0-u2, items i0-i4, two brands, two genres."""
+    layout = DatasetLayout(tmp_path_factory.mktemp("learnt"))
+    write_learnt(layout.root)
+    return layout
+
+
+def write_learnt(root: Path) -> None:
+    layout = DatasetLayout(root)
+    layout.vocabulary("user_id").parent.mkdir()
+    Vocabulary(("u0", "u1", "u2")).write(layout.vocabulary("user_id"))
+    Vocabulary(("i0", "i1", "i2", "i3", "i4")).write(layout.vocabulary("item_id"))
+    Vocabulary(("acme", "büro")).write(layout.vocabulary("brand"))
+    Vocabulary(("drama", "war")).write(layout.vocabulary("genres"))
+    Statistics(num_users=3, num_items=5, num_interactions=9, numeric={"price": PRICE, "year": YEAR}).write(
+        layout.statistics
+    )

@@ -1,0 +1,224 @@
+"""The encoders against plain Python: `datetime`, dictionaries and arithmetic give the right answers."""
+
+import datetime
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from features.encoding import SchemaEncoder, bucketize, calendar_parts, last_values, standardise, tokenize
+from features.errors import InputError
+from features.layout import DatasetLayout
+from features.schema import Schema
+from features.spec import TIME_PART_SIZES, TimestampFeature
+from features.statistics import NumericStatistics
+
+ALL_PARTS = TimestampFeature(name="timestamp", parts=("hour_of_day", "day_of_week", "month", "year"))
+FIRST_TOKEN = 2  # one out-of-vocabulary bucket
+
+
+@pytest.fixture(scope="module")
+def encoder(schema: Schema, learnt: DatasetLayout) -> SchemaEncoder:
+    return SchemaEncoder(schema, learnt)
+
+
+def test_ids_have_a_row_each_unknown_ones_a_bucket_and_missing_ones_row_zero(encoder: SchemaEncoder) -> None:
+    users = encoder.lookup("user_id")(tf.constant(["u0", "u2", "", "stranger"])).numpy()
+    assert users[:3].tolist() == [3, 5, 0]  # two buckets before the first token
+    assert users[3] in (1, 2)
+
+
+def test_unknown_ids_spread_over_the_buckets(encoder: SchemaEncoder) -> None:
+    strangers = tf.constant([f"stranger {n}" for n in range(50)])
+    assert set(encoder.lookup("user_id")(strangers).numpy()) == {1, 2}
+
+
+def test_history_keeps_the_last_items_in_order_and_drops_gaps(encoder: SchemaEncoder, schema: Schema) -> None:
+    raw = tf.constant([["i0", "", "i1", "i2", "i3", "i4"], ["", "", "", "", "", ""], ["", "i4", "nope", "", "", ""]])
+    encoded = encoder.encode(schema.history, raw).numpy()
+    assert encoded.tolist() == [[3, 4, 5, 6], [0, 0, 0, 0], [6, 1, 0, 0]]
+
+
+def test_history_of_no_columns_is_empty(encoder: SchemaEncoder, schema: Schema) -> None:
+    assert encoder.encode(schema.history, tf.zeros([2, 0], tf.string)).numpy().tolist() == [[0] * 4] * 2
+
+
+def test_ragged_and_padded_histories_encode_alike() -> None:
+    rows = [["a", "b", "c"], [], ["d"]]
+    ragged = tf.ragged.constant(rows, dtype=tf.string)
+    assert last_values(ragged, 2).numpy().tolist() == last_values(ragged.to_tensor(), 2).numpy().tolist()
+
+
+def test_multi_valued_keeps_the_first_values(encoder: SchemaEncoder, schema: Schema) -> None:
+    genres = next(f for f in schema.candidate if f.name == "genres")
+    raw = tf.constant([["war", "", "drama", "opera", "war"]])
+    assert encoder.encode(genres, raw).numpy().tolist() == [[FIRST_TOKEN + 1, FIRST_TOKEN, 1]]
+
+
+@given(
+    st.lists(
+        st.datetimes(datetime.datetime(1970, 1, 1, 0, 0, 1), datetime.datetime(2099, 12, 31)), min_size=1, max_size=20
+    )
+)
+@example([datetime.datetime(2000, 2, 29), datetime.datetime(2100 - 1, 12, 31), datetime.datetime(2024, 12, 31, 23)])
+@settings(deadline=None)
+def test_calendar_parts_equal_the_standard_library(moments: list[datetime.datetime]) -> None:
+    seconds = [int(m.replace(tzinfo=datetime.UTC).timestamp()) for m in moments]
+    offsets = np.cumsum([0, *(1 + TIME_PART_SIZES[part] for part in ALL_PARTS.parts)])[:-1]
+    expected = offsets + [[1 + m.hour, 1 + m.weekday(), m.month, 1 + m.year - 1970] for m in moments]
+    np.testing.assert_array_equal(calendar_parts(tf.constant(seconds, tf.int64), ALL_PARTS), expected)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=20))
+@settings(deadline=None)
+def test_calendar_indices_stay_inside_their_part_for_any_integer(seconds: list[int]) -> None:
+    indices = calendar_parts(tf.constant(seconds, tf.int64), ALL_PARTS).numpy()
+    low = np.cumsum([0, *(1 + TIME_PART_SIZES[part] for part in ALL_PARTS.parts)])
+    assert (indices >= low[:-1]).all()
+    assert (indices < low[1:]).all()
+
+
+def test_zero_seconds_mean_unknown_in_each_part() -> None:
+    offsets = np.cumsum([0, *(1 + TIME_PART_SIZES[part] for part in ALL_PARTS.parts)])[:-1]
+    np.testing.assert_array_equal(calendar_parts(tf.constant([0], tf.int64), ALL_PARTS)[0], offsets)
+
+
+def test_utc_offset_moves_the_hour() -> None:
+    noon_utc = tf.constant([12 * 3600], tf.int64)
+    east = TimestampFeature(name="timestamp", parts=("hour_of_day",), utc_offset_hours=5.5)
+    assert calendar_parts(noon_utc, east).numpy().tolist() == [[1 + 17]]
+
+
+@given(st.floats(width=32), st.floats(-1e6, 1e6), st.floats(0, 1e6))
+@settings(deadline=None)
+def test_standardise_is_finite_for_every_float(value: float, mean: float, std: float) -> None:
+    statistics = NumericStatistics(count=1, missing=0, mean=mean, std=std, minimum=0, maximum=0)
+    deviation, missing = standardise(tf.constant([value], tf.float32), statistics).numpy()[0]
+    assert missing == float(math.isnan(value))
+    expected = 0.0 if math.isnan(value) else float(np.clip((value - mean) / (std or 1.0), -8, 8))
+    assert deviation == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@given(st.floats(width=32))
+@settings(deadline=None)
+def test_bucket_is_one_plus_the_boundaries_not_above_the_value(value: float) -> None:
+    boundaries = (-1.0, 0.0, 2.5)
+    expected = 0 if math.isnan(value) else 1 + sum(boundary <= value for boundary in boundaries)
+    assert bucketize(tf.constant([value], tf.float32), boundaries).numpy().tolist() == [expected]
+
+
+def test_tokens_are_lower_case_words_of_any_script() -> None:
+    words = tokenize(tf.constant(["Héllo, WÖRLD (1995) 東京!", "", " -- "])).to_list()
+    assert [[w.decode() for w in row if w] for row in words] == [["héllo", "wörld", "1995", "東京"], [], []]
+
+
+def test_text_that_is_not_utf8_is_not_an_error(encoder: SchemaEncoder, schema: Schema) -> None:
+    title = next(f for f in schema.candidate if f.name == "title")
+    encoded = encoder.encode(title, tf.constant([b"caf\xe9 noir", b"\xff\xfe", b""])).numpy()
+    assert encoded.shape == (3, 4)
+    assert (encoded[2] == 0).all()
+
+
+def test_encoded_says_what_encode_returns(encoder: SchemaEncoder, schema: Schema) -> None:
+    raw = {
+        "user_id": ["u0", "x"], "history": [["i0"], [""]], "timestamp": [1, 2**40], "device": ["tv", ""],
+        "item_id": ["i0", "x"], "brand": ["acme", ""], "genres": [["war"], ["x"]], "title": ["a b", ""],
+        "price": [1.0, math.nan], "year": [2000.0, math.inf],
+    }  # fmt: skip
+    for feature in (*schema.query, *schema.candidate):
+        spec = encoder.encoded(feature)
+        signature = (encoder.query_signature() | encoder.candidate_signature())[feature.name]
+        value = encoder.encode(feature, tf.constant(raw[feature.name], signature.dtype)).numpy()
+        assert value.shape == ((2,) if spec.form == "single" else (2, spec.width)), feature
+        assert value.dtype == (np.float32 if spec.form == "dense" else np.int32), feature
+        if spec.num_indices:
+            assert value.min() >= 0, feature
+            assert value.max() < spec.num_indices, feature
+
+
+def test_history_shares_the_item_table(encoder: SchemaEncoder, schema: Schema) -> None:
+    history, item = encoder.encoded(schema.history), encoder.encoded(schema.item_id_feature)
+    assert (history.table, history.num_indices) == (item.table, item.num_indices)
+
+
+text = st.text(max_size=12).map(lambda s: s.encode("utf-8", "ignore"))
+
+
+class _Exported(tf.Module):
+    def __init__(self, encoder: SchemaEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    @tf.function
+    def query(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.encoder.encode_query(raw)
+
+    @tf.function
+    def candidate(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.encoder.encode_candidate(raw)
+
+
+@pytest.fixture(scope="module")
+def reloaded(encoder: SchemaEncoder, tmp_path_factory: pytest.TempPathFactory) -> object:
+    """The encoders saved and loaded, with the vocabularies they were made from no longer there."""
+    path = tmp_path_factory.mktemp("export")
+    module = _Exported(encoder)
+    signatures = {
+        "query": module.query.get_concrete_function(**encoder.query_signature()),
+        "candidate": module.candidate.get_concrete_function(**encoder.candidate_signature()),
+    }
+    tf.saved_model.save(module, str(path / "a"), signatures=signatures)
+    (path / "a").rename(path / "b")
+    return tf.saved_model.load(str(path / "b"))
+
+
+ids = st.one_of(st.sampled_from([b"", b"u0", b"i0", b"i4", b"acme", "büro".encode(), b"war"]), text)
+floats = st.floats(width=32)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(ids, st.lists(ids, max_size=7), st.integers(-(2**63), 2**63 - 1), ids, floats, floats),
+        min_size=0,
+        max_size=6,
+    )
+)
+@settings(deadline=None, max_examples=50)
+def test_saved_encoders_equal_the_ones_in_training(encoder: SchemaEncoder, reloaded: object, rows: list) -> None:
+    width = max((len(row[1]) for row in rows), default=0)
+    lists = np.array([row[1] + [b""] * (width - len(row[1])) for row in rows], object).reshape(len(rows), width)
+    raw_query = {
+        "user_id": tf.constant([r[0] for r in rows], tf.string),
+        "history": tf.constant(lists, tf.string, shape=(len(rows), width)),
+        "timestamp": tf.constant([r[2] for r in rows], tf.int64),
+        "device": tf.constant([r[3] for r in rows], tf.string),
+    }
+    raw_candidate = {
+        "item_id": raw_query["user_id"], "brand": raw_query["device"], "genres": raw_query["history"],
+        "title": raw_query["device"], "price": tf.constant([r[4] for r in rows], tf.float32),
+        "year": tf.constant([r[5] for r in rows], tf.float32),
+    }  # fmt: skip
+    for name, raw, encode in (
+        ("query", raw_query, encoder.encode_query),
+        ("candidate", raw_candidate, encoder.encode_candidate),
+    ):
+        expected = encode(raw)
+        answer = reloaded.signatures[name](**raw)
+        assert answer.keys() == expected.keys()
+        for key, value in expected.items():
+            np.testing.assert_array_equal(answer[key], value, err_msg=key)
+
+
+def test_missing_vocabulary_names_the_command(schema: Schema, tmp_path: Path, learnt: DatasetLayout) -> None:
+    (tmp_path / "statistics.json").write_bytes(learnt.statistics.read_bytes())
+    with pytest.raises(InputError, match="recstack prepare"):
+        SchemaEncoder(schema, DatasetLayout(tmp_path))
+
+
+def test_missing_statistics_name_the_command(schema: Schema, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="recstack prepare"):
+        SchemaEncoder(schema, DatasetLayout(tmp_path))

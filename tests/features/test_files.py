@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from features.errors import InputError
+from features.files import make_directory, remove_leftovers, staged_directory, write_text_atomically
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def fail_half_way(final: Path) -> None:
+    with staged_directory(final) as staging:
+        (staging / "half").touch()
+        raise KeyError("half way")
+
+
+def test_staged_directory_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    final = tmp_path / "dataset"
+    for content in ("old", "new"):
+        with staged_directory(final) as staging:
+            (staging / content).write_text(content)
+            assert final.exists() is (content == "new")
+    assert names(final) == ["new"]
+    assert names(tmp_path) == ["dataset"]
+
+
+def test_failure_leaves_the_old_directory_and_no_left_over(tmp_path: Path) -> None:
+    final = tmp_path / "dataset"
+    with staged_directory(final) as staging:
+        (staging / "old").touch()
+    with pytest.raises(KeyError, match="half way"):
+        fail_half_way(final)
+    assert names(final) == ["old"]
+    assert names(tmp_path) == ["dataset"]
+
+
+def test_left_overs_of_dead_processes_are_removed_and_of_living_ones_kept(tmp_path: Path) -> None:
+    dead, alive = tmp_path / ".dataset.tmp-4194999-ab", tmp_path / ".dataset.tmp-1-ab"
+    dead.mkdir()
+    alive.mkdir()
+    remove_leftovers(tmp_path / "dataset")
+    assert names(tmp_path) == [".dataset.tmp-1-ab"]
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_text_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text_atomically(path, "\ud800")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_directory_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be made"):
+        make_directory(tmp_path / "file" / "below")

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.errors import InputError
+from features.vocabulary import Vocabulary, is_valid_token, learn_vocabulary
+
+tokens = st.text(min_size=1, max_size=8).filter(is_valid_token).filter(lambda t: t.isprintable() or "\t" in t)
+counts = st.dictionaries(tokens, st.integers(1, 9), max_size=20)
+
+
+def test_most_frequent_first_and_ties_in_code_point_order() -> None:
+    vocabulary = learn_vocabulary(["b", "a", "c", "c", "a", "b", "d"], min_count=2)
+    assert vocabulary.tokens == ("a", "b", "c")
+
+
+def test_index_layout() -> None:
+    vocabulary = Vocabulary(("a", "b"), oov_buckets=3)
+    assert vocabulary.first_token_index == 4
+    assert vocabulary.num_indices == 1 + 3 + 2
+
+
+@given(first=counts, second=counts)
+def test_growth_appends_and_keeps_every_index(first: dict[str, int], second: dict[str, int]) -> None:
+    old = Vocabulary(()).grow(first)
+    new = old.grow(second)
+    assert new.tokens[: len(old.tokens)] == old.tokens
+    assert set(new.tokens) == set(first) | set(second)
+    assert len(set(new.tokens)) == len(new.tokens)
+
+
+@given(counts=counts)
+def test_write_then_read(counts: dict[str, int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("vocabulary") / "v.txt"
+    vocabulary = Vocabulary(()).grow(counts)
+    vocabulary.write(path)
+    assert Vocabulary.read(path) == vocabulary
+    assert Vocabulary.read(path).fingerprint() == vocabulary.fingerprint()
+
+
+@pytest.mark.parametrize("text", ["a\na\n", "a\n\nb\n"])
+def test_broken_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "v.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match="recstack prepare"):
+        Vocabulary.read(path)
+
+
+def test_missing_file_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="recstack prepare"):
+        Vocabulary.read(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(("token", "valid"), [("a b", True), ("", False), ("a\nb", False), ("a\rb", False)])
+def test_valid_tokens(token: str, valid: bool) -> None:
+    assert is_valid_token(token) is valid
