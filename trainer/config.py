@@ -1,0 +1,155 @@
+"""What a user chooses about the models and their training. Imports no TensorFlow."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from features.errors import ConfigError
+
+StrategyName: TypeAlias = Literal["default", "mirrored"]
+EncoderKind: TypeAlias = Literal["mean"]
+NegativesKind: TypeAlias = Literal["in_batch", "uniform", "all"]
+Examples: TypeAlias = Literal["event", "set"]
+
+STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Adam's or Adagrad's learning rate over the training: a linear warm-up, then a cosine to zero or a constant."""
+
+    kind: Literal["adam", "adagrad"] = "adam"
+    """`adam` learns fast; `adagrad` keeps one number a weight instead of two."""
+    learning_rate: float = 0.003
+    """Largest learning rate."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What follows the warm-up; `cosine` ends at zero with the last epoch (https://arxiv.org/abs/1608.03983, Eq. 5)."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate grows from zero; at most a tenth of the training is used."""
+
+    def __post_init__(self) -> None:
+        _require("optimizer", self, "learning_rate", self.learning_rate > 0, "a positive number")
+        _require("optimizer", self, "warmup_steps", self.warmup_steps >= 0, "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """How the items of a history become one vector."""
+
+    kind: EncoderKind = "mean"
+    """`mean` ignores the order."""
+    dropout: float = 0.0
+    """Share of the components of the history's vector that are zeroed in training."""
+
+    def __post_init__(self) -> None:
+        _require("encoder", self, "dropout", 0 <= self.dropout < 1, "a share in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """What each positive is compared with."""
+
+    negatives: NegativesKind = "all"
+    """`in_batch`: the batch's other positives, corrected for their frequency; `uniform`: `num_negatives` items drawn
+    alike; `all`: the whole catalogue, right for up to some ten thousand items."""
+    num_negatives: int = 2048
+    """Items drawn a step and shared by the batch, when `negatives` is `uniform`."""
+    temperature: float = 0.1
+    """Scores are divided by it before the softmax."""
+
+    def __post_init__(self) -> None:
+        _require("loss", self, "num_negatives", self.num_negatives >= 1, "at least 1")
+        _require("loss", self, "temperature", self.temperature > 0, "a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalConfig:
+    """The two-tower model and its training.
+
+    RetrievalConfig()                                                      # a small catalogue
+    RetrievalConfig(loss=LossConfig(negatives="in_batch"), batch_size=4096)  # a large one
+    """
+
+    dimension: int = 64
+    """Components of the query and item vectors; `item_bias` adds one."""
+    score: Literal["cosine", "dot"] = "cosine"
+    """Whether the vectors are normalised; with `cosine`, choose `loss.temperature` near 0.1, with `dot` near 1."""
+    item_bias: bool = True
+    """Whether each item has a learnt bias, which starts from its train frequency; served as one more component."""
+    hidden: tuple[int, ...] = ()
+    """Widths of the layers that mix a tower's features; without any, the features' vectors are only added."""
+    id_dropout: float = 0.0
+    """Share of training examples whose candidate is an unknown item, so that items without history are learnt too."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """How the history becomes a vector."""
+    examples: Examples = "event"
+    """`event`: one example an event, with what happened before as its history; `set`: one a user, all whose events are
+    both history and targets, right where time orders little."""
+    initialisation: Literal["random", "svd"] = "random"
+    """What the item embeddings start from: noise, or the singular vectors of the interactions."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """What the positives are compared with."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How the weights follow the gradient."""
+    batch_size: int = 1024
+    """Examples a step, over all replicas together."""
+    epochs: int = 20
+    """Passes over the training split."""
+    patience: int = 5
+    """Epochs without a better validation NDCG after which the training ends; 0 never ends it early."""
+    validation_queries: int = 2000
+    """Validation users scored after each epoch, at most."""
+    checkpoint_seconds: float = 300.0
+    """Seconds between checkpoints within an epoch; one more follows each epoch."""
+
+    def __post_init__(self) -> None:
+        _require("retrieval", self, "id_dropout", 0 <= self.id_dropout < 1, "a share in [0, 1)")
+        _require("retrieval", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
+        _check_training("retrieval", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingConfig:
+    """The ranking model, DCN-v2 (https://arxiv.org/abs/2008.13535), and its training."""
+
+    dimension: int = 16
+    """Components of each feature's embedding."""
+    cross_layers: int = 2
+    """Cross layers; n of them model interactions of up to n + 1 features."""
+    cross_rank: int = 32
+    """Rank of the cross layers' matrices (Eq. 2 of the paper); 0 takes full matrices (Eq. 1)."""
+    hidden: tuple[int, ...] = (64,)
+    """Widths of the dense layers after the cross layers."""
+    dropout: float = 0.2
+    """Share of the inputs of the dense layers that are zeroed in training."""
+    embedding_decay: float = 1e-4
+    """L2 penalty on the embeddings of each example; larger where examples are few."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How the weights follow the gradient."""
+    batch_size: int = 1024
+    """Examples a step, over all replicas together."""
+    epochs: int = 10
+    """Passes over the training split."""
+    patience: int = 3
+    """Epochs without a better validation log loss after which the training ends; 0 never ends it early."""
+    checkpoint_seconds: float = 300.0
+    """Seconds between checkpoints within an epoch; one more follows each epoch."""
+
+    def __post_init__(self) -> None:
+        for name in ("cross_layers", "cross_rank"):
+            _require("ranking", self, name, getattr(self, name) >= 0, "at least 0")
+        _require("ranking", self, "dropout", 0 <= self.dropout < 1, "a share in [0, 1)")
+        _require("ranking", self, "embedding_decay", self.embedding_decay >= 0, "at least 0")
+        _require("ranking", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
+        _check_training("ranking", self)
+
+
+def _check_training(table: str, config: RetrievalConfig | RankingConfig) -> None:
+    for name in ("dimension", "batch_size", "epochs"):
+        _require(table, config, name, getattr(config, name) >= 1, "a whole number of at least 1")
+    _require(table, config, "patience", config.patience >= 0, "at least 0")
+    _require(table, config, "checkpoint_seconds", config.checkpoint_seconds >= 0, "at least 0 seconds")
+
+
+def _require(table: str, config: object, name: str, ok: bool, expected: str) -> None:
+    if not ok:
+        raise ConfigError(f"{table}.{name}", getattr(config, name), expected)
