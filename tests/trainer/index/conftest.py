@@ -1,0 +1,61 @@
+"""Embeddings of low intrinsic dimension, as trained towers give them, and one index of each kind over them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from trainer.index.base import Index
+from trainer.index.config import IndexConfig, IndexKind, Precision
+from trainer.index.exact import ExactIndex
+from trainer.index.report import ScannParameters
+from trainer.index.scann import ScannIndex
+
+NUM_ITEMS, DIM, NUM_LEAVES = 500, 16, 20
+
+
+@dataclass(frozen=True)
+class Case:
+    kind: IndexKind
+    precision: Precision = "float32"
+
+
+CASES = [
+    Case("exact"),
+    Case("exact", "bfloat16"),
+    Case("scann_brute_force"),
+    Case("scann_hash"),
+    Case("scann_tree"),
+    Case("scann_tree", "int8"),
+]
+
+
+def low_rank(num: int, dim: int, seed: int) -> npt.NDArray[np.float32]:
+    basis = np.random.default_rng(7).normal(size=(6, dim))
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(num, 6)) @ basis + 0.3 * rng.normal(size=(num, dim))).astype(np.float32)
+
+
+def exhaustive_index(case: Case, embeddings: npt.NDArray[np.float32]) -> Index:
+    """Returns an index that searches every leaf and rescores every item, so that its answers are known."""
+    if case.kind == "exact":
+        return ExactIndex(embeddings, case.precision)
+    leaves = NUM_LEAVES if case.kind == "scann_tree" else 0
+    parameters = ScannParameters(num_leaves=leaves, leaves_to_search=leaves, num_rescored=len(embeddings))
+    return ScannIndex(embeddings, case.kind, IndexConfig(kind=case.kind, precision=case.precision), parameters)
+
+
+@pytest.fixture(scope="session")
+def embeddings() -> npt.NDArray[np.float32]:
+    return low_rank(NUM_ITEMS, DIM, seed=0)
+
+
+@pytest.fixture(scope="session")
+def queries() -> npt.NDArray[np.float32]:
+    return low_rank(40, DIM, seed=1)
+
+
+@pytest.fixture(scope="session", params=CASES, ids=lambda case: f"{case.kind}-{case.precision}")
+def index(request: pytest.FixtureRequest, embeddings: npt.NDArray[np.float32]) -> Index:
+    return exhaustive_index(request.param, embeddings)

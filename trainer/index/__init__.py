@@ -1,0 +1,17 @@
+"""Nearest-item search inside a TensorFlow graph: from item embeddings and ids to a part of a SavedModel.
+
+    config      which kind of index, how exact, how filters are answered (no TensorFlow)
+    report      what was built and what it measured, for a manifest (no TensorFlow)
+    base        the contract of every index
+    vectors     the stored embeddings and the exact scan over them
+    exact       the exact index, stock TensorFlow operations only
+    scann       the ScaNN indexes
+    build       the one function that picks a kind, builds it and tunes it
+    tuning      the recall/latency curve and the point chosen on it
+    recall      recall of an index against an exact one
+    item_ids    string ids to rows and back
+    attributes  item attributes and the filters over them
+    retrieval   ids, exclusions and filters over an index: what a signature calls
+
+Nothing here knows features or schemas. The modules that need TensorFlow are imported by those who use them.
+"""

@@ -1,0 +1,80 @@
+"""The contract of every index."""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from trainer.index.vectors import Admit, Vectors
+
+
+class TopK(NamedTuple):
+    """The best items of each query, best first; what is missing at the end is row -1 with score -inf."""
+
+    scores: tf.Tensor
+    """`[batch, k] float32`, dot products."""
+
+    rows: tf.Tensor
+    """`[batch, k] int32`, rows of the embeddings the index was built from."""
+
+
+class Index(tf.Module):
+    """Finds the items whose embeddings have the largest dot product with a query's.
+
+    Cosine similarity is the same search over normalised embeddings. Every method works inside a `tf.function`,
+    takes batches of any size, 0 included, and k as a tensor. A query that holds NaN finds nothing.
+    """
+
+    is_exact: bool
+    """Whether answers equal a float32 scan over all items, up to rounding."""
+
+    vectors: Vectors
+    """The stored embeddings; exact scans read them too, so they are held once."""
+
+    @property
+    def num_items(self) -> int:
+        """Number of indexed items."""
+        return self.vectors.num_items
+
+    @abstractmethod
+    def search(self, query_embeddings: tf.Tensor, k: tf.Tensor) -> TopK:
+        """Returns the best `min(k, num_items)` items of each query, padded to k.
+
+        Args:
+            query_embeddings: `[batch, dim] float32`.
+            k: `[] int32`, at least 0; may exceed the number of items.
+
+        Returns:
+            `[batch, k]` scores and rows without duplicates. How many of them are the true best depends on
+            `is_exact`; how many there are does not.
+        """
+
+    def scan(self, query_embeddings: tf.Tensor, k: tf.Tensor, admit: Admit | None = None) -> TopK:
+        """Returns the best items among those `admit` lets through, scoring every one of them.
+
+        Args:
+            query_embeddings: `[batch, dim] float32`.
+            k: `[] int32`.
+            admit: tells which rows may be returned; all of them if not given.
+
+        Returns:
+            `[batch, k]` scores and rows, exact up to the precision of the stored embeddings.
+        """
+        return pad_to_k(*self.vectors.scan(query_embeddings, k, admit), k)
+
+
+def pad_to_k(scores: tf.Tensor, rows: tf.Tensor, k: tf.Tensor) -> TopK:
+    """Returns exactly k columns, marking what is missing with score -inf and row -1.
+
+    Args:
+        scores: `[batch, found] float32`, best first; NaN or -inf where nothing was found.
+        rows: `[batch, found] int32`.
+        k: `[] int32`.
+    """
+    # NaN compares false, so one comparison catches both ScaNN's NaN padding and masked scores.
+    is_found = scores[:, :k] > -float("inf")
+    missing = [[0, 0], [0, tf.maximum(k - tf.shape(scores)[1], 0)]]
+    return TopK(
+        scores=tf.pad(tf.where(is_found, scores[:, :k], -float("inf")), missing, constant_values=-float("inf")),
+        rows=tf.pad(tf.where(is_found, rows[:, :k], -1), missing, constant_values=-1),
+    )

@@ -1,0 +1,28 @@
+"""The exact index: stock TensorFlow operations only, so an unmodified TensorFlow Serving runs it."""
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from trainer.index.base import Index, TopK
+from trainer.index.config import Precision
+from trainer.index.vectors import Vectors
+
+
+class ExactIndex(Index):
+    """Scores every item, in blocks of bounded memory."""
+
+    def __init__(self, embeddings: npt.NDArray[np.float32], precision: Precision = "float32") -> None:
+        """Stores the embeddings.
+
+        Args:
+            embeddings: `[num_items, dim] float32`.
+            precision: `float32`, or `bfloat16` for half the bytes and scores rounded to about 3 decimal digits.
+        """
+        super().__init__()
+        self.vectors = Vectors.from_array(embeddings, tf.as_dtype(precision))
+        self.is_exact = precision == "float32"
+
+    def search(self, query_embeddings: tf.Tensor, k: tf.Tensor) -> TopK:
+        """See `Index.search`."""
+        return self.scan(query_embeddings, k)

@@ -1,0 +1,93 @@
+"""Item ids, exclusions and filters over an index: what a serving signature calls."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from features.errors import InputError
+from trainer.index.base import Index, TopK, pad_to_k
+from trainer.index.item_ids import ItemIds
+from trainer.index.vectors import best
+
+
+class Retrieved(NamedTuple):
+    """The items of each query, best first; what is missing at the end is id `""` with score -inf."""
+
+    item_ids: tf.Tensor
+    """`[batch, k] string`."""
+
+    scores: tf.Tensor
+    """`[batch, k] float32`, dot products."""
+
+
+class Retriever(tf.Module):
+    """Answers "k items for these queries, but not those" by item ids, inside a graph.
+
+        retriever = Retriever(built.index, item_ids)
+        retriever.retrieve(query_embeddings, k, exclude_item_ids)
+
+    No item is returned twice. Fewer than k admissible items are padded at the end by id `""` and score -inf.
+    """
+
+    def __init__(self, index: Index, item_ids: Sequence[bytes]) -> None:
+        """Ties ids to the rows of an index.
+
+        Args:
+            index: the index.
+            item_ids: the id of each indexed embedding, in order.
+
+        Raises:
+            InputError: the number of ids is not the number of items, an id is empty or occurs twice.
+        """
+        super().__init__()
+        if len(item_ids) != index.num_items:
+            raise InputError(f"{len(item_ids)} item ids for an index of {index.num_items} items: expected one an item")
+        self.index = index
+        self.item_ids = ItemIds(item_ids)
+
+    def retrieve(
+        self, query_embeddings: tf.Tensor, k: tf.Tensor, exclude_item_ids: tf.Tensor | None = None
+    ) -> Retrieved:
+        """Returns the best k admissible items of each query.
+
+        Args:
+            query_embeddings: `[batch, dim] float32`.
+            k: `[] int32`, at least 0.
+            exclude_item_ids: `[batch, e] string`, or `[1, e]` for the whole batch, items not to return; `""` and
+                unknown ids exclude nothing. None builds a graph without exclusions.
+
+        Returns:
+            `[batch, k]` item ids and scores.
+        """
+        if exclude_item_ids is None:
+            found = self.index.search(query_embeddings, k)
+        else:
+            excluded = self.item_ids.numbers(exclude_item_ids)
+            found = without(self.index.search(query_embeddings, k + _most_excluded(excluded)), excluded, k)
+        return Retrieved(item_ids=self.item_ids.ids(found.rows), scores=found.scores)
+
+
+def without(found: TopK, excluded: tf.Tensor, k: tf.Tensor) -> TopK:
+    """Returns the best k of what was found that is not excluded.
+
+    Args:
+        found: `[batch, c]` scores and rows.
+        excluded: `[batch, e]` or `[1, e] int32` rows; -1 excludes nothing.
+        k: `[] int32`.
+    """
+    return pad_to_k(*best(tf.where(_is_in(found.rows, excluded), -float("inf"), found.scores), found.rows, k), k)
+
+
+def _most_excluded(excluded: tf.Tensor) -> tf.Tensor:
+    """Returns how many items the longest exclusion list names, 0 for an empty batch: so many more are fetched."""
+    return tf.reduce_max(tf.pad(tf.reduce_sum(tf.cast(excluded >= 0, tf.int32), axis=1), [[0, 1]]))
+
+
+def _is_in(rows: tf.Tensor, excluded: tf.Tensor) -> tf.Tensor:
+    """Returns `[batch, c] bool`: which rows are listed. Sorts the lists, so memory stays at c + e, not c times e."""
+    num_queries = tf.shape(rows)[0]
+    listed = tf.broadcast_to(tf.sort(excluded, axis=1), [num_queries, tf.shape(excluded)[1]])
+    listed = tf.pad(listed, [[0, 0], [0, 1]], constant_values=tf.int32.max)
+    positions = tf.searchsorted(listed, rows)
+    return tf.gather(listed, positions, batch_dims=1) == rows

@@ -1,0 +1,153 @@
+"""The ScaNN indexes (https://arxiv.org/abs/1908.10396): brute force, hashing, and a tree with hashing.
+
+A SavedModel that holds one is saved with `SaveOptions(namespace_whitelist=["Scann"])` and loads where the `scann`
+package of the same TensorFlow version has been imported. Spilling to two leaves (SOAR) is not offered: ScaNN's graph
+operations refuse it.
+"""
+
+import hashlib
+import math
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from scann.scann_ops.py import scann_ops
+from scann.scann_ops.py.scann_builder import ReorderType, ScannBuilder
+
+from features.errors import InputError
+from trainer.index.base import Index, TopK, pad_to_k
+from trainer.index.config import IndexConfig, IndexKind
+from trainer.index.report import ScannParameters
+from trainer.index.vectors import Vectors
+
+MIN_TREE_ITEMS = 16
+"""A 4-bit codebook of a tree's residuals cannot be trained on fewer items."""
+
+SCANN_NAMESPACE = "Scann"
+"""The operation namespace that `tf.saved_model.SaveOptions` must whitelist."""
+
+
+class ScannIndex(Index):
+    """One ScaNN searcher; `parameters` may be changed until the first graph that searches it is traced."""
+
+    def __init__(
+        self, embeddings: npt.NDArray[np.float32], kind: IndexKind, config: IndexConfig, parameters: ScannParameters
+    ) -> None:
+        """Trains and builds the searcher.
+
+        Args:
+            embeddings: `[num_items, dim] float32`.
+            kind: one of the ScaNN kinds.
+            config: precision, hashing and training settings; the k that `parameters` stand for.
+            parameters: the operating point.
+
+        Raises:
+            InputError: too few items for a tree.
+        """
+        super().__init__()
+        self.kind = kind
+        self.is_exact = kind == "scann_brute_force" and config.precision == "float32"
+        self.tuned_k = config.tuned_k
+        self.parameters = parameters
+        self.state = _searcher_state(_build_searcher(embeddings, kind, config, parameters.num_leaves))
+        # One name for one content: all signatures of a SavedModel then share one searcher instead of each holding a
+        # copy of the catalogue, and the same index gives the same SavedModel.
+        self.searcher_name = f"scann-{_fingerprint(self.state)}"
+        float_values, *_, int8_values, int8_multipliers, _ = self.state
+        is_int8 = config.precision == "int8"
+        self.vectors = Vectors(int8_values, int8_multipliers) if is_int8 else Vectors(float_values)
+
+    def search(self, query_embeddings: tf.Tensor, k: tf.Tensor) -> TopK:
+        """See `Index.search`.
+
+        Where k exceeds `tuned_k`, leaves and rescoring grow with it, so that recall holds. If the searched leaves hold
+        too few items for some query, the batch is answered by an exact scan.
+        """
+        growth = tf.maximum(tf.cast(k, tf.float32) / self.tuned_k, 1.0)
+        leaves = tf.cast(tf.math.ceil(self.parameters.leaves_to_search * growth), tf.int32)
+        num_rescored = tf.cast(tf.math.ceil(self.parameters.num_rescored * growth), tf.int32)
+        found = self.search_at(query_embeddings, k, leaves, num_rescored)
+        if self.kind != "scann_tree":
+            return found
+        wanted = tf.minimum(k, self.num_items)
+        is_complete = tf.reduce_all(found.rows[:, wanted - 1 : wanted] >= 0)
+        return TopK(*tf.cond(is_complete, lambda: tuple(found), lambda: tuple(self.scan(query_embeddings, k))))
+
+    def search_at(self, query_embeddings: tf.Tensor, k: tf.Tensor, leaves: tf.Tensor, num_rescored: tf.Tensor) -> TopK:
+        """Returns what one ScaNN search finds at a given operating point; may be fewer than k.
+
+        Args:
+            query_embeddings: `[batch, dim] float32`.
+            k: `[] int32`.
+            leaves: `[] int32`, leaves to search; without a tree it has no effect.
+            num_rescored: `[] int32`, candidates to score exactly; raised to k where it is less.
+        """
+        # ScaNN accepts neither an empty batch nor k = 0: search one zero query, or one result, and cut it off again.
+        num_queries = tf.shape(query_embeddings)[0]
+        queries = tf.pad(query_embeddings, [[0, tf.cast(num_queries < 1, tf.int32)], [0, 0]])
+        wanted = tf.clip_by_value(k, 1, self.num_items)
+        handle = scann_ops.tensors_to_scann(*self.state, shared_name=self.searcher_name)
+        rows, scores = scann_ops.ScannSearcher(handle).search_batched_parallel(
+            queries,
+            final_num_neighbors=wanted,
+            pre_reorder_num_neighbors=tf.clip_by_value(num_rescored, wanted, self.num_items),
+            leaves_to_search=tf.clip_by_value(leaves, 1, max(self.parameters.num_leaves, 1)),
+        )
+        rows, scores = tf.ensure_shape(rows, [None, None]), tf.ensure_shape(scores, [None, None])
+        return pad_to_k(scores[:num_queries], rows[:num_queries], k)
+
+
+def initial_parameters(kind: IndexKind, num_items: int, config: IndexConfig) -> ScannParameters:
+    """Returns the point before tuning: the configured leaves or about sqrt(items), all of them searched."""
+    num_leaves = min(config.num_leaves or max(round(math.sqrt(num_items)), 1), num_items) if kind == "scann_tree" else 0
+    num_rescored = 0 if kind == "scann_brute_force" else min(2 * config.tuned_k, num_items)
+    return ScannParameters(num_leaves=num_leaves, leaves_to_search=num_leaves, num_rescored=num_rescored)
+
+
+def _build_searcher(
+    embeddings: npt.NDArray[np.float32], kind: IndexKind, config: IndexConfig, num_leaves: int
+) -> scann_ops.ScannSearcher:
+    num_items = len(embeddings)
+    builder = scann_ops.builder(embeddings, min(config.tuned_k, num_items), "dot_product")
+    rescoring = ReorderType.INT8 if config.precision == "int8" else ReorderType.FLOAT32
+    if kind == "scann_brute_force":
+        return builder.score_brute_force(rescoring).build()
+    if kind == "scann_tree":
+        builder = _with_tree(builder, num_items, num_leaves, config)
+    return (
+        builder.score_ah(
+            config.dims_per_block,
+            anisotropic_quantization_threshold=config.anisotropic_threshold,
+            training_sample_size=min(config.training_items, num_items),
+        )
+        .reorder(min(config.tuned_k, num_items), rescoring)
+        .build()
+    )
+
+
+def _with_tree(builder: ScannBuilder, num_items: int, num_leaves: int, config: IndexConfig) -> ScannBuilder:
+    if num_items < MIN_TREE_ITEMS:
+        raise InputError(
+            f"index.kind = 'scann_tree': {num_items} items are too few for a tree, expected at least {MIN_TREE_ITEMS}; "
+            "use kind 'exact' or 'auto'"
+        )
+    return builder.tree(
+        num_leaves=num_leaves,
+        num_leaves_to_search=num_leaves,
+        training_sample_size=min(config.training_items, num_items),
+    )
+
+
+def _searcher_state(searcher: scann_ops.ScannSearcher) -> list[tf.Variable]:
+    """Moves a searcher into variables, in the order in which `tensors_to_scann` takes them, and frees it."""
+    *tensors, dataset = scann_ops.scann_to_tensors(searcher.searcher_handle)
+    tf.raw_ops.DestroyResourceOp(resource=searcher.searcher_handle)
+    return [tf.Variable(tensor, trainable=False, name="scann") for tensor in (dataset, *tensors)]
+
+
+def _fingerprint(state: list[tf.Variable]) -> str:
+    digest = hashlib.sha256()
+    for variable in state:
+        value = np.asarray(variable.numpy())
+        digest.update(b"".join(value.ravel()) if value.dtype == object else np.ascontiguousarray(value).data)
+    return digest.hexdigest()[:16]
