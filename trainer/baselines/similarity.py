@@ -3,6 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
+from trainer.evaluation.scoring import largest
+
 
 def unit_rows(matrix: sp.csr_array) -> sp.csr_array:
     """Scales each row to length 1; empty rows stay empty."""
@@ -16,9 +18,9 @@ def keep_largest(matrix: sp.csr_array, k: int) -> sp.csr_array:
     lengths = np.diff(matrix.indptr)
     if lengths.max(initial=0) <= k:
         return matrix
-    rows = np.repeat(np.arange(matrix.shape[0]), lengths)
-    order = np.lexsort((-matrix.data, rows))
-    rank = np.arange(len(order)) - np.repeat(matrix.indptr[:-1], lengths)
-    kept = np.sort(order[rank < k])
+    kept = np.ones(len(matrix.data), dtype=np.bool_)
+    for row in np.flatnonzero(lengths > k):
+        values = matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]]
+        kept[matrix.indptr[row] : matrix.indptr[row + 1]] = largest(values, k)
     indptr = np.concatenate([[0], np.cumsum(np.minimum(lengths, k))])
     return sp.csr_array((matrix.data[kept], matrix.indices[kept], indptr), shape=matrix.shape)

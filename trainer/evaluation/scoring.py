@@ -80,6 +80,15 @@ def rank_by_inner_product(queries: Float, items: Float, k: int, *, seen: Ragged 
     return _stack(blocks, k)
 
 
+def largest(scores: Float, k: int) -> Bool:
+    """`[n] bool`: the k largest of `scores` (`[n] float32`, n >= k); of equal ones at the end those that come first."""
+    kth = np.partition(scores, len(scores) - k)[len(scores) - k]
+    chosen: Bool = scores > kth
+    tied = np.flatnonzero(scores == kth)
+    chosen[tied[: k - np.count_nonzero(chosen)]] = True
+    return chosen
+
+
 def _rank_query_block(queries: Float, items: Float, k: int, seen: Ragged | None) -> Rankings:
     best: Rankings | None = None
     for first, end in _blocks(len(items), ITEM_BLOCK):
@@ -103,7 +112,7 @@ def _top_k(scores: Float, k: int, seen: Ragged | None) -> Rankings:
     counts = np.count_nonzero(candidates, axis=1)
     # Many equal scores (a model that knows nothing of a query) would make every item a candidate.
     for row in np.flatnonzero(counts > 4 * k + 64):
-        candidates[row] = _candidates_among_ties(scores[row], min(k, num_items))
+        candidates[row] = largest(scores[row], min(k, num_items))
     flat = np.flatnonzero(candidates)
     counts = np.count_nonzero(candidates, axis=1)
     row_of_flat = np.repeat(np.arange(num_rows), counts)
@@ -130,15 +139,6 @@ def _lower_bound(scores: Float, k: int) -> Float:
         return np.partition(scores, num_items - k, axis=1)[:, num_items - k]
     largest = scores[:, : num_groups * _GROUP].reshape(num_rows, _GROUP, num_groups).max(axis=1)
     return np.partition(largest, num_groups - k, axis=1)[:, num_groups - k]
-
-
-def _candidates_among_ties(scores: Float, k: int) -> Bool:
-    """`[num_items] bool`: the k best of one row, of the equal ones at the end those of the lowest rows."""
-    kth = np.partition(scores, len(scores) - k)[len(scores) - k]
-    chosen: Bool = scores > kth
-    tied = np.flatnonzero(scores == kth)
-    chosen[tied[: k - np.count_nonzero(chosen)]] = True
-    return chosen
 
 
 def _sorted_by_score(item_rows: Int, scores: Float, k: int) -> Rankings:
