@@ -1,0 +1,91 @@
+"""The command line: `recstack <verb> …`. Each verb parses, calls one function and says where the output is."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import NamedTuple
+
+from features.errors import RecstackError
+from recstack.console import Voice
+
+
+class Verb(NamedTuple):
+    """One verb: the line that `--help` shows and the module whose `main(arguments) -> int` runs it."""
+
+    summary: str
+    module: str
+
+
+VERBS: dict[str, Verb] = {
+    "prepare": Verb("raw tables -> dataset directory of TFRecords (Apache Beam)", "recstack.verbs.prepare"),
+    "train": Verb("dataset -> trained retrieval and ranking models", "recstack.verbs.train"),
+    "evaluate": Verb("trained models -> metrics over the full catalogue, beside baselines", "recstack.verbs.evaluate"),
+    "export": Verb("trained models -> indexed SavedModels with the next version number", "recstack.verbs.export"),
+    "serve": Verb("SavedModels -> TensorFlow Serving's gRPC and REST APIs, with its flags", "recstack.verbs.serve"),
+    "query": Verb("ask a running server for recommendations", "recstack.verbs.query"),
+    "demo": Verb("all of it on MovieLens, in a few minutes", "recstack.verbs.demo"),
+}
+
+_INTERRUPTED = 130  # what a shell reports for a process ended by Ctrl-C
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb.
+
+    Args:
+        arguments: without the program's name; those of the process if not given.
+
+    Returns:
+        The exit code: 0 done or nothing to do, 1 failed work, 2 bad configuration or input, 3 the gate refused.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_usage())
+        return 0
+    if given[0] == "--version":
+        sys.stdout.write(f"recstack {version('recstack')}\n")
+        return 0
+    if given[0] not in VERBS:
+        Voice(given[0], as_json=False).error(f"no such verb; expected one of {', '.join(VERBS)}; see `recstack --help`")
+        return 2
+    return _run(given[0], given[1:])
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notices about CPUs and missing GPUs
+    voice = Voice(name, as_json=False)
+    try:
+        run: Callable[[list[str]], int] = importlib.import_module(VERBS[name].module).main
+        return run(arguments)
+    except RecstackError as error:
+        voice.error(str(error))
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("recstack", "features", "beam_pipelines", "trainer", "serving"):
+            raise
+        voice.error(f"the package of {error.name!r} is not installed; run `pip install 'recstack[all]'`")
+        return 1
+    except OSError as error:
+        voice.error(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return 1
+    except KeyboardInterrupt:
+        voice.error("interrupted; the same command goes on where this one stopped")
+        return _INTERRUPTED
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items())
+    return (
+        "usage: recstack <verb> [--config FILE.toml] [options]\n\n"
+        "TensorFlow Recommenders from the tutorial to production.\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "`recstack <verb> --help` lists a verb's options. Start with `recstack demo`.\n"
+        "Exit codes: 0 done or nothing to do, 1 failed work, 2 bad configuration or input, 3 the gate refused.\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""A verb's arguments: the TOML file is the base, flags override single fields."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import tyro
+
+from recstack.config import StackConfig, load_config
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackArguments:
+    """Arguments of every verb that works on a stack."""
+
+    config: Path | None = None
+    """TOML file with the configuration; without one, the embedded configuration of the MovieLens demo."""
+    json: bool = False
+    """Print the result as one JSON object."""
+    print_config: bool = False
+    """Print the resolved configuration as TOML and do nothing else."""
+    stack: Annotated[StackConfig, tyro.conf.arg(name="")]
+    """Overrides of single fields."""
+
+
+A = TypeVar("A", bound=StackArguments)
+
+
+def parse(kind: type[A], verb: str, arguments: Sequence[str]) -> A:
+    """Parses a verb's arguments over the configuration file that they name.
+
+    Raises:
+        ConfigError: a field of the file is unknown, missing or has a wrong value.
+        InputError: the file cannot be read.
+        SystemExit: with code 2 for a wrong flag, 0 after `--help` or `--print-config`.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", type=Path)
+    path = first.parse_known_args(list(arguments))[0].config
+    parsed = tyro.cli(
+        kind,
+        prog=f"recstack {verb}",
+        args=list(arguments),
+        default=kind(stack=load_config(path), config=path),
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    if parsed.print_config:
+        sys.stdout.write(parsed.stack.to_toml())
+        raise SystemExit(0)
+    return parsed

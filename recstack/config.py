@@ -1,0 +1,98 @@
+"""The configuration tree: one TOML file, one dataclass a table, each node kept beside its owner.
+
+    stack = load_config(Path("configs/movielens.toml"))
+    stack.retrieval.batch_size
+
+Imports no TensorFlow and no Beam.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import tomli_w
+import tyro
+
+from beam_pipelines.config import PipelineConfig
+from features.errors import ConfigError, InputError
+from features.layout import Workdir
+from features.schema import Schema
+from features.serialization import structure, unstructure
+from trainer.config import RankingConfig, RetrievalConfig, StrategyName
+from trainer.evaluation.config import EvaluationConfig
+from trainer.export.config import ExportConfig
+from trainer.index.config import IndexConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackConfig:
+    """Everything a recommender is made from."""
+
+    features: Annotated[Schema, tyro.conf.Suppress]
+    """What describes a query and a candidate; a contract, so it has no flags."""
+    pipeline: PipelineConfig = PipelineConfig()
+    """Raw tables to a dataset."""
+    retrieval: RetrievalConfig = RetrievalConfig()
+    """The two-tower model."""
+    ranking: RankingConfig = RankingConfig()
+    """The ranking model."""
+    index: IndexConfig = IndexConfig()
+    """The index over the items."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Metrics and baselines."""
+    export: ExportConfig = ExportConfig()
+    """The SavedModels."""
+    workdir: Path = Path("recstack-work")
+    """Folder for the dataset, the runs and the SavedModels; made if it is not there."""
+    strategy: StrategyName = "default"
+    """How training is distributed."""
+    seed: int = 0
+    """Of everything random."""
+
+    @property
+    def layout(self) -> Workdir:
+        """The paths below `workdir`."""
+        return Workdir(self.workdir)
+
+    def to_toml(self) -> str:
+        """The configuration as TOML: what `--print-config` prints and each run keeps."""
+        return tomli_w.dumps(unstructure(self))
+
+
+def load_config(path: Path | None) -> StackConfig:
+    """Reads a configuration; without a path, the embedded one of the MovieLens demo.
+
+    Raises:
+        ConfigError: a field is unknown, missing or has a wrong value.
+        InputError: the file is not there or is not TOML.
+    """
+    return parse_config(_read(path), str(path or "the embedded configuration"))
+
+
+def parse_config(text: str, origin: str = "configuration") -> StackConfig:
+    """The configuration that a TOML text describes; `origin` names the text in errors.
+
+    Raises:
+        ConfigError: a field is unknown, missing or has a wrong value.
+        InputError: the text is not TOML.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{origin}: not TOML: {error}") from error
+    if "features" not in data:
+        raise ConfigError("features", None, "the tables [[features.query]] and [[features.candidate]]")
+    return structure(data, StackConfig)
+
+
+def _read(path: Path | None) -> str:
+    if path is None:
+        return files("recstack").joinpath("movielens.toml").read_text()
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"configuration {path}: cannot be read ({error}); give a TOML file by --config") from error
+
+

@@ -1,0 +1,53 @@
+"""What a verb says: progress and errors on the standard error stream, its one result on the standard output."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+_PROGRESS = Console(stderr=True, highlight=False)
+_RESULT = Console(highlight=False)
+
+
+class Voice:
+    """Speaks for one verb: to a person, or with `--json` to a program."""
+
+    def __init__(self, verb: str, *, as_json: bool) -> None:
+        """Speaks as `verb`; `as_json` prints results as one JSON object."""
+        self.verb = verb
+        self.as_json = as_json
+
+    def progress(self, message: str) -> None:
+        """One line about the work going on."""
+        _PROGRESS.print(f"[dim]{self.verb:>9}[/dim]  {message}", soft_wrap=True)
+
+    def show(self, renderable: RenderableType) -> None:
+        """A table or a text for a person; nothing with `--json`."""
+        if not self.as_json:
+            _RESULT.print(renderable)
+
+    def result(self, summary: str, data: Mapping[str, Any]) -> None:
+        """The verb's outcome: `summary` for a person, `data` for a program."""
+        if self.as_json:
+            sys.stdout.write(json.dumps({"verb": self.verb, **data}) + "\n")
+        else:
+            _RESULT.print(f"[bold]{self.verb}[/bold]: {summary}", soft_wrap=True)
+
+    def error(self, message: str) -> None:
+        """What went wrong, in one line."""
+        _PROGRESS.print(f"recstack {self.verb}: {message}", style="red", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def stopwatch() -> Iterator[list[float]]:
+    """Appends the block's wall time in seconds to the list it yields, however the block ends."""
+    seconds: list[float] = []
+    start = time.perf_counter()
+    try:
+        yield seconds
+    finally:
+        seconds.append(time.perf_counter() - start)

@@ -1,0 +1,37 @@
+"""`recstack prepare`: raw tables in, a dataset directory out."""
+
+from dataclasses import dataclass
+
+from features.manifest import Manifest
+from recstack.arguments import StackArguments, parse
+from recstack.config import StackConfig
+from recstack.console import Voice
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareArguments(StackArguments):
+    """Turns raw interaction tables into a dataset directory of TFRecords."""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the verb; returns its exit code."""
+    parsed = parse(PrepareArguments, "prepare", arguments)
+    prepare(parsed.stack, Voice("prepare", as_json=parsed.json))
+    return 0
+
+
+def prepare(stack: StackConfig, voice: Voice) -> Manifest:
+    """Prepares the dataset and says where it is."""
+    from beam_pipelines.prepare import prepare_dataset
+
+    dataset = stack.layout.dataset
+    manifest, nothing_to_do = prepare_dataset(
+        stack.features, stack.pipeline, dataset, seed=stack.seed, progress=voice.progress
+    )
+    state = "nothing to do, up to date" if nothing_to_do else f"done in {manifest.seconds:.1f} s"
+    counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in manifest.counts.items())
+    voice.result(
+        f"{state}: {dataset.root} ({counts})",
+        {"directory": str(dataset.root), "nothing_to_do": nothing_to_do, "counts": dict(manifest.counts)},
+    )
+    return manifest

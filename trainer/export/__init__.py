@@ -1,0 +1,1 @@
+"""Trained models in, servable SavedModels out."""
