@@ -44,4 +44,4 @@ def search_rows(index: Index, queries: npt.NDArray[np.float32], k: int) -> npt.N
 
 def search_signature(index: Index) -> list[tf.TensorSpec]:
     """Returns the input signature of `Index.search`, for any batch size."""
-    return [tf.TensorSpec([None, index.vectors.dim], tf.float32), tf.TensorSpec([], tf.int32)]
+    return [tf.TensorSpec([None, index.vectors.dim], tf.float32, "queries"), tf.TensorSpec([], tf.int32, "k")]

@@ -56,6 +56,16 @@ def queries() -> npt.NDArray[np.float32]:
     return low_rank(40, DIM, seed=1)
 
 
+@pytest.fixture(scope="session")
+def indexes(embeddings: npt.NDArray[np.float32]) -> dict[Case, Index]:
+    return {case: exhaustive_index(case, embeddings) for case in CASES}
+
+
 @pytest.fixture(scope="session", params=CASES, ids=lambda case: f"{case.kind}-{case.precision}")
-def index(request: pytest.FixtureRequest, embeddings: npt.NDArray[np.float32]) -> Index:
-    return exhaustive_index(request.param, embeddings)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def index(case: Case, indexes: dict[Case, Index]) -> Index:
+    return indexes[case]
