@@ -1,0 +1,85 @@
+"""`recstack serve`: check what can be checked at once, start the server, wait for a signal."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from importlib.metadata import version
+
+from features.errors import InputError, RecstackError
+from serving.config import ServerConfig
+from serving.errors import ServingError
+
+EXIT_FAILED_START = 255
+"""What `tensorflow_model_server` exits with where it cannot start."""
+
+
+def run_server(config: ServerConfig) -> int:
+    """Serves until SIGTERM or SIGINT.
+
+    Returns:
+        The process's exit code: 0 after a signal, 255 where the server could not start (said in one line on stderr).
+    """
+    if config.version:
+        print(f"TensorFlow ModelServer: recstack {version('recstack')}")  # noqa: T201
+        print(f"TensorFlow Library: {version('tensorflow')}")  # noqa: T201
+        return 0
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        check_ports(config)
+        return _serve(config, stop)
+    except ServingError as error:
+        return _failed(f"{error.code.name}: {error.message}")
+    except RecstackError as error:
+        return _failed(str(error))
+
+
+def _serve(config: ServerConfig, stop: threading.Event) -> int:
+    # Imports TensorFlow, which takes seconds: a port in use has been said before.
+    from serving.server import Server
+
+    server = Server(config)
+    failure: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            server.start()
+        except BaseException as error:
+            failure.append(error)
+            stop.set()
+
+    threading.Thread(target=start, name="start", daemon=True).start()
+    stop.wait()
+    server.stop()
+    if failure:
+        raise failure[0]
+    return 0
+
+
+def _failed(reason: str) -> int:
+    print(f"Failed to start server. Error: {reason}", file=sys.stderr, flush=True)  # noqa: T201
+    return EXIT_FAILED_START
+
+
+def check_ports(config: ServerConfig) -> None:
+    """Tries the TCP ports before anything slow starts.
+
+    Raises:
+        InputError: one is in use or not permitted.
+    """
+    for flag in ("port", "rest_api_port"):
+        port = getattr(config, flag)
+        if not port:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError as error:
+                raise InputError(f"--{flag}={port}: cannot listen there: {error.strerror}") from None

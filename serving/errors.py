@@ -1,0 +1,89 @@
+"""How a request fails: one exception with a canonical code, mapped to gRPC and to HTTP.
+
+    ServingError(Code.NOT_FOUND, "Servable not found for request: Latest(retrieval)")
+
+Codes are absl's canonical ones, which are gRPC's by number.
+"""
+
+from enum import IntEnum
+
+MAX_MESSAGE_CHARS = 1024
+
+
+class Code(IntEnum):
+    """Canonical status codes."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+HTTP_STATUS = {
+    Code.OK: 200,
+    Code.CANCELLED: 499,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.UNAVAILABLE: 503,
+    Code.UNAUTHENTICATED: 401,
+}
+"""What is not here is 500."""
+
+
+class ServingError(Exception):
+    """A request, or a load, that ends with a status other than OK."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def short_message(self) -> str:
+        """The message as it travels over gRPC: cut where TensorFlow Serving cuts it."""
+        if len(self.message) <= MAX_MESSAGE_CHARS:
+            return self.message
+        return self.message[:MAX_MESSAGE_CHARS] + "...TRUNCATED"
+
+
+def invalid_argument(message: str) -> ServingError:
+    """The commonest failure."""
+    return ServingError(Code.INVALID_ARGUMENT, message)
+
+
+def not_found(message: str) -> ServingError:
+    """A model, version or file that is not there."""
+    return ServingError(Code.NOT_FOUND, message)
+
+
+def from_exception(error: BaseException) -> ServingError:
+    """The status of any exception; TensorFlow's own carry their code."""
+    if isinstance(error, ServingError):
+        return error
+    code = getattr(error, "error_code", None)
+    if isinstance(code, int) and code in Code._value2member_map_:
+        return ServingError(Code(code), getattr(error, "message", None) or str(error))
+    if isinstance(error, MemoryError):
+        return ServingError(Code.RESOURCE_EXHAUSTED, "out of memory")
+    return ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")

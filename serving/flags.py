@@ -1,0 +1,62 @@
+"""TensorFlow Serving's command line: `--name=value`, `--name value`, `--flag`, `--noflag`."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+
+from features.errors import ConfigError
+from serving.config import ServerConfig
+
+_KINDS: dict[str, type] = {field.name: type(field.default) for field in fields(ServerConfig)}
+_BOOLEANS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
+
+
+def usage() -> str:
+    """Every flag with its kind and default, one a line."""
+    lines = (f"\t--{field.name}={field.default!r}\t{_KINDS[field.name].__name__}" for field in fields(ServerConfig))
+    return "Flags:\n" + "\n".join(lines)
+
+
+def parse_flags(argv: list[str]) -> ServerConfig:
+    """The configuration a command line asks for.
+
+    Like TensorFlow Serving, an argument that is no flag of the server is printed with the usage and otherwise
+    ignored. Where a flag comes twice, the last one counts.
+
+    Raises:
+        ConfigError: a flag of the server has a value it cannot have.
+    """
+    values: dict[str, object] = {}
+    unknown: list[str] = []
+    rest = iter(argv)
+    for argument in rest:
+        name, equals, text = argument.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
+        if not argument.startswith("--"):
+            unknown.append(argument)
+        elif name in _KINDS:
+            values[name] = _value(name, text if equals else None, rest)
+        elif not equals and _KINDS.get(name.removeprefix("no")) is bool:
+            values[name.removeprefix("no")] = False
+        else:
+            unknown.append(argument)
+    for argument in unknown:
+        print(f"unknown argument: {argument}", file=sys.stderr)  # noqa: T201 -- the command line's own answer
+    if unknown:
+        print(usage(), file=sys.stderr)  # noqa: T201
+    return ServerConfig(**values)  # type: ignore[arg-type]
+
+
+def _value(name: str, text: str | None, rest: Iterator[str]) -> object:
+    kind = _KINDS[name]
+    if kind is bool:
+        # As in TensorFlow's own parser a bare boolean never takes the next argument.
+        value = True if text is None else _BOOLEANS.get(text.lower())
+        if value is None:
+            raise ConfigError(name, text, "true or false")
+        return value
+    text = next(rest, None) if text is None else text
+    try:
+        return kind(text)
+    except (TypeError, ValueError):
+        raise ConfigError(name, text, {int: "a whole number", float: "a number"}.get(kind, "a value")) from None

@@ -1,0 +1,152 @@
+"""PredictionService, ModelService and Health over gRPC."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from features.errors import InputError
+from serving.config import ServerConfig
+from serving.dispatch import Dispatcher
+from serving.errors import Code, from_exception, invalid_argument
+from serving.protos import SSLConfig, read_text
+
+logger = logging.getLogger(__name__)
+
+Behaviour = Callable[[Any, float | None], Any]
+"""Request proto, seconds left -> response proto; raises ServingError."""
+
+STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_MAX_MESSAGE = 2**31 - 1
+
+
+def _handler(behaviour: Behaviour, request_type: Any, response_type: Any) -> "grpc.RpcMethodHandler[Any, Any]":
+    def handle(request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return behaviour(request, context.time_remaining())
+        except Exception as error:
+            failure = from_exception(error)
+            if failure.code is Code.INTERNAL:
+                logger.exception("a call failed")
+            context.abort(STATUS_CODES[failure.code], failure.short_message)
+
+    return grpc.unary_unary_rpc_method_handler(handle, request_type.FromString, response_type.SerializeToString)
+
+
+def _services(
+    dispatcher: Dispatcher, reload_config: Behaviour
+) -> "dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]]":
+    return {
+        "tensorflow.serving.PredictionService": {
+            "Predict": _handler(dispatcher.predict, predict_pb2.PredictRequest, predict_pb2.PredictResponse),
+            "Classify": _handler(
+                dispatcher.classify, classification_pb2.ClassificationRequest, classification_pb2.ClassificationResponse
+            ),
+            "Regress": _handler(
+                dispatcher.regress, regression_pb2.RegressionRequest, regression_pb2.RegressionResponse
+            ),
+            "MultiInference": _handler(
+                dispatcher.multi_inference, inference_pb2.MultiInferenceRequest, inference_pb2.MultiInferenceResponse
+            ),
+            "GetModelMetadata": _handler(
+                dispatcher.model_metadata,
+                get_model_metadata_pb2.GetModelMetadataRequest,
+                get_model_metadata_pb2.GetModelMetadataResponse,
+            ),
+        },
+        "tensorflow.serving.ModelService": {
+            "GetModelStatus": _handler(
+                dispatcher.model_status,
+                get_model_status_pb2.GetModelStatusRequest,
+                get_model_status_pb2.GetModelStatusResponse,
+            ),
+            "HandleReloadConfigRequest": _handler(
+                reload_config, model_management_pb2.ReloadConfigRequest, model_management_pb2.ReloadConfigResponse
+            ),
+        },
+    }
+
+
+def start_grpc(config: ServerConfig, dispatcher: Dispatcher, reload_config: Behaviour) -> grpc.Server:
+    """Starts to listen on the port and the socket of the config.
+
+    Raises:
+        InputError: an address cannot be listened on.
+        ServingError: the TLS or channel settings are not usable.
+    """
+    options = [
+        ("grpc.max_send_message_length", _MAX_MESSAGE),
+        ("grpc.max_receive_message_length", _MAX_MESSAGE),
+        ("grpc.so_reuseport", 0),
+        *_channel_arguments(config.grpc_channel_arguments),
+    ]
+    pool = ThreadPoolExecutor(config.grpc_threads, thread_name_prefix="grpc")
+    server = grpc.server(pool, options=options)
+    for name, methods in _services(dispatcher, reload_config).items():
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
+    if config.enable_grpc_healthcheck_service:
+        _add_health(server)
+    _listen(server, config)
+    server.start()
+    return server
+
+
+def _channel_arguments(text: str) -> list[tuple[str, str | int]]:
+    arguments: list[tuple[str, str | int]] = []
+    for argument in filter(None, text.split(",")):
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise invalid_argument(f"grpc_channel_arguments: {argument!r} is not key=value")
+        arguments.append((key, int(value) if value.lstrip("-").isdecimal() else value))
+    return arguments
+
+
+def _add_health(server: grpc.Server) -> None:
+    health = HealthServicer()
+    for name in ("", "ModelService", "PredictionService"):
+        health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+
+
+def _listen(server: grpc.Server, config: ServerConfig) -> None:
+    credentials = _credentials(config)
+    addresses = [f"0.0.0.0:{config.port}"] if config.port else []
+    addresses += [f"unix:{config.grpc_socket_path}"] if config.grpc_socket_path else []
+    for address in addresses:
+        try:
+            if credentials is not None and not address.startswith("unix:"):
+                server.add_secure_port(address, credentials)
+            else:
+                server.add_insecure_port(address)
+        except RuntimeError:
+            raise InputError(
+                f"gRPC cannot listen on {address}: the port or path is in use, or not permitted; choose another --port "
+                "or --grpc_socket_path"
+            ) from None
+
+
+def _credentials(config: ServerConfig) -> grpc.ServerCredentials | None:
+    if not config.ssl_config_file:
+        return None
+    ssl: Any = read_text(config.ssl_config_file, SSLConfig(), "tensorflow.serving.SSLConfig")
+    try:
+        return grpc.ssl_server_credentials(
+            [(ssl.server_key.encode(), ssl.server_cert.encode())],
+            root_certificates=ssl.custom_ca.encode() or None,
+            require_client_auth=ssl.client_verify,
+        )
+    except ValueError as error:
+        raise invalid_argument(f"{config.ssl_config_file}: {error}") from None

@@ -1,0 +1,85 @@
+"""Which models to serve: from the flags, a `ModelServerConfig` file, or a reload request, checked before use."""
+
+import re
+from typing import Any
+
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.config import ServerConfig
+from serving.errors import Code, ServingError, invalid_argument
+from serving.protos import read_text
+
+PLATFORM = "tensorflow"
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9.]*://")
+
+
+def configured_models(config: ServerConfig) -> Any:
+    """The `ModelServerConfig` of the command line: its file, or else its one model.
+
+    Raises:
+        ServingError: neither is given, or the file does not parse.
+    """
+    if config.model_config_file:
+        empty = model_server_config_pb2.ModelServerConfig()
+        return read_text(config.model_config_file, empty, "tensorflow.serving.ModelServerConfig")
+    if not config.model_base_path:
+        raise invalid_argument("Both --model_base_path and --model_config_file are empty: give one of them")
+    single = model_server_config_pb2.ModelServerConfig()
+    single.model_config_list.config.add(
+        name=config.model_name, base_path=config.model_base_path, model_platform=PLATFORM
+    )
+    return single
+
+
+def checked_models(config: Any) -> dict[str, Any]:
+    """Name to `ModelConfig` of every model in a `ModelServerConfig`; changes nothing.
+
+    Raises:
+        ServingError: no list of models, a name twice, a relative base path, or a platform that is not served.
+    """
+    kind = config.WhichOneof("config")
+    if kind is None:
+        return {}
+    if kind != "model_config_list":
+        raise invalid_argument("custom_model_config is not supported: list the models in model_config_list")
+    models: dict[str, Any] = {}
+    for model in config.model_config_list.config:
+        if model.name in models:
+            raise invalid_argument(f"Illegal to list model {model.name} multiple times in config")
+        _check_base_path(model)
+        _check_platform(model)
+        models[model.name] = model
+    return models
+
+
+def _check_base_path(model: Any) -> None:
+    if not (model.base_path.startswith("/") or _URI.match(model.base_path)):
+        raise invalid_argument(
+            f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
+        )
+
+
+def _check_platform(model: Any) -> None:
+    deprecated = model_server_config_pb2.ModelType.Name(model.model_type) if model.model_type else ""
+    if deprecated and model.model_platform:
+        raise invalid_argument("Illegal setting both ModelServerConfig::model_type(deprecated) and model_platform.")
+    platform = model.model_platform or (PLATFORM if deprecated == "TENSORFLOW" else deprecated)
+    if not platform:
+        raise invalid_argument("Illegal setting neither ModelServerConfig::model_type(deprecated) nor model_platform.")
+    if platform != PLATFORM:
+        raise invalid_argument(f"ModelServerConfig refers to the unregistered platform {platform!r}: use 'tensorflow'")
+
+
+def checked_labels(models: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Model name to its labels."""
+    return {name: dict(model.version_labels) for name, model in models.items() if model.version_labels}
+
+
+def check_logging(models: dict[str, Any]) -> None:
+    """Refuses `logging_config`, as a stock `tensorflow_model_server` does, once the models are loaded.
+
+    Raises:
+        ServingError: a model has one.
+    """
+    if any(model.HasField("logging_config") for model in models.values()):
+        raise ServingError(Code.INVALID_ARGUMENT, "No request-logger-creator provided.")
