@@ -7,10 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from features.errors import ConfigError
 from trainer.evaluation.protocol import Bool, EvaluationSet, Float, Int, Interactions
 from trainer.evaluation.scoring import Scorer
 
-Parameters = Mapping[str, int | float]
+Grid = Mapping[str, tuple[int | float, ...]]
+"""The values of each parameter that tuning tries, the parameter that matters most first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +23,8 @@ class Baseline(ABC):
     query may know more than train did.
     """
 
-    grid: ClassVar[tuple[Parameters, ...]] = ({},)
-    """The variants that `tuning.tune` tries on validation."""
+    grid: ClassVar[Grid] = {}
+    """What `tuning.tune` tries on validation."""
 
     @abstractmethod
     def fit(self, interactions: Interactions) -> Scorer:
@@ -50,3 +52,21 @@ def without_history(queries: EvaluationSet) -> Bool:
     """`[queries, 1] bool`: the queries that know no item."""
     silent: Bool = queries.history.lengths[:, None] == 0
     return silent
+
+
+def require_decay(field: str, decay: float) -> None:
+    """Raises ConfigError unless `decay` is a weight in (0, 1]."""
+    if not 0.0 < decay <= 1.0:
+        raise ConfigError(field, decay, "a weight above 0 and at most 1, where 1 weighs all of the history alike")
+
+
+def require_count(field: str, count: int) -> None:
+    """Raises ConfigError unless `count` is 1 or more."""
+    if count < 1:
+        raise ConfigError(field, count, "a whole number of 1 or more")
+
+
+def require_positive(field: str, value: float) -> None:
+    """Raises ConfigError unless `value` is above 0."""
+    if not value > 0.0:
+        raise ConfigError(field, value, "a number above 0")

@@ -11,14 +11,29 @@ from typing import ClassVar
 import numpy as np
 import scipy.sparse as sp
 
-from features.errors import ConfigError
-from trainer.baselines.contract import Baseline, Parameters
-from trainer.baselines.item_item import ItemItemScorer, require_decay
+from trainer.baselines.contract import Baseline, Grid, fill_with_popularity, require_count, require_decay
 from trainer.baselines.similarity import keep_largest, unit_rows
-from trainer.evaluation.protocol import Interactions
+from trainer.evaluation.protocol import EvaluationSet, Float, Int, Interactions
 
 _BLOCK_PAIRS = 32_000_000
 """Similarities held at once, at most, before the neighbours are chosen: 12 bytes each."""
+
+
+@dataclass(frozen=True)
+class ItemCFScorer:
+    """Scores item j by the sum of its similarities to the items of the history, newer ones weighing more."""
+
+    similarities: sp.csr_array
+    """`[num_items, num_items] float32`, sparse: row i holds the neighbours of item i."""
+    decay: float
+    """Weight of a history item relative to the next newer one."""
+    popularity: Int
+    """`[num_items] int64`: the order of items that no history item points to."""
+
+    def score(self, queries: EvaluationSet) -> Float:
+        """Returns `[queries, num_items] float32`."""
+        scores: Float = (queries.history_matrix(self.decay) @ self.similarities).toarray()
+        return fill_with_popularity(scores, scores == 0.0, self.popularity)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +44,13 @@ class ItemCF(Baseline):
     """Neighbours kept of each item."""
     decay: float = 1.0
     """Weight of a history item relative to the next newer one; 1 weighs all alike."""
-    grid: ClassVar[tuple[Parameters, ...]] = tuple(
-        {"num_neighbours": num_neighbours, "decay": decay} for num_neighbours in (50, 500) for decay in (1.0, 0.9, 0.6)
-    )
+    grid: ClassVar[Grid] = {"decay": (1.0, 0.9, 0.8, 0.6), "num_neighbours": (50, 100, 200, 500)}
 
     def __post_init__(self) -> None:
-        if self.num_neighbours < 1:
-            raise ConfigError("item_cf.num_neighbours", self.num_neighbours, "a whole number of 1 or more")
+        require_count("item_cf.num_neighbours", self.num_neighbours)
         require_decay("item_cf.decay", self.decay)
 
-    def fit(self, interactions: Interactions) -> ItemItemScorer:
+    def fit(self, interactions: Interactions) -> ItemCFScorer:
         """Computes the similarities block by block and keeps the nearest."""
         vectors = unit_rows(interactions.binary_matrix.T.tocsr())
         users = vectors.T.tocsr()
@@ -47,7 +59,7 @@ class ItemCF(Baseline):
             for start, stop in _item_blocks(interactions)
         ]
         similarities = sp.vstack(blocks, format="csr") if blocks else sp.csr_array((0, 0), dtype=np.float32)
-        return ItemItemScorer(similarities, self.decay, interactions.popularity)
+        return ItemCFScorer(similarities, self.decay, interactions.popularity)
 
 
 def _without_self(similarities: sp.csr_array, first: int) -> sp.csr_array:

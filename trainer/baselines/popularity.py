@@ -9,8 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from features.errors import ConfigError
-from trainer.baselines.contract import Baseline, Parameters
+from trainer.baselines.contract import Baseline, Grid, require_positive
 from trainer.evaluation.protocol import EvaluationSet, Float, Interactions
 
 
@@ -41,11 +40,10 @@ class RecentPopularity(Baseline):
 
     half_life: float = 0.05
     """Share of the time that train spans, after which an event counts half; ages count from the last train event."""
-    grid: ClassVar[tuple[Parameters, ...]] = tuple({"half_life": share} for share in (0.01, 0.03, 0.1, 0.3))
+    grid: ClassVar[Grid] = {"half_life": (0.01, 0.03, 0.1, 0.3)}
 
     def __post_init__(self) -> None:
-        if self.half_life <= 0:
-            raise ConfigError("popularity_recent.half_life", self.half_life, "a share of the train time above 0")
+        require_positive("popularity_recent.half_life", self.half_life)
 
     def fit(self, interactions: Interactions) -> FixedScorer:
         """Counts with weights."""

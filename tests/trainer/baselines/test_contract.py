@@ -19,11 +19,17 @@ SIZE = 40
 NAMES: tuple[BaselineName, ...] = get_args(BaselineName)
 IMPERSONAL = {"popularity", "popularity_recent"}
 PERSONAL = [name for name in NAMES if name not in IMPERSONAL]
-SMALL: dict[str, dict[str, object]] = {}
+SMALL: dict[str, dict[str, object]] = {
+    "svd": {"factors": 2},
+    "als": {"factors": 2},
+    "bpr": {"factors": 8},
+    "ease": {"l2": 10.0},
+}
+COLOURS = tuple(f"{'even' if item % 2 == 0 else 'odd'} tile" for item in range(SIZE))
 
 
-def make_small(name: BaselineName) -> Baseline:
-    return make_baseline(name, **SMALL.get(name, {}))
+def make_small(name: BaselineName, **parameters: object) -> Baseline:
+    return make_baseline(name, item_texts=COLOURS, **{**SMALL.get(name, {}), **parameters})
 
 
 def taken_by(user: int) -> list[int]:
@@ -88,9 +94,10 @@ class TestEveryBaseline:
         make_small(name).fit(checkerboard)
         np.testing.assert_array_equal(checkerboard.matrix.toarray(), before)
 
-    def test_grid_holds_parameters_it_has(self, name: BaselineName) -> None:
-        grid = type(make_small(name)).grid
-        assert all(make_baseline(name, **{**SMALL.get(name, {}), **parameters}) for parameters in grid)
+    def test_grid_names_its_own_parameters_and_valid_values(self, name: BaselineName) -> None:
+        for parameter, values in make_small(name).grid.items():
+            for value in values:
+                assert getattr(make_small(name, **{parameter: value}), parameter) == value
 
 
 @pytest.mark.parametrize("name", PERSONAL)

@@ -22,7 +22,7 @@ def random_interactions(num_users: int = 30, num_items: int = 20) -> Interaction
 
 def test_similarity_is_the_cosine_of_the_sets_of_users() -> None:
     interactions = random_interactions()
-    weights = ItemCF(num_neighbours=20).fit(interactions).weights
+    weights = ItemCF(num_neighbours=20).fit(interactions).similarities
     taken = interactions.matrix.toarray() > 0
     for i, j in [(0, 1), (4, 17), (19, 3)]:
         both = np.sum(taken[:, i] & taken[:, j])
@@ -33,9 +33,9 @@ def test_similarity_is_the_cosine_of_the_sets_of_users() -> None:
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     interactions = random_interactions()
-    whole = ItemCF(num_neighbours=4).fit(interactions).weights.toarray()
+    whole = ItemCF(num_neighbours=4).fit(interactions).similarities.toarray()
     monkeypatch.setattr(item_cf, "_BLOCK_PAIRS", 30)
-    np.testing.assert_array_equal(ItemCF(num_neighbours=4).fit(interactions).weights.toarray(), whole)
+    np.testing.assert_array_equal(ItemCF(num_neighbours=4).fit(interactions).similarities.toarray(), whole)
 
 
 def test_newer_history_weighs_more() -> None:
@@ -50,7 +50,7 @@ def test_newer_history_weighs_more() -> None:
         targets=Ragged.from_lists([[0]]),
         num_items=20,
     )
-    weights = scorer.weights.toarray()
+    weights = scorer.similarities.toarray()
     expected = 0.5 * weights[2] + weights[7]
     scored = scorer.score(queries)[0]
     np.testing.assert_allclose(scored[expected > 0], expected[expected > 0], rtol=1e-5)
