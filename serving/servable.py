@@ -145,4 +145,6 @@ def _load_error(error: BaseException, path: str, tags: list[str]) -> ServingErro
         )
     if isinstance(error, OSError):
         return ServingError(Code.DATA_LOSS, f"Can't parse {Path(path) / 'saved_model.pb'} as binary proto")
+    if isinstance(error, ValueError) and "not a valid checkpoint" in text:
+        return not_found(f"The variables of {path} are missing or incomplete: rename only finished versions into place")
     return from_exception(error)

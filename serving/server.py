@@ -10,7 +10,7 @@ from tensorflow_serving.apis import model_management_pb2
 
 from serving.config import ServerConfig
 from serving.dispatch import Dispatcher
-from serving.errors import ServingError, from_exception, invalid_argument
+from serving.errors import ServingError, invalid_argument
 from serving.grpc_api import start_grpc
 from serving.model_config import check_logging, checked_labels, checked_models, configured_models
 from serving.servable import Servable, load
@@ -44,11 +44,12 @@ class Server:
             InputError: a port is in use.
         """
         self.store.start()
+        config_text = self._config_text()
         self._apply(configured_models(self._config), "servable")
         self._grpc = start_grpc(self._config, self.dispatcher, self._reload_by_request)
         logger.info("Running ModelServer at 0.0.0.0:%d ...", self._config.port)
         if self._config.model_config_file and self._config.model_config_file_poll_wait_seconds > 0:
-            threading.Thread(target=self._reload_by_file, name="config-poll", daemon=True).start()
+            threading.Thread(target=self._reload_by_file, args=(config_text,), name="config-poll", daemon=True).start()
 
     def stop(self, grace: float = 5.0) -> None:
         """Refuses new calls, lets running ones finish for `grace` seconds, ends the threads."""
@@ -88,15 +89,20 @@ class Server:
         self._apply(request.config, "model")
         return model_management_pb2.ReloadConfigResponse()
 
-    def _reload_by_file(self) -> None:
-        path = Path(self._config.model_config_file)
-        text = path.read_bytes()
+    def _config_text(self) -> bytes:
+        # Unreadable counts as empty: the parser that comes next says what is wrong.
+        try:
+            return Path(self._config.model_config_file).read_bytes()
+        except OSError:
+            return b""
+
+    def _reload_by_file(self, applied: bytes) -> None:
         while not self._stopped.wait(self._config.model_config_file_poll_wait_seconds):
+            text = self._config_text()
+            if text == applied:
+                continue
+            applied = text
             try:
-                now = path.read_bytes()
-                if now == text:
-                    continue
-                text = now
                 self._apply(configured_models(self._config), "model")
-            except (OSError, ServingError) as error:
-                logger.error("%s: not applied, serving goes on: %s", path, from_exception(error).message)
+            except ServingError as error:
+                logger.error("%s: not applied, serving goes on: %s", self._config.model_config_file, error.message)

@@ -130,7 +130,7 @@ def _from_values(kind: _Kind, values: Any, count: int) -> NDArray[Any]:
     if given == count:
         return read(values, kind.dtype)
     flat = np.zeros(count, kind.dtype)
-    if given:
+    if given and count:
         taken = read(values[: min(given, count) * kind.words], kind.dtype)
         flat[: len(taken)] = taken
         flat[len(taken) :] = taken[-1]

@@ -166,8 +166,10 @@ class Client:
         return str(caught.value.details())
 
     def wait_until(self, done: Callable[[], bool], seconds: float = 20.0) -> None:
+        """Waits for a condition, having the store look for versions more often than its flag's whole seconds."""
         deadline = time.monotonic() + seconds
         while not done():
+            self.server.store.poll()
             assert time.monotonic() < deadline, "the condition did not come true in time"
             time.sleep(0.01)
 
@@ -190,6 +192,12 @@ def running(**flags: Any) -> Iterator[Client]:
     finally:
         client.channel.close()
         server.stop(grace=0.1)
+
+
+@pytest.fixture(scope="session")
+def running_server() -> Callable[..., contextlib.AbstractContextManager[Client]]:
+    """The context manager behind `start_server`, for fixtures that live longer than a test."""
+    return running
 
 
 @pytest.fixture
