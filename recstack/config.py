@@ -94,5 +94,3 @@ def _read(path: Path | None) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"configuration {path}: cannot be read ({error}); give a TOML file by --config") from error
-
-

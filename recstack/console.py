@@ -3,11 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 _PROGRESS = Console(stderr=True, highlight=False)
 _RESULT = Console(highlight=False)
@@ -51,3 +52,18 @@ def stopwatch() -> Iterator[list[float]]:
         yield seconds
     finally:
         seconds.append(time.perf_counter() - start)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on the standard error stream; yields `update(done, total, text)`."""
+    columns = (
+        TextColumn("{task.description:>9} "),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=_PROGRESS) as bar:
+        task = bar.add_task(title, total=None, text="loading")
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)

@@ -1,0 +1,1 @@
+"""Trained models in, metrics beside those of baselines out."""

@@ -1,0 +1,159 @@
+"""The two-tower model over the full catalogue, beside baselines that were fitted and tuned on the same splits."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from features.layout import DatasetLayout, Split
+from features.parsing import candidate_parsing_spec, read_records
+from features.spec import CategoricalFeature, MultiValuedFeature, TextFeature
+from trainer.baselines.config import BaselineName, make_baseline
+from trainer.baselines.contract import Baseline
+from trainer.baselines.tuning import tune
+from trainer.embedding import embed_queries
+from trainer.evaluate.data import evaluation_set, training_interactions, training_users
+from trainer.evaluation.config import EvaluationConfig
+from trainer.evaluation.protocol import EvaluationSet, Interactions
+from trainer.evaluation.report import Evaluation, compare, evaluate_rankings
+from trainer.evaluation.scoring import rank_by_inner_product, rank_by_scorer
+from trainer.events import Events, Int64, load_events
+from trainer.restore import TrainedRetrieval
+
+MODEL = "two_tower"
+_RECORDS_A_BATCH = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Split:
+    """One split, as events and as queries with targets."""
+
+    events: Events
+    queries: EvaluationSet
+    asked_at: Int64
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """The training events and the splits that are judged."""
+
+    interactions: Interactions
+    splits: Mapping[Split, _Split]
+
+
+def evaluate_retrieval(
+    trained: TrainedRetrieval,
+    dataset: DatasetLayout,
+    config: EvaluationConfig,
+    seed: int,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Ranks the whole catalogue for each query of the split, by the model and by each baseline.
+
+    Args:
+        trained: the restored model.
+        dataset: it was trained on.
+        config: split, metrics and baselines.
+        seed: of the baselines that draw random numbers.
+        say: hears of progress.
+
+    Returns:
+        `model` and `baselines`: each an `Evaluation` as plain data; `versus`: paired tests of the model against each
+        baseline; `tuned`: the parameters that each baseline was given.
+
+    Raises:
+        InputError: the split holds no query.
+    """
+    data = _load(trained, dataset, config.split)
+    judged = data.splits[config.split]
+    model = _judge(MODEL, _rank_by_model(trained, judged, config), data, config)
+    say(_line(model))
+    baselines, tuned = [], {}
+    for name in config.baselines.names:
+        baseline = _tuned_baseline(name, trained, dataset, data, config, seed)
+        ranked = rank_by_scorer(
+            baseline.fit(data.interactions), judged.queries, max(config.cutoffs), exclude_seen=config.exclude_seen
+        )
+        baselines.append(_judge(name, ranked.item_rows, data, config))
+        tuned[name] = {field: value for field, value in asdict(baseline).items() if field != "item_texts"}
+        say(_line(baselines[-1]))
+    return {
+        "model": model.to_dict(),
+        "baselines": {evaluation.model: evaluation.to_dict() for evaluation in baselines},
+        "versus": {
+            evaluation.model: {name: asdict(test) for name, test in compare(model, evaluation, model.metrics).items()}
+            for evaluation in baselines
+        },
+        "tuned": tuned,
+    }
+
+
+def _load(trained: TrainedRetrieval, dataset: DatasetLayout, split: Split) -> _Data:
+    encoder, candidates = trained.encoder, trained.candidates
+    schema, num_items = encoder.schema, len(candidates)
+    has_user = schema.user_id in {feature.name for feature in schema.query}
+    first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0
+    rows = candidates.rows()
+
+    def load(name: Split) -> Events:
+        return load_events(dataset.interactions(name), encoder, rows, ranking=False)
+
+    train = load("train")
+    users = training_users(train, schema, first_user)
+    splits: dict[Split, _Split] = {}
+    wanted: tuple[Split, ...] = ("validation", split)
+    for name in wanted:
+        if name not in splits:
+            events = load(name)
+            queries, asked_at = evaluation_set(events, schema, users, first_user, num_items)
+            splits[name] = _Split(events=events, queries=queries, asked_at=asked_at)
+    return _Data(interactions=training_interactions(train, schema, first_user, num_items), splits=splits)
+
+
+def _rank_by_model(trained: TrainedRetrieval, split: _Split, config: EvaluationConfig) -> Any:
+    items = trained.model.embed_candidates(trained.candidates).numpy()
+    queries = embed_queries(trained.model.query_tower, split.events, trained.encoder.schema, split.asked_at)
+    seen = split.queries.seen if config.exclude_seen else None
+    return rank_by_inner_product(queries, items, max(config.cutoffs), seen=seen).item_rows
+
+
+def _judge(name: str, ranked: Any, data: _Data, config: EvaluationConfig) -> Evaluation:
+    popularity = data.interactions.popularity
+    return evaluate_rankings(name, ranked, data.splits[config.split].queries, popularity=popularity, config=config)
+
+
+def _tuned_baseline(
+    name: BaselineName,
+    trained: TrainedRetrieval,
+    dataset: DatasetLayout,
+    data: _Data,
+    config: EvaluationConfig,
+    seed: int,
+) -> Baseline:
+    texts = _item_texts(trained, dataset) if name == "content" else ()
+    baseline = make_baseline(name, item_texts=texts, seed=seed)
+    validation = data.splits["validation"].queries
+    if not config.baselines.tune or len(validation) == 0:
+        return baseline
+    return tune(baseline, data.interactions, validation, exclude_seen=config.exclude_seen).baseline
+
+
+def _item_texts(trained: TrainedRetrieval, dataset: DatasetLayout) -> tuple[str, ...]:
+    """Words and attribute values of each item, in the order of the catalogue."""
+    schema = trained.encoder.schema
+    texts: list[str] = []
+    for batch in read_records(dataset.candidates, candidate_parsing_spec(schema), _RECORDS_A_BATCH):
+        columns = []
+        for feature in schema.candidate:
+            if isinstance(feature, TextFeature | CategoricalFeature):
+                columns.append([value.decode() for value in batch[feature.name].numpy()])
+            elif isinstance(feature, MultiValuedFeature):
+                columns.append([b" ".join(values).decode() for values in batch[feature.name].to_list()])
+        texts += [" ".join(parts) for parts in zip(*columns, strict=True)]
+    return tuple(texts) or ("",) * len(trained.candidates)
+
+
+def _line(evaluation: Evaluation) -> str:
+    shown = [
+        f"{name} {value.value:.4f}" for name, value in evaluation.metrics.items() if name.startswith(("recall", "ndcg"))
+    ]
+    return f"{evaluation.model}: {', '.join(shown)}"

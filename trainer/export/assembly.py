@@ -1,0 +1,161 @@
+"""Puts servables together from trained models; what several of them need is restored and built once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from features.encoding import SchemaEncoder
+from features.layout import SPLITS, ModelName, Workdir
+from features.records import LABEL
+from features.schema import Schema
+from trainer.config import RankingConfig, RetrievalConfig
+from trainer.embedding import embed_queries
+from trainer.events import Events, load_events
+from trainer.export.config import ExportConfig
+from trainer.export.histories import user_histories
+from trainer.export.items import ItemFeatures
+from trainer.export.query import QueryInputs
+from trainer.export.servables import Ranker, RankingServable, RecommenderServable, RetrievalServable, Towers
+from trainer.index.build import BuiltIndex, build_index
+from trainer.index.config import IndexConfig
+from trainer.index.item_ids import ItemIds
+from trainer.index.retrieval import Retriever
+from trainer.restore import TrainedRanking, TrainedRetrieval, restore_ranking, restore_retrieval
+
+# Queries on which an index is tuned and measured.
+_NUM_HELD_OUT_QUERIES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportJob:
+    """What is exported, from where and how."""
+
+    schema: Schema
+    workdir: Workdir
+    retrieval: RetrievalConfig
+    ranking: RankingConfig
+    index: IndexConfig
+    export: ExportConfig
+    seed: int
+    say: Callable[[str], None] = field(default=lambda message: None, repr=False)
+    """Hears of progress."""
+
+
+class Assembly:
+    """Trained models and everything around them, restored when first asked for."""
+
+    def __init__(self, job: ExportJob) -> None:
+        """Assembles for one job."""
+        self.job = job
+
+    def retrieval(self, model: ModelName) -> tuple[RetrievalServable, BuiltIndex]:
+        """`retrieval` with the index of the configuration, `retrieval_exact` with stock operations only."""
+        built = self._exact_index if model == "retrieval_exact" else self._index
+        retriever = Retriever(built.index, self.item_ids)
+        return RetrievalServable(self._encoder, self.query, self._towers, retriever, self.job.export.retrieval_k), built
+
+    def ranking(self) -> RankingServable:
+        """`ranking`."""
+        trained = self._trained_ranking
+        model = trained.model
+        ranker = Ranker(score=model.call, tasks=(LABEL,), variables=model.trainable_variables)
+        items = ItemFeatures(self._encoder, self._trained.candidates, self._item_ids)
+        return RankingServable(self._encoder, self.query, ranker, items)
+
+    def recommender(self) -> tuple[RecommenderServable, BuiltIndex]:
+        """`recommender`: both stages."""
+        retrieval, built = self.retrieval("retrieval")
+        export = self.job.export
+        return RecommenderServable(
+            retrieval,
+            self.ranking(),
+            export.recommender_candidates,
+            export.recommender_limit,
+            self.job.retrieval.loss.temperature,
+        ), built
+
+    @cached_property
+    def query(self) -> QueryInputs:
+        """The query side, the same for every model."""
+        histories = user_histories(self._encoder, self._splits, self._item_ids, self.job.export.lookup_history)
+        return QueryInputs(self.job.schema, histories)
+
+    @cached_property
+    def _trained(self) -> TrainedRetrieval:
+        job = self.job
+        return restore_retrieval(job.schema, job.workdir.dataset, job.workdir.stage("retrieval"), job.retrieval)
+
+    @cached_property
+    def _trained_ranking(self) -> TrainedRanking:
+        job = self.job
+        return restore_ranking(job.schema, job.workdir.dataset, job.workdir.stage("ranking"), job.ranking)
+
+    @property
+    def _encoder(self) -> SchemaEncoder:
+        return self._trained.encoder
+
+    @cached_property
+    def item_ids(self) -> list[bytes]:
+        """The catalogue, in the order of the candidates."""
+        return list(self._trained.candidates.item_ids.numpy().tolist())
+
+    @cached_property
+    def user_ids(self) -> list[bytes]:
+        """The users with an embedding; one unknown user where the schema has no user id."""
+        if self.job.schema.user_id not in {feature.name for feature in self.job.schema.query}:
+            return [b""]
+        return [token.encode() for token in self._encoder.lookup(self.job.schema.user_id).vocabulary.tokens] or [b""]
+
+    @cached_property
+    def _item_ids(self) -> ItemIds:
+        return ItemIds(self.item_ids)
+
+    @cached_property
+    def _splits(self) -> list[Events]:
+        rows = self._trained.candidates.rows()
+        dataset = self.job.workdir.dataset
+        return [load_events(dataset.interactions(split), self._encoder, rows, ranking=False) for split in SPLITS]
+
+    @cached_property
+    def _towers(self) -> Towers:
+        model = self._trained.model
+        return Towers(
+            embed_query=model.query_tower,
+            embed_candidate=model.candidate_tower,
+            variables=model.trainable_variables,
+        )
+
+    @cached_property
+    def _vectors(self) -> npt.NDArray[np.float32]:
+        vectors: npt.NDArray[np.float32] = self._trained.model.embed_candidates(self._trained.candidates).numpy()
+        return vectors
+
+    @cached_property
+    def _held_out_queries(self) -> npt.NDArray[np.float32] | None:
+        """Vectors of queries as they will come in serving: of the test split's users, or the validation's."""
+        for events in reversed(self._splits[1:]):
+            targets = events.targets()
+            if len(targets) >= 2:
+                chosen = np.random.default_rng(self.job.seed).permutation(targets)[:_NUM_HELD_OUT_QUERIES]
+                return embed_queries(self._trained.model.query_tower, events, self.job.schema, np.sort(chosen))
+        return None
+
+    @cached_property
+    def _index(self) -> BuiltIndex:
+        return self._build(self.job.index)
+
+    @cached_property
+    def _exact_index(self) -> BuiltIndex:
+        return self._build(replace(self.job.index, kind="exact", precision="float32"))
+
+    def _build(self, config: IndexConfig) -> BuiltIndex:
+        built = build_index(self._vectors, config, held_out_queries=self._held_out_queries, seed=self.job.seed)
+        report = built.report
+        self.job.say(
+            f"index {report.kind}: {report.num_items:,} items, recall@{report.tuned_k} {report.recall:.3f}, "
+            f"built in {report.build_seconds + report.tuning_seconds:.1f} s"
+        )
+        return built

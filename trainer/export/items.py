@@ -1,0 +1,42 @@
+"""The catalogue's encoded features inside a SavedModel, by item id."""
+
+import tensorflow as tf
+
+from features.encoding import SchemaEncoder, Tensors, raw_spec
+from features.spec import is_list, missing_value_of, raw_type
+from trainer.candidates import CandidateTable
+from trainer.index.item_ids import ItemIds
+
+
+class ItemFeatures(tf.Module):
+    """Encoded candidate features of each catalogue item; an item that is not there has its id only."""
+
+    def __init__(self, encoder: SchemaEncoder, candidates: CandidateTable, item_ids: ItemIds) -> None:
+        """Holds the features; `item_ids` are those of `candidates`, in the same order."""
+        super().__init__(name="item_features")
+        self._encoder = encoder
+        self._item_ids = item_ids
+        missing = encoder.encode_candidate(_missing_candidate(encoder))
+        # One row more, for items that are not in the catalogue.
+        self._table = {
+            name: tf.Variable(tf.concat([values, missing[name]], axis=0), trainable=False, name=name)
+            for name, values in candidates.features.items()
+        }
+
+    def __call__(self, item_ids: tf.Tensor) -> Tensors:
+        """Encoded features, `[n]` or `[n, width]` by name, of item ids `[n] string`."""
+        rows = self._item_ids.numbers(item_ids)
+        rows = tf.where(rows >= 0, rows, self._item_ids.num_values)
+        features = {name: tf.gather(values, rows) for name, values in self._table.items()}
+        # The id is encoded anew, so that an unknown one falls into its own out-of-vocabulary bucket, as in training.
+        id_feature = self._encoder.schema.item_id_feature
+        return features | {id_feature.name: self._encoder.encode(id_feature, item_ids)}
+
+
+def _missing_candidate(encoder: SchemaEncoder) -> Tensors:
+    """One raw candidate of which nothing is known."""
+    raw = {}
+    for feature in encoder.schema.candidate:
+        missing = missing_value_of(raw_type(feature))
+        raw[feature.name] = tf.constant([[missing]] if is_list(feature) else [missing], raw_spec(feature).dtype)
+    return raw

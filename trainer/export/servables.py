@@ -1,0 +1,207 @@
+"""What is saved: modules whose signatures take raw values. Nothing in them needs recstack or Keras once loaded."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+
+from features.encoding import SchemaEncoder, Tensors, raw_spec
+from features.spec import is_list, missing_value_of, raw_type
+from trainer.export.items import ItemFeatures
+from trainer.export.query import QueryInputs
+from trainer.export.signatures import Input, Outputs, make_signature
+from trainer.index.retrieval import Retriever
+
+Embed: TypeAlias = Callable[[Tensors], tf.Tensor]
+Score: TypeAlias = Callable[[Tensors, Tensors], Mapping[str, tf.Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Towers:
+    """The trained two-tower model as plain functions of encoded features, and the variables behind them.
+
+    A SavedModel that tracked the Keras objects would carry their metadata and training functions as well.
+    """
+
+    embed_query: Embed
+    """Encoded query features to `[batch, d] float32`."""
+    embed_candidate: Embed
+    """Encoded candidate features to `[n, d] float32`."""
+    variables: Iterable[tf.Variable]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranker:
+    """The trained ranking model as a plain function of encoded features, and the variables behind it."""
+
+    score: Score
+    """Encoded query and candidate features of `[n]` pairs to one `[n] float32` of logits a task."""
+    tasks: tuple[str, ...]
+    """Names of the tasks; the first one ranks."""
+    variables: Iterable[tf.Variable]
+
+
+class RetrievalServable(tf.Module):
+    """`retrieval` and `retrieval_exact`: queries to item ids."""
+
+    def __init__(
+        self, encoder: SchemaEncoder, query: QueryInputs, towers: Towers, retriever: Retriever, default_k: int
+    ) -> None:
+        """Puts the parts together; `default_k` items are returned where a request does not say how many."""
+        super().__init__(name="retrieval")
+        self.encoder, self.query, self.retriever = encoder, query, retriever
+        self._variables = list(towers.variables)
+        self._towers = _Untracked(towers)
+        self._default_k = default_k
+
+    def signatures(self) -> dict[str, Any]:
+        """`serving_default`, `retrieve`, `embed_query` and `embed_item`."""
+        query = self.query.inputs()
+        choice = {"k": Input(spec=tf.TensorSpec([], tf.int32), default=tf.constant(self._default_k))}
+        return {
+            "serving_default": make_signature(self._top_k, query),
+            "retrieve": make_signature(self._retrieve, query | exclusions() | choice),
+            "embed_query": make_signature(self._embed_query, query),
+            "embed_item": make_signature(self._embed_item, _candidate_inputs(self.encoder)),
+        }
+
+    def _top_k(self, request: Tensors) -> Outputs:
+        embeddings = self._embed_query(request)["embedding"]
+        found = self.retriever.retrieve(embeddings, tf.constant(self._default_k))
+        return {"item_ids": found.item_ids, "scores": found.scores}
+
+    def _retrieve(self, request: Tensors) -> Outputs:
+        embeddings = self._embed_query(request)["embedding"]
+        found = self.retriever.retrieve(embeddings, checked_count("k", request["k"]), request["exclude_item_ids"])
+        return {"item_ids": found.item_ids, "scores": found.scores}
+
+    def _embed_query(self, request: Tensors) -> Outputs:
+        encoded = self.encoder.encode_query(self.query.complete(request))
+        return {"embedding": self._towers.value.embed_query(encoded)}
+
+    def _embed_item(self, request: Tensors) -> Outputs:
+        batch = tf.shape(request[self.encoder.schema.item_id])[0]
+        raw = {name: tf.broadcast_to(v, tf.concat([[batch], tf.shape(v)[1:]], 0)) for name, v in request.items()}
+        return {"embedding": self._towers.value.embed_candidate(self.encoder.encode_candidate(raw))}
+
+
+class RankingServable(tf.Module):
+    """`ranking`: a query and some item ids to one score an item and task."""
+
+    def __init__(self, encoder: SchemaEncoder, query: QueryInputs, ranker: Ranker, items: ItemFeatures) -> None:
+        """Puts the parts together."""
+        super().__init__(name="ranking")
+        self.encoder, self.query, self.items = encoder, query, items
+        self._variables = list(ranker.variables)
+        self._ranker = _Untracked(ranker)
+
+    def signatures(self) -> dict[str, Any]:
+        """`serving_default`: query features and `item_ids [batch, n]` to `[batch, n] float32` a task."""
+        item_ids = {"item_ids": Input(spec=tf.TensorSpec([None, None], tf.string))}
+        return {"serving_default": make_signature(self._rank, self.query.inputs() | item_ids)}
+
+    def _rank(self, request: Tensors) -> Outputs:
+        return self.probabilities(self.query.complete(request), request["item_ids"])
+
+    def probabilities(self, raw_query: Tensors, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Each task's probability, `[batch, n] float32`; 0 for the empty item id.
+
+        Args:
+            raw_query: complete raw query features, `[batch, …]`.
+            item_ids: `[batch, n] string`.
+        """
+        shape = tf.shape(item_ids)
+        encoded = self.encoder.encode_query(raw_query)
+        pairs = {name: tf.repeat(values, shape[1], axis=0) for name, values in encoded.items()}
+        logits = self._ranker.value.score(pairs, self.items(tf.reshape(item_ids, [-1])))
+        is_item = tf.cast(item_ids != "", tf.float32)
+        return {task: is_item * tf.reshape(tf.sigmoid(logits[task]), shape) for task in self._ranker.value.tasks}
+
+    @property
+    def first_task(self) -> str:
+        """The task that ranks."""
+        return str(self._ranker.value.tasks[0])
+
+
+class RecommenderServable(tf.Module):
+    """`recommender`: the cascade in one call. Retrieve, leave out what is known or excluded, rank, cut."""
+
+    def __init__(
+        self, retrieval: RetrievalServable, ranking: RankingServable, candidates: int, limit: int, temperature: float
+    ) -> None:
+        """Puts the stages together.
+
+        Args:
+            retrieval: the first stage.
+            ranking: the second stage.
+            candidates: items retrieved for each query.
+            limit: items returned where a request does not say how many.
+            temperature: the retrieval scores' temperature in training, which makes them logits.
+        """
+        super().__init__(name="recommender")
+        self.retrieval, self.ranking = retrieval, ranking
+        self._candidates, self._limit, self._temperature = candidates, limit, temperature
+
+    def signatures(self) -> dict[str, Any]:
+        """`serving_default`: query features, optional exclusions and `limit` to item ids and scores."""
+        limit = {"limit": Input(spec=tf.TensorSpec([], tf.int32), default=tf.constant(self._limit))}
+        inputs = self.retrieval.query.inputs() | exclusions() | limit
+        return {"serving_default": make_signature(self._recommend, inputs)}
+
+    def _recommend(self, request: Tensors) -> Outputs:
+        query = self.retrieval.query
+        limit = checked_count("limit", request["limit"])
+        raw = query.complete(request)
+        excluded = tf.concat([_for_all(request["exclude_item_ids"], raw[query.required]), query.history(raw)], axis=1)
+        embeddings = self.retrieval._towers.value.embed_query(self.retrieval.encoder.encode_query(raw))
+        found = self.retrieval.retriever.retrieve(embeddings, tf.maximum(limit, self._candidates), excluded)
+        probabilities = self.ranking.probabilities(raw, found.item_ids)[self.ranking.first_task]
+        scores = self._combine(found.scores, probabilities)
+        best, places = tf.math.top_k(scores, k=limit)
+        return {"item_ids": tf.gather(found.item_ids, places, batch_dims=1), "scores": best}
+
+    def _combine(self, retrieval_scores: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        """The chance that the user takes the item and likes it: P(item | query) P(label = 1 | query, item).
+
+        The first factor is the softmax that retrieval was trained as, over the retrieved items; padding has the
+        retrieval score -inf and gets -inf again.
+        """
+        chances = tf.nn.softmax(retrieval_scores / self._temperature, axis=1) * probabilities
+        return tf.where(tf.math.is_finite(retrieval_scores), chances, -float("inf"))
+
+
+class _Untracked:
+    """Hides a value from TensorFlow's object tracking."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def exclusions() -> dict[str, Input]:
+    """`exclude_item_ids [batch, e]`, or `[1, e]` for the whole batch; `""` excludes nothing."""
+    return {"exclude_item_ids": Input(spec=tf.TensorSpec([None, None], tf.string), default=tf.constant([[""]]))}
+
+
+def checked_count(name: str, count: tf.Tensor) -> tf.Tensor:
+    """The count, refused inside the graph (INVALID_ARGUMENT) where it is negative."""
+    check = tf.debugging.assert_non_negative(count, message=f"{name} must be at least 0")
+    with tf.control_dependencies([check]):
+        return tf.identity(count)
+
+
+def _for_all(values: tf.Tensor, batch_of: tf.Tensor) -> tf.Tensor:
+    """Repeats `[1, e]` for the batch that `batch_of` has; `[batch, e]` stays."""
+    return tf.broadcast_to(values, [tf.shape(batch_of)[0], tf.shape(values)[1]])
+
+
+def _candidate_inputs(encoder: SchemaEncoder) -> dict[str, Input]:
+    """Raw candidate features; all but the item id may be left out."""
+    inputs = {}
+    for feature in encoder.schema.candidate:
+        missing = missing_value_of(raw_type(feature))
+        spec = raw_spec(feature)
+        default = tf.constant([[missing]] if is_list(feature) else [missing], spec.dtype)
+        required = feature.name == encoder.schema.item_id
+        inputs[feature.name] = Input(spec=spec, default=None if required else default)
+    return inputs
