@@ -154,6 +154,11 @@ class Workdir:
         return ModelLayout(self.saved_models / name)
 
     @property
+    def model_config(self) -> Path:
+        """`--model_config_file` of a server for all models."""
+        return self.saved_models / "models.config"
+
+    @property
     def summary(self) -> Path:
         """What `recstack demo` measured."""
         return self.root / "summary.json"

@@ -12,6 +12,7 @@ from features.serialization import unstructure
 from trainer.export.assembly import Assembly, ExportJob
 from trainer.export.examples import example_requests
 from trainer.export.saving import Exported, directory_bytes, prune, save_version
+from trainer.export.server_files import write_model_config
 from trainer.index.build import BuiltIndex
 
 _STAGES: Mapping[ModelName, tuple[Stage, ...]] = {
@@ -30,7 +31,9 @@ def export_models(job: ExportJob) -> list[Exported]:
     """
     inputs = {model: _inputs(job, model) for model in job.export.models}
     assembly = Assembly(job)
-    return [_export(assembly, model, inputs[model]) for model in job.export.models]
+    exported = [_export(assembly, model, inputs[model]) for model in job.export.models]
+    write_model_config(job.workdir, job.export.models)
+    return exported
 
 
 def _export(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> Exported:
@@ -88,11 +91,13 @@ def _manifest(job: ExportJob, inputs: Mapping[str, str], index: BuiltIndex | Non
 
 
 def _exported(job: ExportJob, model: ModelName, version: int, *, nothing_to_do: bool) -> Exported:
-    directory = job.workdir.model(model).version(version)
+    layout = job.workdir.model(model)
+    directory = layout.version(version)
     return Exported(
         model=model,
         version=version,
         directory=directory,
         num_bytes=directory_bytes(directory),
+        seconds=read_manifest(layout.manifest(version), "saved_model").seconds,
         nothing_to_do=nothing_to_do,
     )

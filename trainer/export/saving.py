@@ -26,6 +26,8 @@ class Exported:
     """The version's directory."""
     num_bytes: int
     """Size of everything below it."""
+    seconds: float
+    """Time it took to make the version, from its manifest."""
     nothing_to_do: bool
     """Whether the version was there already, made from the same inputs."""
 

@@ -1,0 +1,49 @@
+"""What a person wants to see of users and items: titles and histories, read from a dataset."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from features.layout import DatasetLayout
+from features.schema import Schema
+from features.spec import TextFeature
+
+_RECORDS_A_BATCH = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """Titles of the items and histories of the users."""
+
+    titles: Mapping[str, str]
+    """Item id to its first text feature; empty where the schema has none."""
+    histories: Mapping[str, tuple[str, ...]]
+    """User id to all item ids the user interacted with, oldest first."""
+
+    def title(self, item_id: str) -> str:
+        """The title, or the id where there is none."""
+        return self.titles.get(item_id) or item_id
+
+
+def read_catalogue(schema: Schema, dataset: DatasetLayout) -> Catalogue:
+    """Reads titles from the candidates and histories from all splits.
+
+    Raises:
+        InputError: the dataset is incomplete.
+    """
+    from features.parsing import candidate_parsing_spec, interaction_parsing_spec, read_records
+
+    text = next((feature.name for feature in schema.candidate if isinstance(feature, TextFeature)), None)
+    titles: dict[str, str] = {}
+    for batch in read_records(dataset.candidates, candidate_parsing_spec(schema), _RECORDS_A_BATCH):
+        if text is not None:
+            pairs = zip(batch[schema.item_id].numpy(), batch[text].numpy(), strict=True)
+            titles |= {item.decode(): title.decode() for item, title in pairs}
+    histories: dict[str, tuple[str, ...]] = {}
+    # A user's record of a later split holds the earlier events as context.
+    for split in ("train", "validation", "test"):
+        directory = dataset.interactions(split)
+        for batch in read_records(directory, interaction_parsing_spec(schema, ranking=False), _RECORDS_A_BATCH):
+            items = batch[schema.item_id].to_list()
+            for user, known in zip(batch[schema.user_id].numpy(), items, strict=True):
+                histories[user.decode()] = tuple(item.decode() for item in known)
+    return Catalogue(titles=titles, histories=histories)

@@ -1,0 +1,96 @@
+"""`recstack query`: recommendations for one user from a running server."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from features.errors import InputError
+from recstack.arguments import StackArguments, parse
+from recstack.catalogue import read_catalogue
+from recstack.config import StackConfig
+from recstack.console import Voice
+
+if TYPE_CHECKING:
+    from serving.client import Recommendation
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryArguments(StackArguments):
+    """Asks a running server for one user's recommendations."""
+
+    user: str = ""
+    """The user's id; an id the model does not know, or none, is a new user."""
+    history: tuple[str, ...] = ()
+    """Item ids the user interacted with, oldest first, instead of the history the model knows."""
+    exclude: tuple[str, ...] = ()
+    """Item ids not to recommend."""
+    k: int = 10
+    """Number of recommendations."""
+    address: str = "localhost:8500"
+    """host:port of the server's gRPC API."""
+    model: str = "recommender"
+    """Name of the servable: recommender, retrieval or retrieval_exact."""
+    timeout: float = 5.0
+    """Seconds to wait for the answer."""
+    titles: bool = False
+    """Show titles, from the dataset in the work directory."""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the verb; returns its exit code."""
+    parsed = parse(QueryArguments, "query", arguments)
+    query(parsed, Voice("query", as_json=parsed.json))
+    return 0
+
+
+def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]":
+    """Asks the server and shows its answer.
+
+    Raises:
+        InputError: `k` is below 1, or a history is given and the features have none.
+        CallError: the server cannot be reached or refuses.
+    """
+    from serving.client import RecommenderClient
+
+    if arguments.k < 1:
+        raise InputError(f"--k {arguments.k}: expected at least 1")
+    inputs = _inputs(arguments.stack, arguments)
+    with RecommenderClient(arguments.address, model=arguments.model, timeout_seconds=arguments.timeout) as client:
+        exclude = [list(arguments.exclude)] if arguments.exclude else None
+        items = client.recommend(inputs, k=arguments.k, exclude=exclude)[0]
+    voice.show(_table(items, _titles(arguments) if arguments.titles else {}))
+    voice.result(
+        f"{len(items)} items for user {arguments.user!r} from {arguments.model} at {arguments.address}",
+        {"user": arguments.user, "items": [{"item_id": item.item_id, "score": item.score} for item in items]},
+    )
+    return items
+
+
+def _inputs(stack: StackConfig, arguments: QueryArguments) -> dict[str, list[object]]:
+    schema = stack.features
+    inputs: dict[str, list[object]] = {}
+    if any(feature.name == schema.user_id for feature in schema.query):
+        inputs[schema.user_id] = [arguments.user]
+    if schema.history is not None and (arguments.history or not inputs):
+        inputs[schema.history.name] = [list(arguments.history) or [""]]
+    elif arguments.history:
+        raise InputError(f"--history {' '.join(arguments.history)}: the features have none of kind 'history'")
+    return inputs
+
+
+def _titles(arguments: QueryArguments) -> Mapping[str, str]:
+    return read_catalogue(arguments.stack.features, arguments.stack.layout.dataset).titles
+
+
+def _table(items: "Sequence[Recommendation]", titles: Mapping[str, str]) -> Table:
+    table = Table()
+    table.add_column("item")
+    if titles:
+        table.add_column("title")
+    table.add_column("score", justify="right")
+    for item in items:
+        shown = [item.item_id, titles.get(item.item_id, "")] if titles else [item.item_id]
+        table.add_row(*shown, f"{item.score:.4f}")
+    return table
