@@ -32,6 +32,8 @@ def run_server(config: ServerConfig) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
+        if not config.model_base_path and not config.model_config_file:
+            raise InputError("both --model_base_path and --model_config_file are empty: give one of them")
         check_ports(config)
         return _serve(config, stop)
     except ServingError as error:

@@ -7,41 +7,12 @@ Field names, numbers and types are those of `session_bundle_config.proto`, `moni
 from pathlib import Path
 from typing import TypeVar
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format, wrappers_pb2
+from google.protobuf import descriptor_pb2, message, text_format
 
+from serving.descriptors import describe, message_types
 from serving.errors import invalid_argument
 
-_Field = descriptor_pb2.FieldDescriptorProto
 _MessageT = TypeVar("_MessageT", bound=message.Message)
-
-_SCALARS = {
-    "bool": _Field.TYPE_BOOL,
-    "bytes": _Field.TYPE_BYTES,
-    "int32": _Field.TYPE_INT32,
-    "int64": _Field.TYPE_INT64,
-    "string": _Field.TYPE_STRING,
-}
-
-
-def describe(name: str, fields: dict[str, tuple[int, str]]) -> descriptor_pb2.DescriptorProto:
-    """A message descriptor.
-
-    Args:
-        name: the message's name.
-        fields: name to (number, type); the type is a scalar's name or a full message name with a leading dot, and
-            `repeated ` before it makes the field a list.
-    """
-    described = descriptor_pb2.DescriptorProto(name=name)
-    for field_name, (number, kind) in fields.items():
-        repeated = kind.startswith("repeated ")
-        kind = kind.removeprefix("repeated ")
-        field = described.field.add(name=field_name, number=number)
-        field.label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
-        field.type = _SCALARS.get(kind, _Field.TYPE_MESSAGE)
-        if field.type == _Field.TYPE_MESSAGE:
-            field.type_name = kind
-    return described
-
 
 _INT64_VALUE = ".google.protobuf.Int64Value"
 _FILE = descriptor_pb2.FileDescriptorProto(
@@ -78,20 +49,10 @@ _FILE = descriptor_pb2.FileDescriptorProto(
     ],
 )
 
-_pool = descriptor_pool.DescriptorPool()
-_wrappers = descriptor_pb2.FileDescriptorProto()
-wrappers_pb2.DESCRIPTOR.CopyToProto(_wrappers)
-_pool.Add(_wrappers)
-_pool.Add(_FILE)
-
-
-def _message(name: str) -> type[message.Message]:
-    return message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"recstack.serving.{name}"))
-
-
-BatchingParameters = _message("BatchingParameters")
-MonitoringConfig = _message("MonitoringConfig")
-SSLConfig = _message("SSLConfig")
+_types = message_types(_FILE)
+BatchingParameters = _types["BatchingParameters"]
+MonitoringConfig = _types["MonitoringConfig"]
+SSLConfig = _types["SSLConfig"]
 
 
 def read_text(path: str, empty: _MessageT, full_name: str) -> _MessageT:

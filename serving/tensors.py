@@ -1,6 +1,7 @@
 """TensorProto to NumPy and back, as `Tensor::FromProto` and `Tensor::AsProtoField` do it.
 
-`tf.make_ndarray` and `tf.make_tensor_proto` cost about 90 us a call between them; these cost a few.
+`tf.make_ndarray` and `tf.make_tensor_proto` cost about 90 us a call between them; these cost a few, work on
+`serving.wire`'s messages as well, and need no TensorFlow.
 """
 
 import math
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
-from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from serving.wire import DataType, TensorProto
 
 MAX_TENSOR_BYTES = 2**31 - 1
 """A shape without values stands for zeros; no message may ask for more than a message can carry."""
@@ -32,28 +34,28 @@ class _Kind(NamedTuple):
 
 
 def _kind(dtype: Any, field: str, words: int = 1) -> _Kind:
-    number = tensor_pb2.TensorProto.DESCRIPTOR.fields_by_name[field].number
+    number = TensorProto.DESCRIPTOR.fields_by_name[field].number
     fixed_width = field in ("float_val", "double_val", "scomplex_val", "dcomplex_val")
     return _Kind(np.dtype(dtype), field, number << 3 | 2 if fixed_width else 0, words)
 
 
 KINDS: dict[int, _Kind] = {
-    types_pb2.DT_FLOAT: _kind(np.float32, "float_val"),
-    types_pb2.DT_DOUBLE: _kind(np.float64, "double_val"),
-    types_pb2.DT_INT32: _kind(np.int32, "int_val"),
-    types_pb2.DT_UINT8: _kind(np.uint8, "int_val"),
-    types_pb2.DT_INT16: _kind(np.int16, "int_val"),
-    types_pb2.DT_INT8: _kind(np.int8, "int_val"),
-    types_pb2.DT_STRING: _kind(object, "string_val"),
-    types_pb2.DT_COMPLEX64: _kind(np.complex64, "scomplex_val", 2),
-    types_pb2.DT_INT64: _kind(np.int64, "int64_val"),
-    types_pb2.DT_BOOL: _kind(np.bool_, "bool_val"),
-    types_pb2.DT_BFLOAT16: _kind(ml_dtypes.bfloat16, "half_val"),
-    types_pb2.DT_UINT16: _kind(np.uint16, "int_val"),
-    types_pb2.DT_COMPLEX128: _kind(np.complex128, "dcomplex_val", 2),
-    types_pb2.DT_HALF: _kind(np.float16, "half_val"),
-    types_pb2.DT_UINT32: _kind(np.uint32, "uint32_val"),
-    types_pb2.DT_UINT64: _kind(np.uint64, "uint64_val"),
+    DataType.FLOAT: _kind(np.float32, "float_val"),
+    DataType.DOUBLE: _kind(np.float64, "double_val"),
+    DataType.INT32: _kind(np.int32, "int_val"),
+    DataType.UINT8: _kind(np.uint8, "int_val"),
+    DataType.INT16: _kind(np.int16, "int_val"),
+    DataType.INT8: _kind(np.int8, "int_val"),
+    DataType.STRING: _kind(object, "string_val"),
+    DataType.COMPLEX64: _kind(np.complex64, "scomplex_val", 2),
+    DataType.INT64: _kind(np.int64, "int64_val"),
+    DataType.BOOL: _kind(np.bool_, "bool_val"),
+    DataType.BFLOAT16: _kind(ml_dtypes.bfloat16, "half_val"),
+    DataType.UINT16: _kind(np.uint16, "int_val"),
+    DataType.COMPLEX128: _kind(np.complex128, "dcomplex_val", 2),
+    DataType.HALF: _kind(np.float16, "half_val"),
+    DataType.UINT32: _kind(np.uint32, "uint32_val"),
+    DataType.UINT64: _kind(np.uint64, "uint64_val"),
 }
 
 _NUMBERS = {kind.dtype: number for number, kind in KINDS.items()}
@@ -61,7 +63,7 @@ _NUMBERS = {kind.dtype: number for number, kind in KINDS.items()}
 
 def dtype_number(array: NDArray[Any]) -> int:
     """TensorFlow's number for an array's type; text arrays count as strings."""
-    return types_pb2.DT_STRING if array.dtype.kind in "OSU" else _NUMBERS[array.dtype]
+    return DataType.STRING if array.dtype.kind in "OSU" else _NUMBERS[array.dtype]
 
 
 def decode(proto: Any) -> NDArray[Any]:
@@ -175,7 +177,7 @@ def encode(array: NDArray[Any], proto: Any, *, as_content: bool = False) -> None
     dims = proto.tensor_shape.dim
     for size in array.shape:
         dims.add().size = size
-    if number == types_pb2.DT_STRING:
+    if number == DataType.STRING:
         proto.string_val.extend(value if isinstance(value, bytes) else str(value).encode() for value in array.flat)
     elif as_content:
         proto.tensor_content = array.tobytes()

@@ -129,7 +129,7 @@ def shared_input_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-def free_port() -> int:
+def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -183,7 +183,7 @@ StartServer = Callable[..., Client]
 
 @contextlib.contextmanager
 def running(**flags: Any) -> Iterator[Client]:
-    flags.setdefault("port", free_port())
+    flags.setdefault("port", unused_port())
     server = Server(ServerConfig(**flags))
     server.start()
     client = Client(server, f"127.0.0.1:{flags['port']}")
@@ -210,10 +210,15 @@ def start_server() -> Iterator[StartServer]:
 @pytest.fixture(scope="session")
 def tiny(tiny_model: Path) -> Iterator[Client]:
     """A server of `Tiny` under the name tiny, for tests that change nothing."""
-    with running(model_name="tiny", model_base_path=str(tiny_model), rest_api_port=free_port()) as client:
+    with running(model_name="tiny", model_base_path=str(tiny_model), rest_api_port=unused_port()) as client:
         yield client
 
 
 @pytest.fixture
 def x() -> np.ndarray:
     return np.array([1.0, 2.0, 5.0], np.float32)
+
+
+@pytest.fixture
+def free_port() -> int:
+    return unused_port()
