@@ -87,14 +87,14 @@ def start_grpc(config: ServerConfig, dispatcher: Dispatcher, reload_config: Beha
         InputError: an address cannot be listened on.
         ServingError: the TLS or channel settings are not usable.
     """
-    options = [
-        ("grpc.max_send_message_length", _MAX_MESSAGE),
-        ("grpc.max_receive_message_length", _MAX_MESSAGE),
-        ("grpc.so_reuseport", 0),
-        *_channel_arguments(config.grpc_channel_arguments),
-    ]
+    options: dict[str, str | int] = {
+        "grpc.max_send_message_length": _MAX_MESSAGE,
+        "grpc.max_receive_message_length": _MAX_MESSAGE,
+        "grpc.so_reuseport": 0,
+        **_channel_arguments(config.grpc_channel_arguments),
+    }
     pool = ThreadPoolExecutor(config.grpc_threads, thread_name_prefix="grpc")
-    server = grpc.server(pool, options=options)
+    server = grpc.server(pool, options=list(options.items()))
     for name, methods in _services(dispatcher, reload_config).items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
     if config.enable_grpc_healthcheck_service:
@@ -104,13 +104,13 @@ def start_grpc(config: ServerConfig, dispatcher: Dispatcher, reload_config: Beha
     return server
 
 
-def _channel_arguments(text: str) -> list[tuple[str, str | int]]:
-    arguments: list[tuple[str, str | int]] = []
+def _channel_arguments(text: str) -> dict[str, str | int]:
+    arguments: dict[str, str | int] = {}
     for argument in filter(None, text.split(",")):
         key, equals, value = argument.partition("=")
         if not equals:
             raise invalid_argument(f"grpc_channel_arguments: {argument!r} is not key=value")
-        arguments.append((key, int(value) if value.lstrip("-").isdecimal() else value))
+        arguments[key] = int(value) if value.lstrip("-").isdecimal() else value
     return arguments
 
 
