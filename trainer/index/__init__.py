@@ -11,6 +11,7 @@
     recall      recall of an index against an exact one
     item_ids    string ids to rows and back
     attributes  item attributes and the filters over them
+    filtering   how a filtered query is answered: fetch more, or scan what passes
     retrieval   ids, exclusions and filters over an index: what a signature calls
 
 Nothing here knows features or schemas. The modules that need TensorFlow are imported by those who use them.

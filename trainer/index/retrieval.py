@@ -6,7 +6,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from features.errors import InputError
+from trainer.index.attributes import Filters, ItemAttributes
 from trainer.index.base import Index, TopK, pad_to_k
+from trainer.index.config import IndexConfig
+from trainer.index.filtering import FilteredSearch
 from trainer.index.item_ids import ItemIds
 from trainer.index.vectors import best
 
@@ -22,7 +25,7 @@ class Retrieved(NamedTuple):
 
 
 class Retriever(tf.Module):
-    """Answers "k items for these queries, but not those" by item ids, inside a graph.
+    """Answers "k items for these queries, but not those, and only such" by item ids, inside a graph.
 
         retriever = Retriever(built.index, item_ids)
         retriever.retrieve(query_embeddings, k, exclude_item_ids)
@@ -30,24 +33,47 @@ class Retriever(tf.Module):
     No item is returned twice. Fewer than k admissible items are padded at the end by id `""` and score -inf.
     """
 
-    def __init__(self, index: Index, item_ids: Sequence[bytes]) -> None:
-        """Ties ids to the rows of an index.
+    def __init__(
+        self,
+        index: Index,
+        item_ids: Sequence[bytes],
+        attributes: ItemAttributes | None = None,
+        *,
+        max_filtered_candidates: int = IndexConfig.max_filtered_candidates,
+        seed: int = 0,
+    ) -> None:
+        """Ties ids and attributes to the rows of an index.
 
         Args:
             index: the index.
             item_ids: the id of each indexed embedding, in order.
+            attributes: what items can be filtered by, in the same order; without it only by an allow-list.
+            max_filtered_candidates: see `IndexConfig`.
+            seed: of the sample of items on which the share a filter lets through is estimated.
 
         Raises:
-            InputError: the number of ids is not the number of items, an id is empty or occurs twice.
+            InputError: the number of ids is not the number of items, an id is empty or occurs twice, an attribute
+                does not fit.
         """
         super().__init__()
         if len(item_ids) != index.num_items:
             raise InputError(f"{len(item_ids)} item ids for an index of {index.num_items} items: expected one an item")
         self.index = index
         self.item_ids = ItemIds(item_ids)
+        self._filtered = FilteredSearch(
+            index, self.item_ids, attributes or ItemAttributes(), max_candidates=max_filtered_candidates, seed=seed
+        )
+
+    def filter_specs(self) -> dict[str, tf.TensorSpec]:
+        """Returns the filter inputs that `retrieve` understands, by name; see `trainer.index.attributes`."""
+        return self._filtered.specs()
 
     def retrieve(
-        self, query_embeddings: tf.Tensor, k: tf.Tensor, exclude_item_ids: tf.Tensor | None = None
+        self,
+        query_embeddings: tf.Tensor,
+        k: tf.Tensor,
+        exclude_item_ids: tf.Tensor | None = None,
+        filters: Filters | None = None,
     ) -> Retrieved:
         """Returns the best k admissible items of each query.
 
@@ -56,16 +82,33 @@ class Retriever(tf.Module):
             k: `[] int32`, at least 0.
             exclude_item_ids: `[batch, e] string`, or `[1, e]` for the whole batch, items not to return; `""` and
                 unknown ids exclude nothing. None builds a graph without exclusions.
+            filters: inputs named as in `filter_specs`, any of them; what is empty filters nothing. None builds a graph
+                without filters.
 
         Returns:
             `[batch, k]` item ids and scores.
+
+        Raises:
+            InputError: a filter is not one of `filter_specs`.
         """
         if exclude_item_ids is None:
-            found = self.index.search(query_embeddings, k)
+            found = self._search(query_embeddings, k, filters)
         else:
             excluded = self.item_ids.numbers(exclude_item_ids)
-            found = without(self.index.search(query_embeddings, k + _most_excluded(excluded)), excluded, k)
+            found = without(self._search(query_embeddings, k + _most_excluded(excluded), filters), excluded, k)
         return Retrieved(item_ids=self.item_ids.ids(found.rows), scores=found.scores)
+
+    def _search(self, queries: tf.Tensor, k: tf.Tensor, filters: Filters | None) -> TopK:
+        if not filters:
+            return self.index.search(queries, k)
+        if unknown := set(filters) - set(self.filter_specs()):
+            raise InputError(f"filters {sorted(unknown)} are unknown: expected some of {sorted(self.filter_specs())}")
+        found = tf.cond(
+            self._filtered.is_given(filters),
+            lambda: tuple(self._filtered.search(queries, k, filters)),
+            lambda: tuple(self.index.search(queries, k)),
+        )
+        return TopK(*found)
 
 
 def without(found: TopK, excluded: tf.Tensor, k: tf.Tensor) -> TopK:

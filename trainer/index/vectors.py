@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-Admit: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
-"""Takes rows `[1, R]` or `[B, R] int32`, returns `[1, R]` or `[B, R] bool`: may this query be given this row?"""
+Read: TypeAlias = Callable[[tf.Variable], tf.Tensor]
+"""Reads the rows in question from a variable with one entry an item: `[N]` to `[1, R]` or `[B, R]`."""
+
+Admit: TypeAlias = Callable[[Read], tf.Tensor]
+"""Looks at the rows in question and returns `[1, R]` or `[B, R] bool`: may this query be given this row?"""
 
 SCORES_PER_BLOCK = 1 << 22
 """Scores held at once by a scan: 16 MiB of float32, whatever the batch and the catalogue."""
@@ -61,10 +64,10 @@ class Vectors(tf.Module):
         stop = tf.where(num_queries > 0, self.num_items, 0)
 
         def add_block(start: tf.Tensor, scores: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            block = tf.range(start, tf.minimum(start + block_rows, self.num_items))
-            block_scores, block_found = self._block_top_k(queries, block, k, admit)
+            end = tf.minimum(start + block_rows, self.num_items)
+            block_scores, block_found = self._block_top_k(queries, slice(start, end), k, admit)
             scores, rows = tf.concat([scores, block_scores], axis=1), tf.concat([rows, block_found], axis=1)
-            return start + block_rows, *best(scores, rows, k)
+            return end, *best(scores, rows, k)
 
         _, scores, rows = tf.while_loop(
             lambda start, *_: start < stop,
@@ -76,20 +79,20 @@ class Vectors(tf.Module):
         return scores, rows
 
     def _block_top_k(
-        self, queries: tf.Tensor, block: tf.Tensor, k: tf.Tensor, admit: Admit | None
+        self, queries: tf.Tensor, block: slice, k: tf.Tensor, admit: Admit | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = tf.range(block.start, block.stop)
         if admit is None:
-            return best(tf.matmul(queries, self._slice(block), transpose_b=True), block[tf.newaxis], k)
-        is_admitted = admit(block[tf.newaxis])
+            scores = tf.matmul(queries, self._decode(self.values[block]), transpose_b=True)
+            return best(scores, rows[tf.newaxis], k)
+        # A slice is read without copying, which a gather of the same rows is not.
+        is_admitted = admit(lambda column: column[block][tf.newaxis])
         # Rows that no query may have are dropped before their embeddings are read: a selective filter is cheap.
         kept = tf.where(tf.reduce_any(is_admitted, axis=0))[:, 0]
-        rows = tf.gather(block, kept)
+        rows = tf.gather(rows, kept)
         scores = tf.matmul(queries, self.gather(rows), transpose_b=True)
         scores = tf.where(tf.gather(is_admitted, kept, axis=1), scores, -float("inf"))
         return best(scores, rows[tf.newaxis], k)
-
-    def _slice(self, block: tf.Tensor) -> tf.Tensor:
-        return self._decode(self.values[block[0] : block[-1] + 1])
 
     def _decode(self, values: tf.Tensor) -> tf.Tensor:
         values = tf.cast(values, tf.float32)

@@ -1,6 +1,8 @@
 """Embeddings of low intrinsic dimension, as trained towers give them, and one index of each kind over them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,9 @@ NUM_ITEMS, DIM, NUM_LEAVES = 500, 16, 20
 class Case:
     kind: IndexKind
     precision: Precision = "float32"
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.precision}"
 
 
 CASES = [
@@ -57,15 +62,21 @@ def queries() -> npt.NDArray[np.float32]:
 
 
 @pytest.fixture(scope="session")
-def indexes(embeddings: npt.NDArray[np.float32]) -> dict[Case, Index]:
-    return {case: exhaustive_index(case, embeddings) for case in CASES}
+def index_of(embeddings: npt.NDArray[np.float32]) -> Callable[[Case], Index]:
+    return cache(lambda case: exhaustive_index(case, embeddings))
 
 
-@pytest.fixture(scope="session", params=CASES, ids=lambda case: f"{case.kind}-{case.precision}")
+@pytest.fixture(scope="session", params=CASES, ids=str)
+def index(request: pytest.FixtureRequest, index_of: Callable[[Case], Index]) -> Index:
+    return index_of(request.param)
+
+
+def _fast_if_typical(case: Case):
+    is_typical = case in (Case("exact"), Case("scann_tree"))
+    return pytest.param(case, id=str(case), marks=() if is_typical else pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", params=map(_fast_if_typical, CASES))
 def case(request: pytest.FixtureRequest) -> Case:
+    """Every kind, for tests that take seconds each: one exact and one ScaNN kind among the fast tests."""
     return request.param
-
-
-@pytest.fixture(scope="session")
-def index(case: Case, indexes: dict[Case, Index]) -> Index:
-    return indexes[case]

@@ -84,7 +84,8 @@ class TestIndexContract:
             assert not set(given) & set(forbidden)
 
     def test_scan_returns_only_admitted_rows(self, index, queries):
-        scores, rows = index.scan(queries[:4], tf.constant(30), lambda rows: rows % 25 == 3)
+        numbers = tf.Variable(tf.range(NUM_ITEMS))
+        scores, rows = index.scan(queries[:4], tf.constant(30), lambda read: read(numbers) % 25 == 3)
         admitted = np.arange(3, NUM_ITEMS, 25)
         expected = -np.sort(-(queries[:4] @ stored(index)[admitted].T), axis=1)
         np.testing.assert_allclose(scores[:, :20], expected, rtol=1e-3, atol=1e-3)

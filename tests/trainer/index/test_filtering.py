@@ -1,0 +1,180 @@
+"""Filters against a plain Python reading of what they mean, over every kind of index and every route of the rule."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.errors import InputError
+from trainer.index import filtering
+from trainer.index.attributes import ItemAttributes
+from trainer.index.exact import ExactIndex
+from trainer.index.recall import search_signature
+from trainer.index.retrieval import Retriever
+
+NUM_ITEMS = 500
+ITEM_IDS = [f"{row}".encode() for row in range(NUM_ITEMS)]
+GENRES = [b"drama", b"com\xc3\xa9die", b"horror", b"\xff", b"musical"]
+RNG = np.random.default_rng(3)
+ITEM_GENRES = [[GENRES[i] for i in RNG.permutation(5)[: RNG.integers(0, 4)]] for _ in range(NUM_ITEMS)]
+ITEM_SHOP = [[f"shop {RNG.integers(200)}".encode()] for _ in range(NUM_ITEMS)]
+ITEM_YEAR = np.where(RNG.random(NUM_ITEMS) < 0.1, np.nan, RNG.integers(1950, 2000, NUM_ITEMS)).astype(np.float32)
+ATTRIBUTES = ItemAttributes(categorical={"genres": ITEM_GENRES, "shop": ITEM_SHOP}, numeric={"year": ITEM_YEAR})
+
+
+def passes(row, wanted):
+    """What one query's filters mean for one item."""
+    allowed = [item for item in wanted["allow_item_ids"] if item]
+    any_of = [value for value in wanted["genres_any_of"] if value]
+    shops = [value for value in wanted["shop_any_of"] if value]
+    low, high = wanted["year_min"], wanted["year_max"]
+    return (
+        (not allowed or ITEM_IDS[row] in allowed)
+        and (not any_of or bool(set(any_of) & set(ITEM_GENRES[row])))
+        and (not shops or bool(set(shops) & set(ITEM_SHOP[row])))
+        and not set(wanted["genres_none_of"]) & set(ITEM_GENRES[row])
+        and (np.isnan(low) or np.isneginf(low) or ITEM_YEAR[row] >= low)
+        and (np.isnan(high) or np.isposinf(high) or ITEM_YEAR[row] <= high)
+    )
+
+
+def tensors(wanted):
+    """Pads the filters of the queries of a batch to tensors."""
+    return {
+        name: tf.constant([each[name] for each in wanted], tf.float32)
+        if name.startswith("year")
+        else tf.ragged.constant([each[name] for each in wanted], ragged_rank=1, dtype=tf.string).to_tensor("")
+        for name in wanted[0]
+    }
+
+
+GENRE_LISTS = st.lists(st.sampled_from([*GENRES, b"", b"unheard of"]), max_size=3)
+BOUNDS = st.sampled_from([np.nan, -np.inf, np.inf, 1949.0, 1960.0, 1980.0, 1999.0])
+WANTED = st.fixed_dictionaries(
+    {
+        "genres_any_of": GENRE_LISTS,
+        "genres_none_of": GENRE_LISTS,
+        "shop_any_of": st.lists(st.sampled_from([b"shop 1", b"shop 7", b"no shop"]), max_size=2),
+        "year_min": BOUNDS,
+        "year_max": BOUNDS,
+        "allow_item_ids": st.lists(st.sampled_from([b"3", b"4", b"77", b"499", b"500", b""]), max_size=5),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def compile_retrieve():
+    def compiled(index, max_filtered_candidates):
+        retriever = Retriever(index, ITEM_IDS, ATTRIBUTES, max_filtered_candidates=max_filtered_candidates)
+        exclusions = tf.TensorSpec([None, None], tf.string)
+        signature = [*search_signature(index), exclusions, retriever.filter_specs()]
+        with pytest.MonkeyPatch.context() as patch:
+            # The catalogue of the tests is small enough for a scan; the routes of large ones are what is tested.
+            patch.setattr(filtering, "SCAN_BELOW_ITEMS", 0)
+            retrieve = tf.function(retriever.retrieve, input_signature=signature)
+            retrieve.get_concrete_function()
+        return retrieve
+
+    return compiled
+
+
+@pytest.fixture(scope="module")
+def index(case, index_of):
+    return index_of(case)
+
+
+@pytest.fixture(scope="module")
+def retrieve(index, compile_retrieve):
+    return compile_retrieve(index, max_filtered_candidates=100)
+
+
+def call(retrieve, queries, k, wanted, exclude=()):
+    filters = {"shop_none_of": tf.zeros([1, 0], tf.string), **tensors(wanted)}
+    return retrieve(queries, tf.constant(k), tf.constant([list(exclude)], tf.string, [1, len(exclude)]), filters)
+
+
+class TestFilterContract:
+    @settings(max_examples=15, deadline=None)
+    @given(wanted=st.lists(WANTED, min_size=1, max_size=4), exclude=st.lists(st.sampled_from(ITEM_IDS), max_size=8))
+    def test_answers_equal_exact_search_among_the_items_that_pass(self, index, retrieve, queries, wanted, exclude):
+        k, queries = 12, queries[: len(wanted)]
+        found = call(retrieve, queries, k, wanted, exclude)
+        all_scores = queries @ index.vectors.gather(tf.range(NUM_ITEMS)).numpy().T
+        for scores, ids, found_scores, each in zip(
+            all_scores, found.item_ids.numpy(), found.scores.numpy(), wanted, strict=True
+        ):
+            admitted = [row for row in range(NUM_ITEMS) if passes(row, each) and ITEM_IDS[row] not in exclude]
+            expected = -np.sort(-scores[admitted])[:k]
+            np.testing.assert_allclose(found_scores[: len(expected)], expected, rtol=1e-3, atol=2e-3)
+            assert set(ids[: len(expected)]) <= {ITEM_IDS[row] for row in admitted}
+            assert len(set(ids[: len(expected)])) == len(expected)
+            assert (ids[len(expected) :] == b"").all()
+            assert np.isneginf(found_scores[len(expected) :]).all()
+
+
+OPEN = {
+    "genres_any_of": [],
+    "genres_none_of": [],
+    "shop_any_of": [],
+    "year_min": np.nan,
+    "year_max": np.nan,
+    "allow_item_ids": [],
+}
+
+
+def test_open_filters_equal_no_filters(index, retrieve, queries):
+    found = call(retrieve, queries[:3], 10, [OPEN])
+    np.testing.assert_array_equal(found.scores, index.search(queries[:3], tf.constant(10)).scores)
+
+
+def test_an_empty_batch_under_filters(retrieve, queries):
+    assert call(retrieve, queries[:0], 10, [{**OPEN, "year_min": 1960.0}]).item_ids.shape == (0, 10)
+
+
+def test_a_broad_filter_against_the_query_still_gives_k_items(index, embeddings, queries):
+    """Half of all items pass, but none of the best 100: what was fetched falls short, and the scan answers."""
+    order = np.argsort(-(embeddings @ queries[0]))
+    attributes = ItemAttributes(numeric={"rank": np.argsort(order).astype(np.float32)})
+    retriever = Retriever(index, ITEM_IDS, attributes, max_filtered_candidates=100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filtering, "SCAN_BELOW_ITEMS", 0)
+        found = retriever.retrieve(queries[:1], tf.constant(10), filters={"rank_min": tf.constant([250.0])})
+    stored = index.vectors.gather(order[250:]).numpy()
+    np.testing.assert_allclose(found.scores[0], -np.sort(-(stored @ queries[0]))[:10], rtol=1e-3, atol=1e-3)
+
+
+def test_filters_may_be_left_out_and_one_row_stands_for_the_batch(embeddings, queries):
+    retriever = Retriever(ExactIndex(embeddings), ITEM_IDS, ATTRIBUTES)
+    found = retriever.retrieve(queries, tf.constant(5), filters={"genres_any_of": tf.constant([[b"horror"]])})
+    assert all(b"horror" in ITEM_GENRES[int(item)] for item in found.item_ids.numpy().ravel())
+
+
+def test_an_allow_list_needs_no_attributes(embeddings, queries):
+    retriever = Retriever(ExactIndex(embeddings), ITEM_IDS)
+    allowed = tf.constant([[b"7", b"8", b"7"]])
+    found = retriever.retrieve(queries[:2], tf.constant(3), filters={"allow_item_ids": allowed})
+    assert [set(row) for row in found.item_ids.numpy().tolist()] == [{b"7", b"8", b""}] * 2
+
+
+def test_an_unknown_filter_is_named_with_those_there_are(embeddings, queries):
+    retriever = Retriever(ExactIndex(embeddings), ITEM_IDS, ATTRIBUTES)
+    with pytest.raises(InputError, match=r"'colour_any_of'.*'genres_any_of'"):
+        retriever.retrieve(queries, tf.constant(3), filters={"colour_any_of": tf.constant([[b"red"]])})
+
+
+@pytest.mark.parametrize(
+    ("attributes", "problem"),
+    [
+        (ItemAttributes(numeric={"year": ITEM_YEAR[:10]}), "'year' has 10 entries: expected one for each of 500"),
+        (ItemAttributes(categorical={"a": ITEM_SHOP}, numeric={"a": ITEM_YEAR}), "both categorical and numeric"),
+    ],
+)
+def test_attributes_that_do_not_fit_are_refused(embeddings, attributes, problem):
+    with pytest.raises(InputError, match=problem):
+        Retriever(ExactIndex(embeddings), ITEM_IDS, attributes)
+
+
+def test_the_number_of_ids_must_be_the_number_of_items(embeddings):
+    with pytest.raises(InputError, match="499 item ids for an index of 500 items"):
+        Retriever(ExactIndex(embeddings), ITEM_IDS[:-1])
