@@ -179,3 +179,10 @@ class PipelineConfig:
         _require("pipeline", self, "num_shards", 0 <= self.num_shards <= 100_000, "0 to 100000")
         _require("pipeline", self, "max_events_per_record", self.max_events_per_record >= 2, "at least 2")
         _require("pipeline", self, "compression_level", 1 <= self.compression_level <= 9, "1 to 9")
+
+    @property
+    def negatives_kind(self) -> Literal["none", "uniform", "popularity"]:
+        """What `auto` comes to."""
+        if self.negatives.kind == "auto":
+            return "none" if self.label.has_negatives else "uniform"
+        return self.negatives.kind

@@ -1,0 +1,74 @@
+"""When events happened, in at most 65,536 intervals: small enough to be merged by the launcher, whatever the data."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+_MAX_INTERVALS = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeHistogram:
+    """Events per interval of a power of two seconds. Merging gives what one pass over all events would have given."""
+
+    log2_seconds: int
+    """Binary logarithm of the interval's length in seconds."""
+    intervals: tuple[int, ...]
+    """Numbers of the intervals that hold an event: seconds since 1970-01-01 UTC, divided by the length; increasing."""
+    counts: tuple[int, ...]
+    """Events of each."""
+
+    @classmethod
+    def of(cls, seconds: npt.NDArray[np.int64]) -> "TimeHistogram":
+        """Counts events.
+
+        Args:
+            seconds: `[n] int64` since 1970-01-01 UTC.
+        """
+        return _histogram(0, seconds, np.ones(len(seconds), np.int64))
+
+    @classmethod
+    def merged(cls, parts: Iterable["TimeHistogram"]) -> "TimeHistogram":
+        """The histogram of all parts' events."""
+        several = list(parts)
+        coarsest = max(part.log2_seconds for part in several)
+        intervals = [np.array(p.intervals, np.int64) >> (coarsest - p.log2_seconds) for p in several]
+        counts = [np.array(part.counts, np.int64) for part in several]
+        return _histogram(coarsest, np.concatenate(intervals), np.concatenate(counts))
+
+    @property
+    def total(self) -> int:
+        """All events."""
+        return sum(self.counts)
+
+    def cut(self, share: float) -> int:
+        """The first second of the latest `share` of the events.
+
+        Returns:
+            Seconds since 1970-01-01 UTC, at the start of the interval whose cut comes nearest to the share. With a
+            share of 0 it lies after the last event.
+        """
+        if not self.counts:
+            return 0
+        later = np.concatenate([np.cumsum(self.counts[::-1])[::-1], [0]])
+        nearest = int(np.argmin(np.abs(later - share * self.total)[::-1]))
+        position = len(self.counts) - nearest
+        first = self.intervals[position] if position < len(self.intervals) else self.intervals[-1] + 1
+        return first << self.log2_seconds
+
+
+def _histogram(log2_seconds: int, intervals: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> TimeHistogram:
+    shift = 0
+    if len(intervals):
+        low, high = int(intervals.min()), int(intervals.max())
+        while (high >> shift) - (low >> shift) >= _MAX_INTERVALS:
+            shift += 1
+    distinct, place = np.unique(intervals >> shift, return_inverse=True)
+    sums = np.bincount(place, weights=counts, minlength=len(distinct)).astype(np.int64)
+    return TimeHistogram(
+        log2_seconds=log2_seconds + shift,
+        intervals=tuple(int(i) for i in distinct),
+        counts=tuple(int(n) for n in sums),
+    )

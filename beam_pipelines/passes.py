@@ -1,0 +1,89 @@
+"""A pass: the same function over many tasks on Beam's workers, and what each task reports.
+
+Elements are tasks (paths, partition numbers) and never rows: the work inside a task is columnar, and Beam's cost per
+element, which dominates row-wise pipelines, is paid once for about a million rows. A task writes its files and its
+report under temporary names and renames them, so a repeated attempt changes nothing.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import apache_beam as beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from beam_pipelines.sources import first_line
+from beam_pipelines.workspace import Workspace
+from features.errors import InputError, RecstackError
+from features.files import write_text_atomically
+from features.serialization import structure, unstructure
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class RunTask(beam.DoFn, Generic[T, R]):
+    """Runs one task and writes its report, or the user's mistake that it met."""
+
+    def __init__(self, name: str, work: Callable[[T], R], workspace: Workspace) -> None:
+        self._name = name
+        self._work = work
+        self._workspace = workspace
+
+    def process(self, element: tuple[int, T], *_args: Any, **_kwargs: Any) -> None:
+        """Works on a numbered task.
+
+        Args:
+            element: the task's number and the task.
+        """
+        number, task = element
+        try:
+            report = {"report": unstructure(self._work(task))}
+        except InputError as error:
+            # No retry mends a bad input: the launcher tells it.
+            report = {"mistake": str(error)}
+        write_text_atomically(self._workspace.result(self._name, number), json.dumps(report))
+
+
+def run_pass(
+    name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: type[R], workspace: Workspace
+) -> list[R]:
+    """Runs a pass and waits for it.
+
+    Args:
+        name: shown by the engine.
+        work: a module-level function, or a `functools.partial` of one; runs on the workers.
+        tasks: what it is called with, one at a time.
+        report: class of what it returns.
+        workspace: where reports lie.
+
+    Returns:
+        The reports in the order of the tasks.
+
+    Raises:
+        InputError: a task met a mistake in the input.
+        RecstackError: a task or the engine failed.
+    """
+    try:
+        with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+            (
+                pipeline
+                | "tasks" >> beam.Create(list(enumerate(tasks)), reshuffle=True)
+                | name >> beam.ParDo(RunTask(name, work, workspace))
+            )
+    except Exception as error:
+        raise RecstackError(f"{name}: {_cause(error)}") from error
+    return [_read_report(workspace, name, number, report) for number in range(len(tasks))]
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def _read_report(workspace: Workspace, name: str, number: int, report: type[R]) -> R:
+    data = json.loads(workspace.result(name, number).read_text())
+    if "mistake" in data:
+        raise InputError(data["mistake"])
+    return structure(data["report"], report)

@@ -1,0 +1,287 @@
+"""`recstack prepare`: raw tables to a dataset directory."""
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_pipelines.catalogue import Catalogue, build_catalogue, item_statistics, item_value_counts, write_candidates
+from beam_pipelines.config import PipelineConfig
+from beam_pipelines.events import SortReport, SortTask, sort_partition
+from beam_pipelines.histogram import TimeHistogram
+from beam_pipelines.ingest import NUM_BUCKETS, Chunk, IngestReport, assign_buckets, ingest, ingest_tasks
+from beam_pipelines.learning import LearnReport, learn_partition, merged_counts
+from beam_pipelines.moments import numeric_statistics
+from beam_pipelines.passes import run_pass
+from beam_pipelines.shards import ShardJob, ShardReport, write_partition
+from beam_pipelines.sources import SourceFile, files_fingerprint, find_files, read_units
+from beam_pipelines.splits import time_cuts
+from beam_pipelines.tables import TableName, raw_tables
+from beam_pipelines.workspace import Workspace, write_arrow
+from features.errors import InputError
+from features.files import make_directory, staged_directory, write_text_atomically
+from features.layout import SPLITS, DatasetLayout
+from features.manifest import FORMAT_VERSION, Manifest, producer_versions, read_manifest
+from features.records import vocabulary_features
+from features.schema import Schema, fingerprint
+from features.serialization import unstructure
+from features.spec import NumericFeature
+from features.statistics import Statistics
+from features.vocabulary import Vocabulary
+
+_EVENTS_PER_SHARD = 500_000
+_LEAST_SHARDS = 4
+_VOCABULARY = "vocabulary"
+
+
+def prepare_dataset(
+    schema: Schema,
+    config: PipelineConfig,
+    dataset: DatasetLayout,
+    *,
+    seed: int,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[Manifest, bool]:
+    """Makes the dataset, or finds that it is there already.
+
+    Nothing is seen at `dataset` before all of it is written. A dataset that is there already is replaced, and its
+    vocabularies grow: old tokens keep their place.
+
+    Args:
+        schema: features and roles.
+        config: sources and rules.
+        dataset: where the dataset goes.
+        seed: of the sampled negatives.
+        progress: told in one line what is being done.
+
+    Returns:
+        The manifest, and whether there was nothing to do: a finished dataset of the same inputs exists.
+
+    Raises:
+        InputError: a table, a file or the directory is not as it must be.
+        RecstackError: the work failed.
+    """
+    began = time.monotonic()
+    tell = progress or (lambda _: None)
+    tables = raw_tables(schema, config)
+    files = {table.name: find_files(table) for table in tables}
+    inputs = _inputs(schema, config, files, seed)
+    finished = _finished(dataset, inputs)
+    if finished is not None:
+        return finished, True
+    units = [unit for table in tables for unit in read_units(table, files[table.name])]
+    with staged_directory(dataset.root) as staging:
+        target = DatasetLayout(staging)
+        workspace = _make_directories(target)
+        tell(f"reading {sum(len(found) for found in files.values())} files")
+        read = run_pass(
+            "read",
+            partial(ingest, tables=tables, workspace=workspace, rejects=target.rejects),
+            ingest_tasks(units),
+            report=IngestReport,
+            workspace=workspace,
+        )
+        counts = _check_rejects(read, config)
+        chunks = {name: [c for r in read if r.table == name for c in r.chunks] for name in ("interactions", "users")}
+        partitions = _partitions(chunks["interactions"], config)
+        tell(f"sorting {counts['interactions_read']:,} events")
+        sorted_reports = run_pass(
+            "sort",
+            partial(
+                sort_partition,
+                schema=schema,
+                events=chunks["interactions"],
+                users=chunks["users"],
+                workspace=workspace,
+            ),
+            partitions,
+            report=SortReport,
+            workspace=workspace,
+        )
+        cuts = time_cuts(TimeHistogram.merged(r.times for r in sorted_reports), config.split)
+        tell("learning vocabularies and statistics")
+        numbers = range(len(partitions))
+        learnt = run_pass(
+            "learn",
+            partial(learn_partition, schema=schema, config=config, cuts=cuts, workspace=workspace),
+            numbers,
+            report=LearnReport,
+            workspace=workspace,
+        )
+        seen = merged_counts(workspace, numbers)
+        item_chunks = [c for r in read if r.table == "items" for c in r.chunks]
+        catalogue = build_catalogue(schema, item_chunks, seen[schema.item_id])
+        vocabularies = _write_vocabularies(schema, seen, catalogue, dataset, target)
+        _write_statistics(schema, learnt, catalogue, target)
+        tell(f"writing {len(partitions)} shards a split")
+        _write_train_items(seen[schema.item_id], workspace)
+        job = ShardJob(
+            schema=schema,
+            config=config,
+            cuts=cuts,
+            dataset=target,
+            workspace=workspace,
+            num_partitions=len(partitions),
+            seed=seed,
+        )
+        written = run_pass("write", partial(write_partition, job=job), numbers, report=ShardReport, workspace=workspace)
+        candidate_shards = write_candidates(
+            schema, catalogue, vocabularies[schema.item_id], target, config.compression_level
+        )
+        shutil.rmtree(workspace.root)
+        counts |= _counts(sorted_reports, learnt, written, catalogue)
+        counts |= {"shards": len(partitions), "candidate_shards": candidate_shards}
+        tokens = fingerprint({name: v.fingerprint() for name, v in vocabularies.items()})
+        manifest = Manifest(
+            kind="dataset",
+            schema_fingerprint=schema.fingerprint(),
+            inputs=inputs | {_VOCABULARY: tokens},
+            config=unstructure(config) | {"seed": seed},
+            counts=counts,
+            metrics={"first_second": vars(cuts)} if config.split.kind == "global_time" else {},
+            producer=producer_versions("apache-beam", "numpy", "pyarrow"),
+            seconds=time.monotonic() - began,
+        )
+        manifest.write(target.manifest)
+    return manifest, False
+
+
+def _inputs(
+    schema: Schema, config: PipelineConfig, files: Mapping[TableName, list[SourceFile]], seed: int
+) -> dict[str, str]:
+    return {
+        "schema": schema.fingerprint(),
+        "config": fingerprint(unstructure(config)),
+        "seed": str(seed),
+        "format_version": str(FORMAT_VERSION),
+    } | {name: files_fingerprint(found) for name, found in files.items()}
+
+
+def _finished(dataset: DatasetLayout, inputs: Mapping[str, str]) -> Manifest | None:
+    """The manifest of a dataset of these inputs; which tokens the vocabularies had grown from does not matter."""
+    try:
+        manifest = read_manifest(dataset.manifest, "dataset")
+    except InputError:
+        return None
+    former = {name: value for name, value in manifest.inputs.items() if name != _VOCABULARY}
+    return manifest if former == dict(inputs) else None
+
+
+def _make_directories(target: DatasetLayout) -> Workspace:
+    directories = [target.rejects, target.candidates, target.vocabulary("any").parent]
+    directories += [path(split) for path in (target.interactions, target.ranking) for split in SPLITS]
+    workspace = Workspace(target.root / "workspace")
+    for directory in (*directories, workspace.root):
+        make_directory(directory)
+    return workspace
+
+
+def _check_rejects(read: Sequence[IngestReport], config: PipelineConfig) -> dict[str, int]:
+    """Sums up what was read and refuses the run if too much of a table was rejected."""
+    counts: Counter[str] = Counter()
+    reasons: dict[str, Counter[str]] = {}
+    for report in read:
+        counts[f"{report.table}_read"] += report.rows
+        counts[f"{report.table}_rejected"] += sum(report.rejected.values())
+        reasons.setdefault(report.table, Counter()).update(report.rejected)
+    for table, rejected in reasons.items():
+        total, refused = counts[f"{table}_read"], sum(rejected.values())
+        if total == 0:
+            raise InputError(f"table {table}: the files hold no rows")
+        if refused > config.max_reject_ratio * total or refused == total:
+            worst = ", ".join(f"{reason} ({n:,} rows)" for reason, n in rejected.most_common(3))
+            example = next(r.example for r in read if r.table == table and r.example)
+            raise InputError(
+                f"table {table}: {refused:,} of {total:,} rows are rejected, more than pipeline.max_reject_ratio = "
+                f"{config.max_reject_ratio:g}: {worst}; the first is {example}; mend the table, its columns or formats "
+                "in the configuration, or raise the ratio"
+            )
+    told = {f"rejected: {table}: {reason}": n for table, by in reasons.items() for reason, n in sorted(by.items())}
+    return dict(counts) | told
+
+
+def _partitions(chunks: Sequence[Chunk], config: PipelineConfig) -> list[SortTask]:
+    bucket_rows = np.sum([chunk.bucket_rows for chunk in chunks], axis=0).astype(np.int64)
+    wanted = config.num_shards or max(_LEAST_SHARDS, -(-int(bucket_rows.sum()) // _EVENTS_PER_SHARD))
+    assigned = assign_buckets(bucket_rows, min(wanted, NUM_BUCKETS))
+    return [SortTask(partition=number, buckets=tuple(buckets)) for number, buckets in enumerate(assigned)]
+
+
+def _write_vocabularies(
+    schema: Schema, seen: Mapping[str, pa.Table], catalogue: Catalogue, former: DatasetLayout, target: DatasetLayout
+) -> dict[str, Vocabulary]:
+    """Vocabularies of the training data, appended to those of the dataset that was here before."""
+    items = item_value_counts(schema, catalogue)
+    vocabularies = {}
+    for feature in vocabulary_features(schema):
+        # `vocabulary_features` returns kinds that have both fields.
+        name, buckets, least = feature.name, getattr(feature, "oov_buckets", 1), getattr(feature, "min_count", 1)
+        counts = items[name] if name in items else _training_counts(seen.get(name))
+        start = Vocabulary((), buckets)
+        if former.manifest.exists() and former.vocabulary(name).exists():
+            start = Vocabulary.read(former.vocabulary(name), buckets)
+        vocabularies[name] = start.grow(counts, least)
+        vocabularies[name].write(target.vocabulary(name))
+    return vocabularies
+
+
+def _training_counts(counts: pa.Table | None) -> dict[str, int]:
+    if counts is None:
+        return {}
+    trained = counts.filter(pc.greater(counts.column("events"), 0))
+    return dict(zip(trained.column("value").to_pylist(), trained.column("events").to_pylist(), strict=True))
+
+
+def _write_statistics(
+    schema: Schema, learnt: Sequence[LearnReport], catalogue: Catalogue, target: DatasetLayout
+) -> None:
+    query = {
+        feature.name: numeric_statistics(
+            [report.numeric[feature.name] for report in learnt],
+            feature.num_buckets if feature.encoding == "buckets" else 0,
+        )
+        for feature in schema.query
+        if isinstance(feature, NumericFeature)
+    }
+    Statistics(
+        num_users=sum(report.users["train"] for report in learnt),
+        num_items=catalogue.table.num_rows,
+        num_interactions=sum(report.positives["train"] for report in learnt),
+        numeric=query | item_statistics(schema, catalogue),
+    ).write(target.statistics)
+    write_text_atomically(target.schema, _json(schema))
+
+
+def _write_train_items(items: pa.Table, workspace: Workspace) -> None:
+    write_arrow(workspace.train_items, items.filter(pc.greater(items.column("events"), 0)))
+
+
+def _counts(
+    sorted_reports: Sequence[SortReport],
+    learnt: Sequence[LearnReport],
+    written: Sequence[ShardReport],
+    catalogue: Catalogue,
+) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for report in sorted_reports:
+        counts["interactions_duplicates"] += report.duplicates
+        counts["users_duplicates"] += report.user_duplicates
+    for learn in learnt:
+        for split in SPLITS:
+            counts[f"events_{split}"] += learn.events[split]
+            counts[f"positives_{split}"] += learn.positives[split]
+            counts[f"users_{split}"] += learn.users[split]
+    for shard in written:
+        counts.update({f"records: {directory}": n for directory, n in shard.records.items()})
+        counts.update({f"targets: {directory}": n for directory, n in shard.targets.items()})
+    return dict(counts) | {"candidates": catalogue.table.num_rows, "items_duplicates": catalogue.duplicates}
+
+
+def _json(schema: Schema) -> str:
+    return json.dumps(unstructure(schema), indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,115 @@
+"""Which columns each raw table must have and what they mean, from the schema and the configuration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from beam_pipelines.config import PipelineConfig, TableSource
+from features.errors import ConfigError
+from features.schema import Schema
+from features.spec import Feature, MultiValuedFeature, NumericFeature, TextFeature
+
+TableName: TypeAlias = Literal["interactions", "items", "users"]
+ColumnKind: TypeAlias = Literal["id", "time", "token", "text", "number", "list", "rating", "event_type"]
+
+# Columns of the events that are no features; a feature's name is an identifier, so no name is used twice.
+RATING = ".rating"
+EVENT_TYPE = ".event_type"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column to be read."""
+
+    name: str
+    """Our name: the feature's, the role's or one of the names above."""
+    source: str
+    """The table's own name."""
+    kind: ColumnKind
+    """`token` is a string that may enter a vocabulary file, so it holds no line break; `text` is any string."""
+    separator: str = ""
+    """Cuts a string into a list, for `list`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One raw table."""
+
+    name: TableName
+    """Which of the three."""
+    source: TableSource
+    """Where it lies."""
+    columns: tuple[Column, ...]
+    """What is read of it."""
+    key: str
+    """Our name of the column whose hash decides where a row goes."""
+    event_types: tuple[str, ...] = ()
+    """The event types that are accepted; empty: there is no such column."""
+
+
+def raw_tables(schema: Schema, config: PipelineConfig) -> tuple[Table, ...]:
+    """The tables to be read, interactions first.
+
+    Raises:
+        ConfigError: features come from a table that the configuration does not name.
+    """
+    return tuple(
+        table
+        for table in (_interactions(schema, config), _items(schema, config), _users(schema, config))
+        if table.source.is_given
+    )
+
+
+def _interactions(schema: Schema, config: PipelineConfig) -> Table:
+    source, label = config.interactions, config.label
+    columns = [
+        Column(name=schema.user_id, source=source.column(schema.user_id), kind="id"),
+        Column(name=schema.item_id, source=source.column(schema.item_id), kind="id"),
+        Column(name=schema.timestamp, source=source.column(schema.timestamp), kind="time"),
+        *(_feature_column(source, f) for f in schema.context_features if f.name != schema.timestamp),
+    ]
+    if label.rating_column:
+        columns.append(Column(name=RATING, source=label.rating_column, kind="rating"))
+    if label.event_type_column:
+        columns.append(Column(name=EVENT_TYPE, source=label.event_type_column, kind="event_type"))
+    return Table(
+        name="interactions",
+        source=source,
+        columns=tuple(columns),
+        key=schema.user_id,
+        event_types=tuple(label.event_weights),
+    )
+
+
+def _items(schema: Schema, config: PipelineConfig) -> Table:
+    others = [f for f in schema.candidate if f.name != schema.item_id]
+    _require_table("items", config.items, others)
+    columns = [Column(name=schema.item_id, source=config.items.column(schema.item_id), kind="id")]
+    columns += [_feature_column(config.items, feature) for feature in others]
+    return Table(name="items", source=config.items, columns=tuple(columns), key=schema.item_id)
+
+
+def _users(schema: Schema, config: PipelineConfig) -> Table:
+    others = [f for f in schema.user_features if f.name != schema.user_id]
+    _require_table("users", config.users, others)
+    columns = [Column(name=schema.user_id, source=config.users.column(schema.user_id), kind="id")]
+    columns += [_feature_column(config.users, feature) for feature in others]
+    return Table(name="users", source=config.users, columns=tuple(columns), key=schema.user_id)
+
+
+def _require_table(name: TableName, source: TableSource, features: Sequence[Feature]) -> None:
+    if features and not source.is_given:
+        names = ", ".join(feature.name for feature in features)
+        raise ConfigError(f"pipeline.{name}.path", source.path, f"the {name} table, from which {names} are to come")
+
+
+def _feature_column(source: TableSource, feature: Feature) -> Column:
+    kind: ColumnKind = "token"
+    separator = ""
+    if isinstance(feature, NumericFeature):
+        kind = "number"
+    elif isinstance(feature, TextFeature):
+        kind = "text"
+    elif isinstance(feature, MultiValuedFeature):
+        kind, separator = "list", feature.separator
+    return Column(name=feature.name, source=source.column(feature.name), kind=kind, separator=separator)
