@@ -8,7 +8,7 @@ from tensorflow_serving.apis import classification_pb2, inference_pb2, input_pb2
 
 from serving.errors import Code, ServingError, invalid_argument
 from serving.predict import CLASSIFY_METHOD, REGRESS_METHOD, fill_model_spec
-from serving.servable import DEFAULT_SIGNATURE, Servable, Signature
+from serving.servable import DEFAULT_SIGNATURE, Runnable, Signature
 
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 
@@ -17,7 +17,7 @@ Outputs = dict[str, NDArray[Any]]
 
 
 def run_classify(
-    servable: Servable,
+    servable: Runnable,
     request: classification_pb2.ClassificationRequest,
     timeout: float | None,
     *,
@@ -39,7 +39,7 @@ def run_classify(
 
 
 def run_regress(
-    servable: Servable, request: regression_pb2.RegressionRequest, timeout: float | None, *, check_method: bool = False
+    servable: Runnable, request: regression_pb2.RegressionRequest, timeout: float | None, *, check_method: bool = False
 ) -> regression_pb2.RegressionResponse:
     """Answers a RegressionRequest by one version.
 
@@ -57,7 +57,7 @@ def run_regress(
 
 
 def run_multi_inference(
-    servable: Servable,
+    servable: Runnable,
     request: inference_pb2.MultiInferenceRequest,
     timeout: float | None,
     *,
@@ -91,14 +91,14 @@ def run_multi_inference(
     return response
 
 
-def _signature(servable: Servable, name: str, complaint: str) -> Signature:
+def _signature(servable: Runnable, name: str, complaint: str) -> Signature:
     signature = servable.signatures.get(name or DEFAULT_SIGNATURE)
     if signature is None:
         raise invalid_argument(complaint + (name or DEFAULT_SIGNATURE))
     return signature
 
 
-def _task_signatures(servable: Servable, request: inference_pb2.MultiInferenceRequest) -> list[Signature]:
+def _task_signatures(servable: Runnable, request: inference_pb2.MultiInferenceRequest) -> list[Signature]:
     signatures: dict[str, Signature] = {}
     model = request.tasks[0].model_spec.name
     for task in request.tasks:
@@ -180,7 +180,7 @@ def _only_input(signature: Signature, method: str, kind: str, check_method: bool
 
 
 def _run(
-    servable: Servable, feed: str, examples: NDArray[Any], fetches: tuple[str, ...], timeout: float | None
+    servable: Runnable, feed: str, examples: NDArray[Any], fetches: tuple[str, ...], timeout: float | None
 ) -> Outputs:
     return dict(zip(fetches, servable.run((feed,), [examples], fetches, timeout), strict=True))
 

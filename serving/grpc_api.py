@@ -19,6 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from features.errors import InputError
+from serving.call import Call
 from serving.config import ServerConfig
 from serving.dispatch import Dispatcher
 from serving.errors import Code, from_exception, invalid_argument
@@ -26,8 +27,8 @@ from serving.protos import SSLConfig, read_text
 
 logger = logging.getLogger(__name__)
 
-Behaviour = Callable[[Any, float | None], Any]
-"""Request proto, seconds left -> response proto; raises ServingError."""
+Behaviour = Callable[[Any, Call], Any]
+"""Request proto, its call -> response proto; raises ServingError."""
 
 STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MAX_MESSAGE = 2**31 - 1
@@ -36,7 +37,7 @@ _MAX_MESSAGE = 2**31 - 1
 def _handler(behaviour: Behaviour, request_type: Any, response_type: Any) -> "grpc.RpcMethodHandler[Any, Any]":
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            return behaviour(request, context.time_remaining())
+            return behaviour(request, Call("GRPC", context.time_remaining(), context.peer))
         except Exception as error:
             failure = from_exception(error)
             if failure.code is Code.INTERNAL:

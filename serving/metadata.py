@@ -4,7 +4,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.errors import ServingError, invalid_argument, not_found
 from serving.predict import fill_model_spec
-from serving.servable import Servable
+from serving.servable import Runnable
 from serving.states import StateBoard, VersionStatus
 
 SIGNATURE_DEF = "signature_def"
@@ -24,7 +24,7 @@ def check_metadata_fields(request: get_model_metadata_pb2.GetModelMetadataReques
 
 
 def model_metadata(
-    servable: Servable, request: get_model_metadata_pb2.GetModelMetadataRequest
+    servable: Runnable, request: get_model_metadata_pb2.GetModelMetadataRequest
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """All signatures of one version, the initialisation op's too, as the real server lists them."""
     response = get_model_metadata_pb2.GetModelMetadataResponse()

@@ -6,7 +6,7 @@ from typing import Any
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from serving.errors import Code, ServingError, invalid_argument
-from serving.servable import DEFAULT_SIGNATURE, Servable, Signature
+from serving.servable import DEFAULT_SIGNATURE, Runnable, Signature
 from serving.session import Arrays
 from serving.tensors import ParseError, decode, encode
 
@@ -20,7 +20,7 @@ def joined(names: Iterable[str]) -> str:
     return ",".join(sorted(names))
 
 
-def fill_model_spec(spec: model_pb2.ModelSpec, servable: Servable, name: str, signature: str | None) -> None:
+def fill_model_spec(spec: model_pb2.ModelSpec, servable: Runnable, name: str, signature: str | None) -> None:
     """Says in a reply which version answered, always by number."""
     spec.name = name
     spec.version.value = servable.version
@@ -29,7 +29,7 @@ def fill_model_spec(spec: model_pb2.ModelSpec, servable: Servable, name: str, si
 
 
 def run_predict(
-    servable: Servable,
+    servable: Runnable,
     request: predict_pb2.PredictRequest,
     timeout: float | None,
     *,

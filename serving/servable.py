@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
@@ -41,6 +41,18 @@ def _signature(definition: meta_graph_pb2.SignatureDef) -> Signature:
         {alias: definition.outputs[alias].name for alias in sorted(definition.outputs)},
         dict(definition.defaults),
     )
+
+
+class Runnable(Protocol):
+    """What the inference functions need of a version."""
+
+    name: str
+    version: int
+    signatures: dict[str, Signature]
+
+    def run(self, feeds: tuple[str, ...], arrays: Arrays, fetches: tuple[str, ...], timeout: float | None) -> Arrays:
+        """See `Servable.run`."""
+        ...
 
 
 class Servable:

@@ -2,17 +2,23 @@
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import grpc
 from tensorflow_serving.apis import model_management_pb2
 
+from serving.call import Call
 from serving.config import ServerConfig
 from serving.dispatch import Dispatcher
-from serving.errors import ServingError, invalid_argument
+from serving.errors import ServingError, from_exception, invalid_argument
 from serving.grpc_api import start_grpc
+from serving.http_server import HttpServer
+from serving.metrics import DEFAULT_PATH, Metrics
 from serving.model_config import check_logging, checked_labels, checked_models, configured_models
+from serving.protos import MonitoringConfig, read_text
+from serving.rest_api import RestApi, RestSettings
 from serving.servable import Servable, load
 from serving.session import session_options
 from serving.states import StateBoard
@@ -29,12 +35,15 @@ class Server:
         self._config = config
         self.board = StateBoard()
         self._options = session_options(config)
+        self._metrics_path = _metrics_path(config)
         self.store = ModelStore(config, self._load, self.board)
-        self.dispatcher = Dispatcher(config, self.store, self.board)
+        self.metrics = Metrics()
+        self.dispatcher = Dispatcher(config, self.store, self.board, self.metrics)
         self._reloading = threading.Lock()
         self._stopped = threading.Event()
         self._models: dict[str, Any] = {}
         self._grpc: grpc.Server | None = None
+        self._http: HttpServer | None = None
 
     def start(self) -> None:
         """Loads every configured model, then opens the ports.
@@ -48,27 +57,62 @@ class Server:
         self._apply(configured_models(self._config), "servable")
         self._grpc = start_grpc(self._config, self.dispatcher, self._reload_by_request)
         logger.info("Running ModelServer at 0.0.0.0:%d ...", self._config.port)
+        if self._config.rest_api_port:
+            self._start_rest()
         if self._config.model_config_file and self._config.model_config_file_poll_wait_seconds > 0:
             threading.Thread(target=self._reload_by_file, args=(config_text,), name="config-poll", daemon=True).start()
+
+    def _start_rest(self) -> None:
+        port = self._config.rest_api_port
+        if port == self._config.port:
+            logger.error("--rest_api_port=%d cannot be the same as --port: REST is not served", port)
+            return
+        settings = RestSettings(
+            timeout_seconds=self._config.rest_api_timeout_in_ms / 1000,
+            cors=self._config.rest_api_enable_cors_support,
+            metrics_path=self._metrics_path,
+            max_body_bytes=0,
+        )
+        self._http = HttpServer(RestApi(self._config, settings, self.dispatcher, self.metrics), port)
+        self._http.start()
+        logger.info("Exporting HTTP/REST API at: localhost:%d ...", port)
 
     def stop(self, grace: float = 5.0) -> None:
         """Refuses new calls, lets running ones finish for `grace` seconds, ends the threads."""
         self._stopped.set()
         if self._grpc is not None:
             self._grpc.stop(grace).wait()
+        if self._http is not None:
+            self._http.stop()
         self.store.stop()
 
     def _load(self, name: str, version: int, path: str) -> Servable:
         tags = self._config.saved_model_tags.split(",")
-        servable = load(name, version, path, tags, self._options)
+        started = time.perf_counter()
         try:
-            if self._config.enable_model_warmup:
-                records = warm_up(servable, path, self._config.num_request_iterations_for_warmup)
-                logger.info("%s version %d: %d warm-up records replayed", name, version, records)
+            servable = load(name, version, path, tags, self._options)
         except BaseException:
+            self.metrics.load_attempts.add(path, "fail")
+            raise
+        self.metrics.load_attempts.add(path, "success")
+        self.metrics.load_latency.add(path, by=(time.perf_counter() - started) * 1e6)
+        if self._config.enable_model_warmup:
+            self._warm_up(servable, path)
+        return servable
+
+    def _warm_up(self, servable: Servable, path: str) -> None:
+        started = time.perf_counter()
+        status = "OK"
+        try:
+            records = warm_up(servable, path, self._config.num_request_iterations_for_warmup)
+        except BaseException as error:
+            status = from_exception(error).code.name
             servable.close()
             raise
-        return servable
+        finally:
+            self.metrics.warmup_latency.add(path, status, value=(time.perf_counter() - started) * 1e6)
+        self.metrics.warmup_records.add(path, status, by=records)
+        logger.info("%s version %d: %d warm-up records replayed", servable.name, servable.version, records)
 
     def _apply(self, config: Any, noun: str) -> None:
         with self._reloading:
@@ -80,14 +124,19 @@ class Server:
             check_logging(models)
             self.store.set_labels(checked_labels(models))
 
-    def _reload_by_request(self, request: Any, timeout: float | None) -> Any:
+    def _reload_by_request(self, request: Any, call: Call) -> Any:
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid_argument(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
                 "supported"
             )
+        before = {path: sum(self.metrics.totals(path).values()) for path in request.metric_names}
         self._apply(request.config, "model")
-        return model_management_pb2.ReloadConfigResponse()
+        response = model_management_pb2.ReloadConfigResponse()
+        for path, counted in before.items():
+            increase = sum(self.metrics.totals(path).values()) - counted
+            response.metric.add(name=path, int64_value_increase=int(increase))
+        return response
 
     def _config_text(self) -> bytes:
         # Unreadable counts as empty: the parser that comes next says what is wrong.
@@ -106,3 +155,13 @@ class Server:
                 self._apply(configured_models(self._config), "model")
             except ServingError as error:
                 logger.error("%s: not applied, serving goes on: %s", self._config.model_config_file, error.message)
+
+
+def _metrics_path(config: ServerConfig) -> str:
+    if not config.monitoring_config_file:
+        return ""
+    monitoring: Any = read_text(
+        config.monitoring_config_file, MonitoringConfig(), "tensorflow.serving.MonitoringConfig"
+    )
+    prometheus = monitoring.prometheus_config
+    return (prometheus.path or DEFAULT_PATH) if prometheus.enable else ""

@@ -9,13 +9,13 @@ from tensorflow_serving.apis import prediction_log_pb2
 from serving.errors import ServingError, from_exception, invalid_argument
 from serving.examples import run_classify, run_multi_inference, run_regress
 from serving.predict import run_predict
-from serving.servable import Servable
+from serving.servable import Runnable
 
 RECORDS = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
 
 
-def warm_up(servable: Servable, path: str, iterations: int) -> int:
+def warm_up(servable: Runnable, path: str, iterations: int) -> int:
     """Replays the version directory's warm-up records, if it has any.
 
     Args:
@@ -50,7 +50,7 @@ def warm_up(servable: Servable, path: str, iterations: int) -> int:
     return count
 
 
-def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
+def _replay(servable: Runnable, log: prediction_log_pb2.PredictionLog) -> None:
     kind = log.WhichOneof("log_type")
     try:
         match kind:
