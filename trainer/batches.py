@@ -1,0 +1,147 @@
+"""Batches of training examples, by index: what step s sees depends on the seed and s alone.
+
+A global batch is a fixed slice of the epoch's permutation whatever the number of replicas; each replica takes its
+equal part of it. So a training goes on exactly where it stopped, and any strategy trains on the same batches.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from features.encoding import Tensors
+from features.schema import Schema
+from trainer.events import Events, Int64
+
+Batch: TypeAlias = Mapping[str, Any]
+Gather: TypeAlias = Callable[[tf.Tensor], Batch]
+
+# Fewer steps than this learn little in an epoch, whatever the batch.
+_MIN_STEPS_AN_EPOCH = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """What is trained on: some indices, and how to turn a slice of them into a batch."""
+
+    indices: Int64
+    """`[examples]`: events or records."""
+    gather: Gather
+    """`[batch] int64` indices to a batch; runs inside tf.data."""
+    batch_size: int
+    """Examples a step, over all replicas; not more than there are."""
+    seed: int
+    """Of the order."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches; the permutation's rest is left out, another one each epoch."""
+        return len(self.indices) // self.batch_size
+
+    def epoch(self, epoch: int, first_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """The batches of one epoch from `first_step` on, each as one element a replica of this input pipeline."""
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.indices)
+        order = order[: self.steps_per_epoch * self.batch_size]
+        pipelines = context.num_input_pipelines
+        per_replica = self.batch_size // context.num_replicas_in_sync
+        parts = order.reshape(self.steps_per_epoch, pipelines, -1, per_replica)
+        mine = parts[first_step:, context.input_pipeline_id].reshape(-1, per_replica)
+        dataset = tf.data.Dataset.from_tensor_slices(mine)
+        return dataset.map(self.gather, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def batch_size_for(wanted: int, available: int, replicas: int) -> int:
+    """Examples a step: `wanted`, but an epoch of at least eight steps, in equal parts for the replicas."""
+    return max(1, min(wanted, available // _MIN_STEPS_AN_EPOCH) // replicas) * replicas
+
+
+def gather_query(events: Events, schema: Schema) -> Callable[[tf.Tensor], Tensors]:
+    """A function from events, `[n] int64`, to their encoded query features, with what happened strictly before."""
+    user = {name: tf.constant(values) for name, values in events.user.items()}
+    context = {name: tf.constant(values) for name, values in events.context.items()}
+    record_of_event = tf.constant(events.record_of_event())
+    history = schema.history
+    starts, ends = tf.constant(events.history_start), tf.constant(events.history_end)
+    # One zero at the end: what lies beyond a history's end reads it.
+    items = tf.concat([tf.constant(events.history_items), [0]], axis=0)
+
+    def gather(indices: tf.Tensor) -> Tensors:
+        records = tf.gather(record_of_event, indices)
+        query = {name: tf.gather(values, records) for name, values in user.items()}
+        query |= {name: tf.gather(values, indices) for name, values in context.items()}
+        if history is not None:
+            end = tf.gather(ends, indices)[:, None]
+            start = tf.maximum(tf.gather(starts, indices)[:, None], end - history.length)
+            positions = start + tf.range(history.length, dtype=tf.int64)
+            beyond = tf.size(items, tf.int64) - 1
+            query[history.name] = tf.gather(items, tf.where(positions < end, positions, beyond))
+        return query
+
+    return gather
+
+
+def event_examples(events: Events, schema: Schema) -> Gather:
+    """One example an event: its query, with the history before it, and its item as the one positive."""
+    query = gather_query(events, schema)
+    rows, weights = tf.constant(events.candidate_row), tf.constant(events.weight)
+
+    def gather(indices: tf.Tensor) -> Batch:
+        return {
+            "query": query(indices),
+            "positive_query": tf.range(tf.size(indices)),
+            "positive_row": tf.gather(rows, indices),
+            "weight": tf.gather(weights, indices),
+        }
+
+    return gather
+
+
+def set_examples(events: Events, schema: Schema) -> Gather:
+    """One example a record: its last items are history and positives alike, each record weighing n^-1/2 an item."""
+    history = schema.history
+    length = history.length if history is not None else 1
+    last_event = tf.constant(np.maximum(events.record_splits[1:] - 1, 0))
+    splits = tf.constant(events.record_splits)
+    user = {name: tf.constant(values) for name, values in events.user.items()}
+    context = {name: tf.constant(values) for name, values in events.context.items()}
+    item_index, rows = tf.constant(events.item_index), tf.constant(events.candidate_row)
+    weights = tf.constant(events.weight)
+
+    def gather(records: tf.Tensor) -> Batch:
+        ends = tf.gather(splits, records + 1)
+        starts = tf.maximum(tf.gather(splits, records), ends - length)
+        members = tf.ragged.range(starts, ends)
+        query = {name: tf.gather(values, records) for name, values in user.items()}
+        query |= {name: tf.gather(values, tf.gather(last_event, records)) for name, values in context.items()}
+        if history is not None:
+            query[history.name] = members.with_flat_values(tf.gather(item_index, members.flat_values))
+        row = tf.gather(rows, members.flat_values)
+        known = tf.cast(row >= 0, tf.float32)
+        sizes = tf.cast(tf.gather(members.row_lengths(), members.value_rowids()), tf.float32)
+        return {
+            "query": query,
+            "positive_query": tf.cast(members.value_rowids(), tf.int32),
+            "positive_row": tf.maximum(row, 0),
+            "weight": known * tf.gather(weights, members.flat_values) / tf.sqrt(sizes),
+        }
+
+    return gather
+
+
+def ranking_examples(events: Events, schema: Schema) -> Gather:
+    """One example an event: its query, the row of its item and its label."""
+    query = gather_query(events, schema)
+    rows, weights = tf.constant(events.candidate_row), tf.constant(events.weight)
+    labels = tf.constant(events.label)
+
+    def gather(indices: tf.Tensor) -> Batch:
+        return {
+            "query": query(indices),
+            "candidate_row": tf.gather(rows, indices),
+            "label": tf.gather(labels, indices),
+            "weight": tf.gather(weights, indices),
+        }
+
+    return gather

@@ -1,0 +1,105 @@
+"""Where negatives come from: rows of the catalogue, shared by the batch, with the weight each has in the softmax.
+
+A source returns distinct rows in ascending order. `log_weights` correct for how they were drawn: with w the weight,
+sum_j w_j exp(s_j) over the drawn rows estimates the sum over the whole catalogue without bias (Bengio & Senécal 2008,
+https://doi.org/10.1109/TNN.2007.912312). The positive itself is never drawn, so its logit gets no correction
+(https://arxiv.org/abs/2507.09331).
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from trainer.config import LossConfig
+
+
+class Negatives(NamedTuple):
+    """Some rows of the catalogue, the same ones on every replica."""
+
+    rows: tf.Tensor
+    """`[n] int32`, distinct and ascending."""
+    log_weights: tf.Tensor
+    """`[n] float32`, added to the logits of the rows."""
+
+
+class NegativeSource(ABC):
+    """Draws the negatives of a step."""
+
+    @abstractmethod
+    def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
+        """The negatives of a step.
+
+        Args:
+            positive_rows: `[m] int32`, the positives of this replica's part of the batch.
+            step: `[] int64`: the same step draws the same negatives.
+        """
+
+
+class AllItems(NegativeSource):
+    """The whole catalogue: the softmax without approximation."""
+
+    def __init__(self, num_items: int) -> None:
+        """Takes the size of the catalogue."""
+        self._rows = tf.range(num_items, dtype=tf.int32)
+
+    def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
+        """Every row with weight 1."""
+        return Negatives(self._rows, tf.zeros_like(self._rows, tf.float32))
+
+
+class UniformItems(NegativeSource):
+    """One item out of each of n equal stretches of the catalogue: uniform, without replacement.
+
+    The catalogue is in order of frequency, so each draw also holds every popularity level, which lowers the variance.
+    """
+
+    def __init__(self, num_items: int, num_negatives: int, seed: int) -> None:
+        """Takes the size of the catalogue and of a draw, which must not be larger."""
+        self._edges = np.linspace(0, num_items, num_negatives + 1)
+        self._log_weight = float(np.log(num_items / num_negatives))
+        self._num_items, self._seed = num_items, seed
+
+    def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
+        """One row a stretch, each with weight items / n."""
+        lower = tf.constant(np.ceil(self._edges[:-1] - 1e-9), tf.float32)
+        width = tf.constant(np.ceil(self._edges[1:] - 1e-9), tf.float32) - lower
+        uniform = tf.random.stateless_uniform(tf.shape(lower), tf.stack([step, self._seed]))
+        rows = tf.cast(lower, tf.int32) + tf.cast(tf.floor(uniform * width), tf.int32)
+        return Negatives(rows, tf.fill(tf.shape(rows), self._log_weight))
+
+
+class InBatchItems(NegativeSource):
+    """The positives of the whole batch, of all replicas; each stands for 1 / (its expected number in a batch).
+
+    This is the sampled softmax of Yi et al. 2019 (https://doi.org/10.1145/3298689.3346996, Eq. 4 to 6): an item is
+    drawn in proportion to its train frequency, so popular items are pushed down too much unless log Q is taken off.
+    """
+
+    def __init__(self, train_frequency: npt.NDArray[np.int64]) -> None:
+        """Takes the positive training interactions of each item, `[items]`."""
+        share = np.maximum(train_frequency, 1) / max(1, train_frequency.sum())
+        self._log_share = tf.constant(np.log(share), tf.float32)
+
+    def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
+        """Distinct positives, each weighing as often as it occurred."""
+        context = tf.distribute.get_replica_context()
+        # Row numbers are gathered, not vectors: every replica then embeds the same rows itself, and the gradients of
+        # its table are those of the whole batch without a differentiable exchange.
+        if context is not None and context.num_replicas_in_sync > 1:
+            positive_rows = context.all_gather(positive_rows, axis=0)
+        rows, _, counts = tf.unique_with_counts(tf.sort(positive_rows))
+        expected = tf.gather(self._log_share, rows) + tf.math.log(tf.cast(tf.size(positive_rows), tf.float32))
+        return Negatives(rows, tf.math.log(tf.cast(counts, tf.float32)) - expected)
+
+
+def make_source(config: LossConfig, train_frequency: npt.NDArray[np.int64], seed: int) -> NegativeSource:
+    """The source that the configuration names; a draw as large as the catalogue is the catalogue."""
+    num_items = len(train_frequency)
+    if config.negatives == "in_batch":
+        return InBatchItems(train_frequency)
+    if config.negatives == "all" or config.num_negatives >= num_items:
+        return AllItems(num_items)
+    return UniformItems(num_items, config.num_negatives, seed)

@@ -1,0 +1,1 @@
+"""Keras layers and models over encoded features; nothing here knows files or raw values."""

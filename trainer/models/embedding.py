@@ -1,0 +1,98 @@
+"""Embedding tables by name, and the vectors of encoded features by their form."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from features.encoding import Encoded
+
+# Bags over tables up to this size are counted rather than looked up.
+_FEW_INDICES = 64
+
+
+class EmbeddingTable(tf.keras.layers.Layer):
+    """Rows of a matrix by index; row 0 stands for a missing value."""
+
+    def __init__(self, num_indices: int, dimension: int, initializer: tf.keras.initializers.Initializer) -> None:
+        """Creates the matrix at once, so that an optimizer can be built before the first call."""
+        super().__init__()
+        self.num_indices = num_indices
+        self.table = self.add_weight(name="table", shape=(num_indices, dimension), initializer=initializer)
+
+    def call(self, indices: tf.Tensor) -> tf.Tensor:
+        """`[...] int32` to `[..., dimension] float32`."""
+        return tf.nn.embedding_lookup(self.table, indices)
+
+
+def pool(vectors: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """Mean of the vectors whose index is not padding.
+
+    Args:
+        vectors: `[batch, width, d] float32`.
+        indices: `[batch, width] int32`, 0 is padding.
+
+    Returns:
+        `[batch, d] float32`, zero where all is padding.
+    """
+    present = tf.cast(indices > 0, vectors.dtype)
+    total = tf.einsum("bw,bwd->bd", present, vectors)
+    return total / tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
+
+
+class FeatureVector(tf.keras.layers.Layer):
+    """One encoded feature as one vector; the history has an encoder instead."""
+
+    def __init__(self, encoded: Encoded, table: EmbeddingTable | None, dimension: int) -> None:
+        """Creates the weights.
+
+        Args:
+            encoded: what comes in.
+            table: the embedding table; none for a dense feature.
+            dimension: of what comes out.
+        """
+        super().__init__()
+        self.form = encoded.form
+        self.table = table
+        if encoded.form == "dense":
+            self.dense = tf.keras.layers.Dense(dimension, use_bias=False, kernel_initializer="zeros")
+            self.dense.build((None, encoded.width))
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        """`[batch]` or `[batch, width]` to `[batch, dimension] float32`: bags are averaged, parts added up."""
+        if self.table is None:
+            return self.dense(values)
+        if self.form == "bag" and self.table.num_indices <= _FEW_INDICES:
+            return _pool_few(self.table, values)
+        vectors = self.table(values)
+        if self.form == "bag":
+            return pool(vectors, values)
+        return tf.reduce_sum(vectors, axis=1) if self.form == "parts" else vectors
+
+
+def _pool_few(table: EmbeddingTable, values: tf.Tensor) -> tf.Tensor:
+    """`pool` as a product of counts and table, whose gradient is a product too and no sum over places."""
+    counts = tf.reduce_sum(tf.one_hot(values, table.num_indices), axis=1)[:, 1:]
+    total = tf.matmul(counts, table.table[1:])
+    return total / tf.maximum(tf.reduce_sum(counts, axis=1, keepdims=True), 1.0)
+
+
+def make_tables(
+    features: Mapping[str, Encoded], dimension: int, random_tables: frozenset[str], *, stddev: float, seed: int
+) -> dict[str, EmbeddingTable]:
+    """One table for each name in `Encoded.table`.
+
+    Args:
+        features: encoded features by name, of queries and candidates together.
+        dimension: of the embeddings.
+        random_tables: tables that start from noise; the others start from zero, as corrections to these.
+        stddev: of the noise.
+        seed: of the noise.
+    """
+    sizes = {encoded.table: encoded.num_indices for encoded in features.values() if encoded.form != "dense"}
+    tables = {}
+    for number, (name, size) in enumerate(sorted(sizes.items())):
+        noise = tf.keras.initializers.RandomNormal(stddev=stddev, seed=seed + number)
+        tables[name] = EmbeddingTable(
+            size, dimension, noise if name in random_tables else tf.keras.initializers.Zeros()
+        )
+    return tables

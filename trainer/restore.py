@@ -1,0 +1,92 @@
+"""Trained models from a finished run."""
+
+from dataclasses import dataclass
+
+from features.encoding import SchemaEncoder
+from features.errors import InputError
+from features.layout import DatasetLayout, RunLayout
+from features.manifest import read_manifest, require_schema
+from features.schema import Schema
+from trainer.candidates import CandidateTable, load_candidates
+from trainer.config import RankingConfig, RetrievalConfig
+from trainer.fit import best_checkpoints
+from trainer.models.ranking import RankingModel
+from trainer.models.two_tower import TwoTowerModel
+from trainer.runs import config_fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRetrieval:
+    """A two-tower model with what it needs to answer raw queries."""
+
+    encoder: SchemaEncoder
+    """Raw features to encoded ones."""
+    model: TwoTowerModel
+    """With the weights that validation liked best."""
+    candidates: CandidateTable
+    """The catalogue."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRanking:
+    """A ranking model with what it needs to answer raw queries."""
+
+    encoder: SchemaEncoder
+    """Raw features to encoded ones."""
+    model: RankingModel
+    """With the weights that validation liked best."""
+    candidates: CandidateTable
+    """The catalogue."""
+
+
+def restore_retrieval(
+    schema: Schema, dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig
+) -> TrainedRetrieval:
+    """Loads a finished retrieval run.
+
+    Raises:
+        InputError: the run is missing, unfinished, or was made from another dataset, schema or configuration.
+    """
+    _require_run(schema, dataset, run, config)
+    encoder = SchemaEncoder(schema, dataset)
+    candidates = load_candidates(dataset, encoder)
+    model = TwoTowerModel(config, encoder, candidates, seed=0)
+    _load_best(model, run)
+    return TrainedRetrieval(encoder=encoder, model=model, candidates=candidates)
+
+
+def restore_ranking(schema: Schema, dataset: DatasetLayout, run: RunLayout, config: RankingConfig) -> TrainedRanking:
+    """Loads a finished ranking run.
+
+    Raises:
+        InputError: the run is missing, unfinished, or was made from another dataset, schema or configuration.
+    """
+    _require_run(schema, dataset, run, config)
+    encoder = SchemaEncoder(schema, dataset)
+    candidates = load_candidates(dataset, encoder)
+    model = RankingModel(config, encoder, candidates, seed=0, label_mean=0.5)
+    _load_best(model, run)
+    return TrainedRanking(encoder=encoder, model=model, candidates=candidates)
+
+
+def _require_run(
+    schema: Schema, dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig | RankingConfig
+) -> None:
+    manifest = read_manifest(run.manifest, "run")
+    require_schema(manifest, schema.fingerprint(), run.manifest)
+    trained_on = manifest.inputs.get("dataset")
+    found = read_manifest(dataset.manifest, "dataset").fingerprint()
+    if trained_on != found:
+        raise InputError(
+            f"run {run.directory}: trained on dataset {trained_on}, but {dataset.root} is {found}; "
+            "run `recstack train` again"
+        )
+    if manifest.inputs.get("config") != config_fingerprint(config):
+        raise InputError(f"run {run.directory}: trained with another configuration; run `recstack train` again")
+
+
+def _load_best(model: TwoTowerModel | RankingModel, run: RunLayout) -> None:
+    best = best_checkpoints(model, run)
+    if best.latest_checkpoint is None:
+        raise InputError(f"run {run.directory}: no checkpoint found below {best.directory}; run `recstack train` again")
+    best.checkpoint.restore(best.latest_checkpoint).assert_existing_objects_matched().expect_partial()

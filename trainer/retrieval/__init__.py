@@ -1,0 +1,1 @@
+"""The two-tower stage: its initial values and its validation."""

@@ -1,0 +1,57 @@
+"""The directory of a run: what belongs to these inputs stays, what belongs to others goes."""
+
+import json
+import shutil
+from collections.abc import Mapping
+
+from features.files import make_directory, write_text_atomically
+from features.layout import DatasetLayout, RunLayout
+from features.manifest import read_manifest, require_schema
+from features.schema import Schema, fingerprint
+from features.serialization import unstructure
+from trainer.config import RankingConfig, RetrievalConfig
+
+# The inputs of a run that may not be finished; the manifest repeats them when it is.
+_INPUTS_NAME = "inputs.json"
+
+
+def start_run(run: RunLayout, inputs: Mapping[str, str]) -> None:
+    """Makes the run's directory ready to train in, and removes what other inputs left there.
+
+    Args:
+        run: the stage's directory.
+        inputs: fingerprints of what the run is made from.
+
+    Raises:
+        InputError: the directory cannot be made or written.
+    """
+    make_directory(run.directory)
+    path = run.directory / _INPUTS_NAME
+    text = json.dumps(dict(inputs), indent=1, sort_keys=True) + "\n"
+    if path.exists() and path.read_text() == text:
+        return
+    # The manifest first: without it, nobody takes the directory for a finished run.
+    run.manifest.unlink(missing_ok=True)
+    for directory in (run.checkpoints, run.tensorboard):
+        if directory.exists():
+            shutil.rmtree(directory)
+    run.metrics.unlink(missing_ok=True)
+    write_text_atomically(path, text)
+
+
+def run_inputs(
+    schema: Schema, dataset: DatasetLayout, config: RetrievalConfig | RankingConfig, seed: int
+) -> Mapping[str, str]:
+    """Fingerprints of everything that a run's result depends on.
+
+    Raises:
+        InputError: the dataset is incomplete or of another schema.
+    """
+    manifest = read_manifest(dataset.manifest, "dataset")
+    require_schema(manifest, schema.fingerprint(), dataset.manifest)
+    return {"dataset": manifest.fingerprint(), "config": config_fingerprint(config), "seed": str(seed)}
+
+
+def config_fingerprint(config: RetrievalConfig | RankingConfig) -> str:
+    """Identifies a stage's configuration."""
+    return fingerprint([type(config).__name__, unstructure(config)])

@@ -1,0 +1,193 @@
+"""Dataset directory in, trained checkpoints out: one linear function a stage."""
+
+import time
+from typing import TypeAlias
+
+import tensorflow as tf
+
+from features.encoding import SchemaEncoder
+from features.errors import InputError
+from features.layout import DatasetLayout, RunLayout, shards
+from features.manifest import Manifest, finished_with, producer_versions
+from features.schema import Schema
+from features.serialization import unstructure
+from trainer.batches import Examples, Gather, batch_size_for, event_examples, ranking_examples, set_examples
+from trainer.candidates import CandidateTable, load_candidates
+from trainer.config import RankingConfig, RetrievalConfig, StrategyName
+from trainer.events import Events, Int64, load_events
+from trainer.fit import Progress, ProgressCallback, Training, fit
+from trainer.models.ranking import RankingModel
+from trainer.models.two_tower import TwoTowerModel
+from trainer.optimizers import make_optimizer
+from trainer.ranking.validation import LOG_LOSS, RankingValidation
+from trainer.retrieval.initialisation import initialise_items
+from trainer.retrieval.validation import NDCG, RetrievalValidation
+from trainer.runs import run_inputs, start_run
+from trainer.strategies import make_strategy
+
+StageConfig: TypeAlias = RetrievalConfig | RankingConfig
+
+
+def silent(progress: Progress) -> None:
+    """A progress callback that says nothing."""
+
+
+def train_retrieval(  # noqa: PLR0913 - what a stage is made from, each given by the caller
+    schema: Schema,
+    dataset: DatasetLayout,
+    run: RunLayout,
+    config: RetrievalConfig,
+    *,
+    strategy: StrategyName = "default",
+    seed: int = 0,
+    progress: ProgressCallback = silent,
+) -> tuple[Manifest, bool]:
+    """Trains the two-tower model; the same call again resumes what was interrupted or finds nothing to do.
+
+    Args:
+        schema: of the dataset.
+        dataset: written by `recstack prepare`.
+        run: the stage's directory.
+        config: of the model and its training.
+        strategy: how the work is spread over devices.
+        seed: of initial weights, order and dropout.
+        progress: told how far the training is.
+
+    Returns:
+        The manifest of the finished run, and whether there was nothing to do.
+
+    Raises:
+        InputError: the dataset is incomplete, of another schema or has no training events.
+        RecstackError: the training diverged.
+    """
+    started = time.monotonic()
+    inputs = run_inputs(schema, dataset, config, seed)
+    if (finished := finished_with(run.manifest, "run", inputs)) is not None:
+        return finished, True
+    start_run(run, inputs)
+    tf.keras.utils.set_random_seed(seed)
+    encoder = SchemaEncoder(schema, dataset)
+    candidates = load_candidates(dataset, encoder)
+    train = load_events(dataset.interactions("train"), encoder, candidates.rows(), ranking=False)
+    validate = _retrieval_validation(dataset, encoder, candidates, config, seed)
+    scope = make_strategy(strategy)
+    examples = _retrieval_examples(train, schema, config, scope.num_replicas_in_sync, seed)
+    with scope.scope():
+        model = TwoTowerModel(config, encoder, candidates, seed=seed)
+        initialise_items(model, train, candidates, config, seed)
+        optimizer = make_optimizer(config.optimizer, config.epochs * examples.steps_per_epoch)
+    training = Training(
+        stage="retrieval",
+        model=model,
+        optimizer=optimizer,
+        examples=examples,
+        epochs=config.epochs,
+        patience=config.patience,
+        validate=None if validate is None else lambda: validate(model),
+        objective=NDCG,
+        maximise=True,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+    metrics = fit(training, run, scope, progress)
+    counts = {"train_examples": len(examples.indices), "items": len(candidates)}
+    manifest = Manifest(
+        kind="run",
+        schema_fingerprint=schema.fingerprint(),
+        inputs=inputs,
+        config=unstructure(config),
+        counts=counts,
+        metrics=metrics,
+        producer=producer_versions("tensorflow", "tensorflow-recommenders"),
+        seconds=time.monotonic() - started,
+    )
+    manifest.write(run.manifest)
+    return manifest, False
+
+
+def train_ranking(  # noqa: PLR0913 - as train_retrieval
+    schema: Schema,
+    dataset: DatasetLayout,
+    run: RunLayout,
+    config: RankingConfig,
+    *,
+    strategy: StrategyName = "default",
+    seed: int = 0,
+    progress: ProgressCallback = silent,
+) -> tuple[Manifest, bool]:
+    """Trains the ranking model; arguments, result and errors are those of `train_retrieval`."""
+    started = time.monotonic()
+    inputs = run_inputs(schema, dataset, config, seed)
+    if (finished := finished_with(run.manifest, "run", inputs)) is not None:
+        return finished, True
+    start_run(run, inputs)
+    tf.keras.utils.set_random_seed(seed)
+    encoder = SchemaEncoder(schema, dataset)
+    candidates = load_candidates(dataset, encoder)
+    train = load_events(dataset.ranking("train"), encoder, candidates.rows(), ranking=True)
+    validate = _ranking_validation(dataset, encoder, candidates)
+    scope = make_strategy(strategy)
+    examples = _examples(train.targets(), ranking_examples(train, schema), config, scope.num_replicas_in_sync, seed)
+    with scope.scope():
+        model = RankingModel(config, encoder, candidates, seed=seed, label_mean=train.label_mean())
+        optimizer = make_optimizer(config.optimizer, config.epochs * examples.steps_per_epoch)
+    training = Training(
+        stage="ranking",
+        model=model,
+        optimizer=optimizer,
+        examples=examples,
+        epochs=config.epochs,
+        patience=config.patience,
+        validate=None if validate is None else lambda: validate(model),
+        objective=LOG_LOSS,
+        maximise=False,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+    metrics = fit(training, run, scope, progress)
+    counts = {"train_examples": len(examples.indices), "items": len(candidates)}
+    manifest = Manifest(
+        kind="run",
+        schema_fingerprint=schema.fingerprint(),
+        inputs=inputs,
+        config=unstructure(config),
+        counts=counts,
+        metrics=metrics,
+        producer=producer_versions("tensorflow", "tensorflow-recommenders"),
+        seconds=time.monotonic() - started,
+    )
+    manifest.write(run.manifest)
+    return manifest, False
+
+
+def _retrieval_examples(events: Events, schema: Schema, config: RetrievalConfig, replicas: int, seed: int) -> Examples:
+    if config.examples == "set":
+        lengths = events.record_splits[1:] - events.record_splits[:-1]
+        return _examples((lengths > 0).nonzero()[0], set_examples(events, schema), config, replicas, seed)
+    return _examples(events.targets(), event_examples(events, schema), config, replicas, seed)
+
+
+def _examples(indices: Int64, gather: Gather, config: StageConfig, replicas: int, seed: int) -> Examples:
+    if len(indices) == 0:
+        raise InputError("the training split holds no event with an item of the catalogue; check the split's settings")
+    batch_size = batch_size_for(config.batch_size, len(indices), replicas)
+    return Examples(indices=indices, gather=gather, batch_size=batch_size, seed=seed)
+
+
+def _retrieval_validation(
+    dataset: DatasetLayout, encoder: SchemaEncoder, candidates: CandidateTable, config: RetrievalConfig, seed: int
+) -> RetrievalValidation | None:
+    if not shards(dataset.interactions("validation")):
+        return None
+    events = load_events(dataset.interactions("validation"), encoder, candidates.rows(), ranking=False)
+    if len(events.targets()) == 0:
+        return None
+    return RetrievalValidation(events, encoder.schema, candidates, num_queries=config.validation_queries, seed=seed)
+
+
+def _ranking_validation(
+    dataset: DatasetLayout, encoder: SchemaEncoder, candidates: CandidateTable
+) -> RankingValidation | None:
+    if not shards(dataset.ranking("validation")):
+        return None
+    events = load_events(dataset.ranking("validation"), encoder, candidates.rows(), ranking=True)
+    targets = events.targets()
+    return RankingValidation(ranking_examples(events, encoder.schema), targets, candidates) if len(targets) else None
