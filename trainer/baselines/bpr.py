@@ -1,8 +1,8 @@
 """BPR: matrix factorisation that ranks taken items above others, pair by pair.
 
 Rendle, Freudenthaler, Gantner and Schmidt-Thieme, "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009
-(https://arxiv.org/abs/1205.2618), BPR-Opt with matrix factorisation; fitted by the `implicit` library. An unknown user
-gets the mean of the factors of its history's items.
+(https://arxiv.org/abs/1205.2618), BPR-Opt with matrix factorisation; fitted by the `implicit` library, which draws the
+other item of a pair by popularity. An unknown user gets the mean of the factors of its history's items.
 """
 
 from dataclasses import dataclass
@@ -53,13 +53,13 @@ class BPR(Baseline):
     """Length of the factors."""
     learning_rate: float = 0.05
     """Step of the gradient descent."""
-    regularisation: float = 0.01
+    regularisation: float = 0.03
     """L2 penalty on the factors."""
     iterations: int = 100
     """Passes over the train events."""
     seed: int = 0
     """Of the initial factors and the samples."""
-    grid: ClassVar[Grid] = {"regularisation": (0.003, 0.01, 0.03), "learning_rate": (0.02, 0.05, 0.1)}
+    grid: ClassVar[Grid] = {"learning_rate": (0.02, 0.05, 0.1, 0.2), "regularisation": (0.01, 0.03, 0.1)}
 
     def __post_init__(self) -> None:
         require_count("bpr.factors", self.factors)

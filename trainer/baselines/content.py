@@ -5,6 +5,7 @@ profile as the weighted sum of the history's vectors after Pazzani and Billsus, 
 in The Adaptive Web, 2007, section 10.3 (Rocchio without negative examples).
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -48,7 +49,7 @@ class Content(Baseline):
 
     def __post_init__(self) -> None:
         require_decay("content.decay", self.decay)
-        if not any(text.strip() for text in self.item_texts):
+        if not any(re.search(r"\w", text) for text in self.item_texts):
             raise InputError(
                 "the content baseline needs item texts, and no item has any: describe items by a text or categorical "
                 "feature, or leave `content` out of the baselines"
@@ -62,7 +63,7 @@ class Content(Baseline):
         """
         if len(self.item_texts) != interactions.num_items:
             raise ValueError(f"expected {interactions.num_items} item texts, got {len(self.item_texts)}")
-        # One-character words are attribute values often enough ("Z", "5") to keep them.
-        vectoriser = TfidfVectorizer(token_pattern=r"\S+", dtype=np.float32, sublinear_tf=True)
+        # scikit-learn's own pattern leaves out words of one character, and attribute values often have no more.
+        vectoriser = TfidfVectorizer(token_pattern=r"\b\w+\b", dtype=np.float32, sublinear_tf=True)
         vectors = sp.csr_array(vectoriser.fit_transform(self.item_texts))
         return ContentScorer(vectors, self.decay, interactions.popularity)

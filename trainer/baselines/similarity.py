@@ -1,6 +1,7 @@
 """Cosine similarity between sparse rows, and the nearest neighbours of each."""
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from trainer.evaluation.scoring import largest
@@ -8,8 +9,12 @@ from trainer.evaluation.scoring import largest
 
 def unit_rows(matrix: sp.csr_array) -> sp.csr_array:
     """Scales each row to length 1; empty rows stay empty."""
-    norms = np.sqrt(matrix.multiply(matrix).sum(axis=1))
-    return sp.diags_array((1.0 / np.maximum(norms, 1e-12)).astype(np.float32)) @ matrix
+    return scale_rows(matrix, matrix.multiply(matrix).sum(axis=1), -0.5)
+
+
+def scale_rows(matrix: sp.csr_array, sizes: npt.NDArray[np.float32], exponent: float) -> sp.csr_array:
+    """Multiplies each row by its size (`[rows]`, 0 only for an empty row) to the power of `exponent`."""
+    return sp.diags_array((np.maximum(sizes, 1e-12) ** exponent).astype(np.float32)) @ matrix
 
 
 def keep_largest(matrix: sp.csr_array, k: int) -> sp.csr_array:

@@ -20,15 +20,27 @@ def random_interactions(num_users: int = 30, num_items: int = 20) -> Interaction
     )
 
 
-def test_similarity_is_the_cosine_of_the_sets_of_users() -> None:
+@pytest.mark.parametrize("user_exponent", [0.0, 0.5])
+@pytest.mark.parametrize("popularity_exponent", [0.0, 0.5])
+def test_similarity_is_the_scaled_inner_product_of_item_columns(
+    user_exponent: float, popularity_exponent: float
+) -> None:
     interactions = random_interactions()
-    weights = ItemCF(num_neighbours=20).fit(interactions).similarities
+    fitted = ItemCF(user_exponent=user_exponent, popularity_exponent=popularity_exponent).fit(interactions)
     taken = interactions.matrix.toarray() > 0
+    columns = taken / taken.sum(axis=1, keepdims=True) ** user_exponent
     for i, j in [(0, 1), (4, 17), (19, 3)]:
-        both = np.sum(taken[:, i] & taken[:, j])
-        expected = both / np.sqrt(taken[:, i].sum() * taken[:, j].sum())
-        assert weights[i, j] == pytest.approx(expected, rel=1e-5)
-    assert not weights.diagonal().any()
+        lengths = (columns[:, i] @ columns[:, i]) * (columns[:, j] @ columns[:, j])
+        expected = columns[:, i] @ columns[:, j] / lengths**popularity_exponent
+        assert fitted.similarities[i, j] == pytest.approx(expected, rel=1e-5)
+    assert not fitted.similarities.diagonal().any()
+
+
+def test_users_and_items_without_events_are_no_neighbours() -> None:
+    events = Interactions.from_events(np.array([0, 0]), np.array([1, 2]), np.array([0, 1]), num_users=3, num_items=4)
+    np.testing.assert_array_equal(
+        ItemCF().fit(events).similarities.toarray() > 0, [[0] * 4, [0, 0, 1, 0], [0, 1, 0, 0], [0] * 4]
+    )
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +75,8 @@ def test_keep_largest_prefers_low_columns_among_equals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "field"), [({"num_neighbours": 0}, "num_neighbours"), ({"decay": 0.0}, "decay")]
+    ("parameters", "field"),
+    [({"num_neighbours": 0}, "num_neighbours"), ({"decay": 0.0}, "decay"), ({"user_exponent": 2.0}, "user_exponent")],
 )
 def test_impossible_parameters_are_refused(parameters: dict[str, float], field: str) -> None:
     with pytest.raises(ConfigError, match=f"item_cf.{field}"):
