@@ -1,6 +1,7 @@
 """The command line: `recstack <verb> …`. Each verb parses, calls one function and says where the output is."""
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -54,8 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notices about CPUs and missing GPUs
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notices about CPUs and missing GPUs
     voice = Voice(name, as_json=False)
+    if name != "serve":  # the server has a log of its own; elsewhere Beam and TensorFlow talk about themselves
+        logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
     try:
         run: Callable[[list[str]], int] = importlib.import_module(VERBS[name].module).main
         return run(arguments)

@@ -18,6 +18,7 @@ import tyro
 from beam_pipelines.config import PipelineConfig
 from features.errors import ConfigError, InputError
 from features.layout import Workdir
+from features.manifest import Manifest, read_manifest, require_schema
 from features.schema import Schema
 from features.serialization import structure, unstructure
 from trainer.config import RankingConfig, RetrievalConfig, StrategyName
@@ -55,6 +56,17 @@ class StackConfig:
     def layout(self) -> Workdir:
         """The paths below `workdir`."""
         return Workdir(self.workdir)
+
+    def require_dataset(self) -> Manifest:
+        """The dataset's manifest; asked for before TensorFlow is imported, which takes seconds.
+
+        Raises:
+            InputError: there is no complete dataset in the work directory, or it was made with other features.
+        """
+        path = self.layout.dataset.manifest
+        manifest = read_manifest(path, "dataset")
+        require_schema(manifest, self.features.fingerprint(), path)
+        return manifest
 
     def to_toml(self) -> str:
         """The configuration as TOML: what `--print-config` prints and each run keeps."""

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 _PROGRESS = Console(stderr=True, highlight=False)
 _RESULT = Console(highlight=False)
+_LOG_SECONDS = 10.0
 
 
 class Voice:
@@ -56,7 +57,13 @@ def stopwatch() -> Iterator[list[float]]:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar on the standard error stream; yields `update(done, total, text)`."""
+    """Shows how far the block is, on the standard error stream; yields `update(done, total, text)`.
+
+    A terminal gets a bar that goes away in the end; a log file gets a line every few seconds.
+    """
+    if not _PROGRESS.is_terminal:
+        yield _lines(title)
+        return
     columns = (
         TextColumn("{task.description:>9} "),
         BarColumn(bar_width=24),
@@ -64,6 +71,18 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
     )
-    with Progress(*columns, console=_PROGRESS) as bar:
+    with Progress(*columns, console=_PROGRESS, transient=True) as bar:
         task = bar.add_task(title, total=None, text="loading")
         yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
+
+
+def _lines(title: str) -> Callable[[int, int, str], None]:
+    said = time.monotonic()
+
+    def update(done: int, total: int, text: str) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _LOG_SECONDS or done == total:
+            said = time.monotonic()
+            _PROGRESS.print(f"{title:>9}  {done:,} of {total:,}  {text}", soft_wrap=True)
+
+    return update

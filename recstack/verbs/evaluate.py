@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
 
 def evaluate(stack: StackConfig, stage: Stage, voice: Voice) -> dict[str, Any]:
     """Evaluates one stage, shows its table and says where the metrics are; returns the metrics."""
+    stack.require_dataset()
     from trainer.evaluate.job import EvaluationJob, evaluate_stage
 
     job = EvaluationJob(
@@ -64,18 +65,19 @@ def headline(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 def retrieval_table(result: Mapping[str, Any]) -> Table:
     """Models beside each other: metrics with their intervals, a star where the difference to the model is certain."""
     model = result["model"]
-    names = [name for name in model["metrics"] if name.split("@")[0] in ("recall", "ndcg", "mrr")]
-    coverage = [name for name in model["catalogue"] if name.startswith("coverage")]
+    first = f"@{result['cutoffs'][0]}"
+    shown = [name for name in model["metrics"] if name.startswith("recall") or name == f"ndcg{first}"]
+    coverage = [name for name in model["catalogue"] if name.startswith("coverage")][-1]
     table = Table(
         title=f"Retrieval on the {result['split']} split: {model['num_queries']:,} queries, full catalogue",
-        caption="[low, high]: bootstrap interval over users; * differs from the model (paired test, p < 0.05)",
+        caption="below: bootstrap interval; *: differs from the model (paired t-test)",
     )
-    for name in ("model", *names, *coverage):
+    for name in ("model", *shown, coverage):
         table.add_column(name, justify="left" if name == "model" else "right")
     for name, row in {model["model"]: model, **result["baselines"]}.items():
         tests = result["versus"].get(name, {})
-        cells = [_interval(row["metrics"][metric], tests.get(metric)) for metric in names]
-        table.add_row(name, *cells, *(f"{row['catalogue'][metric]:.3f}" for metric in coverage))
+        cells = [_interval(row["metrics"][metric], tests.get(metric)) for metric in shown]
+        table.add_row(name, *cells, f"{row['catalogue'][coverage]:.3f}")
     return table
 
 
@@ -97,5 +99,5 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _interval(interval: Mapping[str, float], test: Mapping[str, Any] | None) -> str:
-    star = "*" if test is not None and test["p_value"] < 0.05 else " "
-    return f"{interval['value']:.4f}{star}[{interval['low']:.3f}, {interval['high']:.3f}]"
+    star = "*" if test is not None and test["p_value"] < 0.05 else ""
+    return f"{interval['value']:.4f}{star}\n{interval['low']:.3f}-{interval['high']:.3f}"

@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> int:
 
 def export(stack: StackConfig, voice: Voice) -> "list[Exported]":
     """Exports the configured models and says where they are."""
+    stack.require_dataset()
     from trainer.export.assembly import ExportJob
     from trainer.export.job import export_models
 

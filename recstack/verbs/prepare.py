@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from rich.table import Table
+
 from features.manifest import Manifest
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
@@ -29,9 +31,16 @@ def prepare(stack: StackConfig, voice: Voice) -> Manifest:
         stack.features, stack.pipeline, dataset, seed=stack.seed, progress=voice.progress
     )
     state = "nothing to do, up to date" if nothing_to_do else f"done in {manifest.seconds:.1f} s"
-    counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in manifest.counts.items())
+    voice.show(_table(manifest))
     voice.result(
-        f"{state}: {dataset.root} ({counts})",
+        f"{state}: {dataset.root}",
         {"directory": str(dataset.root), "nothing_to_do": nothing_to_do, "counts": dict(manifest.counts)},
     )
     return manifest
+
+
+def _table(manifest: Manifest) -> Table:
+    table = Table(show_header=False)
+    for name, count in manifest.counts.items():
+        table.add_row(name.replace("_", " "), f"{count:,}")
+    return table

@@ -13,7 +13,7 @@ from recstack.config import StackConfig
 from recstack.console import Voice
 
 if TYPE_CHECKING:
-    from serving.client import Recommendation
+    from serving.answers import Recommendation
 
 
 @dataclass(frozen=True, kw_only=True)

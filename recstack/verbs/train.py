@@ -40,6 +40,7 @@ def stages(choice: Literal["retrieval", "ranking", "all"]) -> tuple[Stage, ...]:
 
 def train(stack: StackConfig, stage: Stage, voice: Voice) -> Manifest:
     """Trains one stage and says where the run is."""
+    stack.require_dataset()
     layout = stack.layout.stage(stage)
     with progress_bar(f"{stage}") as update:
         manifest, nothing_to_do = _train_stage(stack, stage, _shown(update))

@@ -51,6 +51,7 @@ def evaluate_stage(job: EvaluationJob, stage: Stage) -> tuple[dict[str, Any], bo
     result = {
         "inputs": inputs,
         "split": job.evaluation.split,
+        "cutoffs": list(job.evaluation.cutoffs),
         "seconds": round(time.perf_counter() - start, 2),
         **measured,
     }

@@ -17,9 +17,10 @@ class ItemFeatures(tf.Module):
         self._encoder = encoder
         self._item_ids = item_ids
         missing = encoder.encode_candidate(_missing_candidate(encoder))
-        # One row more, for items that are not in the catalogue.
+        # One row more, for items that are not in the catalogue. A bag may be narrower than its feature allows, without
+        # columns that are padding for every item; so is what is missing, then.
         self._table = {
-            name: tf.Variable(tf.concat([values, missing[name]], axis=0), trainable=False, name=name)
+            name: tf.Variable(tf.concat([values, _narrowed(missing[name], values)], axis=0), trainable=False, name=name)
             for name, values in candidates.features.items()
         }
 
@@ -31,6 +32,10 @@ class ItemFeatures(tf.Module):
         # The id is encoded anew, so that an unknown one falls into its own out-of-vocabulary bucket, as in training.
         id_feature = self._encoder.schema.item_id_feature
         return features | {id_feature.name: self._encoder.encode(id_feature, item_ids)}
+
+
+def _narrowed(row: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    return row[:, : values.shape[1]] if values.shape.rank == 2 else row
 
 
 def _missing_candidate(encoder: SchemaEncoder) -> Tensors:

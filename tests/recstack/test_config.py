@@ -1,0 +1,84 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from features.errors import ConfigError, InputError
+from recstack.config import StackConfig, load_config, parse_config
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+
+MINIMAL = """
+[[features.query]]
+kind = "history"
+
+[[features.candidate]]
+kind = "id"
+name = "item_id"
+"""
+
+
+def test_embedded_configuration_is_the_demo() -> None:
+    stack = load_config(None)
+    assert stack == load_config(Path(__file__).parents[2] / "configs" / "movielens.toml")
+    assert stack.pipeline.interactions.format == "movielens"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configurations_load(path: Path) -> None:
+    assert isinstance(load_config(path), StackConfig)
+
+
+@pytest.mark.parametrize("text", [MINIMAL, *(path.read_text() for path in CONFIGS)])
+def test_printed_configuration_is_the_same_configuration(text: str) -> None:
+    stack = parse_config(text)
+    assert parse_config(stack.to_toml()) == stack
+    assert parse_config(stack.to_toml()).to_toml() == stack.to_toml()
+
+
+@pytest.mark.parametrize(
+    ("addition", "words"),
+    [
+        ("[retrieval]\nbatch_sise = 7", ["retrieval.batch_sise = 7", "batch_size"]),
+        ("[retrieval]\nbatch_size = 0", ["retrieval.batch_size = 0", "at least 1"]),
+        ("[retrieval]\nbatch_size = 'x'", ["retrieval.batch_size = 'x'", "int"]),
+        ("[retrieval.loss]\nnegatives = 'some'", ["retrieval.loss.negatives", "'in_batch'"]),
+        ("[pipeline.split]\nkind = 'random'", ["pipeline.split.kind", "'global_time'"]),
+        ("[pipeline.interactions]\npth = 'x'", ["pipeline.interactions.pth"]),
+        ("[[features.query]]\nkind = 'colour'\nname = 'x'", ["features.query[1].kind = 'colour'", "categorical"]),
+        ("[export]\nretrieval_k = 0", ["export.retrieval_k", "at least 1"]),
+        ("[export]\nrecommender_limit = 500", ["export.recommender_limit", "recommender_candidates"]),
+        ("[export]\nmodels = []", ["export.models", "retrieval"]),
+        ("[evaluation]\nconfidence = 1.0", ["evaluation.confidence"]),
+        ("[evaluation]\ncutoffs = []", ["evaluation.cutoffs"]),
+        ("colour = 'red'", ["colour = 'red'", "workdir"]),
+        ("seed = 1.5", ["seed = 1.5", "int"]),
+    ],
+)
+def test_bad_field_is_named_with_value_and_expectation(addition: str, words: list[str]) -> None:
+    # Top-level keys have to stand before the first table.
+    text = f"{addition}\n{MINIMAL}" if "[" not in addition else f"{MINIMAL}\n{addition}"
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_file_without_features_says_which_tables_are_missing() -> None:
+    with pytest.raises(ConfigError, match=r"features\.query"):
+        parse_config("seed = 1")
+
+
+@pytest.mark.parametrize("text", ["seed =", "[[features", "\x00"])
+def test_text_that_is_not_toml_is_a_clear_error(text: str) -> None:
+    with pytest.raises(InputError, match="not TOML"):
+        parse_config(text, "file.toml")
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.toml"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_embedded_file_is_plain_toml() -> None:
+    tomllib.loads(load_config(None).to_toml())

@@ -1,0 +1,101 @@
+"""The command line as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recstack.__main__ import VERBS, main
+from recstack.arguments import StackArguments, parse
+from recstack.config import parse_config
+
+# What `recstack --help` and the parsing of a configuration must not pay for.
+HEAVY = ("tensorflow", "tf_keras", "apache_beam", "pandas", "numpy", "pyarrow", "scipy", "scann", "grpc")
+
+
+def run(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "recstack", *arguments], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from recstack.__main__ import main; code = main(['--help']);"
+        f"sys.exit(code or ' '.join(name for name in {HEAVY} if name in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+
+
+def test_configuration_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from recstack.config import load_config; load_config(None);"
+        f"sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_unknown_verb_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trian"]) == 2
+    error = capsys.readouterr().err
+    assert all(verb in error for verb in ("prepare", "train", "serve"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["train"], 2, ["manifest.json expected", "recstack prepare"]),
+        (["evaluate"], 2, ["recstack prepare"]),
+        (["export"], 2, ["recstack prepare"]),
+        (["prepare", "--config", "none.toml"], 2, ["none.toml"]),
+        (["prepare", "--retrieval.batch-size", "0"], 2, ["retrieval.batch_size = 0", "at least 1"]),
+        (["prepare", "--retrieval.batch-sise", "0"], 2, ["--retrieval.batch-size"]),
+        (["train", "everything"], 2, ["retrieval"]),
+        (["query", "--k", "0"], 2, ["--k 0", "at least 1"]),
+        (["query", "--address", "localhost:1"], 1, ["localhost:1", "UNAVAILABLE"]),
+    ],
+)
+def test_mistake_ends_in_a_clear_message_without_traceback(
+    tmp_path: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_flags_override_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "stack.toml"
+    config.write_text(
+        "seed = 3\n[[features.query]]\nkind = 'history'\n[[features.candidate]]\nkind = 'id'\nname = 'item_id'\n"
+        "[retrieval]\nbatch_size = 64\nepochs = 2\n"
+    )
+    arguments = ["--retrieval.batch-size", "32", "--config", str(config), "--workdir", "here"]
+    stack = parse(StackArguments, "train", arguments).stack
+    assert (stack.retrieval.batch_size, stack.retrieval.epochs, stack.seed) == (32, 2, 3)
+    assert stack.workdir == Path("here")
+
+
+def test_print_config_prints_what_would_be_used(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(StackArguments, "train", ["--retrieval.epochs", "3", "--print-config"])
+    assert ended.value.code == 0
+    assert parse_config(capsys.readouterr().out).retrieval.epochs == 3
+
+
+def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("recstack 0.")
+
+
+def test_json_result_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    from recstack.console import Voice
+
+    Voice("prepare", as_json=True).result("words", {"directory": "x"})
+    assert json.loads(capsys.readouterr().out) == {"verb": "prepare", "directory": "x"}
