@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
+from serving.batching import BatchingOptions, BatchQueue, BatchScheduler
 from serving.errors import Code, ServingError, from_exception, not_found
 from serving.session import Arrays, GraphSession
 
@@ -63,6 +64,16 @@ class Servable:
         self.version = version
         self.signatures = {key: _signature(value) for key, value in meta_graph.signature_def.items()}
         self._session = session
+        self._scheduler: BatchScheduler | None = None
+        self._queues: dict[tuple[tuple[str, ...], tuple[str, ...]], BatchQueue] = {}
+
+    def batch(self, scheduler: BatchScheduler, options: BatchingOptions) -> None:
+        """Sends calls of whole signatures through batching queues; a call for some outputs only runs by itself."""
+        self._scheduler = scheduler
+        for signature in self.signatures.values():
+            key = (signature.feeds, signature.fetches)
+            if signature.feeds and key not in self._queues:
+                self._queues[key] = scheduler.queue(options, self._session.prepare(*key))
 
     def run(self, feeds: tuple[str, ...], arrays: Arrays, fetches: tuple[str, ...], timeout: float | None) -> Arrays:
         """Runs the graph.
@@ -79,10 +90,15 @@ class Servable:
         Raises:
             ServingError: the run failed.
         """
-        return self._session.prepare(feeds, fetches)(arrays, timeout)
+        call = self._queues.get((feeds, fetches)) if self._queues else None
+        return (call or self._session.prepare(feeds, fetches))(arrays, timeout)
 
     def close(self) -> None:
         """Frees the version's memory."""
+        if self._scheduler is not None:
+            for queue in self._queues.values():
+                self._scheduler.remove(queue)
+        self._queues.clear()
         self._session.close()
 
 

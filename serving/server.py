@@ -1,6 +1,7 @@
 """A server in this process: models, gRPC and REST, from start to stop."""
 
 import logging
+import os
 import threading
 import time
 from pathlib import Path
@@ -9,15 +10,16 @@ from typing import Any
 import grpc
 from tensorflow_serving.apis import model_management_pb2
 
+from serving.batching import BatchingOptions, BatchScheduler
 from serving.call import Call
 from serving.config import ServerConfig
 from serving.dispatch import Dispatcher
 from serving.errors import ServingError, from_exception, invalid_argument
 from serving.grpc_api import start_grpc
 from serving.http_server import HttpServer
-from serving.metrics import DEFAULT_PATH, Metrics
+from serving.metrics import DEFAULT_PATH, LATENCY_BUCKETS, Histogram, Metrics
 from serving.model_config import check_logging, checked_labels, checked_models, configured_models
-from serving.protos import MonitoringConfig, read_text
+from serving.protos import BatchingParameters, MonitoringConfig, read_text
 from serving.rest_api import RestApi, RestSettings
 from serving.servable import Servable, load
 from serving.session import session_options
@@ -38,6 +40,8 @@ class Server:
         self._metrics_path = _metrics_path(config)
         self.store = ModelStore(config, self._load, self.board)
         self.metrics = Metrics()
+        self._batching = _batching_options(config)
+        self._scheduler = self._start_batching() if self._batching is not None else None
         self.dispatcher = Dispatcher(config, self.store, self.board, self.metrics)
         self._reloading = threading.Lock()
         self._stopped = threading.Event()
@@ -85,6 +89,8 @@ class Server:
         if self._http is not None:
             self._http.stop()
         self.store.stop()
+        if self._scheduler is not None:
+            self._scheduler.stop()
 
     def _load(self, name: str, version: int, path: str) -> Servable:
         tags = self._config.saved_model_tags.split(",")
@@ -96,9 +102,25 @@ class Server:
             raise
         self.metrics.load_attempts.add(path, "success")
         self.metrics.load_latency.add(path, by=(time.perf_counter() - started) * 1e6)
+        if self._scheduler is not None and self._batching is not None:
+            servable.batch(self._scheduler, _options_of_version(self._config, path, self._batching))
         if self._config.enable_model_warmup:
             self._warm_up(servable, path)
         return servable
+
+    def _start_batching(self) -> BatchScheduler:
+        assert self._batching is not None
+        session = "/tensorflow/serving/batching_session/"
+        latency = Histogram(
+            f"{session}queuing_latency",
+            "Distribution of wall time spent (in microseconds) in queuing",
+            ["thread_pool_name"],
+            LATENCY_BUCKETS,
+        )
+        self.metrics.add_family(latency)
+        return BatchScheduler(
+            self._batching.num_batch_threads, lambda pool, seconds: latency.add(pool, value=seconds * 1e6)
+        )
 
     def _warm_up(self, servable: Servable, path: str) -> None:
         started = time.perf_counter()
@@ -165,3 +187,25 @@ def _metrics_path(config: ServerConfig) -> str:
     )
     prometheus = monitoring.prometheus_config
     return (prometheus.path or DEFAULT_PATH) if prometheus.enable else ""
+
+
+def _batching_options(config: ServerConfig) -> BatchingOptions | None:
+    if not config.enable_batching:
+        if config.batching_parameters_file:
+            raise invalid_argument("--batching_parameters_file is set without setting --enable_batching to true")
+        return None
+    return _read_batching(config.batching_parameters_file)
+
+
+def _read_batching(path: str) -> BatchingOptions:
+    parameters: Any = BatchingParameters()
+    if path:
+        read_text(path, parameters, "tensorflow.serving.BatchingParameters")
+    return BatchingOptions.from_proto(parameters, len(os.sched_getaffinity(0)))
+
+
+def _options_of_version(config: ServerConfig, path: str, general: BatchingOptions) -> BatchingOptions:
+    own = Path(path) / "batching_params.pbtxt"
+    if config.enable_per_model_batching_parameters and own.is_file():
+        return _read_batching(str(own))
+    return general

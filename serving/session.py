@@ -63,10 +63,10 @@ class GraphSession:
     def __init__(self, options: config_pb2.ConfigProto) -> None:
         self.graph = tf.Graph()
         self.session = tf.compat.v1.Session(graph=self.graph, config=options)
-        self._calls: dict[tuple[tuple[str, ...], tuple[str, ...]], _PreparedCall] = {}
+        self._calls: dict[tuple[tuple[str, ...], tuple[str, ...]], PreparedCall] = {}
         self._lock = threading.Lock()
 
-    def prepare(self, feeds: Sequence[str], fetches: Sequence[str]) -> "_PreparedCall":
+    def prepare(self, feeds: Sequence[str], fetches: Sequence[str]) -> "PreparedCall":
         """The call for these tensor names, made once.
 
         Raises:
@@ -78,7 +78,7 @@ class GraphSession:
             with self._lock:
                 call = self._calls.get(key)
                 if call is None:
-                    call = self._calls[key] = _PreparedCall(self, key[0], key[1])
+                    call = self._calls[key] = PreparedCall(self, key[0], key[1])
         return call
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class GraphSession:
         self.session = None
 
 
-class _PreparedCall:
+class PreparedCall:
     """Feeds and fetches of one signature, resolved."""
 
     def __init__(self, owner: GraphSession, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> None:
@@ -126,13 +126,7 @@ class _PreparedCall:
         Raises:
             ServingError: with the code and the message the C++ session gives.
         """
-        for index, (array, expected) in enumerate(zip(arrays, self._dtypes, strict=True)):
-            given = dtype_number(array)
-            if given != expected:
-                raise invalid_argument(
-                    f"Expects arg[{self._argument[index]}] to be {_dtype_name(expected)} "
-                    f"but {_dtype_name(given)} is provided"
-                )
+        self.check_types(arrays)
         try:
             if self._quick is not None and (timeout is None or timeout > FAR_DEADLINE_SECONDS):
                 results = self._quick(*arrays)
@@ -143,6 +137,20 @@ class _PreparedCall:
         except (tf.errors.OpError, RuntimeError, ValueError, MemoryError) as error:
             raise from_exception(error) from None
         return [np.asarray(result) for result in results]
+
+    def check_types(self, arrays: Arrays) -> None:
+        """Refuses arrays of another type than the graph's, in the C++ session's words.
+
+        Raises:
+            ServingError: there is one.
+        """
+        for index, (array, expected) in enumerate(zip(arrays, self._dtypes, strict=True)):
+            given = dtype_number(array)
+            if given != expected:
+                raise invalid_argument(
+                    f"Expects arg[{self._argument[index]}] to be {_dtype_name(expected)} "
+                    f"but {_dtype_name(given)} is provided"
+                )
 
     def _run_with_timeout(self, arrays: Arrays, timeout: float | None) -> list[Any]:
         if timeout is not None and timeout <= 0:
