@@ -4,6 +4,7 @@ The same objects run in the training input and inside the exported SavedModels, 
 the same raw record in both. Everything is a stock TensorFlow op; nothing here needs recstack once it is saved.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -133,7 +134,8 @@ def standardise(values: tf.Tensor, statistics: NumericStatistics) -> tf.Tensor:
         `[batch, 2] float32`: the deviation, clipped to ±8 and 0 where missing; 1 where missing, else 0.
     """
     missing = tf.math.is_nan(values)
-    scale = statistics.std if statistics.std > 0 else 1.0
+    # TensorFlow's kernels take subnormal numbers for zero.
+    scale = statistics.std if statistics.std >= sys.float_info.min else 1.0
     # In float64, as the statistics are: large float32 values would overflow in the subtraction.
     deviation = (tf.cast(values, tf.float64) - statistics.mean) / scale
     deviation = tf.clip_by_value(deviation, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)

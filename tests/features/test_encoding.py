@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +95,13 @@ def test_utc_offset_moves_the_hour() -> None:
 
 
 @given(st.floats(width=32), st.floats(-1e6, 1e6), st.floats(0, 1e6))
+@example(value=0.0, mean=0.0, std=2.2e-311)
 @settings(deadline=None)
 def test_standardise_is_finite_for_every_float(value: float, mean: float, std: float) -> None:
     statistics = NumericStatistics(count=1, missing=0, mean=mean, std=std, minimum=0, maximum=0)
     deviation, missing = standardise(tf.constant([value], tf.float32), statistics).numpy()[0]
     assert missing == float(math.isnan(value))
-    expected = 0.0 if math.isnan(value) else float(np.clip((value - mean) / (std or 1.0), -8, 8))
+    expected = 0.0 if math.isnan(value) else float(np.clip((value - mean) / (std if std >= sys.float_info.min else 1.0), -8, 8))
     assert deviation == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
