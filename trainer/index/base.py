@@ -64,17 +64,17 @@ class Index(tf.Module):
 
 
 def pad_to_k(scores: tf.Tensor, rows: tf.Tensor, k: tf.Tensor) -> TopK:
-    """Returns exactly k columns, marking what is missing with score -inf and row -1.
+    """Returns k columns, marking what is missing with score -inf and row -1.
 
     Args:
-        scores: `[batch, found] float32`, best first; NaN or -inf where nothing was found.
+        scores: `[batch, found] float32`, best first, at most k; NaN or -inf where nothing was found.
         rows: `[batch, found] int32`.
         k: `[] int32`.
     """
     # NaN compares false, so one comparison catches both ScaNN's NaN padding and masked scores.
-    is_found = scores[:, :k] > -float("inf")
-    missing = [[0, 0], [0, tf.maximum(k - tf.shape(scores)[1], 0)]]
+    is_found = scores > -float("inf")
+    missing = [[0, 0], [0, k - tf.shape(scores)[1]]]
     return TopK(
-        scores=tf.pad(tf.where(is_found, scores[:, :k], -float("inf")), missing, constant_values=-float("inf")),
-        rows=tf.pad(tf.where(is_found, rows[:, :k], -1), missing, constant_values=-1),
+        scores=tf.pad(tf.where(is_found, scores, -float("inf")), missing, constant_values=-float("inf")),
+        rows=tf.pad(tf.where(is_found, rows, -1), missing, constant_values=-1),
     )

@@ -31,8 +31,9 @@ class StringLookup(tf.Module):
         if len(set(values)) != len(values):
             raise InputError(f"{len(values)} ids hold {len(values) - len(set(values))} repetitions: expected each once")
         self.num_values = len(values)
-        self.values = tf.Variable(tf.constant(values, tf.string, [len(values)]), trainable=False, name="values")
-        self._salt, fingerprints = _distinct_fingerprints(self.values)
+        # Number -1, "none of them", is then read like any other.
+        self._values = tf.Variable(tf.constant([b"", *values], tf.string), trainable=False, name="values")
+        self._salt, fingerprints = _distinct_fingerprints(self._values[1:])
         order = np.argsort(fingerprints)
         self._fingerprints = tf.Variable(fingerprints[order], trainable=False, name="fingerprints")
         self._order = tf.Variable(order.astype(np.int32), trainable=False, name="order")
@@ -44,7 +45,7 @@ class StringLookup(tf.Module):
         flat = tf.reshape(values, [-1])
         positions = tf.searchsorted(self._fingerprints, _fingerprints(flat, self._salt))
         numbers = tf.gather(self._order, tf.minimum(positions, self.num_values - 1))
-        numbers = tf.where(tf.gather(self.values, numbers) == flat, numbers, -1)
+        numbers = tf.where(tf.gather(self._values, numbers + 1) == flat, numbers, -1)
         return tf.reshape(numbers, tf.shape(values))
 
 
@@ -63,14 +64,14 @@ class ItemIds(StringLookup):
 
     def ids(self, rows: tf.Tensor) -> tf.Tensor:
         """Returns the ids `[...] string` of rows `[...] int32`; `""` for row -1."""
-        return tf.where(rows >= 0, tf.gather(self.values, tf.maximum(rows, 0)), "")
+        return tf.gather(self._values, rows + 1)
 
 
 def _fingerprints(values: tf.Tensor, salt: int) -> tf.Tensor:
     return tf.strings.to_hash_bucket_strong(values, NUM_FINGERPRINTS, key=[salt, 0])
 
 
-def _distinct_fingerprints(values: tf.Variable) -> tuple[int, "np.ndarray[tuple[int], np.dtype[np.int64]]"]:
+def _distinct_fingerprints(values: tf.Tensor) -> tuple[int, "np.ndarray[tuple[int], np.dtype[np.int64]]"]:
     """Returns the first salt under which no two values collide; at a million values one salt in ten million fails."""
     salt = 0
     while True:

@@ -33,7 +33,8 @@ class OperatingPoint:
     """Share of the exact top `tuned_k` returned, over the tuning queries."""
 
     latency_ms: float
-    """Median time of one single-query search inside the graph, in milliseconds."""
+    """Time of one single-query search inside a graph, in milliseconds: the mean of a run over the tuning queries, the
+    fastest of three runs."""
 
 
 @dataclass(frozen=True, kw_only=True)

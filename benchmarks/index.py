@@ -1,0 +1,254 @@
+"""Builds, saves, loads and queries the index kinds, beside raw ScaNN on the same settings.
+
+    .venv/bin/python benchmarks/index.py 100000 1000000
+    .venv/bin/python benchmarks/index.py 9000 --kind scann_tree
+
+Items are unit vectors of 64 components around a subspace of 16, as trained towers give them. Everything is measured
+one query at a time, through a TensorFlow session as a server runs it; raw ScaNN is its own Python binding
+(`scann_ops_pybind`) and, because a session call costs something by itself, also its graph operation alone.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+from scann.scann_ops.py import scann_ops, scann_ops_pybind
+from tensorflow.core.protobuf import config_pb2
+
+from trainer.index.attributes import ItemAttributes
+from trainer.index.build import BuiltIndex, build_index
+from trainer.index.config import IndexConfig
+from trainer.index.exact import ExactIndex
+from trainer.index.recall import recall_at_k, search_rows, search_signature
+from trainer.index.retrieval import Retriever
+from trainer.index.scann import SCANN_NAMESPACE, ScannIndex
+
+DIM, SUBSPACE, K = 64, 16, 100
+NUM_TIMED, NUM_JUDGED = 200, 100
+SELECTIVITIES = (0.5, 0.05, 0.005)
+Call = Callable[..., Any]
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """Items, held-out queries for tuning, and queries for measuring."""
+
+    items: Array
+    held_out: Array
+    queries: Array
+    attribute: Array
+    """Uniform in [0, 1): `attribute_max` of s lets a share s of the items through."""
+
+
+def main() -> None:
+    """Parses the sizes and measures each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sizes", type=int, nargs="+", help="numbers of items")
+    parser.add_argument("--kind", default="auto", help="index kind")
+    parser.add_argument("--precision", default="float32", help="precision of the stored embeddings")
+    arguments = parser.parse_args()
+    table = Table("measure", *(f"{size:,} items" for size in arguments.sizes), title="index, k = 100, 64 components")
+    columns = [
+        measure(size, IndexConfig(kind=arguments.kind, precision=arguments.precision)) for size in arguments.sizes
+    ]
+    for name in columns[0]:
+        table.add_row(name, *(column.get(name, "-") for column in columns))
+    Console(width=120).print(table)
+
+
+def measure(num_items: int, config: IndexConfig) -> dict[str, str]:
+    """Returns the rows of the table for one catalogue size."""
+    catalogue = make_catalogue(num_items)
+    built = build_index(catalogue.items, config, held_out_queries=catalogue.held_out, seed=0)
+    report = built.report
+    rows = {
+        "kind": report.kind,
+        "parameters": "-" if report.parameters is None else str(tuple(vars(report.parameters).values())),
+        "build": f"{report.build_seconds:.1f} s",
+        "tuning": f"{report.tuning_seconds:.1f} s",
+        "recall@100": f"{report.recall:.4f}",
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        start = time.perf_counter()
+        save(built, catalogue, directory)
+        rows["ids, attributes and save"] = f"{time.perf_counter() - start:.1f} s"
+        return rows | measure_size(built, directory) | measure_queries(built, catalogue, directory)
+
+
+def make_catalogue(num_items: int) -> Catalogue:
+    """Returns unit vectors of low intrinsic dimension."""
+    rng = np.random.default_rng(0)
+    basis = rng.normal(size=(SUBSPACE, DIM)).astype(np.float32)
+
+    def vectors(num: int) -> Array:
+        values = rng.normal(size=(num, SUBSPACE)).astype(np.float32) @ basis
+        values += 0.5 * rng.normal(size=(num, DIM)).astype(np.float32)
+        return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+    attribute = rng.random(num_items, np.float32)
+    return Catalogue(items=vectors(num_items), held_out=vectors(512), queries=vectors(NUM_TIMED), attribute=attribute)
+
+
+def item_ids(num_items: int) -> list[bytes]:
+    """Returns ids as long as a typical catalogue's."""
+    return [f"item-{row:08d}".encode() for row in range(num_items)]
+
+
+def save(built: BuiltIndex, catalogue: Catalogue, directory: str) -> None:
+    """Saves the signatures that are measured."""
+    attributes = ItemAttributes(numeric={"attribute": catalogue.attribute})
+    retriever = Retriever(built.index, item_ids(len(catalogue.items)), attributes)
+
+    def retrieve(queries: tf.Tensor, k: tf.Tensor, exclude_item_ids: tf.Tensor = None, **filters: tf.Tensor) -> Any:
+        return retriever.retrieve(queries, k, exclude_item_ids, filters)._asdict()
+
+    plain = dict(zip(("queries", "k"), search_signature(built.index), strict=True))
+    exclude = {"exclude_item_ids": tf.TensorSpec([None, None], tf.string)}
+    signatures = {
+        "plain": tf.function(retrieve).get_concrete_function(**plain),
+        "exclude": tf.function(retrieve).get_concrete_function(**plain | exclude),
+        "filter": tf.function(retrieve).get_concrete_function(**plain | exclude | retriever.filter_specs()),
+    }
+    if isinstance(built.index, ScannIndex):
+        signatures["raw"] = raw_scann_operation(built.index).get_concrete_function(**plain)
+    options = tf.saved_model.SaveOptions(namespace_whitelist=[SCANN_NAMESPACE])
+    tf.saved_model.save(retriever, directory, signatures=signatures, options=options)
+
+
+def raw_scann_operation(index: ScannIndex) -> tf.types.experimental.PolymorphicFunction:
+    """Returns ScaNN's own search operation at the tuned point, with nothing around it."""
+
+    @tf.function
+    def raw(queries: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        handle = scann_ops.tensors_to_scann(*index.state, shared_name=index.searcher_name)
+        point = index.parameters
+        rows, scores = scann_ops.ScannSearcher(handle).search_batched(
+            queries, k, point.num_rescored or -1, point.leaves_to_search or -1
+        )
+        return {"rows": rows, "scores": scores}
+
+    return raw
+
+
+def measure_size(built: BuiltIndex, directory: str) -> dict[str, str]:
+    """Compares the SavedModel with the bytes of embeddings plus codes."""
+    saved = sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file())
+    variables = built.index.state if isinstance(built.index, ScannIndex) else [built.index.vectors.values]
+    least = sum(np.asarray(variable).nbytes for variable in variables if variable.dtype != tf.string)
+    return {"SavedModel": f"{saved / 2**20:.0f} MiB", "of embeddings + codes": f"{saved / least:.2f}x"}
+
+
+def measure_queries(built: BuiltIndex, catalogue: Catalogue, directory: str) -> dict[str, str]:
+    """Times the signatures one query at a time and measures recall under filters."""
+    before = psutil.Process().memory_info().rss
+    call = load(directory)
+    queries = [query[np.newaxis] for query in catalogue.queries]
+    k = np.int32(K)
+    exclude = np.array([item_ids(20)], object)
+    open_filters = {"attribute_min": [np.nan], "allow_item_ids": np.zeros([1, 0], object)}
+    call("plain", queries=queries[0], k=k)
+    rows = {"memory of a loaded model": f"{(psutil.Process().memory_info().rss - before) / 2**20:.0f} MiB"}
+    if isinstance(built.index, ScannIndex):
+        rows["raw ScaNN, Python binding"] = milliseconds(raw_binding(built.index, catalogue), queries)
+        rows["raw ScaNN, graph operation"] = milliseconds(lambda query: call("raw", queries=query, k=k), queries)
+    rows["retrieve"] = milliseconds(lambda query: call("plain", queries=query, k=k), queries)
+    rows["20 exclusions"] = milliseconds(
+        lambda query: call("exclude", queries=query, k=k, exclude_item_ids=exclude), queries
+    )
+    for share in (np.nan, *SELECTIVITIES):
+        given = {"k": k, "exclude_item_ids": exclude, **open_filters, "attribute_max": [share]}
+        name = "open filters" if np.isnan(share) else f"filter of {share:.1%}"
+        rows[name] = milliseconds(lambda query, given=given: call("filter", queries=query, **given), queries)
+        if not np.isnan(share):
+            rows[f"recall@100, {name}"] = f"{filtered_recall(call, catalogue, float(share)):.4f}"
+    exact = tf.function(ExactIndex(catalogue.items).search, input_signature=search_signature(built.index))
+    rows["exact scan"] = milliseconds(lambda query: exact(query, tf.constant(K)), queries[:50])
+    return rows
+
+
+def load(directory: str) -> Call:
+    """Loads a SavedModel into a session and returns `call(signature, **inputs)`, by the runtime's own callables."""
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        signatures = tf.compat.v1.saved_model.load(session, ["serve"], directory).signature_def
+    callables = {}
+    for name, signature in signatures.items():
+        if name.startswith("__"):
+            continue
+        options = config_pb2.CallableOptions(
+            feed=[signature.inputs[each].name for each in sorted(signature.inputs)],
+            fetch=[signature.outputs[each].name for each in sorted(signature.outputs)],
+        )
+        callables[name] = (session._make_callable_from_options(options), sorted(signature.inputs))
+
+    def call(name: str, **inputs: Any) -> list[Any]:
+        function, names = callables[name]
+        return function(
+            *(
+                np.asarray(inputs[each], inputs[each].dtype if hasattr(inputs[each], "dtype") else np.float32)
+                for each in names
+            )
+        )
+
+    return call
+
+
+def raw_binding(index: ScannIndex, catalogue: Catalogue) -> Call:
+    """Builds the same index with ScaNN's Python binding and returns its single-query search."""
+    point, config = index.parameters, IndexConfig()
+    builder = scann_ops_pybind.builder(catalogue.items, K, "dot_product")
+    if point.num_leaves:
+        builder = builder.tree(point.num_leaves, point.leaves_to_search, training_sample_size=config.training_items)
+    searcher = (
+        builder.score_ah(config.dims_per_block, anisotropic_quantization_threshold=config.anisotropic_threshold)
+        .reorder(point.num_rescored)
+        .build()
+    )
+    return lambda query: searcher.search(query[0], K, point.num_rescored, point.leaves_to_search or -1)
+
+
+def filtered_recall(call: Call, catalogue: Catalogue, share: float) -> float:
+    """Returns recall@100 under a filter, against an exact search among the items that pass."""
+    passing = np.flatnonzero(catalogue.attribute <= np.float32(share))
+    passing = passing[passing >= 20]
+    judged = catalogue.queries[:NUM_JUDGED]
+    expected = passing[search_rows(ExactIndex(catalogue.items[passing]), judged, K)]
+    given = {"attribute_min": [np.nan], "attribute_max": [share], "allow_item_ids": np.zeros([1, 0], object)}
+    ids = [
+        call(
+            "filter",
+            queries=query[np.newaxis],
+            k=np.int32(K),
+            exclude_item_ids=np.array([item_ids(20)], object),
+            **given,
+        )[0]
+        for query in judged
+    ]
+    found = np.array([[int(item[5:]) if item else -1 for item in row[0]] for row in ids], np.int32)
+    return recall_at_k(found, expected.astype(np.int32))
+
+
+def milliseconds(function: Call, queries: list[Array]) -> str:
+    """Returns the median and 99th percentile of single calls."""
+    function(queries[0])
+    seconds = []
+    for query in queries:
+        start = time.perf_counter()
+        function(query)
+        seconds.append(time.perf_counter() - start)
+    return f"{np.median(seconds) * 1e3:.3f} ms (p99 {np.quantile(seconds, 0.99) * 1e3:.3f})"
+
+
+if __name__ == "__main__":
+    main()
