@@ -27,7 +27,7 @@ from trainer.index.attributes import (
 )
 from trainer.index.base import Index, TopK, pad_to_k
 from trainer.index.item_ids import ItemIds
-from trainer.index.vectors import Read, best
+from trainer.index.vectors import Read, best, read_rows
 
 NUM_SAMPLED_ITEMS = 2_048
 SCAN_BELOW_ITEMS = 20_000
@@ -97,7 +97,7 @@ class FilteredSearch(tf.Module):
         return is_admitted
 
     def _num_candidates(self, k: tf.Tensor, encoded: Filters) -> tf.Tensor:
-        is_admitted = self._admits(lambda column: tf.gather(column, self._sample)[tf.newaxis], encoded)
+        is_admitted = self._admits(lambda column: read_rows(column, self._sample)[tf.newaxis], encoded)
         share = tf.reduce_mean(tf.cast(is_admitted, tf.float32), axis=1)
         # A share of 0 gives infinitely many; clipped before the cast, which has no infinity.
         wanted = tf.cast(k, tf.float32) * (2.0 - share) / share
@@ -108,7 +108,8 @@ class FilteredSearch(tf.Module):
         rows = tf.sort(encoded[ALLOW_INPUT], axis=1)
         is_repeated = tf.pad(rows[:, 1:] == rows[:, :-1], [[0, 0], [1, 0]])[:, : tf.shape(rows)[1]]
         scores = tf.einsum("bd,bcd->bc", queries, self._index.vectors.gather(rows))
-        is_admitted = (rows >= 0) & ~is_repeated & self._admits(_read_rows(rows), encoded)
+        is_listed = (rows >= 0) & ~is_repeated
+        is_admitted = is_listed & self._admits(lambda column: read_rows(column, rows), encoded)
         return pad_to_k(*best(tf.where(is_admitted, scores, -float("inf")), rows, k), k)
 
     def _fetched(
@@ -118,7 +119,7 @@ class FilteredSearch(tf.Module):
         num_candidates, encoded = needs
         num_fetched = tf.reduce_max(tf.pad(tf.gather(num_candidates, chosen), [[0, 1]]))
         candidates = self._index.search(tf.gather(queries, chosen), num_fetched)
-        is_admitted = self._admits(_read_rows(candidates.rows), _take(encoded, chosen))
+        is_admitted = self._admits(lambda column: read_rows(column, candidates.rows), _take(encoded, chosen))
         scores = tf.where(is_admitted, candidates.scores, -float("inf"))
         return _put(found, chosen, pad_to_k(*best(scores, candidates.rows, k), k))
 
@@ -127,10 +128,6 @@ class FilteredSearch(tf.Module):
         needed = _take(encoded, chosen)
         scanned = self._index.scan(tf.gather(queries, chosen), k, lambda read: self._admits(read, needed))
         return _put(found, chosen, scanned)
-
-
-def _read_rows(rows: tf.Tensor) -> Read:
-    return lambda column: tf.gather(column, tf.maximum(rows, 0))
 
 
 def _take(encoded: Filters, chosen: tf.Tensor) -> Filters:

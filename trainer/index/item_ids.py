@@ -44,8 +44,8 @@ class StringLookup(tf.Module):
             return tf.fill(tf.shape(values), -1)
         flat = tf.reshape(values, [-1])
         positions = tf.searchsorted(self._fingerprints, _fingerprints(flat, self._salt))
-        numbers = tf.gather(self._order, tf.minimum(positions, self.num_values - 1))
-        numbers = tf.where(tf.gather(self._values, numbers + 1) == flat, numbers, -1)
+        numbers = tf.gather(self._order.value(), tf.minimum(positions, self.num_values - 1))
+        numbers = tf.where(tf.gather(self._values.value(), numbers + 1) == flat, numbers, -1)
         return tf.reshape(numbers, tf.shape(values))
 
 
@@ -64,7 +64,7 @@ class ItemIds(StringLookup):
 
     def ids(self, rows: tf.Tensor) -> tf.Tensor:
         """Returns the ids `[...] string` of rows `[...] int32`; `""` for row -1."""
-        return tf.gather(self._values, rows + 1)
+        return tf.gather(self._values.value(), rows + 1)
 
 
 def _fingerprints(values: tf.Tensor, salt: int) -> tf.Tensor:

@@ -53,48 +53,50 @@ class ScannIndex(Index):
         # One name for one content: all signatures of a SavedModel then share one searcher instead of each holding a
         # copy of the catalogue, and the same index gives the same SavedModel.
         self.searcher_name = f"scann-{_fingerprint(self.state)}"
-        float_values, *_, int8_values, int8_multipliers, _ = self.state
         is_int8 = config.precision == "int8"
+        float_values, _, _, leaf_of_item, *_, int8_values, int8_multipliers, _ = self.state
         self.vectors = Vectors(int8_values, int8_multipliers) if is_int8 else Vectors(float_values)
+        # How many items any 1, 2, ... leaves hold at least: so many leaves are searched that they surely hold k.
+        sizes = (
+            np.bincount(leaf_of_item.numpy(), minlength=parameters.num_leaves)
+            if kind == "scann_tree"
+            else np.array([self.num_items])
+        )
+        self._fewest_items = tf.constant(np.cumsum(np.sort(sizes)), tf.int32)
 
     def search(self, query_embeddings: tf.Tensor, k: tf.Tensor) -> TopK:
         """See `Index.search`.
 
         Where k exceeds `tuned_k`, leaves and the candidates rescored beyond k grow with the square root of k: measured
-        at a million items, recall@k then rises with k, up to k = 4,000. If the searched leaves hold too few items for
-        some query, the batch is answered by an exact scan.
+        at a million items, recall@k then rises with k, up to k = 4,000.
         """
         point = self.parameters
         growth = tf.sqrt(tf.maximum(tf.cast(k, tf.float32) / self.tuned_k, 1.0))
-        leaves = tf.cast(tf.math.ceil(point.leaves_to_search * growth), tf.int32)
-        spare = tf.cast(tf.math.ceil(max(point.num_rescored - self.tuned_k, 0) * growth), tf.int32)
-        num_rescored = tf.maximum(k, min(self.tuned_k, point.num_rescored)) + spare
-        found = self.search_at(query_embeddings, k, leaves, num_rescored)
-        if self.kind != "scann_tree":
-            return found
-        wanted = tf.minimum(k, self.num_items)
-        is_complete = tf.reduce_all(found.rows[:, wanted - 1 : wanted] >= 0)
-        return TopK(*tf.cond(is_complete, lambda: tuple(found), lambda: tuple(self.scan(query_embeddings, k))))
+        tuned = tf.constant([point.leaves_to_search, max(point.num_rescored - self.tuned_k, 0)], tf.float32)
+        leaves, spare = tf.unstack(tf.cast(tf.math.ceil(tuned * growth), tf.int32))
+        return self.search_at(query_embeddings, k, leaves, tf.maximum(k, self.tuned_k) + spare)
 
     def search_at(self, query_embeddings: tf.Tensor, k: tf.Tensor, leaves: tf.Tensor, num_rescored: tf.Tensor) -> TopK:
-        """Returns what one ScaNN search finds at a given operating point; may be fewer than k.
+        """Returns what one ScaNN search finds at a given operating point.
 
         Args:
             query_embeddings: `[batch, dim] float32`.
             k: `[] int32`.
-            leaves: `[] int32`, leaves to search; without a tree it has no effect.
+            leaves: `[] int32`, leaves to search, at least 1 with a tree; raised where so many could hold fewer than k
+                items. Without a tree it has no effect.
             num_rescored: `[] int32`, candidates to score exactly; raised to k where it is less.
         """
         # ScaNN accepts neither an empty batch nor k = 0: search one zero query, or one result, and cut it off again.
         num_queries = tf.shape(query_embeddings)[0]
         queries = tf.pad(query_embeddings, [[0, tf.cast(num_queries < 1, tf.int32)], [0, 0]])
         wanted = tf.clip_by_value(k, 1, self.num_items)
+        leaves_for_k = 1 + tf.reduce_sum(tf.cast(self._fewest_items < wanted, tf.int32))
         handle = scann_ops.tensors_to_scann(*self.state, shared_name=self.searcher_name)
         rows, scores = scann_ops.ScannSearcher(handle).search_batched_parallel(
             queries,
             final_num_neighbors=wanted,
             pre_reorder_num_neighbors=tf.clip_by_value(num_rescored, wanted, self.num_items),
-            leaves_to_search=tf.clip_by_value(leaves, 1, max(self.parameters.num_leaves, 1)),
+            leaves_to_search=tf.maximum(leaves, leaves_for_k),
         )
         rows, scores = tf.ensure_shape(rows, [None, None]), tf.ensure_shape(scores, [None, None])
         return pad_to_k(scores[:num_queries, :k], rows[:num_queries, :k], k)

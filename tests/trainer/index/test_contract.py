@@ -6,8 +6,11 @@ import pytest
 import tensorflow as tf
 
 from trainer.index.base import Index
+from trainer.index.config import IndexConfig
 from trainer.index.recall import search_signature
+from trainer.index.report import ScannParameters
 from trainer.index.retrieval import Retriever
+from trainer.index.scann import ScannIndex
 
 NUM_ITEMS = 500
 ITEM_IDS = [f"item {row}".encode() for row in range(NUM_ITEMS)]
@@ -102,3 +105,12 @@ class TestIndexContract:
             index.vectors.values.dtype == tf.float32
         )
         assert index.is_exact == (is_float32 and getattr(index, "kind", "exact") in ("exact", "scann_brute_force"))
+
+
+@pytest.mark.parametrize("k", [1, 60, NUM_ITEMS])
+def test_a_tree_that_searches_one_leaf_still_finds_k_items(embeddings, queries, k):
+    parameters = ScannParameters(num_leaves=20, leaves_to_search=1, num_rescored=1)
+    index = ScannIndex(embeddings, "scann_tree", IndexConfig(), parameters)
+    rows = index.search(queries, tf.constant(k)).rows.numpy()
+    assert (rows >= 0).all()
+    assert all(len(set(row)) == k for row in rows)

@@ -124,6 +124,11 @@ def test_all_signatures_share_one_searcher(case, index_of, saved):
     assert names == (set() if case.kind == "exact" else {index_of(case).searcher_name.encode()})
 
 
+def test_no_variable_is_switched_to_copying_on_every_read(saved):
+    # What gathering straight from a variable does, see `trainer.index.vectors.read_rows`.
+    assert not [node.name for node in operations(saved[0]) if node.op == "ResourceGather"]
+
+
 def test_embeddings_are_saved_once(case, index_of, saved):
     shapes = [shape for _, shape in tf.train.list_variables(str(saved[0] / "variables" / "variables"))]
     assert shapes.count([500, index_of(case).vectors.dim]) == 1
