@@ -22,6 +22,8 @@ from features.spec import (
 )
 from features.statistics import NumericStatistics, Statistics
 from features.vocabulary import Vocabulary
+from recstack.config import StackConfig
+from tests.checkerboard import write_checkerboard
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
@@ -70,3 +72,22 @@ def write_learnt(root: Path) -> None:
     Statistics(num_users=3, num_items=5, num_interactions=9, numeric={"price": PRICE, "year": YEAR}).write(
         layout.statistics
     )
+
+
+@pytest.fixture(scope="session")
+def checkerboard(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
+    """The checkerboard recommender: prepared, trained, evaluated and exported once, by the stage functions."""
+    from recstack.console import Voice
+    from recstack.verbs.evaluate import evaluate
+    from recstack.verbs.export import export
+    from recstack.verbs.prepare import prepare
+    from recstack.verbs.train import train
+
+    stack = write_checkerboard(tmp_path_factory.mktemp("checkerboard"))
+    voice = Voice("test", as_json=True)
+    prepare(stack, voice)
+    for stage in ("retrieval", "ranking"):
+        train(stack, stage, voice)
+        evaluate(stack, stage, voice)
+    export(stack, voice)
+    return stack

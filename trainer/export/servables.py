@@ -97,15 +97,21 @@ class RankingServable(tf.Module):
         self._ranker = _Untracked(ranker)
 
     def signatures(self) -> dict[str, Any]:
-        """`serving_default`: query features and `item_ids [batch, n]` to `[batch, n] float32` a task."""
+        """`serving_default`: query features and `item_ids [batch, n]` to a probability `[batch, n] float32` a task.
+
+        The empty item id gets 0.
+        """
         item_ids = {"item_ids": Input(spec=tf.TensorSpec([None, None], tf.string))}
         return {"serving_default": make_signature(self._rank, self.query.inputs() | item_ids)}
 
     def _rank(self, request: Tensors) -> Outputs:
-        return self.probabilities(self.query.complete(request), request["item_ids"])
+        item_ids = request["item_ids"]
+        is_item = tf.cast(item_ids != "", tf.float32)
+        logits = self.logits(self.query.complete(request), item_ids)
+        return {task: is_item * tf.sigmoid(values) for task, values in logits.items()}
 
-    def probabilities(self, raw_query: Tensors, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Each task's probability, `[batch, n] float32`; 0 for the empty item id.
+    def logits(self, raw_query: Tensors, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Each task's logits, `[batch, n] float32`.
 
         Args:
             raw_query: complete raw query features, `[batch, …]`.
@@ -115,8 +121,7 @@ class RankingServable(tf.Module):
         encoded = self.encoder.encode_query(raw_query)
         pairs = {name: tf.repeat(values, shape[1], axis=0) for name, values in encoded.items()}
         logits = self._ranker.value.score(pairs, self.items(tf.reshape(item_ids, [-1])))
-        is_item = tf.cast(item_ids != "", tf.float32)
-        return {task: is_item * tf.reshape(tf.sigmoid(logits[task]), shape) for task in self._ranker.value.tasks}
+        return {task: tf.reshape(logits[task], shape) for task in self._ranker.value.tasks}
 
     @property
     def first_task(self) -> str:
@@ -156,19 +161,20 @@ class RecommenderServable(tf.Module):
         excluded = tf.concat([_for_all(request["exclude_item_ids"], raw[query.required]), query.history(raw)], axis=1)
         embeddings = self.retrieval._towers.value.embed_query(self.retrieval.encoder.encode_query(raw))
         found = self.retrieval.retriever.retrieve(embeddings, tf.maximum(limit, self._candidates), excluded)
-        probabilities = self.ranking.probabilities(raw, found.item_ids)[self.ranking.first_task]
-        scores = self._combine(found.scores, probabilities)
-        best, places = tf.math.top_k(scores, k=limit)
-        return {"item_ids": tf.gather(found.item_ids, places, batch_dims=1), "scores": best}
+        log_likes = tf.math.log_sigmoid(self.ranking.logits(raw, found.item_ids)[self.ranking.first_task])
+        best, places = tf.math.top_k(self._log_chances(found.scores, log_likes), k=limit)
+        # Padding keeps its score of -inf; a chance too small for float32 is 0, but in its place.
+        scores = tf.where(tf.math.is_finite(best), tf.exp(best), -float("inf"))
+        return {"item_ids": tf.gather(found.item_ids, places, batch_dims=1), "scores": scores}
 
-    def _combine(self, retrieval_scores: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        """The chance that the user takes the item and likes it: P(item | query) P(label = 1 | query, item).
+    def _log_chances(self, retrieval_scores: tf.Tensor, log_likes: tf.Tensor) -> tf.Tensor:
+        """Log of the chance that the user takes the item and likes it, P(item | query) P(label = 1 | query, item).
 
-        The first factor is the softmax that retrieval was trained as, over the retrieved items; padding has the
+        The first factor is the softmax that retrieval was trained as, over the retrieved items. Padding has the
         retrieval score -inf and gets -inf again.
         """
-        chances = tf.nn.softmax(retrieval_scores / self._temperature, axis=1) * probabilities
-        return tf.where(tf.math.is_finite(retrieval_scores), chances, -float("inf"))
+        log_takes = tf.nn.log_softmax(retrieval_scores / self._temperature, axis=1)
+        return tf.where(tf.math.is_finite(retrieval_scores), log_takes + log_likes, -float("inf"))
 
 
 class _Untracked:

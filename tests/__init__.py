@@ -1,0 +1,1 @@
+"""Makes `tests.checkerboard` importable for the tests that share it."""

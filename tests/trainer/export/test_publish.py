@@ -1,0 +1,90 @@
+"""A version appears whole, under the next number, or not at all."""
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from features.errors import InputError
+from features.layout import ModelLayout
+from trainer.export.publish import publication, remove_old_versions
+
+
+def publish(base: Path, content: str = "x") -> int:
+    with publication(ModelLayout(base)) as new:
+        (new.staging / "saved_model.pb").write_text(content)
+    return new.version
+
+
+def names(base: Path) -> list[str]:
+    return sorted(path.name for path in base.iterdir())
+
+
+def test_versions_count_up_from_the_largest(tmp_path: Path) -> None:
+    assert [publish(tmp_path / "m"), publish(tmp_path / "m")] == [1, 2]
+    (tmp_path / "m" / "00000041").mkdir()
+    assert publish(tmp_path / "m") == 42
+
+
+def test_nothing_is_visible_before_the_end(tmp_path: Path) -> None:
+    layout = ModelLayout(tmp_path / "m")
+    with publication(layout) as new:
+        (new.staging / "saved_model.pb").touch()
+        assert layout.versions() == []
+    assert layout.versions() == [1]
+
+
+def fail_half_way(base: Path) -> None:
+    with publication(ModelLayout(base)) as new:
+        (new.staging / "half").touch()
+        raise OSError(28, "No space left on device")
+
+
+def test_failure_leaves_the_published_versions_and_nothing_else(tmp_path: Path) -> None:
+    publish(tmp_path / "m")
+    with pytest.raises(OSError, match="No space"):
+        fail_half_way(tmp_path / "m")
+    assert names(tmp_path / "m") == ["1"]
+
+
+def _hang(base: Path, started: "multiprocessing.synchronize.Event") -> None:
+    with publication(ModelLayout(base)) as new:
+        (new.staging / "half").touch()
+        started.set()
+        time.sleep(60)
+
+
+def test_what_a_killed_exporter_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    process = context.Process(target=_hang, args=(tmp_path / "m", started))
+    process.start()
+    assert started.wait(30)
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    assert len(names(tmp_path / "m")) == 1
+    assert publish(tmp_path / "m") == 1
+    assert names(tmp_path / "m") == ["1"]
+
+
+def test_exporters_at_once_get_a_version_each(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(4) as pool:
+        versions = pool.map(publish, [tmp_path / "m"] * 12)
+    assert sorted(versions) == list(range(1, 13))
+
+
+def test_only_the_newest_versions_are_kept(tmp_path: Path) -> None:
+    for _ in range(5):
+        publish(tmp_path / "m")
+    assert remove_old_versions(ModelLayout(tmp_path / "m"), keep=2) == [1, 2, 3]
+    assert names(tmp_path / "m") == ["4", "5"]
+
+
+def test_base_path_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be made"):
+        publish(tmp_path / "file" / "m")

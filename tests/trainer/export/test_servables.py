@@ -1,0 +1,198 @@
+"""The exported checkerboard models: loaded again, by a process without recstack too, and compared with the trainer."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.layout import MODEL_NAMES, ModelName
+from recstack.config import StackConfig
+from tests.checkerboard import NUM_ITEMS, item, likes
+from trainer.restore import TrainedRetrieval, restore_retrieval
+
+STRANGE_USERS = ["u0", "u1", "nobody", "", "ünï\x00code\n", "u39"]
+
+
+def load(stack: StackConfig, model: ModelName) -> Any:
+    layout = stack.layout.model(model)
+    return tf.saved_model.load(str(layout.version(max(layout.versions()))))
+
+
+def request(users: list[str], history: list[list[str]] | None = None) -> dict[str, tf.Tensor]:
+    return {
+        "user_id": tf.constant(users, tf.string),
+        "history": tf.constant(
+            history or [[""]] * len(users), tf.string, shape=(len(users), len((history or [[""]])[0]))
+        ),
+        "timestamp": tf.constant([1_700_000_000] * len(users), tf.int64),
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(checkerboard: StackConfig) -> TrainedRetrieval:
+    stack = checkerboard
+    return restore_retrieval(stack.features, stack.layout.dataset, stack.layout.stage("retrieval"), stack.retrieval)
+
+
+@pytest.fixture(scope="module")
+def exact(checkerboard: StackConfig) -> Any:
+    return load(checkerboard, "retrieval_exact")
+
+
+def test_exact_retrieval_equals_the_trainer(trained: TrainedRetrieval, exact: Any) -> None:
+    sent = request(STRANGE_USERS, [["i0", "i2"], ["i1", ""], ["", "i3"], ["", ""], ["zzz", "i4"], ["i5", "i7"]])
+    raw = dict(sent)
+    # The empty history is the one that the model looks up; an unknown user has none.
+    queries = trained.model.query_tower(trained.encoder.encode_query(raw)).numpy()
+    items = trained.model.embed_candidates(trained.candidates).numpy()
+    ids = trained.candidates.item_ids.numpy()
+    scores = queries @ items.T
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :5]
+    answer = exact.signatures["serving_default"](**sent)
+    np.testing.assert_allclose(answer["scores"], np.take_along_axis(scores, order, axis=1), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(answer["item_ids"], ids[order])
+    np.testing.assert_allclose(exact.signatures["embed_query"](**sent)["embedding"], queries, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 7])
+def test_every_batch_size_is_answered(exact: Any, batch: int) -> None:
+    answer = exact.signatures["serving_default"](**request(["u1"] * batch))
+    assert answer["item_ids"].shape == (batch, 5)
+
+
+def test_history_of_a_known_user_is_looked_up(exact: Any, checkerboard: StackConfig) -> None:
+    from recstack.catalogue import read_catalogue
+
+    catalogue = read_catalogue(checkerboard.features, checkerboard.layout.dataset)
+    looked_up = exact.signatures["embed_query"](**request(["u3"]))["embedding"]
+    sent = exact.signatures["embed_query"](**request(["u3"], [list(catalogue.histories["u3"])]))["embedding"]
+    other = exact.signatures["embed_query"](**request(["u3"], [["i0", "i2"]]))["embedding"]
+    np.testing.assert_allclose(looked_up, sent, rtol=1e-6)
+    assert not np.allclose(looked_up, other)
+
+
+def test_item_embedding_from_raw_features_is_the_indexed_one(trained: TrainedRetrieval, exact: Any) -> None:
+    items = trained.model.embed_candidates(trained.candidates).numpy()
+    ids = [value.decode() for value in trained.candidates.item_ids.numpy()]
+    titles = [f"{'even' if int(i[1:]) % 2 == 0 else 'odd'} film {i[1:]}" for i in ids]
+    answer = exact.signatures["embed_item"](item_id=tf.constant(ids), title=tf.constant(titles))
+    np.testing.assert_allclose(answer["embedding"], items, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["retrieval", "retrieval_exact"])
+def test_excluded_items_are_replaced_by_the_next_best(checkerboard: StackConfig, model: ModelName) -> None:
+    loaded = load(checkerboard, model)
+    everything = {"k": tf.constant(NUM_ITEMS), "exclude_item_ids": tf.constant([[""]])}
+    full = loaded.signatures["retrieve"](**request(["u2"]), **everything)["item_ids"].numpy()[0].tolist()
+    assert sorted(full) == sorted(item(n).encode() for n in range(NUM_ITEMS))
+    excluded = [full[0], full[2], b"unknown", b""]
+    answer = loaded.signatures["retrieve"](
+        **request(["u2"]), k=tf.constant(4), exclude_item_ids=tf.constant([excluded])
+    )["item_ids"].numpy()[0]
+    assert answer.tolist() == [full[1], full[3], full[4], full[5]]
+
+
+def test_more_items_than_there_are_is_padding(exact: Any) -> None:
+    answer = exact.signatures["retrieve"](
+        **request(["u2"]), k=tf.constant(NUM_ITEMS + 2), exclude_item_ids=tf.constant([["i0"]])
+    )
+    assert answer["item_ids"].numpy()[0, -3:].tolist() == [b"", b"", b""]
+    assert np.isneginf(answer["scores"].numpy()[0, -3:]).all()
+
+
+def test_negative_k_is_refused(exact: Any) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="k must be at least 0"):
+        exact.signatures["retrieve"](**request(["u2"]), k=tf.constant(-1), exclude_item_ids=tf.constant([[""]]))
+
+
+def test_ranking_tells_liked_from_disliked(checkerboard: StackConfig) -> None:
+    ids = [item(n) for n in range(NUM_ITEMS)]
+    users = ["u4", "u7"]
+    answer = load(checkerboard, "ranking").signatures["serving_default"](
+        **request(users), item_ids=tf.constant([[*ids, "", "unknown"]] * 2)
+    )
+    probabilities = answer["label"].numpy()
+    assert (probabilities[:, -2] == 0).all()
+    for user, row in zip(users, probabilities, strict=True):
+        expected = [likes(user, item_id) for item_id in ids]
+        assert ((row[:-2] > 0.5) == expected).all()
+
+
+def test_recommender_leaves_out_history_and_exclusions_and_returns_what_is_liked(checkerboard: StackConfig) -> None:
+    loaded = load(checkerboard, "recommender")
+    history = [item(n) for n in range(0, 12, 2)]
+    answer = loaded.signatures["serving_default"](
+        **request(["u8"], [history]), exclude_item_ids=tf.constant([["i12"]]), limit=tf.constant(5)
+    )
+    items = [value.decode() for value in answer["item_ids"].numpy()[0]]
+    assert len(set(items)) == 5
+    assert not set(items) & {*history, "i12"}
+    assert all(likes("u8", item_id) for item_id in items)
+    scores = answer["scores"].numpy()[0]
+    assert (np.diff(scores) <= 0).all()
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_limit_beyond_the_catalogue_is_padding(checkerboard: StackConfig) -> None:
+    answer = load(checkerboard, "recommender").signatures["serving_default"](
+        **request(["u8"]), exclude_item_ids=tf.constant([[""]]), limit=tf.constant(NUM_ITEMS + 5)
+    )
+    assert answer["item_ids"].shape == (1, NUM_ITEMS + 5)
+    assert answer["item_ids"].numpy()[0, -5:].tolist() == [b""] * 5
+
+
+def test_manifest_says_what_the_version_was_made_from(checkerboard: StackConfig) -> None:
+    for model in MODEL_NAMES:
+        manifest = json.loads(checkerboard.layout.model(model).manifest(1).read_text())
+        assert manifest["schema_fingerprint"] == checkerboard.features.fingerprint()
+        assert {"dataset", "retrieval"} <= manifest["inputs"].keys()
+        assert {"recstack", "tensorflow", "scann"} <= manifest["producer"].keys()
+
+
+_CONSUMER = """
+import json, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+import tensorflow as tf
+if {scann}:
+    import scann
+loaded = tf.saved_model.load({path!r})
+answer = loaded.signatures["serving_default"](
+    user_id=tf.constant(["u1"]), history=tf.constant([[""]]), timestamp=tf.constant([0], tf.int64))
+print(json.dumps(answer["item_ids"].numpy()[0].astype(str).tolist()))
+"""
+OURS = ["recstack", "features", "trainer", "serving", "beam_pipelines", "tensorflow_recommenders"]
+
+
+@pytest.mark.parametrize(("model", "scann"), [("retrieval", True), ("retrieval_exact", False)])
+def test_a_program_without_recstack_loads_the_model(
+    checkerboard: StackConfig, model: ModelName, scann: bool, tmp_path: Path
+) -> None:
+    code = _CONSUMER.format(
+        absent=OURS if scann else [*OURS, "scann"],
+        scann=scann,
+        path=str(checkerboard.layout.model(model).version(1)),
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected = load(checkerboard, model).signatures["serving_default"](
+        user_id=tf.constant(["u1"]), history=tf.constant([[""]]), timestamp=tf.constant([0], tf.int64)
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == expected["item_ids"].numpy()[0].astype(str).tolist()
+
+
+def test_exporting_again_does_nothing(checkerboard: StackConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    from recstack.console import Voice
+    from recstack.verbs.export import export
+
+    exported = export(checkerboard, Voice("export", as_json=True))
+    assert all(entry.nothing_to_do and entry.version == 1 for entry in exported)
+    assert json.loads(capsys.readouterr().out)["nothing_to_do"] is True
