@@ -53,8 +53,9 @@ class IndexConfig:
     training_items: int = 100_000
     """Items sampled to train the partitions and the codebooks."""
 
-    max_filtered_candidates: int = 4_000
-    """Most candidates fetched for one filtered query before it is answered by an exact scan instead."""
+    max_filtered_candidates: int = 8_000
+    """Most candidates fetched for one filtered query; a filter so selective that more would be needed is answered by an
+    exact scan of the items that pass. At most a 64th of the catalogue is fetched in any case."""
 
     def __post_init__(self) -> None:
         """Refuses values that no index can be built from.

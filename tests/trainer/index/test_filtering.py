@@ -63,20 +63,13 @@ WANTED = st.fixed_dictionaries(
 )
 
 
-@pytest.fixture(scope="module")
-def compile_retrieve():
-    def compiled(index, max_filtered_candidates):
-        retriever = Retriever(index, ITEM_IDS, ATTRIBUTES, max_filtered_candidates=max_filtered_candidates)
-        exclusions = tf.TensorSpec([None, None], tf.string)
-        signature = [*search_signature(index), exclusions, retriever.filter_specs()]
-        with pytest.MonkeyPatch.context() as patch:
-            # The catalogue of the tests is small enough for a scan; the routes of large ones are what is tested.
-            patch.setattr(filtering, "SCAN_BELOW_ITEMS", 0)
-            retrieve = tf.function(retriever.retrieve, input_signature=signature)
-            retrieve.get_concrete_function()
-        return retrieve
-
-    return compiled
+@pytest.fixture(scope="module", autouse=True)
+def large_catalogue():
+    """The catalogue of the tests is small enough for a scan; the routes of large ones are what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filtering, "SCAN_BELOW_ITEMS", 0)
+        patch.setattr(filtering, "SCANNED_PER_FETCHED", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +78,12 @@ def index(case, index_of):
 
 
 @pytest.fixture(scope="module")
-def retrieve(index, compile_retrieve):
-    return compile_retrieve(index, max_filtered_candidates=100)
+def retrieve(index):
+    retriever = Retriever(index, ITEM_IDS, ATTRIBUTES, max_filtered_candidates=100)
+    exclusions = tf.TensorSpec([None, None], tf.string)
+    return tf.function(
+        retriever.retrieve, input_signature=[*search_signature(index), exclusions, retriever.filter_specs()]
+    )
 
 
 def call(retrieve, queries, k, wanted, exclude=()):
@@ -137,11 +134,48 @@ def test_a_broad_filter_against_the_query_still_gives_k_items(index, embeddings,
     order = np.argsort(-(embeddings @ queries[0]))
     attributes = ItemAttributes(numeric={"rank": np.argsort(order).astype(np.float32)})
     retriever = Retriever(index, ITEM_IDS, attributes, max_filtered_candidates=100)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filtering, "SCAN_BELOW_ITEMS", 0)
-        found = retriever.retrieve(queries[:1], tf.constant(10), filters={"rank_min": tf.constant([250.0])})
+    found = retriever.retrieve(queries[:1], tf.constant(10), filters={"rank_min": tf.constant([250.0])})
     stored = index.vectors.gather(order[250:]).numpy()
     np.testing.assert_allclose(found.scores[0], -np.sort(-(stored @ queries[0]))[:10], rtol=1e-3, atol=1e-3)
+
+
+class Recording(ExactIndex):
+    """Notes for how many queries it was searched (and for how many items) and scanned."""
+
+    def __init__(self, embeddings):
+        super().__init__(embeddings)
+        self.is_exact = False
+        self.searched, self.scanned = [], []
+
+    def search(self, query_embeddings, k):
+        self.searched.append((len(query_embeddings), int(k)))
+        return super().scan(query_embeddings, k)
+
+    def scan(self, query_embeddings, k, admit=None):
+        self.scanned.append(len(query_embeddings))
+        return super().scan(query_embeddings, k, admit)
+
+
+@pytest.mark.parametrize(
+    ("filters", "searched", "scanned"),
+    [
+        # k (2 - s) / s candidates at s = 1/2, then at s = 1/5, then at s = 1/50, which are more than 100.
+        ({"row_max": [249.0]}, (1, 30), 0),
+        ({"row_max": [99.0]}, (1, 90), 0),
+        ({"row_max": [9.0]}, (0, 0), 1),
+        ({"allow_item_ids": [[b"1", b"2"]]}, (0, 0), 0),
+        # A batch is split by what each of its queries needs.
+        ({"row_max": [249.0, 9.0, 99.0, -1.0]}, (2, 90), 2),
+    ],
+)
+def test_the_rule_picks_the_route_of_each_query(embeddings, queries, filters, searched, scanned):
+    index = Recording(embeddings)
+    attributes = ItemAttributes(numeric={"row": np.arange(NUM_ITEMS, dtype=np.float32)})
+    retriever = Retriever(index, ITEM_IDS, attributes, max_filtered_candidates=100)
+    given = {name: tf.constant(value) for name, value in filters.items()}
+    retriever.retrieve(queries[: len(filters.get("row_max", [0]))], tf.constant(10), filters=given)
+    assert index.searched == [searched]
+    assert index.scanned == [scanned]
 
 
 def test_filters_may_be_left_out_and_one_row_stands_for_the_batch(embeddings, queries):

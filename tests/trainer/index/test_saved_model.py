@@ -90,6 +90,7 @@ def saved(case, index_of, queries, tmp_path_factory):
     given = inputs(queries, ids)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(filtering, "SCAN_BELOW_ITEMS", 0)
+        patch.setattr(filtering, "SCANNED_PER_FETCHED", 1)
         served = save(Retriever(index, ids, attributes(index.num_items)), directory)
     np.savez(directory / "inputs.npz", **given)
     forbidden = RECSTACK + (",scann" if case.kind == "exact" else "")
