@@ -24,8 +24,12 @@ _F = TypeVar("_F", bound=Feature)
 RESERVED_NAMES = frozenset(
     {"label", "in_history", "num_context", "sampling_probability", "train_frequency", "event_type", "weight"}
     # Inputs and outputs of the signatures.
-    | {"k", "item_ids", "scores", "exclude_item_ids", "embedding", "limit"}
+    | {"k", "item_ids", "scores", "exclude_item_ids", "allow_item_ids", "embedding", "limit"}
 )
+
+
+# The filter inputs of a candidate feature in the signatures, such as `year_min`.
+FILTER_SUFFIXES = ("any_of", "none_of", "min", "max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +62,7 @@ class Schema:
                 raise ConfigError("features.query.history.name", feature.name, "a name no column has")
         if sum(isinstance(feature, HistoryFeature) for feature in self.query) > 1:
             raise ConfigError("features.query", "two histories", "at most one feature of kind 'history'")
-        shared = {f.name for f in self.query} & {f.name for f in self.candidate}
-        if shared:
-            raise ConfigError("features", sorted(shared), "different names for query and candidate features")
+        _check_apart(self)
 
     @property
     def history(self) -> HistoryFeature | None:
@@ -105,6 +107,16 @@ def _check_unique(field: str, features: Iterable[_F]) -> None:
         if feature.name in RESERVED_NAMES:
             raise ConfigError(field, feature.name, f"a name other than the reserved {sorted(RESERVED_NAMES)}")
         seen.add(feature.name)
+
+
+def _check_apart(schema: Schema) -> None:
+    """A signature has one input of each name: query features, candidate features and the filters over the latter."""
+    query, candidate = {f.name for f in schema.query}, {f.name for f in schema.candidate}
+    if query & candidate:
+        raise ConfigError("features", sorted(query & candidate), "different names for query and candidate features")
+    filters = {f"{name}_{suffix}" for name in candidate for suffix in FILTER_SUFFIXES}
+    if query & filters:
+        raise ConfigError("features.query", sorted(query & filters), "names that no filter over item attributes has")
 
 
 def _check_id_features(schema: Schema) -> None:

@@ -42,6 +42,14 @@ name = "title"
 num_buckets = 64
 max_tokens = 4
 
+[[features.candidate]]
+kind = "numeric"
+name = "number"
+
+[[features.candidate]]
+kind = "multi_valued"
+name = "remainders"
+
 [pipeline]
 num_shards = 2
 
@@ -95,6 +103,10 @@ def item(number: int) -> str:
     return f"i{number}"
 
 
+def title(number: int) -> str:
+    return f"{'even' if number % 2 == 0 else 'odd'} film {number}"
+
+
 def likes(user: str, item_id: str) -> bool:
     return int(user[1:]) % 2 == int(item_id[1:]) % 2
 
@@ -103,8 +115,8 @@ def write_checkerboard(folder: Path) -> StackConfig:
     """Writes the tables and returns the configuration of a recommender in `folder / "work"`."""
     rows = [row for user in range(NUM_USERS) for row in _events(user)]
     _write(folder / "interactions.csv", ("user_id", "item_id", "rating", "timestamp"), rows)
-    items = [(item(n), f"{'even' if n % 2 == 0 else 'odd'} film {n}") for n in range(NUM_ITEMS)]
-    _write(folder / "items.csv", ("item_id", "title"), items)
+    items = [(item(n), title(n), n, f"three{n % 3}|five{n % 5}") for n in range(NUM_ITEMS)]
+    _write(folder / "items.csv", ("item_id", "title", "number", "remainders"), items)
     return parse_config(
         _CONFIG.format(workdir=folder / "work", interactions=folder / "interactions.csv", items=folder / "items.csv")
     )

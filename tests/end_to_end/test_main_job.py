@@ -45,12 +45,8 @@ def test_answers_over_grpc_equal_those_in_process(checkerboard: StackConfig, tmp
         cascade = client.recommend({"user_id": users}, k=5, model="recommender")
         assert client.status("ranking")[0].state == "AVAILABLE"
     layout = checkerboard.layout.model("retrieval")
-    local = tf.saved_model.load(str(layout.version(1))).signatures["retrieve"](
-        user_id=tf.constant(users),
-        history=tf.constant([[""]] * 3),
-        timestamp=tf.constant([0] * 3, tf.int64),
-        k=tf.constant(5),
-        exclude_item_ids=tf.constant([[""]]),
+    local = tf.saved_model.load(str(layout.version(1))).signatures["serving_default"](
+        user_id=tf.constant(users), history=tf.constant([[""]] * 3), timestamp=tf.constant([0] * 3, tf.int64)
     )
     assert [[item.item_id.encode() for item in row] for row in remote] == local["item_ids"].numpy().tolist()
     np.testing.assert_allclose([[item.score for item in row] for row in remote], local["scores"], rtol=1e-6)

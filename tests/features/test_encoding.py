@@ -101,7 +101,11 @@ def test_standardise_is_finite_for_every_float(value: float, mean: float, std: f
     statistics = NumericStatistics(count=1, missing=0, mean=mean, std=std, minimum=0, maximum=0)
     deviation, missing = standardise(tf.constant([value], tf.float32), statistics).numpy()[0]
     assert missing == float(math.isnan(value))
-    expected = 0.0 if math.isnan(value) else float(np.clip((value - mean) / (std if std >= sys.float_info.min else 1.0), -8, 8))
+    expected = (
+        0.0
+        if math.isnan(value)
+        else float(np.clip((value - mean) / (std if std >= sys.float_info.min else 1.0), -8, 8))
+    )
     assert deviation == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 

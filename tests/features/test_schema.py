@@ -43,6 +43,7 @@ def test_fingerprint_ignores_key_order() -> None:
         ((USER, HistoryFeature(), HistoryFeature(name="other")), (ITEM,), ["at most one"]),
         ((USER, HistoryFeature(name="timestamp")), (ITEM,), ["history", "timestamp"]),
         ((USER, CategoricalFeature(name="x")), (ITEM, CategoricalFeature(name="x")), ["different names"]),
+        ((USER, NumericFeature(name="year_min")), (ITEM, NumericFeature(name="year")), ["year_min", "filter"]),
         ((USER, MultiValuedFeature(name="tags")), (ITEM,), ["tags", "multi_valued"]),
     ],
 )

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from features.layout import DatasetLayout, Split
-from features.parsing import candidate_parsing_spec, read_records
 from features.spec import CategoricalFeature, MultiValuedFeature, TextFeature
 from trainer.baselines.config import BaselineName, make_baseline
 from trainer.baselines.contract import Baseline
@@ -17,10 +16,10 @@ from trainer.evaluation.protocol import EvaluationSet, Interactions
 from trainer.evaluation.report import Evaluation, compare, evaluate_rankings
 from trainer.evaluation.scoring import rank_by_inner_product, rank_by_scorer
 from trainer.events import Events, Int64, load_events
+from trainer.raw_candidates import read_raw_candidates
 from trainer.restore import TrainedRetrieval
 
 MODEL = "two_tower"
-_RECORDS_A_BATCH = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,16 +139,14 @@ def _tuned_baseline(
 def _item_texts(trained: TrainedRetrieval, dataset: DatasetLayout) -> tuple[str, ...]:
     """Words and attribute values of each item, in the order of the catalogue."""
     schema = trained.encoder.schema
-    texts: list[str] = []
-    for batch in read_records(dataset.candidates, candidate_parsing_spec(schema), _RECORDS_A_BATCH):
-        columns = []
-        for feature in schema.candidate:
-            if isinstance(feature, TextFeature | CategoricalFeature):
-                columns.append([value.decode() for value in batch[feature.name].numpy()])
-            elif isinstance(feature, MultiValuedFeature):
-                columns.append([b" ".join(values).decode() for values in batch[feature.name].to_list()])
-        texts += [" ".join(parts) for parts in zip(*columns, strict=True)]
-    return tuple(texts) or ("",) * len(trained.candidates)
+    raw = read_raw_candidates(schema, dataset)
+    columns: list[list[str]] = []
+    for feature in schema.candidate:
+        if isinstance(feature, TextFeature | CategoricalFeature):
+            columns.append([value.decode() for value in raw[feature.name]])
+        elif isinstance(feature, MultiValuedFeature):
+            columns.append([b" ".join(values).decode() for values in raw[feature.name]])
+    return tuple(" ".join(parts) for parts in zip(*columns, strict=True)) or ("",) * len(trained.candidates)
 
 
 def _line(evaluation: Evaluation) -> str:

@@ -1,6 +1,6 @@
 """Puts servables together from trained models; what several of them need is restored and built once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,6 +11,7 @@ from features.encoding import SchemaEncoder
 from features.layout import SPLITS, ModelName, Workdir
 from features.records import LABEL
 from features.schema import Schema
+from features.spec import CategoricalFeature, MultiValuedFeature, NumericFeature
 from trainer.config import RankingConfig, RetrievalConfig
 from trainer.embedding import embed_queries
 from trainer.events import Events, load_events
@@ -19,10 +20,12 @@ from trainer.export.histories import user_histories
 from trainer.export.items import ItemFeatures
 from trainer.export.query import QueryInputs
 from trainer.export.servables import Ranker, RankingServable, RecommenderServable, RetrievalServable, Towers
+from trainer.index.attributes import ItemAttributes
 from trainer.index.build import BuiltIndex, build_index
 from trainer.index.config import IndexConfig
 from trainer.index.item_ids import ItemIds
 from trainer.index.retrieval import Retriever
+from trainer.raw_candidates import read_raw_candidates
 from trainer.restore import TrainedRanking, TrainedRetrieval, restore_ranking, restore_retrieval
 
 # Queries on which an index is tuned and measured.
@@ -54,7 +57,13 @@ class Assembly:
     def retrieval(self, model: ModelName) -> tuple[RetrievalServable, BuiltIndex]:
         """`retrieval` with the index of the configuration, `retrieval_exact` with stock operations only."""
         built = self._exact_index if model == "retrieval_exact" else self._index
-        retriever = Retriever(built.index, self.item_ids)
+        retriever = Retriever(
+            built.index,
+            self.item_ids,
+            self._attributes,
+            max_filtered_candidates=self.job.index.max_filtered_candidates,
+            seed=self.job.seed,
+        )
         return RetrievalServable(self._encoder, self.query, self._towers, retriever, self.job.export.retrieval_k), built
 
     def ranking(self) -> RankingServable:
@@ -112,6 +121,22 @@ class Assembly:
     @cached_property
     def _item_ids(self) -> ItemIds:
         return ItemIds(self.item_ids)
+
+    @cached_property
+    def _attributes(self) -> ItemAttributes:
+        """What requests can filter by: every categorical, multi-valued and numeric feature of the items."""
+        raw = read_raw_candidates(self.job.schema, self.job.workdir.dataset)
+        categorical: dict[str, Sequence[Sequence[bytes]]] = {}
+        numeric: dict[str, npt.NDArray[np.float32]] = {}
+        for feature in self.job.schema.candidate:
+            values = raw[feature.name]
+            if isinstance(feature, MultiValuedFeature):
+                categorical[feature.name] = list(values)
+            elif isinstance(feature, CategoricalFeature):
+                categorical[feature.name] = [[value] for value in values]
+            elif isinstance(feature, NumericFeature):
+                numeric[feature.name] = np.asarray(values, np.float32)
+        return ItemAttributes(categorical=categorical, numeric=numeric)
 
     @cached_property
     def _splits(self) -> list[Events]:

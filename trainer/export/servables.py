@@ -1,5 +1,6 @@
 """What is saved: modules whose signatures take raw values. Nothing in them needs recstack or Keras once loaded."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ from trainer.export.query import QueryInputs
 from trainer.export.signatures import Input, Outputs, make_signature
 from trainer.index.retrieval import Retriever
 
+EXCLUSIONS = "exclude_item_ids"
 Embed: TypeAlias = Callable[[Tensors], tf.Tensor]
 Score: TypeAlias = Callable[[Tensors, Tensors], Mapping[str, tf.Tensor]]
 
@@ -61,10 +63,25 @@ class RetrievalServable(tf.Module):
         choice = {"k": Input(spec=tf.TensorSpec([], tf.int32), default=tf.constant(self._default_k))}
         return {
             "serving_default": make_signature(self._top_k, query),
-            "retrieve": make_signature(self._retrieve, query | exclusions() | choice),
+            "retrieve": make_signature(self._retrieve, query | choice | self.restrictions()),
             "embed_query": make_signature(self._embed_query, query),
             "embed_item": make_signature(self._embed_item, _candidate_inputs(self.encoder)),
         }
+
+    def restrictions(self) -> dict[str, Input]:
+        """Optional inputs that say which items not to return, each `[batch, …]`, or `[1, …]` for the whole batch.
+
+        `exclude_item_ids [batch, e]`, and the filters over item attributes that `trainer.index.attributes` names.
+        """
+        exclusions = {EXCLUSIONS: Input(spec=tf.TensorSpec([None, None], tf.string), default=tf.constant([[""]]))}
+        return exclusions | {
+            name: Input(spec=spec, default=tf.constant([[""]] if spec.dtype == tf.string else [math.nan]))
+            for name, spec in self.retriever.filter_specs().items()
+        }
+
+    def filters(self, request: Tensors) -> Tensors:
+        """The filters in a request."""
+        return {name: request[name] for name in self.retriever.filter_specs()}
 
     def _top_k(self, request: Tensors) -> Outputs:
         embeddings = self._embed_query(request)["embedding"]
@@ -73,7 +90,8 @@ class RetrievalServable(tf.Module):
 
     def _retrieve(self, request: Tensors) -> Outputs:
         embeddings = self._embed_query(request)["embedding"]
-        found = self.retriever.retrieve(embeddings, checked_count("k", request["k"]), request["exclude_item_ids"])
+        count = checked_count("k", request["k"])
+        found = self.retriever.retrieve(embeddings, count, request[EXCLUSIONS], self.filters(request))
         return {"item_ids": found.item_ids, "scores": found.scores}
 
     def _embed_query(self, request: Tensors) -> Outputs:
@@ -149,18 +167,19 @@ class RecommenderServable(tf.Module):
         self._candidates, self._limit, self._temperature = candidates, limit, temperature
 
     def signatures(self) -> dict[str, Any]:
-        """`serving_default`: query features, optional exclusions and `limit` to item ids and scores."""
+        """`serving_default`: query features, optional restrictions and `limit` to item ids and scores."""
         limit = {"limit": Input(spec=tf.TensorSpec([], tf.int32), default=tf.constant(self._limit))}
-        inputs = self.retrieval.query.inputs() | exclusions() | limit
+        inputs = self.retrieval.query.inputs() | self.retrieval.restrictions() | limit
         return {"serving_default": make_signature(self._recommend, inputs)}
 
     def _recommend(self, request: Tensors) -> Outputs:
         query = self.retrieval.query
         limit = checked_count("limit", request["limit"])
         raw = query.complete(request)
-        excluded = tf.concat([_for_all(request["exclude_item_ids"], raw[query.required]), query.history(raw)], axis=1)
+        excluded = tf.concat([_for_all(request[EXCLUSIONS], raw[query.required]), query.history(raw)], axis=1)
         embeddings = self.retrieval._towers.value.embed_query(self.retrieval.encoder.encode_query(raw))
-        found = self.retrieval.retriever.retrieve(embeddings, tf.maximum(limit, self._candidates), excluded)
+        count = tf.maximum(limit, self._candidates)
+        found = self.retrieval.retriever.retrieve(embeddings, count, excluded, self.retrieval.filters(request))
         log_likes = tf.math.log_sigmoid(self.ranking.logits(raw, found.item_ids)[self.ranking.first_task])
         best, places = tf.math.top_k(self._log_chances(found.scores, log_likes), k=limit)
         # Padding keeps its score of -inf; a chance too small for float32 is 0, but in its place.
@@ -182,11 +201,6 @@ class _Untracked:
 
     def __init__(self, value: Any) -> None:
         self.value = value
-
-
-def exclusions() -> dict[str, Input]:
-    """`exclude_item_ids [batch, e]`, or `[1, e]` for the whole batch; `""` excludes nothing."""
-    return {"exclude_item_ids": Input(spec=tf.TensorSpec([None, None], tf.string), default=tf.constant([[""]]))}
 
 
 def checked_count(name: str, count: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from features.layout import MODEL_NAMES, ModelName
 from recstack.config import StackConfig
-from tests.checkerboard import NUM_ITEMS, item, likes
+from tests.checkerboard import NUM_ITEMS, item, likes, title
 from trainer.restore import TrainedRetrieval, restore_retrieval
 
 STRANGE_USERS = ["u0", "u1", "nobody", "", "ünï\x00code\n", "u39"]
@@ -30,6 +31,18 @@ def request(users: list[str], history: list[list[str]] | None = None) -> dict[st
             history or [[""]] * len(users), tf.string, shape=(len(users), len((history or [[""]])[0]))
         ),
         "timestamp": tf.constant([1_700_000_000] * len(users), tf.int64),
+    }
+
+
+def restrictions(exclude: list[str] | None = None, **filters: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Everything optional, as a Python program has to send it; what is not given restricts nothing."""
+    strings = ("allow_item_ids", "remainders_any_of", "remainders_none_of")
+    bounds = ("number_min", "number_max")
+    return {
+        "exclude_item_ids": tf.constant([exclude or [""]]),
+        **{name: tf.constant([[""]]) for name in strings},
+        **{name: tf.constant([np.nan], tf.float32) for name in bounds},
+        **filters,
     }
 
 
@@ -79,35 +92,61 @@ def test_history_of_a_known_user_is_looked_up(exact: Any, checkerboard: StackCon
 def test_item_embedding_from_raw_features_is_the_indexed_one(trained: TrainedRetrieval, exact: Any) -> None:
     items = trained.model.embed_candidates(trained.candidates).numpy()
     ids = [value.decode() for value in trained.candidates.item_ids.numpy()]
-    titles = [f"{'even' if int(i[1:]) % 2 == 0 else 'odd'} film {i[1:]}" for i in ids]
-    answer = exact.signatures["embed_item"](item_id=tf.constant(ids), title=tf.constant(titles))
+    numbers = [int(item_id[1:]) for item_id in ids]
+    answer = exact.signatures["embed_item"](
+        item_id=tf.constant(ids),
+        title=tf.constant([title(n) for n in numbers]),
+        number=tf.constant(numbers, tf.float32),
+        remainders=tf.constant([[f"three{n % 3}", f"five{n % 5}"] for n in numbers]),
+    )
     np.testing.assert_allclose(answer["embedding"], items, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("model", ["retrieval", "retrieval_exact"])
 def test_excluded_items_are_replaced_by_the_next_best(checkerboard: StackConfig, model: ModelName) -> None:
     loaded = load(checkerboard, model)
-    everything = {"k": tf.constant(NUM_ITEMS), "exclude_item_ids": tf.constant([[""]])}
-    full = loaded.signatures["retrieve"](**request(["u2"]), **everything)["item_ids"].numpy()[0].tolist()
+    every = loaded.signatures["retrieve"](**request(["u2"]), k=tf.constant(NUM_ITEMS), **restrictions())
+    full = every["item_ids"].numpy()[0].tolist()
     assert sorted(full) == sorted(item(n).encode() for n in range(NUM_ITEMS))
     excluded = [full[0], full[2], b"unknown", b""]
-    answer = loaded.signatures["retrieve"](
-        **request(["u2"]), k=tf.constant(4), exclude_item_ids=tf.constant([excluded])
-    )["item_ids"].numpy()[0]
+    answer = loaded.signatures["retrieve"](**request(["u2"]), k=tf.constant(4), **restrictions(excluded))[
+        "item_ids"
+    ].numpy()[0]
     assert answer.tolist() == [full[1], full[3], full[4], full[5]]
 
 
+@pytest.mark.parametrize("model", ["retrieval", "retrieval_exact"])
+@pytest.mark.parametrize(
+    ("filters", "passes"),
+    [
+        ({"number_min": tf.constant([30.0])}, lambda n: n >= 30),
+        ({"number_min": tf.constant([5.0]), "number_max": tf.constant([9.0])}, lambda n: 5 <= n <= 9),
+        ({"remainders_any_of": tf.constant([["three0", "five1"]])}, lambda n: n % 3 == 0 or n % 5 == 1),
+        ({"remainders_none_of": tf.constant([["three0", "three1"]])}, lambda n: n % 3 == 2),
+        ({"allow_item_ids": tf.constant([["i3", "i4", "unknown"]])}, lambda n: n in (3, 4)),
+        ({"remainders_any_of": tf.constant([["nothing has this"]])}, lambda n: False),
+    ],
+)
+def test_filters_keep_what_passes_in_order(
+    checkerboard: StackConfig, model: ModelName, filters: dict[str, tf.Tensor], passes: Callable[[int], bool]
+) -> None:
+    retrieve = load(checkerboard, model).signatures["retrieve"]
+    everything = {"k": tf.constant(NUM_ITEMS), **request(["u2"])}
+    full = retrieve(**everything, **restrictions())["item_ids"].numpy()[0].tolist()
+    kept = retrieve(**everything, **restrictions(**filters))["item_ids"].numpy()[0].tolist()
+    expected = [item_id for item_id in full if passes(int(item_id[1:]))]
+    assert kept == expected + [b""] * (NUM_ITEMS - len(expected))
+
+
 def test_more_items_than_there_are_is_padding(exact: Any) -> None:
-    answer = exact.signatures["retrieve"](
-        **request(["u2"]), k=tf.constant(NUM_ITEMS + 2), exclude_item_ids=tf.constant([["i0"]])
-    )
+    answer = exact.signatures["retrieve"](**request(["u2"]), k=tf.constant(NUM_ITEMS + 2), **restrictions(["i0"]))
     assert answer["item_ids"].numpy()[0, -3:].tolist() == [b"", b"", b""]
     assert np.isneginf(answer["scores"].numpy()[0, -3:]).all()
 
 
 def test_negative_k_is_refused(exact: Any) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="k must be at least 0"):
-        exact.signatures["retrieve"](**request(["u2"]), k=tf.constant(-1), exclude_item_ids=tf.constant([[""]]))
+        exact.signatures["retrieve"](**request(["u2"]), k=tf.constant(-1), **restrictions())
 
 
 def test_ranking_tells_liked_from_disliked(checkerboard: StackConfig) -> None:
@@ -127,7 +166,7 @@ def test_recommender_leaves_out_history_and_exclusions_and_returns_what_is_liked
     loaded = load(checkerboard, "recommender")
     history = [item(n) for n in range(0, 12, 2)]
     answer = loaded.signatures["serving_default"](
-        **request(["u8"], [history]), exclude_item_ids=tf.constant([["i12"]]), limit=tf.constant(5)
+        **request(["u8"], [history]), limit=tf.constant(5), **restrictions(["i12"])
     )
     items = [value.decode() for value in answer["item_ids"].numpy()[0]]
     assert len(set(items)) == 5
@@ -140,7 +179,7 @@ def test_recommender_leaves_out_history_and_exclusions_and_returns_what_is_liked
 
 def test_limit_beyond_the_catalogue_is_padding(checkerboard: StackConfig) -> None:
     answer = load(checkerboard, "recommender").signatures["serving_default"](
-        **request(["u8"]), exclude_item_ids=tf.constant([[""]]), limit=tf.constant(NUM_ITEMS + 5)
+        **request(["u8"]), limit=tf.constant(NUM_ITEMS + 5), **restrictions()
     )
     assert answer["item_ids"].shape == (1, NUM_ITEMS + 5)
     assert answer["item_ids"].numpy()[0, -5:].tolist() == [b""] * 5

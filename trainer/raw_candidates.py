@@ -1,0 +1,32 @@
+"""The catalogue as it was given: raw values, for what does not learn (filters, texts)."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from features.layout import DatasetLayout
+from features.parsing import candidate_parsing_spec, read_records
+from features.schema import Schema
+from features.spec import is_list
+
+Column: TypeAlias = Any
+_RECORDS_A_BATCH = 8192
+
+
+def read_raw_candidates(schema: Schema, dataset: DatasetLayout) -> dict[str, Column]:
+    """Raw candidate features by name, in the order of the catalogue.
+
+    A value is bytes, a float32, or for list features a list of bytes.
+
+    Raises:
+        InputError: there are no shards.
+    """
+    batches = list(read_records(dataset.candidates, candidate_parsing_spec(schema), _RECORDS_A_BATCH))
+    columns: dict[str, Column] = {}
+    for feature in schema.candidate:
+        values = [batch[feature.name] for batch in batches]
+        if is_list(feature):
+            columns[feature.name] = [row for batch in values for row in batch.to_list()]
+        else:
+            columns[feature.name] = np.concatenate([batch.numpy() for batch in values])
+    return columns
