@@ -7,8 +7,9 @@ import pyarrow.compute as pc
 from beam_pipelines.config import TableSource
 
 _UNITS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_WHOLE = r"^\s*-?\d{1,18}\s*$"
-_DECIMAL = r"^\s*-?\d{1,18}(\.\d*)?\s*$"
+# As many digits as an int64 holds for certain.
+_WHOLE = r"^\s*-?([0-8]\d{18}|\d{1,18})\s*$"
+_DECIMAL = r"^\s*-?\d{1,19}(\.\d*)?\s*$"
 # 2026-11-24T03:59:29.123+01:00, with a blank for T, without the fraction, the seconds, the time or the zone.
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?)?$"
 _ISO_WITH_ZONE = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)$"
@@ -55,7 +56,7 @@ def _from_number(source: pa.Array, how: TableSource) -> pa.Int64Array:
 def _from_text(text: pa.StringArray, how: TableSource) -> pa.Int64Array:
     units = _UNITS_PER_SECOND.get(how.timestamp_format)
     if units is not None:
-        if pc.all(pc.match_substring_regex(text, _WHOLE)).as_py():
+        if pc.all(pc.match_substring_regex(text, _WHOLE), min_count=0).as_py():
             return _floor_divide(pc.cast(pc.utf8_trim_whitespace(text), pa.int64()), units)
         readable = pc.match_substring_regex(text, _DECIMAL)
         trimmed = pc.if_else(readable, pc.utf8_trim_whitespace(text), None)
