@@ -11,6 +11,7 @@ from importlib.metadata import version
 from features.errors import InputError, RecstackError
 from serving.config import ServerConfig
 from serving.errors import ServingError
+from serving.workers import run_workers
 
 EXIT_FAILED_START = 255
 """What `tensorflow_model_server` exits with where it cannot start."""
@@ -26,15 +27,30 @@ def run_server(config: ServerConfig) -> int:
         print(f"TensorFlow ModelServer: recstack {version('recstack')}")  # noqa: T201
         print(f"TensorFlow Library: {version('tensorflow')}")  # noqa: T201
         return 0
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_by_signal()
     try:
         if not config.model_base_path and not config.model_config_file:
             raise InputError("both --model_base_path and --model_config_file are empty: give one of them")
         check_ports(config)
+    except RecstackError as error:
+        return _failed(str(error))
+    if config.workers > 1:
+        return run_workers(config, stop)
+    return run_worker(config, stop)
+
+
+def _stop_by_signal() -> threading.Event:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def run_worker(config: ServerConfig, stop: threading.Event) -> int:
+    """Serves in this process until `stop` is set or a signal comes; returns the exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
         return _serve(config, stop)
     except ServingError as error:
         return _failed(f"{error.code.name}: {error.message}")

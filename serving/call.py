@@ -18,6 +18,8 @@ class Call:
     """Seconds left; None for no limit."""
     peer: Callable[[], str] = str
     """Address of the client, as text; asked for only where something needs it."""
+    key: Callable[[], str] = str
+    """API key the request carries; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,9 @@ def channel_options(retries: Retries) -> list[tuple[str, Any]]:
         ("grpc.max_send_message_length", _MAX_MESSAGE),
         ("grpc.max_receive_message_length", _MAX_MESSAGE),
         ("grpc.enable_retries", 1),
+        # A lost connection is made anew within the calls' own tries: gRPC would wait a second before the first.
+        ("grpc.initial_reconnect_backoff_ms", int(retries.initial_backoff_seconds * 1000)),
+        ("grpc.max_reconnect_backoff_ms", int(retries.max_backoff_seconds * 1000)),
         ("grpc.service_config", retries.service_config()),
     ]
 

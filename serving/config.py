@@ -3,6 +3,7 @@
 Imports no TensorFlow, so that `recstack --help` and the parsing of a command line stay quick.
 """
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -15,6 +16,32 @@ REFUSED = {
     "platform_config_file": "the only platform is 'tensorflow'; use the tensorflow_* and batching flags",
     "thread_pool_factory_config_file": "TensorFlow's own thread pools are used; use tensorflow_*_op_parallelism",
     "mixed_precision": "export the model in the wanted precision",
+}
+
+
+_PORT = (0, 65_535, "a TCP port, 0 to 65535")
+_SHARE = (0.0, 1.0, "a share, 0 to 1")
+_THREADS = (0, 100_000, "0 or more threads")
+_LIMIT = (0, math.inf, "0 for no limit, or more")
+_BOUNDS: dict[str, tuple[float, float, str]] = {
+    "port": _PORT,
+    "rest_api_port": _PORT,
+    "rest_api_num_threads": _THREADS,
+    "rest_api_timeout_in_ms": (1, math.inf, "1 or more milliseconds"),
+    "grpc_max_threads": _THREADS,
+    "num_load_threads": _THREADS,
+    "num_unload_threads": _THREADS,
+    "max_num_load_retries": (0, math.inf, "0 or more tries"),
+    "load_retry_interval_micros": (0, math.inf, "0 or more microseconds"),
+    "num_request_iterations_for_warmup": (1, math.inf, "1 or more iterations"),
+    "per_process_gpu_memory_fraction": _SHARE,
+    "request_log_sampling_rate": _SHARE,
+    "request_log_file_bytes": (1, math.inf, "1 or more bytes"),
+    "shadow_sampling_rate": _SHARE,
+    "max_requests_per_second_per_client": _LIMIT,
+    "max_concurrent_requests": _LIMIT,
+    "max_request_bytes": _LIMIT,
+    "workers": (1, 1000, "1 or more processes"),
 }
 
 
@@ -128,16 +155,38 @@ class ServerConfig:
     a graph that TensorFlow refuses to run so falls back by itself. Set false for a model whose operations should
     run side by side within one call."""
 
+    workers: int = 1
+    """recstack's own. Server processes that share the TCP ports; each holds its own copy of the models."""
+    api_keys_file: str = ""
+    """recstack's own. File with one API key a line; calls must carry one of them as `x-api-key`."""
+    max_requests_per_second_per_client: float = 0.0
+    """recstack's own. Calls a second from one API key or else one address, in each worker; 0 for no limit."""
+    max_concurrent_requests: int = 0
+    """recstack's own. Calls in work or waiting at a time, in each worker; 0 for no limit."""
+    max_request_bytes: int = 0
+    """recstack's own. Largest request, inflated; 0 for the protocol's own limit."""
+    access_log_file: str = ""
+    """recstack's own. File that gets one JSON line an inference call."""
+    request_log_directory: str = ""
+    """recstack's own. Directory that gets successful calls as TFRecord files of `PredictionLog`."""
+    request_log_sampling_rate: float = 1.0
+    """recstack's own. Share of the calls that is logged, 0 to 1."""
+    request_log_file_bytes: int = 64 * 2**20
+    """recstack's own. Bytes after which a log file is finished and the next begun."""
+    request_log_file_seconds: float = 300.0
+    """recstack's own. Seconds after which a log file is finished."""
+    shadow_label: str = ""
+    """recstack's own. Version label: Predict calls are repeated on the version that carries it, and compared."""
+    shadow_sampling_rate: float = 1.0
+    """recstack's own. Share of the calls that is repeated, 0 to 1."""
+
     def __post_init__(self) -> None:
         """Checks what can be checked without touching files."""
-        for field in ("port", "rest_api_port"):
-            if not 0 <= getattr(self, field) <= 65_535:
-                raise ConfigError(field, getattr(self, field), "a TCP port, 0 to 65535")
-        for field in ("grpc_max_threads", "rest_api_num_threads", "num_load_threads", "num_unload_threads"):
-            if getattr(self, field) < 0:
-                raise ConfigError(field, getattr(self, field), "0 or more threads")
-        if not 0.0 <= self.per_process_gpu_memory_fraction <= 1.0:
-            raise ConfigError("per_process_gpu_memory_fraction", self.per_process_gpu_memory_fraction, "0 to 1")
+        for field, (low, high, expected) in _BOUNDS.items():
+            if not low <= getattr(self, field) <= high:
+                raise ConfigError(field, getattr(self, field), expected)
+        if self.workers > 1 and self.grpc_socket_path:
+            raise ConfigError("workers", self.workers, "1 with --grpc_socket_path: processes cannot share a socket")
         for field, why in REFUSED.items():
             if getattr(self, field):
                 raise ConfigError(field, getattr(self, field), f"it to be left out: {why}")

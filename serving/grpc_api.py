@@ -19,6 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from features.errors import InputError
+from serving.admission import API_KEY_HEADER, Admission
 from serving.call import Call
 from serving.config import ServerConfig
 from serving.dispatch import Dispatcher
@@ -34,10 +35,39 @@ STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MAX_MESSAGE = 2**31 - 1
 
 
+def peer_address(peer: str) -> str:
+    """`ipv4:10.0.0.1:4711` and `ipv6:[::1]:4711` without the port, which differs from connection to connection."""
+    return peer if peer.startswith("unix:") else peer.rpartition(":")[0]
+
+
+def _api_key(context: grpc.ServicerContext) -> str:
+    pairs = dict(context.invocation_metadata())
+    key = pairs.get(API_KEY_HEADER, "")
+    return key if isinstance(key, str) else key.decode("latin-1")
+
+
+def guarded(behaviour: Behaviour, admission: Admission) -> Behaviour:
+    """A behaviour behind the server's limits."""
+    if admission.is_open:
+        return behaviour
+
+    def behave(request: Any, call: Call) -> Any:
+        with admission.enter(call):
+            return behaviour(request, call)
+
+    return behave
+
+
 def _handler(behaviour: Behaviour, request_type: Any, response_type: Any) -> "grpc.RpcMethodHandler[Any, Any]":
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            return behaviour(request, Call("GRPC", context.time_remaining(), context.peer))
+            call = Call(
+                "GRPC",
+                context.time_remaining(),
+                lambda: peer_address(context.peer()),
+                lambda: _api_key(context),
+            )
+            return behaviour(request, call)
         except Exception as error:
             failure = from_exception(error)
             if failure.code is Code.INTERNAL:
@@ -48,40 +78,52 @@ def _handler(behaviour: Behaviour, request_type: Any, response_type: Any) -> "gr
 
 
 def _services(
-    dispatcher: Dispatcher, reload_config: Behaviour
+    dispatcher: Dispatcher, reload_config: Behaviour, admission: Admission
 ) -> "dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]]":
     return {
         "tensorflow.serving.PredictionService": {
-            "Predict": _handler(dispatcher.predict, predict_pb2.PredictRequest, predict_pb2.PredictResponse),
+            "Predict": _handler(
+                guarded(dispatcher.predict, admission), predict_pb2.PredictRequest, predict_pb2.PredictResponse
+            ),
             "Classify": _handler(
-                dispatcher.classify, classification_pb2.ClassificationRequest, classification_pb2.ClassificationResponse
+                guarded(dispatcher.classify, admission),
+                classification_pb2.ClassificationRequest,
+                classification_pb2.ClassificationResponse,
             ),
             "Regress": _handler(
-                dispatcher.regress, regression_pb2.RegressionRequest, regression_pb2.RegressionResponse
+                guarded(dispatcher.regress, admission),
+                regression_pb2.RegressionRequest,
+                regression_pb2.RegressionResponse,
             ),
             "MultiInference": _handler(
-                dispatcher.multi_inference, inference_pb2.MultiInferenceRequest, inference_pb2.MultiInferenceResponse
+                guarded(dispatcher.multi_inference, admission),
+                inference_pb2.MultiInferenceRequest,
+                inference_pb2.MultiInferenceResponse,
             ),
             "GetModelMetadata": _handler(
-                dispatcher.model_metadata,
+                guarded(dispatcher.model_metadata, admission),
                 get_model_metadata_pb2.GetModelMetadataRequest,
                 get_model_metadata_pb2.GetModelMetadataResponse,
             ),
         },
         "tensorflow.serving.ModelService": {
             "GetModelStatus": _handler(
-                dispatcher.model_status,
+                guarded(dispatcher.model_status, admission),
                 get_model_status_pb2.GetModelStatusRequest,
                 get_model_status_pb2.GetModelStatusResponse,
             ),
             "HandleReloadConfigRequest": _handler(
-                reload_config, model_management_pb2.ReloadConfigRequest, model_management_pb2.ReloadConfigResponse
+                guarded(reload_config, admission),
+                model_management_pb2.ReloadConfigRequest,
+                model_management_pb2.ReloadConfigResponse,
             ),
         },
     }
 
 
-def start_grpc(config: ServerConfig, dispatcher: Dispatcher, reload_config: Behaviour) -> grpc.Server:
+def start_grpc(
+    config: ServerConfig, dispatcher: Dispatcher, reload_config: Behaviour, admission: Admission
+) -> grpc.Server:
     """Starts to listen on the port and the socket of the config.
 
     Raises:
@@ -90,13 +132,15 @@ def start_grpc(config: ServerConfig, dispatcher: Dispatcher, reload_config: Beha
     """
     options: dict[str, str | int] = {
         "grpc.max_send_message_length": _MAX_MESSAGE,
-        "grpc.max_receive_message_length": _MAX_MESSAGE,
-        "grpc.so_reuseport": 0,
+        "grpc.max_receive_message_length": config.max_request_bytes or _MAX_MESSAGE,
+        "grpc.so_reuseport": int(config.workers > 1),
         **_channel_arguments(config.grpc_channel_arguments),
     }
     pool = ThreadPoolExecutor(config.grpc_threads, thread_name_prefix="grpc")
-    server = grpc.server(pool, options=list(options.items()))
-    for name, methods in _services(dispatcher, reload_config).items():
+    server = grpc.server(
+        pool, options=list(options.items()), maximum_concurrent_rpcs=config.max_concurrent_requests or None
+    )
+    for name, methods in _services(dispatcher, reload_config, admission).items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
     if config.enable_grpc_healthcheck_service:
         _add_health(server)

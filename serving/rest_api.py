@@ -5,7 +5,6 @@ import gzip
 import logging
 import re
 import zlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving.admission import API_KEY_HEADER, Admission
 from serving.call import Call
 from serving.config import ServerConfig
 from serving.dispatch import Dispatcher
@@ -72,7 +72,15 @@ class RestSettings:
 class RestApi:
     """The ASGI application. Model calls run on a pool of threads, so that the event loop never waits for one."""
 
-    def __init__(self, config: ServerConfig, settings: RestSettings, dispatcher: Dispatcher, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        settings: RestSettings,
+        dispatcher: Dispatcher,
+        metrics: Metrics,
+        admission: Admission,
+    ) -> None:
+        self._admission = admission
         self._settings = settings
         self._dispatcher = dispatcher
         self._metrics = metrics
@@ -95,13 +103,13 @@ class RestApi:
         headers = _CORS if self._settings.cors else {}
         if request.method == "OPTIONS" and self._settings.cors:
             return Response(status_code=200, headers=headers)
-        peer = request.client.host if request.client else ""
+        peer = f"ipv4:{request.client.host}" if request.client else ""
+        key = request.headers.get(API_KEY_HEADER, "")
+        call = Call("REST", self._settings.timeout_seconds, lambda: peer, lambda: key)
         try:
             content = await self._content(request)
             loop = asyncio.get_running_loop()
-            code, answer = await loop.run_in_executor(
-                self._pool, self._answer, request.method, path, content, lambda: peer
-            )
+            code, answer = await loop.run_in_executor(self._pool, self._answer, request.method, path, content, call)
         except ServingError as error:
             code, answer = error.code, body({"error": error.message})
         return Response(answer, HTTP_STATUS.get(code, 500), headers, "application/json")
@@ -117,13 +125,13 @@ class RestApi:
             return bytes(content)
         return _inflated(bytes(content), limit)
 
-    def _answer(self, method: str, path: str, content: bytes, peer: Callable[[], str]) -> tuple[Code, bytes]:
-        call = Call("REST", self._settings.timeout_seconds, peer)
+    def _answer(self, method: str, path: str, content: bytes, call: Call) -> tuple[Code, bytes]:
         name = ""
         try:
             target = _target(method, path)
             name = target["name"] or ""
-            answer = self._infer(target, content, call) if target.get("verb") else self._look(target, call)
+            with self._admission.enter(call):
+                answer = self._infer(target, content, call) if target.get("verb") else self._look(target, call)
             code = Code.OK
         except _VersionTooLargeError as error:
             code, answer = error.code, b""

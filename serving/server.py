@@ -10,19 +10,23 @@ from typing import Any
 import grpc
 from tensorflow_serving.apis import model_management_pb2
 
+from serving.access_log import AccessLog
+from serving.admission import Admission
 from serving.batching import BatchingOptions, BatchScheduler
-from serving.call import Call
+from serving.call import Call, Observer
 from serving.config import ServerConfig
 from serving.dispatch import Dispatcher
-from serving.errors import ServingError, from_exception, invalid_argument
+from serving.errors import Code, ServingError, from_exception, invalid_argument
 from serving.grpc_api import start_grpc
 from serving.http_server import HttpServer
 from serving.metrics import DEFAULT_PATH, LATENCY_BUCKETS, Histogram, Metrics
 from serving.model_config import check_logging, checked_labels, checked_models, configured_models
 from serving.protos import BatchingParameters, MonitoringConfig, read_text
+from serving.request_log import RequestLog
 from serving.rest_api import RestApi, RestSettings
 from serving.servable import Servable, load
 from serving.session import session_options
+from serving.shadow import Shadow
 from serving.states import StateBoard
 from serving.store import ModelStore
 from serving.warmup import warm_up
@@ -42,7 +46,11 @@ class Server:
         self.metrics = Metrics()
         self._batching = _batching_options(config)
         self._scheduler = self._start_batching() if self._batching is not None else None
-        self.dispatcher = Dispatcher(config, self.store, self.board, self.metrics)
+        self._admission = Admission(config)
+        self._access_log = AccessLog(config.access_log_file) if config.access_log_file else None
+        self._request_log = RequestLog(config) if config.request_log_directory else None
+        self._shadow = Shadow(config, self.store) if config.shadow_label else None
+        self.dispatcher = Dispatcher(config, self.store, self.board, self.metrics, self._observers())
         self._reloading = threading.Lock()
         self._stopped = threading.Event()
         self._models: dict[str, Any] = {}
@@ -59,7 +67,7 @@ class Server:
         self.store.start()
         config_text = self._config_text()
         self._apply(configured_models(self._config), "servable")
-        self._grpc = start_grpc(self._config, self.dispatcher, self._reload_by_request)
+        self._grpc = start_grpc(self._config, self.dispatcher, self._reload_by_request, self._admission)
         logger.info("Running ModelServer at 0.0.0.0:%d ...", self._config.port)
         if self._config.rest_api_port:
             self._start_rest()
@@ -75,9 +83,10 @@ class Server:
             timeout_seconds=self._config.rest_api_timeout_in_ms / 1000,
             cors=self._config.rest_api_enable_cors_support,
             metrics_path=self._metrics_path,
-            max_body_bytes=0,
+            max_body_bytes=self._config.max_request_bytes,
         )
-        self._http = HttpServer(RestApi(self._config, settings, self.dispatcher, self.metrics), port)
+        api = RestApi(self._config, settings, self.dispatcher, self.metrics, self._admission)
+        self._http = HttpServer(api, port, reuse_port=self._config.workers > 1)
         self._http.start()
         logger.info("Exporting HTTP/REST API at: localhost:%d ...", port)
 
@@ -89,6 +98,9 @@ class Server:
         if self._http is not None:
             self._http.stop()
         self.store.stop()
+        for part in (self._access_log, self._request_log, self._shadow):
+            if part is not None:
+                part.close()
         if self._scheduler is not None:
             self._scheduler.stop()
 
@@ -107,6 +119,19 @@ class Server:
         if self._config.enable_model_warmup:
             self._warm_up(servable, path)
         return servable
+
+    def _observers(self) -> list[Observer]:
+        observers: list[Observer] = []
+        if self._access_log is not None:
+            observers.append(self._access_log)
+        if self._request_log is not None:
+            self.metrics.add_family(self._request_log.counter)
+            observers.append(self._request_log)
+        if self._shadow is not None:
+            self.metrics.add_family(self._shadow.count)
+            self.metrics.add_family(self._shadow.overlap)
+            observers.append(self._shadow)
+        return observers
 
     def _start_batching(self) -> BatchScheduler:
         assert self._batching is not None
@@ -151,6 +176,12 @@ class Server:
             raise invalid_argument(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
                 "supported"
+            )
+        if self._config.workers > 1:
+            raise ServingError(
+                Code.FAILED_PRECONDITION,
+                "With --workers a request reaches one process only: change --model_config_file and set "
+                "--model_config_file_poll_wait_seconds",
             )
         before = {path: sum(self.metrics.totals(path).values()) for path in request.metric_names}
         self._apply(request.config, "model")

@@ -1,14 +1,17 @@
 """`run_server` as a process: signals, exit codes, and one line where it cannot start."""
 
+import contextlib
 import signal
 import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from features.errors import InputError
 from serving.app import EXIT_FAILED_START, check_ports, run_server
+from serving.client import RecommenderClient
 from serving.config import ServerConfig
 
 COMMAND = [
@@ -19,8 +22,27 @@ COMMAND = [
 ]
 
 
+@contextlib.contextmanager
 def serve(*flags):
-    return subprocess.Popen([*COMMAND, *flags], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    """A server process; killed, with its workers, where a test leaves it running."""
+    with subprocess.Popen([*COMMAND, *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+                process.kill()
+
+
+def errors_of(process, seconds=60):
+    """What the process says until it ends."""
+    return process.communicate(timeout=seconds)[1]
+
+
+def said(process, text):
+    """Reads on until a line holds the text."""
+    return any(text in line for line in iter(process.stderr.readline, ""))
 
 
 def test_version_exits_at_once(capsys):
@@ -29,56 +51,73 @@ def test_version_exits_at_once(capsys):
 
 
 def test_a_port_in_use_is_found_before_anything_slow(free_port):
+    expected = f"--port={free_port}: cannot listen there: Address already in use"
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", free_port))
         taken.listen()
-        with pytest.raises(InputError, match=f"--port={free_port}: cannot listen there: Address already in use"):
+        with pytest.raises(InputError, match=expected):
             check_ports(ServerConfig(port=free_port))
-        process = serve(f"--port={free_port}", "--model_base_path=/nowhere")
-        _, errors = process.communicate(timeout=60)
+        with serve(f"--port={free_port}", "--model_base_path=/nowhere") as process:
+            assert errors_of(process).splitlines() == [f"Failed to start server. Error: {expected}"]
     assert process.returncode == EXIT_FAILED_START
-    assert errors.splitlines() == [
-        f"Failed to start server. Error: --port={free_port}: cannot listen there: Address already in use"
-    ]
+
+
+def test_no_model_at_all_says_what_to_give(free_port):
+    with serve(f"--port={free_port}") as process:
+        assert errors_of(process).splitlines() == [
+            "Failed to start server. Error: both --model_base_path and --model_config_file are empty: give one of them"
+        ]
+    assert process.returncode == EXIT_FAILED_START
 
 
 @pytest.mark.slow
 def test_it_serves_until_sigterm(tiny_model, free_port, x):
-    from serving.client import RecommenderClient, Retries
-
-    process = serve(f"--port={free_port}", "--model_name=tiny", f"--model_base_path={tiny_model}")
-    try:
-        lines = iter(process.stderr.readline, "")
-        assert any("Running ModelServer" in line for line in lines)
-        with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny", retries=Retries(attempts=5)) as client:
+    with serve(f"--port={free_port}", "--model_name=tiny", f"--model_base_path={tiny_model}") as process:
+        assert said(process, "Running ModelServer")
+        with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny") as client:
             assert client.predict({"x": x})["y"].tolist() == [2.5, 3.0, 4.5]
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-        assert process.returncode == 0
-    finally:
-        process.kill()
-        process.wait()
+        errors_of(process)
+    assert process.returncode == 0
 
 
 @pytest.mark.slow
 def test_a_base_path_that_is_not_there_is_said_once_and_waited_for(free_port, tmp_path):
-    process = serve(f"--port={free_port}", f"--model_base_path={tmp_path}/later")
-    try:
-        lines = iter(process.stderr.readline, "")
-        assert any(f"Could not find base path {tmp_path}/later" in line for line in lines)
+    with serve(f"--port={free_port}", f"--model_base_path={tmp_path}/later") as process:
+        assert said(process, f"Could not find base path {tmp_path}/later")
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert "Could not find base path" not in errors
-    finally:
-        process.kill()
-        process.wait()
+        assert "Could not find base path" not in errors_of(process)
+    assert process.returncode == 0
 
 
-def test_no_model_at_all_says_what_to_give(free_port):
-    process = serve(f"--port={free_port}")
-    _, errors = process.communicate(timeout=60)
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_the_others_go_on(tiny_model, free_port, x):
+    flags = [f"--port={free_port}", "--model_name=tiny", f"--model_base_path={tiny_model}", "--workers=2"]
+    with serve(*flags) as process:
+        assert said(process, "Running ModelServer")
+        assert said(process, "Running ModelServer")
+        first, second = workers_of(process)
+        first.kill()
+        with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny") as client:
+            assert client.predict({"x": x})["y"].tolist() == [2.5, 3.0, 4.5]
+        assert said(process, "started anew")
+        assert said(process, "Running ModelServer")
+        process.send_signal(signal.SIGTERM)
+        errors_of(process)
+        assert not second.is_running()
+    assert process.returncode == 0
+
+
+def workers_of(process):
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_start_end_the_server(free_port, tmp_path):
+    (tmp_path / "1").mkdir()
+    flags = [f"--port={free_port}", f"--model_base_path={tmp_path}", "--workers=2", "--max_num_load_retries=0"]
+    with serve(*flags) as process:
+        expected = "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available"
+        assert expected in errors_of(process)
     assert process.returncode == EXIT_FAILED_START
-    assert errors.splitlines() == [
-        "Failed to start server. Error: both --model_base_path and --model_config_file are empty: give one of them"
-    ]
