@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from beam_pipelines.readers import read_unit
 from beam_pipelines.sources import ReadUnit
 from beam_pipelines.tables import Table, TableName
-from beam_pipelines.validation import validate
+from beam_pipelines.validation import REJECT_TYPE, validate
 from beam_pipelines.workspace import Workspace, write_arrow
 
 NUM_BUCKETS = 1024
@@ -119,7 +119,7 @@ def bucket_of(keys: pa.StringArray) -> npt.NDArray[np.int16]:
 
 
 def _write_rejects(refused: Iterable[pa.Table], path: Path) -> tuple[dict[str, int], str]:
-    table = pa.concat_tables(refused)
+    table = pa.concat_tables([REJECT_TYPE.empty_table(), *refused])
     if table.num_rows == 0:
         return {}, ""
     temporary = path.with_suffix(".tmp")

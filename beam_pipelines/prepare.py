@@ -22,7 +22,7 @@ from beam_pipelines.passes import run_pass
 from beam_pipelines.shards import ShardJob, ShardReport, write_partition
 from beam_pipelines.sources import SourceFile, files_fingerprint, find_files, read_units
 from beam_pipelines.splits import time_cuts
-from beam_pipelines.tables import TableName, raw_tables
+from beam_pipelines.tables import Table, TableName, raw_tables
 from beam_pipelines.workspace import Workspace, write_arrow
 from features.errors import InputError
 from features.files import make_directory, staged_directory, write_text_atomically
@@ -87,7 +87,7 @@ def prepare_dataset(
             report=IngestReport,
             workspace=workspace,
         )
-        counts = _check_rejects(read, config)
+        counts = _check_rejects(read, tables, config)
         chunks = {name: [c for r in read if r.table == name for c in r.chunks] for name in ("interactions", "users")}
         partitions = _partitions(chunks["interactions"], config)
         tell(f"sorting {counts['interactions_read']:,} events")
@@ -182,14 +182,14 @@ def _make_directories(target: DatasetLayout) -> Workspace:
     return workspace
 
 
-def _check_rejects(read: Sequence[IngestReport], config: PipelineConfig) -> dict[str, int]:
+def _check_rejects(read: Sequence[IngestReport], tables: Sequence[Table], config: PipelineConfig) -> dict[str, int]:
     """Sums up what was read and refuses the run if too much of a table was rejected."""
     counts: Counter[str] = Counter()
-    reasons: dict[str, Counter[str]] = {}
+    reasons: dict[str, Counter[str]] = {table.name: Counter() for table in tables}
     for report in read:
         counts[f"{report.table}_read"] += report.rows
         counts[f"{report.table}_rejected"] += sum(report.rejected.values())
-        reasons.setdefault(report.table, Counter()).update(report.rejected)
+        reasons[report.table].update(report.rejected)
     for table, rejected in reasons.items():
         total, refused = counts[f"{table}_read"], sum(rejected.values())
         if total == 0:
