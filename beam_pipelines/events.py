@@ -36,8 +36,6 @@ class SortReport:
     """Rows equal to another in every column that is read."""
     user_duplicates: int
     """Rows of the users table with an id that comes again later; the last row counts."""
-    times: TimeHistogram
-    """When its events happened."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +78,8 @@ def sort_partition(
     joined = join_features(ids.combine_chunks(), schema.user_id, known)
     write_arrow(workspace.users(task.partition), joined.append_column(_NUM_EVENTS, pa.array(np.diff(starts))))
     write_arrow(workspace.events(task.partition), table.drop_columns([schema.user_id]))
-    return SortReport(
-        duplicates=rows.num_rows - table.num_rows,
-        user_duplicates=user_duplicates,
-        times=TimeHistogram.of(table.column(schema.timestamp).to_numpy()),
-    )
+    TimeHistogram.of(table.column(schema.timestamp).to_numpy()).write(workspace.times(task.partition))
+    return SortReport(duplicates=rows.num_rows - table.num_rows, user_duplicates=user_duplicates)
 
 
 def load_events(workspace: Workspace, partition: int) -> Events:

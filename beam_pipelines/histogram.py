@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+
+from beam_pipelines.workspace import read_arrow, write_arrow
 
 _MAX_INTERVALS = 1 << 16
+_LOG2_SECONDS = b"log2_seconds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,21 @@ class TimeHistogram:
         intervals = [np.array(p.intervals, np.int64) >> (coarsest - p.log2_seconds) for p in several]
         counts = [np.array(part.counts, np.int64) for part in several]
         return _histogram(coarsest, np.concatenate(intervals), np.concatenate(counts))
+
+    def write(self, path: Path) -> None:
+        """Stores the histogram for the launcher."""
+        table = pa.table({"interval": pa.array(self.intervals, pa.int64()), "count": pa.array(self.counts, pa.int64())})
+        write_arrow(path, table.replace_schema_metadata({_LOG2_SECONDS: str(self.log2_seconds)}))
+
+    @classmethod
+    def read(cls, path: Path) -> "TimeHistogram":
+        """Reads what `write` stored."""
+        table = read_arrow(path)
+        return cls(
+            log2_seconds=int(table.schema.metadata[_LOG2_SECONDS]),
+            intervals=tuple(table.column("interval").to_pylist()),
+            counts=tuple(table.column("count").to_pylist()),
+        )
 
     @property
     def total(self) -> int:
@@ -69,6 +89,6 @@ def _histogram(log2_seconds: int, intervals: npt.NDArray[np.int64], counts: npt.
     sums = np.bincount(place, weights=counts, minlength=len(distinct)).astype(np.int64)
     return TimeHistogram(
         log2_seconds=log2_seconds + shift,
-        intervals=tuple(int(i) for i in distinct),
-        counts=tuple(int(n) for n in sums),
+        intervals=tuple(distinct.tolist()),
+        counts=tuple(sums.tolist()),
     )

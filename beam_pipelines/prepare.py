@@ -104,9 +104,10 @@ def prepare_dataset(
             report=SortReport,
             workspace=workspace,
         )
-        cuts = time_cuts(TimeHistogram.merged(r.times for r in sorted_reports), config.split)
-        tell("learning vocabularies and statistics")
         numbers = range(len(partitions))
+        times = TimeHistogram.merged(TimeHistogram.read(workspace.times(number)) for number in numbers)
+        cuts = time_cuts(times, config.split)
+        tell("learning vocabularies and statistics")
         learnt = run_pass(
             "learn",
             partial(learn_partition, schema=schema, config=config, cuts=cuts, workspace=workspace),

@@ -27,6 +27,10 @@ class Workspace:
         """The partition's events, by user, time and item."""
         return self.root / f"events-{partition:05d}.arrow"
 
+    def times(self, partition: int) -> Path:
+        """When the partition's events happened."""
+        return self.root / f"times-{partition:05d}.arrow"
+
     def users(self, partition: int) -> Path:
         """The partition's users, in the order of the events."""
         return self.root / f"users-{partition:05d}.arrow"

@@ -54,7 +54,7 @@ def test_events_come_sorted_and_once_whatever_order_they_were_read_in(tmp_path, 
     expected = sorted(set(rows), key=lambda row: (row[0], row[2], row[1].encode(), row[3]))
     assert as_rows(load_events(workspace, 0)) == expected
     assert report.duplicates == len(rows) - len(expected)
-    assert report.times == TimeHistogram.of(np.array([row[2] for row in expected], np.int64))
+    assert TimeHistogram.read(workspace.times(0)) == TimeHistogram.of(np.array([row[2] for row in expected], np.int64))
 
 
 def test_users_get_their_features_or_missing_ones(tmp_path: Path, ids_only: Schema) -> None:
