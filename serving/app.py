@@ -13,6 +13,7 @@ from serving.config import ServerConfig
 from serving.errors import ServingError
 from serving.workers import run_workers
 
+_SWITCH_SECONDS = 0.0005
 EXIT_FAILED_START = 255
 """What `tensorflow_model_server` exits with where it cannot start."""
 
@@ -62,6 +63,9 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
     # Imports TensorFlow, which takes seconds: a port in use has been said before.
     from serving.server import Server
 
+    # A thread that comes back from a model run waits this long for one that computes in Python: 5 ms by default, ten
+    # times a small model's whole call (benchmarks/serving_speed.py: p99 at one connection).
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server = Server(config)
     failure: list[BaseException] = []
 

@@ -106,6 +106,7 @@ class Server:
 
     def _load(self, name: str, version: int, path: str) -> Servable:
         tags = self._config.saved_model_tags.split(",")
+        batching = _options_of_version(self._config, path, self._batching)
         started = time.perf_counter()
         try:
             servable = load(name, version, path, tags, self._options)
@@ -114,8 +115,8 @@ class Server:
             raise
         self.metrics.load_attempts.add(path, "success")
         self.metrics.load_latency.add(path, by=(time.perf_counter() - started) * 1e6)
-        if self._scheduler is not None and self._batching is not None:
-            servable.batch(self._scheduler, _options_of_version(self._config, path, self._batching))
+        if self._scheduler is not None and batching is not None:
+            servable.batch(self._scheduler, batching)
         if self._config.enable_model_warmup:
             self._warm_up(servable, path)
         return servable
@@ -235,8 +236,8 @@ def _read_batching(path: str) -> BatchingOptions:
     return BatchingOptions.from_proto(parameters, len(os.sched_getaffinity(0)))
 
 
-def _options_of_version(config: ServerConfig, path: str, general: BatchingOptions) -> BatchingOptions:
+def _options_of_version(config: ServerConfig, path: str, general: BatchingOptions | None) -> BatchingOptions | None:
     own = Path(path) / "batching_params.pbtxt"
-    if config.enable_per_model_batching_parameters and own.is_file():
+    if general is not None and config.enable_per_model_batching_parameters and own.is_file():
         return _read_batching(str(own))
     return general
