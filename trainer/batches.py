@@ -24,30 +24,30 @@ _MIN_STEPS_AN_EPOCH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """What is trained on: some indices, and how to turn a slice of them into a batch."""
+    """What is trained on: indices in an order for each epoch, and how a slice of them becomes a batch."""
 
-    indices: Int64
-    """`[examples]`: events or records."""
+    arrange: Callable[[np.random.Generator], Int64]
+    """A new order: `[examples, ...] int64`, events, records or packed rows; always as many."""
+    num_examples: int
+    """How many `arrange` returns."""
     gather: Gather
-    """`[batch] int64` indices to a batch; runs inside tf.data."""
+    """`[batch, ...] int64` indices to a batch; runs inside tf.data."""
     batch_size: int
-    """Examples a step, over all replicas; not more than there are."""
+    """Examples a step, over all replicas."""
     seed: int
-    """Of the order."""
+    """Of the orders."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches; the permutation's rest is left out, another one each epoch."""
-        return len(self.indices) // self.batch_size
+        """Whole batches; the rest of an order is left out, another one each epoch."""
+        return self.num_examples // self.batch_size
 
     def epoch(self, epoch: int, first_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """The batches of one epoch from `first_step` on, each as one element a replica of this input pipeline."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.indices)
-        order = order[: self.steps_per_epoch * self.batch_size]
-        pipelines = context.num_input_pipelines
+        order = self.arrange(np.random.default_rng((self.seed, epoch)))[: self.steps_per_epoch * self.batch_size]
         per_replica = self.batch_size // context.num_replicas_in_sync
-        parts = order.reshape(self.steps_per_epoch, pipelines, -1, per_replica)
-        mine = parts[first_step:, context.input_pipeline_id].reshape(-1, per_replica)
+        parts = order.reshape(self.steps_per_epoch, context.num_input_pipelines, -1, per_replica, *order.shape[1:])
+        mine = parts[first_step:, context.input_pipeline_id].reshape(-1, per_replica, *order.shape[1:])
         dataset = tf.data.Dataset.from_tensor_slices(mine)
         return dataset.map(self.gather, num_parallel_calls=2, deterministic=True).prefetch(2)
 
@@ -78,6 +78,48 @@ def gather_query(events: Events, schema: Schema) -> Callable[[tf.Tensor], Tensor
             beyond = tf.size(items, tf.int64) - 1
             query[history.name] = tf.gather(items, tf.where(positions < end, positions, beyond))
         return query
+
+    return gather
+
+
+def sequence_examples(events: Events, schema: Schema) -> Gather:
+    """Packed rows of events: every event is a positive for what its user had done strictly before it.
+
+    Args:
+        events: of the training split.
+        schema: of the dataset; it has a history.
+
+    Returns:
+        A function of `[R, W, 2] int64`: events and their positions in their stretches, -1 for padding.
+    """
+    user = {name: tf.constant(values) for name, values in events.user.items()}
+    context = {name: tf.constant(values) for name, values in events.context.items()}
+    record_of_event = tf.constant(events.record_of_event())
+    item_index, rows = tf.constant(events.item_index), tf.constant(events.candidate_row)
+    weights, places_back = tf.constant(events.weight), tf.constant(events.places_back())
+
+    def gather(packed: tf.Tensor) -> Batch:
+        event, positions = packed[..., 0], packed[..., 1]
+        width = tf.shape(event, tf.int64)[1]
+        slots = tf.reshape(tf.range(tf.size(event, tf.int64)), tf.shape(event))
+        back = tf.gather(places_back, event)
+        is_target = (back <= positions) & (tf.gather(rows, event) >= 0)
+        target = tf.boolean_mask(event, is_target)
+        # Events of one moment share the state before them; each such state is one query.
+        states, query_of_target = tf.unique(tf.boolean_mask(slots - back, is_target))
+        first = tf.math.unsorted_segment_min(target, query_of_target, tf.size(states))
+        first_record = tf.gather(record_of_event, first)
+        query = {name: tf.gather(values, first_record) for name, values in user.items()}
+        query |= {name: tf.gather(values, first) for name, values in context.items()}
+        return {
+            "query": query,
+            "items": tf.where(positions >= 0, tf.gather(item_index, event), 0),
+            "positions": tf.cast(positions, tf.int32),
+            "state": tf.stack([states // width, states % width], axis=1),
+            "positive_query": query_of_target,
+            "positive_row": tf.gather(rows, target),
+            "weight": tf.gather(weights, target),
+        }
 
     return gather
 

@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias, get_args
 from features.errors import ConfigError
 
 StrategyName: TypeAlias = Literal["default", "mirrored"]
-EncoderKind: TypeAlias = Literal["mean"]
+EncoderKind: TypeAlias = Literal["mean", "gru", "lstm", "cnn", "transformer"]
 NegativesKind: TypeAlias = Literal["in_batch", "uniform", "all"]
-Examples: TypeAlias = Literal["event", "set"]
+Examples: TypeAlias = Literal["event", "sequence", "set"]
 
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 
@@ -36,11 +36,20 @@ class EncoderConfig:
     """How the items of a history become one vector."""
 
     kind: EncoderKind = "mean"
-    """`mean` ignores the order."""
+    """`mean` ignores the order; `transformer` is the most accurate where the order tells; `gru`, `lstm` and `cnn` are
+    for comparison."""
+    layers: int = 1
+    """Layers or attention blocks; `mean` has none."""
+    heads: int = 1
+    """Attention heads of a `transformer`; they divide `retrieval.dimension`."""
+    kernel_size: int = 3
+    """Items that a convolution of a `cnn` looks at."""
     dropout: float = 0.0
     """Share of the components of the history's vector that are zeroed in training."""
 
     def __post_init__(self) -> None:
+        for name in ("layers", "heads", "kernel_size"):
+            _require("encoder", self, name, getattr(self, name) >= 1, "a whole number of at least 1")
         _require("encoder", self, "dropout", 0 <= self.dropout < 1, "a share in [0, 1)")
 
 
@@ -82,8 +91,9 @@ class RetrievalConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     """How the history becomes a vector."""
     examples: Examples = "event"
-    """`event`: one example an event, with what happened before as its history; `set`: one a user, all whose events are
-    both history and targets, right where time orders little."""
+    """`event`: one example an event, with what happened before as its history; `sequence`: the same positives, all of a
+    user's in one pass, for the encoders that know the order; `set`: one example a user, all whose events are both
+    history and targets, right where time orders little."""
     initialisation: Literal["random", "svd"] = "random"
     """What the item embeddings start from: noise, or the singular vectors of the interactions."""
     loss: LossConfig = field(default_factory=LossConfig)
@@ -91,7 +101,7 @@ class RetrievalConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How the weights follow the gradient."""
     batch_size: int = 1024
-    """Examples a step, over all replicas together."""
+    """Examples a step, over all replicas together: events, or users when `examples` is `set`."""
     epochs: int = 20
     """Passes over the training split."""
     patience: int = 5
@@ -104,6 +114,10 @@ class RetrievalConfig:
     def __post_init__(self) -> None:
         _require("retrieval", self, "id_dropout", 0 <= self.id_dropout < 1, "a share in [0, 1)")
         _require("retrieval", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
+        heads = self.encoder.heads
+        _require("retrieval", self, "dimension", self.dimension % heads == 0, f"a multiple of {heads} heads")
+        is_ordered = self.examples != "set" or self.encoder.kind == "mean"
+        _require("retrieval", self, "examples", is_ordered, "'event' or 'sequence': a set has no order to encode")
         _check_training("retrieval", self)
 
 

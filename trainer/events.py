@@ -77,6 +77,16 @@ class Events:
         is_target = np.arange(len(self)) >= first_target[self.record_of_event()]
         return np.flatnonzero(is_target & (self.candidate_row >= 0))
 
+    def places_back(self) -> Int64:
+        """`[events]`: how many events before each the last one strictly before it in time lies, in the same record.
+
+        Beyond the record's first event where there is none.
+        """
+        first_of_record = np.repeat(self.record_splits[:-1], np.diff(self.record_splits))
+        last_before = first_of_record + (self.history_end - self.history_start) - 1
+        back: Int64 = np.arange(len(self), dtype=np.int64) - last_before
+        return back
+
     def histories(self, events: Int64, length: int) -> Int32:
         """The last items before each event.
 

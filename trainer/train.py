@@ -3,15 +3,24 @@
 import time
 from typing import TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
 from features.encoding import SchemaEncoder
-from features.errors import InputError
+from features.errors import ConfigError, InputError
 from features.layout import DatasetLayout, RunLayout, shards
 from features.manifest import Manifest, finished_with, producer_versions
 from features.schema import Schema
 from features.serialization import unstructure
-from trainer.batches import Examples, Gather, batch_size_for, event_examples, ranking_examples, set_examples
+from trainer.batches import (
+    Examples,
+    Gather,
+    batch_size_for,
+    event_examples,
+    ranking_examples,
+    sequence_examples,
+    set_examples,
+)
 from trainer.candidates import CandidateTable, load_candidates
 from trainer.config import RankingConfig, RetrievalConfig, StrategyName
 from trainer.events import Events, Int64, load_events
@@ -19,6 +28,7 @@ from trainer.fit import Progress, ProgressCallback, Training, fit
 from trainer.models.ranking import RankingModel
 from trainer.models.two_tower import TwoTowerModel
 from trainer.optimizers import make_optimizer
+from trainer.packing import pack, row_width, stretches
 from trainer.ranking.validation import LOG_LOSS, RankingValidation
 from trainer.retrieval.initialisation import initialise_items
 from trainer.retrieval.validation import NDCG, RetrievalValidation
@@ -89,7 +99,7 @@ def train_retrieval(  # noqa: PLR0913 - what a stage is made from, each given by
         checkpoint_seconds=config.checkpoint_seconds,
     )
     metrics = fit(training, run, scope, progress)
-    counts = {"train_examples": len(examples.indices), "items": len(candidates)}
+    counts = {"train_examples": examples.num_examples, "items": len(candidates)}
     manifest = Manifest(
         kind="run",
         schema_fingerprint=schema.fingerprint(),
@@ -143,7 +153,7 @@ def train_ranking(  # noqa: PLR0913 - as train_retrieval
         checkpoint_seconds=config.checkpoint_seconds,
     )
     metrics = fit(training, run, scope, progress)
-    counts = {"train_examples": len(examples.indices), "items": len(candidates)}
+    counts = {"train_examples": examples.num_examples, "items": len(candidates)}
     manifest = Manifest(
         kind="run",
         schema_fingerprint=schema.fingerprint(),
@@ -159,17 +169,48 @@ def train_ranking(  # noqa: PLR0913 - as train_retrieval
 
 
 def _retrieval_examples(events: Events, schema: Schema, config: RetrievalConfig, replicas: int, seed: int) -> Examples:
+    if config.examples == "sequence":
+        return _packed_examples(events, schema, config, replicas, seed)
     if config.examples == "set":
-        lengths = events.record_splits[1:] - events.record_splits[:-1]
-        return _examples((lengths > 0).nonzero()[0], set_examples(events, schema), config, replicas, seed)
+        records = (events.record_splits[1:] > events.record_splits[:-1]).nonzero()[0]
+        return _examples(records, set_examples(events, schema), config, replicas, seed)
     return _examples(events.targets(), event_examples(events, schema), config, replicas, seed)
 
 
 def _examples(indices: Int64, gather: Gather, config: StageConfig, replicas: int, seed: int) -> Examples:
     if len(indices) == 0:
-        raise InputError("the training split holds no event with an item of the catalogue; check the split's settings")
-    batch_size = batch_size_for(config.batch_size, len(indices), replicas)
-    return Examples(indices=indices, gather=gather, batch_size=batch_size, seed=seed)
+        raise _no_examples()
+    return Examples(
+        arrange=lambda generator: generator.permutation(indices),
+        num_examples=len(indices),
+        gather=gather,
+        batch_size=batch_size_for(config.batch_size, len(indices), replicas),
+        seed=seed,
+    )
+
+
+def _packed_examples(events: Events, schema: Schema, config: RetrievalConfig, replicas: int, seed: int) -> Examples:
+    if schema.history is None:
+        raise ConfigError("retrieval.examples", config.examples, "'event': the schema has no history to go through")
+    starts, sizes = stretches(events, schema.history.length)
+    if len(starts) == 0:
+        raise _no_examples()
+    width = row_width(sizes)
+    num_rows = len(pack(starts, sizes, width, np.random.default_rng(0)))
+    return Examples(
+        arrange=lambda generator: pack(starts, sizes, width, generator),
+        num_examples=num_rows,
+        gather=sequence_examples(events, schema),
+        batch_size=batch_size_for(max(1, config.batch_size // width), num_rows, replicas),
+        seed=seed,
+    )
+
+
+def _no_examples() -> InputError:
+    return InputError(
+        "the training split holds no event with an item of the catalogue (and, for sequences, none with another "
+        "before it); check `pipeline.split` and the filters"
+    )
 
 
 def _retrieval_validation(

@@ -63,10 +63,19 @@ class FeatureVector(tf.keras.layers.Layer):
             return self.dense(values)
         if self.form == "bag" and self.table.num_indices <= _FEW_INDICES:
             return _pool_few(self.table, values)
-        vectors = self.table(values)
         if self.form == "bag":
-            return pool(vectors, values)
+            return _pool_present(self.table, values)
+        vectors = self.table(values)
         return tf.reduce_sum(vectors, axis=1) if self.form == "parts" else vectors
+
+
+def _pool_present(table: EmbeddingTable, values: tf.Tensor) -> tf.Tensor:
+    """`pool` that looks up what is not padding only: of a bag of words most places are padding."""
+    places = tf.where(values > 0)
+    batch = tf.shape(values, out_type=tf.int64)[0]
+    total = tf.math.unsorted_segment_sum(table(tf.gather_nd(values, places)), places[:, 0], batch)
+    counts = tf.reduce_sum(tf.cast(values > 0, total.dtype), axis=1, keepdims=True)
+    return total / tf.maximum(counts, 1.0)
 
 
 def _pool_few(table: EmbeddingTable, values: tf.Tensor) -> tf.Tensor:

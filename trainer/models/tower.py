@@ -66,9 +66,16 @@ class Tower(tf.keras.layers.Layer):
         """Encoded features by name, `[batch, ...]`, to `[batch, d] float32`."""
         if training and self.item_id is not None and self.config.id_dropout > 0:
             encoded = {**encoded, self.item_id: self._forget_ids(encoded[self.item_id])}
+        history = None
+        if self.history_name is not None:
+            history = self.history_encoder(encoded[self.history_name], training=training)
+        return self.combine(encoded, history)
+
+    def combine(self, encoded: Tensors, history: tf.Tensor | None) -> tf.Tensor:
+        """The tower's vector when the history's, `[batch, dimension] float32`, is known already."""
         vectors = {name: layer(encoded[name]) for name, layer in self.vectors.items()}
         if self.history_name is not None:
-            vectors[self.history_name] = self.history_encoder(encoded[self.history_name], training=training)
+            vectors[self.history_name] = history
         total = tf.add_n([self.gates[name] * vector for name, vector in vectors.items()])
         if self.mixing:
             total += self._mix(tf.concat(list(vectors.values()), axis=-1))

@@ -14,7 +14,7 @@ from trainer.config import RetrievalConfig
 from trainer.losses.negatives import NegativeSource, make_source
 from trainer.losses.softmax import log_sum_exp_of_products, positives_among, softmax_loss
 from trainer.models.embedding import EmbeddingTable, make_tables
-from trainer.models.encoders import MeanEncoder
+from trainer.models.encoders import ENCODERS
 from trainer.models.tower import Tower
 
 # In units of the score: what a factor e in train frequency adds at first. The best constant on Gowalla was 0.05 at a
@@ -53,7 +53,9 @@ class TwoTowerModel(tfrs.Model):
 
         Args:
             inputs: `query`: encoded query features of Q queries; `positive_query [m] int32`, `positive_row [m] int32`
-                and `weight [m] float32` of the positives.
+                and `weight [m] float32` of the positives. In place of the histories may come all of them at once:
+                `items` and `positions [R, W] int32`, packed, and `state [Q, 2] int64`, the place after which each
+                query is asked.
             training: whether dropout is on.
 
         Returns:
@@ -61,7 +63,7 @@ class TwoTowerModel(tfrs.Model):
         """
         positive_query, positive_rows = inputs["positive_query"], inputs["positive_row"]
         negatives = self._source.draw(positive_rows, self.step)
-        queries = self.query_tower(inputs["query"], training=training) / self.config.loss.temperature
+        queries = self._embed_queries(inputs, training) / self.config.loss.temperature
         positives = self._embed(positive_rows, training)
         others = self._embed(negatives.rows, training)
         positive_logits = tf.reduce_sum(tf.gather(queries, positive_query) * positives, axis=1)
@@ -75,6 +77,12 @@ class TwoTowerModel(tfrs.Model):
         blocks = range(0, len(candidates), 65_536)
         rows = [tf.range(start, min(start + 65_536, len(candidates))) for start in blocks]
         return tf.concat([self.candidate_tower(candidates.gather(block)) for block in rows], axis=0)
+
+    def _embed_queries(self, inputs: Mapping[str, Any], training: bool) -> tf.Tensor:
+        if "items" not in inputs:
+            return self.query_tower(inputs["query"], training=training)
+        states = self.query_tower.history_encoder.all_states(inputs["items"], inputs["positions"], training)
+        return self.query_tower.combine(inputs["query"], tf.gather_nd(states, inputs["state"]))
 
     def _embed(self, rows: tf.Tensor, training: bool) -> tf.Tensor:
         return self.candidate_tower(self._candidates.gather(rows), training=training)
@@ -98,7 +106,9 @@ def _encoded(encoder: SchemaEncoder) -> tuple[dict[str, Encoded], dict[str, Enco
 
 def _make_tables(config: RetrievalConfig, encoder: SchemaEncoder, seed: int) -> dict[str, EmbeddingTable]:
     query, candidate = _encoded(encoder)
-    random_tables = frozenset({encoder.schema.user_id, encoder.schema.item_id})
+    # With a history, a user's own embedding starts as what it is there: a correction to the history's vector.
+    schema = encoder.schema
+    random_tables = frozenset({schema.item_id} if schema.history is not None else {schema.item_id, schema.user_id})
     return make_tables(query | candidate, config.dimension, random_tables, stddev=config.dimension**-0.5, seed=seed)
 
 
@@ -107,11 +117,12 @@ def _make_towers(
 ) -> tuple[Tower, Tower]:
     schema = encoder.schema
     query, candidate = _encoded(encoder)
-    history = schema.history
-    encoded_history = (
-        (history.name, MeanEncoder(config.encoder, tables[schema.item_id], step=step)) if history is not None else None
-    )
+    feature, history = schema.history, None
+    if feature is not None:
+        encoder_class = ENCODERS[config.encoder.kind]
+        item_table = tables[schema.item_id]
+        history = feature.name, encoder_class(config.encoder, item_table, length=feature.length, step=step)
     return (
-        Tower(query, tables, config, history=encoded_history, step=step),
+        Tower(query, tables, config, history=history, step=step),
         Tower(candidate, tables, config, item_id=schema.item_id, step=step),
     )

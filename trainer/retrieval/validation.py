@@ -15,7 +15,7 @@ from trainer.events import Events, Float64, Int64
 from trainer.models.two_tower import TwoTowerModel
 
 NDCG = "ndcg@20"
-_CUTOFFS = (20, 100)
+_CUTOFFS = (10, 20, 100)
 _QUERIES_A_BLOCK = 1024
 
 
