@@ -1,0 +1,41 @@
+import numpy as np
+import tensorflow as tf
+
+from trainer.config import LossConfig
+from trainer.losses.negatives import AllItems, InBatchItems, UniformItems, make_source
+
+STEP = tf.constant(3, tf.int64)
+
+
+def test_uniform_draws_are_distinct_ascending_and_repeatable():
+    source = UniformItems(103, 10, seed=1)
+    rows = source.draw(tf.constant([0]), STEP).rows.numpy()
+    assert (np.diff(rows) > 0).all()
+    assert rows.min() >= 0
+    assert rows.max() < 103
+    np.testing.assert_array_equal(rows, source.draw(tf.constant([5]), STEP).rows)
+    assert (rows != source.draw(tf.constant([0]), STEP + 1).rows.numpy()).any()
+
+
+def test_uniform_weights_make_the_sum_of_exponentials_unbiased():
+    scores = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    source = UniformItems(50, 5, seed=1)
+    estimates = []
+    for step in range(2000):
+        rows, log_weights = source.draw(tf.constant([0]), tf.constant(step, tf.int64))
+        estimates.append(np.exp(scores[rows.numpy()] + log_weights.numpy()).sum())
+    assert abs(np.mean(estimates) / np.exp(scores).sum() - 1) < 5 * np.std(estimates) / np.mean(estimates) / 2000**0.5
+
+
+def test_in_batch_items_weigh_one_over_their_expected_number():
+    source = InBatchItems(np.array([6, 3, 1, 0]))
+    rows, log_weights = source.draw(tf.constant([2, 0, 0, 1, 0]), STEP)
+    assert rows.numpy().tolist() == [0, 1, 2]
+    np.testing.assert_allclose(np.exp(log_weights), [3 / (5 * 0.6), 1 / (5 * 0.3), 1 / (5 * 0.1)], rtol=1e-5)
+
+
+def test_draws_as_large_as_the_catalogue_are_the_catalogue():
+    frequency = np.ones(8, np.int64)
+    assert isinstance(make_source(LossConfig(negatives="uniform", num_negatives=8), frequency, 0), AllItems)
+    assert isinstance(make_source(LossConfig(negatives="uniform", num_negatives=7), frequency, 0), UniformItems)
+    assert AllItems(8).draw(tf.constant([1]), STEP).rows.numpy().tolist() == list(range(8))

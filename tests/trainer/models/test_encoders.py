@@ -1,0 +1,50 @@
+from typing import get_args
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.config import EncoderConfig, EncoderKind
+from trainer.models.embedding import EmbeddingTable
+from trainer.models.encoders import ENCODERS, HistoryEncoder
+
+LENGTH = 6
+
+
+@pytest.fixture(params=get_args(EncoderKind))
+def encoder(request) -> HistoryEncoder:
+    tf.keras.utils.set_random_seed(3)
+    table = EmbeddingTable(20, 8, tf.keras.initializers.RandomNormal(seed=1))
+    step = tf.Variable(0, dtype=tf.int64)
+    config = EncoderConfig(kind=request.param, layers=2, heads=2, dropout=0.5)
+    return ENCODERS[request.param](config, table, length=LENGTH, step=step)
+
+
+class TestEveryEncoder:
+    def test_padding_changes_nothing(self, encoder):
+        short = encoder(tf.constant([[3, 4]]))
+        np.testing.assert_allclose(encoder(tf.constant([[3, 4, 0, 0]])), short, atol=1e-6)
+
+    def test_empty_history_is_zero(self, encoder):
+        np.testing.assert_array_equal(encoder(tf.constant([[0, 0, 0]])), np.zeros((1, 8)))
+
+    def test_state_after_each_item_is_what_the_shorter_history_gives(self, encoder):
+        items = [5, 2, 9, 7]
+        states = encoder.all_states(tf.constant([items]), tf.constant([[0, 1, 2, 3]]), training=False)
+        for end in range(1, 5):
+            alone = encoder(tf.constant([items[:end]]))
+            np.testing.assert_allclose(states[0, end - 1], alone[0], atol=1e-5)
+
+    def test_histories_in_one_row_do_not_see_each_other(self, encoder):
+        packed = encoder.all_states(
+            tf.constant([[5, 2, 9, 7, 3, 0]]), tf.constant([[0, 1, 0, 1, 2, -1]]), training=False
+        )
+        np.testing.assert_allclose(packed[0, 1], encoder(tf.constant([[5, 2]]))[0], atol=1e-5)
+        np.testing.assert_allclose(packed[0, 4], encoder(tf.constant([[9, 7, 3]]))[0], atol=1e-5)
+
+    def test_dropout_depends_on_the_step_alone(self, encoder):
+        history = tf.constant([[1, 2, 3]])
+        first = encoder(history, training=True)
+        np.testing.assert_array_equal(encoder(history, training=True), first)
+        encoder.input_dropout.step.assign(1)
+        assert (encoder(history, training=True).numpy() != first.numpy()).any()

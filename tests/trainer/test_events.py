@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.encoding import SchemaEncoder
+from features.errors import InputError
+from features.layout import DatasetLayout
+from tests.trainer.small_dataset import SCHEMA, record, write_records
+from trainer.candidates import load_candidates
+from trainer.events import Events, load_events
+
+
+def load(layout: DatasetLayout, directory: Path) -> Events:
+    encoder = SchemaEncoder(SCHEMA, layout)
+    return load_events(directory, encoder, load_candidates(layout, encoder).rows(), ranking=False)
+
+
+@pytest.fixture
+def baskets(small_dataset, tmp_path) -> Events:
+    """User 0 takes i0, then i1 and i2 at once, then i3 and something unknown; user 1 takes i5."""
+    write_records(tmp_path / "x", [record(0, [0, 1, 2, 3, 99], [1, 2, 2, 3, 4], num_context=2), record(1, [5], [1])])
+    return load(small_dataset, tmp_path / "x")
+
+
+def test_history_is_strictly_before_and_ends_with_the_latest(baskets):
+    index = {n: baskets.item_index[n] for n in range(6)}
+    histories = baskets.histories(np.arange(6), 2)
+    expected = [[0, 0], [index[0], 0], [index[0], 0], [index[1], index[2]], [index[2], index[3]], [0, 0]]
+    np.testing.assert_array_equal(histories, expected)
+
+
+def test_places_back_lead_to_the_last_event_of_an_earlier_moment(baskets):
+    assert baskets.places_back()[[1, 2, 3, 4]].tolist() == [1, 2, 1, 1]
+    assert baskets.places_back()[[0, 5]].tolist() == [1, 1]  # before the first event of their records
+
+
+def test_targets_are_after_the_context_and_in_the_catalogue(baskets):
+    assert baskets.targets().tolist() == [2, 3, 5]
+
+
+def test_encodes_items_as_the_encoder_does(baskets, small_dataset):
+    encoder = SchemaEncoder(SCHEMA, small_dataset)
+    ids = tf.constant(["i0", "i1", "i2", "i3", "i99", "i5"])
+    np.testing.assert_array_equal(baskets.item_index, encoder.encode(SCHEMA.item_id_feature, ids))
+    assert baskets.candidate_row.tolist() == [0, 1, 2, 3, -1, 5]
+
+
+def test_missing_shards_name_the_command(small_dataset, tmp_path):
+    with pytest.raises(InputError, match="recstack prepare"):
+        load(small_dataset, tmp_path)
