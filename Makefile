@@ -27,6 +27,11 @@ check: setup  ## format, lint, types, arrows between packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: setup  ## the benchmarks, side by side with their peers; one at a time
+	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/index.py 100000
+	$(BIN)/python benchmarks/serving_speed.py tiny
+
 format: setup  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
