@@ -106,6 +106,16 @@ def write_partition(partition: int, *, job: ShardJob) -> ShardReport:
     return ShardReport(records=records, targets=targets)
 
 
+def known_interactions(examples: _Examples, place: int) -> npt.NDArray[np.int64]:
+    """Events whose items are no negatives of their user: a later split must not be seen, not even by what is left out.
+
+    Args:
+        examples: logged events.
+        place: position of the split in `features.layout.SPLITS`.
+    """
+    return np.flatnonzero(examples.labels.positive & (examples.split <= place))
+
+
 def _with_negatives(
     logged: _Examples, events: Events, place: int, job: ShardJob, rng: np.random.Generator
 ) -> _Examples:
@@ -114,8 +124,7 @@ def _with_negatives(
         return logged
     train_items = read_arrow(job.workspace.train_items)
     known_items = train_items.column("value").combine_chunks()
-    # Interactions of later splits must not be seen, not even by what is left out.
-    known = np.flatnonzero(logged.labels.positive & (logged.split <= place))
+    known = known_interactions(logged, place)
     place_of_item = pc.index_in(logged.items.dictionary, known_items).fill_null(-1).to_numpy()
     positives = np.flatnonzero(logged.labels.positive & (logged.split == place))
     user = events.user_index

@@ -79,7 +79,7 @@ def row_wise(source: Path, out: Path) -> None:
                 (
                     chosen
                     | f"example {name}" >> beam.Map(lambda pair, ranking=ranking: _example(*pair[1], ranking=ranking))
-                    | f"write {name}" >> WriteToTFRecord(str(out / name), ".tfrecord.gz", num_shards=_SHARDS)
+                    | f"write {name}" >> WriteToTFRecord(str(out / name), file_name_suffix=".gz", num_shards=_SHARDS)
                 )
 
 
