@@ -170,6 +170,8 @@ class PipelineConfig:
     """Targets (and, in validation and test, context events) of one record; a user with more gets several records."""
     compression_level: int = 1
     """gzip level of the shards, 1 (fast) to 9 (small)."""
+    num_workers: int = 0
+    """Partitions worked on at once on this machine, each taking some 200 MB; 0: one for each core."""
 
     def __post_init__(self) -> None:
         for name in ("interactions", "items", "users"):
@@ -178,6 +180,7 @@ class PipelineConfig:
         _require("pipeline", self, "max_reject_ratio", 0 <= self.max_reject_ratio <= 1, "a share from 0 to 1")
         _require("pipeline", self, "num_shards", 0 <= self.num_shards <= 100_000, "0 to 100000")
         _require("pipeline", self, "max_events_per_record", self.max_events_per_record >= 2, "at least 2")
+        _require("pipeline", self, "num_workers", 0 <= self.num_workers <= 1024, "0 to 1024")
         _require("pipeline", self, "compression_level", 1 <= self.compression_level <= 9, "1 to 9")
 
     @property

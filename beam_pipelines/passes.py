@@ -6,10 +6,13 @@ report under temporary names and renames them, so a repeated attempt changes not
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from beam_pipelines.sources import first_line
@@ -45,9 +48,17 @@ class RunTask(beam.DoFn, Generic[T, R]):
         write_text_atomically(self._workspace.result(self._name, number), json.dumps(report))
 
 
-def run_pass(
-    name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: type[R], workspace: Workspace
-) -> list[R]:
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """Where passes run and where they leave their reports."""
+
+    workspace: Workspace
+    """Folder that all workers see."""
+    num_workers: int = 0
+    """Tasks worked on at once on this machine; 0: one for each core."""
+
+
+def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: type[R], engine: Engine) -> list[R]:
     """Runs a pass and waits for it.
 
     Args:
@@ -55,7 +66,7 @@ def run_pass(
         work: a module-level function, or a `functools.partial` of one; runs on the workers.
         tasks: what it is called with, one at a time.
         report: class of what it returns.
-        workspace: where reports lie.
+        engine: where it runs.
 
     Returns:
         The reports in the order of the tasks.
@@ -65,15 +76,21 @@ def run_pass(
         RecstackError: a task or the engine failed.
     """
     try:
-        with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        with beam.Pipeline(runner=FnApiRunner(), options=_options(engine)) as pipeline:
             (
                 pipeline
                 | "tasks" >> beam.Create(list(enumerate(tasks)), reshuffle=True)
-                | name >> beam.ParDo(RunTask(name, work, workspace))
+                | name >> beam.ParDo(RunTask(name, work, engine.workspace))
             )
     except Exception as error:
         raise RecstackError(f"{name}: {_cause(error)}") from error
-    return [_read_report(workspace, name, number, report) for number in range(len(tasks))]
+    return [_read_report(engine.workspace, name, number, report) for number in range(len(tasks))]
+
+
+def _options(engine: Engine) -> PipelineOptions:
+    # Threads: Arrow, NumPy and zlib work outside of Python's lock, and processes take seconds to start.
+    workers = engine.num_workers or os.cpu_count() or 1
+    return PipelineOptions([], direct_running_mode="multi_threading", direct_num_workers=workers)
 
 
 def _cause(error: BaseException) -> str:

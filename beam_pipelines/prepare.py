@@ -5,6 +5,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,7 +19,7 @@ from beam_pipelines.histogram import TimeHistogram
 from beam_pipelines.ingest import NUM_BUCKETS, Chunk, IngestReport, assign_buckets, ingest, ingest_tasks
 from beam_pipelines.learning import LearnReport, learn_partition, merged_counts
 from beam_pipelines.moments import numeric_statistics
-from beam_pipelines.passes import run_pass
+from beam_pipelines.passes import Engine, run_pass
 from beam_pipelines.shards import ShardJob, ShardReport, write_partition
 from beam_pipelines.sources import SourceFile, files_fingerprint, find_files, read_units
 from beam_pipelines.splits import time_cuts
@@ -79,13 +80,14 @@ def prepare_dataset(
     with staged_directory(dataset.root) as staging:
         target = DatasetLayout(staging)
         workspace = _make_directories(target)
+        engine = Engine(workspace=workspace, num_workers=config.num_workers)
         tell(f"reading {sum(len(found) for found in files.values())} files")
         read = run_pass(
             "read",
             partial(ingest, tables=tables, workspace=workspace, rejects=target.rejects),
             ingest_tasks(units),
             report=IngestReport,
-            workspace=workspace,
+            engine=engine,
         )
         counts = _check_rejects(read, tables, config)
         chunks = {name: [c for r in read if r.table == name for c in r.chunks] for name in ("interactions", "users")}
@@ -102,7 +104,7 @@ def prepare_dataset(
             ),
             partitions,
             report=SortReport,
-            workspace=workspace,
+            engine=engine,
         )
         numbers = range(len(partitions))
         times = TimeHistogram.merged(TimeHistogram.read(workspace.times(number)) for number in numbers)
@@ -113,7 +115,7 @@ def prepare_dataset(
             partial(learn_partition, schema=schema, config=config, cuts=cuts, workspace=workspace),
             numbers,
             report=LearnReport,
-            workspace=workspace,
+            engine=engine,
         )
         seen = merged_counts(workspace, numbers)
         item_chunks = [c for r in read if r.table == "items" for c in r.chunks]
@@ -131,7 +133,7 @@ def prepare_dataset(
             num_partitions=len(partitions),
             seed=seed,
         )
-        written = run_pass("write", partial(write_partition, job=job), numbers, report=ShardReport, workspace=workspace)
+        written = run_pass("write", partial(write_partition, job=job), numbers, report=ShardReport, engine=engine)
         candidate_shards = write_candidates(
             schema, catalogue, vocabularies[schema.item_id], target, config.compression_level
         )
@@ -158,7 +160,8 @@ def _inputs(
 ) -> dict[str, str]:
     return {
         "schema": schema.fingerprint(),
-        "config": fingerprint(unstructure(config)),
+        # How many workers there are does not show in the result.
+        "config": fingerprint(unstructure(replace(config, num_workers=0))),
         "seed": str(seed),
         "format_version": str(FORMAT_VERSION),
     } | {name: files_fingerprint(found) for name, found in files.items()}

@@ -7,9 +7,10 @@ row-wise    a straightforward Beam pipeline: dictionaries, GroupByKey, tf.train.
 columnar    pyarrow and `features.examples` in one process, the table in memory: no Beam, no checks, no vocabularies
 recstack    the whole job: validation, rejects, duplicates, vocabularies, statistics, candidates, retrieval and ranking
 
-All read the same Parquet file, split each user's events by time and write one record a user and split, with what
-came before as context (histories), once for retrieval and once for ranking. Each way runs in a process of its own;
-CPU seconds and peak memory are that process's.
+All read the same Parquet file and split each user's events by time. Row-wise writes what a tutorial leads to, one
+Example an event with its history in it; the others write recstack's records, one a user and split with what came
+before as context, once for retrieval and once for ranking. Each way runs in a process of its own; CPU seconds and peak
+memory are that process's.
 """
 
 import argparse
@@ -29,6 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 _SHARDS = 8
+_HISTORY = 50
 _SHARES = (0.7, 0.8)  # up to which share of a user's events train and validation go
 
 
@@ -65,57 +67,48 @@ def row_wise(source: Path, out: Path) -> None:
     from apache_beam.io.tfrecordio import WriteToTFRecord
 
     with beam.Pipeline() as pipeline:
-        records = (
+        events = (
             pipeline
             | beam.io.ReadFromParquet(str(source))
             | beam.Map(lambda row: (row["user_id"], row))
             | beam.GroupByKey()
-            | beam.FlatMap(_user_records)
+            | beam.FlatMap(_with_histories)
         )
         for split in range(3):
-            chosen = records | f"filter {split}" >> beam.Filter(lambda pair, split=split: pair[0] == split)
-            for ranking in (False, True):
-                name = f"split-{split}-ranking-{ranking}"
-                (
-                    chosen
-                    | f"example {name}" >> beam.Map(lambda pair, ranking=ranking: _example(*pair[1], ranking=ranking))
-                    | f"write {name}" >> WriteToTFRecord(str(out / name), file_name_suffix=".gz", num_shards=_SHARDS)
-                )
+            (
+                events
+                | f"filter {split}" >> beam.Filter(lambda event, split=split: event["split"] == split)
+                | f"example {split}" >> beam.Map(_example)
+                | f"write {split}" >> WriteToTFRecord(str(out / f"{split}"), file_name_suffix=".gz", num_shards=_SHARDS)
+            )
 
 
-def _user_records(pair: tuple[int, Any]) -> Iterator[tuple[int, tuple[list[dict[str, Any]], int]]]:
+def _with_histories(pair: tuple[int, Any]) -> Iterator[dict[str, Any]]:
     rows = sorted(pair[1], key=lambda row: (row["timestamp"], row["item_id"]))
-    cuts = [0, *(int(len(rows) * share) for share in _SHARES), len(rows)]
-    for split in range(3):
-        if cuts[split + 1] > cuts[split]:
-            yield split, (rows[: cuts[split + 1]], cuts[split])
+    for place, row in enumerate(rows):
+        split = sum(place >= int(len(rows) * share) for share in _SHARES)
+        before = [earlier["item_id"] for earlier in rows[max(0, place - _HISTORY) : place]]
+        yield {**row, "split": split, "history": before}
 
 
-def _example(rows: list[dict[str, Any]], num_context: int, *, ranking: bool) -> bytes:
+def _example(event: dict[str, Any]) -> bytes:
     import tensorflow as tf
 
     def strings(values: list[str]) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
 
-    def numbers(values: list[float]) -> tf.train.Feature:
-        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-
-    def integers(values: list[int]) -> tf.train.Feature:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    def number(value: float) -> tf.train.Feature:
+        return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
 
     feature = {
-        "user_id": strings([str(rows[0]["user_id"])]),
-        "num_context": integers([num_context]),
-        "item_id": strings([row["item_id"] for row in rows]),
-        "timestamp": integers([row["timestamp"] for row in rows]),
-        "price": numbers([row["price"] for row in rows]),
-        "device": strings([row["device"] for row in rows]),
-        "label": numbers([float(row["rating"] >= 4) for row in rows]),
-        "weight": numbers([1.0] * len(rows)),
-        "in_history": integers([1] * len(rows)),
+        "user_id": strings([str(event["user_id"])]),
+        "item_id": strings([event["item_id"]]),
+        "history": strings(event["history"]),
+        "timestamp": tf.train.Feature(int64_list=tf.train.Int64List(value=[event["timestamp"]])),
+        "price": number(event["price"]),
+        "device": strings([event["device"]]),
+        "label": number(float(event["rating"] >= 4)),
     }
-    if ranking:
-        feature["sampling_probability"] = numbers([1.0] * len(rows))
     return bytes(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
 
 
