@@ -22,12 +22,35 @@ from features.errors import ConfigError
 
 SourceFormat: TypeAlias = Literal["auto", "parquet", "csv", "jsonl", "movielens"]
 
+DerivedKind: TypeAlias = Literal["user_events", "seconds_since_previous", "session_position"]
+
 _EPOCH_UNITS = ("s", "ms", "us", "ns")
 
 
 def _require(path: str, owner: object, name: str, ok: bool, expected: str) -> None:
     if not ok:
         raise ConfigError(f"{path}.{name}", getattr(owner, name), expected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnRule:
+    """What to do with values that are missing or out of bounds."""
+
+    missing: Literal["keep", "reject", "fill"] = "keep"
+    """`keep` a missing value as missing, `reject` the row, or `fill` it."""
+    fill: str = ""
+    """What a missing value is filled with; written as a string for numbers too."""
+    minimum: float | None = None
+    """Smallest good value of a numeric column, in the column's unit; none: no bound."""
+    maximum: float | None = None
+    """Largest good value of a numeric column, in the column's unit; none: no bound."""
+    outside: Literal["reject", "clip", "missing"] = "reject"
+    """`reject` rows out of bounds, `clip` the value to the bound, or take it as `missing`."""
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is a bound."""
+        return self.minimum is not None or self.maximum is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +68,9 @@ class TableSource:
     or a pattern such as `%d/%m/%Y %H:%M`. A column of a date or time type is read by its type."""
     time_zone: str = "UTC"
     """IANA time zone of times that carry none of their own, such as `Europe/Berlin`."""
+
+    rules: Mapping[str, ColumnRule] = field(default_factory=dict)
+    """Rules for missing values and outliers, by our name of the feature."""
 
     @property
     def is_given(self) -> bool:
@@ -82,8 +108,15 @@ class SplitConfig:
     """Share of the events for validation; not used by `leave_last_out`."""
     test: float = 0.1
     """Share of the events, the latest ones, for the test; not used by `leave_last_out`."""
+    fold: int = 0
+    """Rolling origin, for `global_time`: fold `n` takes the `n` latest test shares of the events away and splits what
+    is left, each part as large as in fold 0. Prepare each fold in a directory of its own."""
 
     def __post_init__(self) -> None:
+        _require("pipeline.split", self, "fold", self.fold >= 0, "at least 0")
+        _require("pipeline.split", self, "fold", self.fold == 0 or self.kind == "global_time", "0 unless global_time")
+        used = self.validation + self.test * (self.fold + 1)
+        _require("pipeline.split", self, "fold", used < 1 or self.fold == 0, "events left for training")
         _require("pipeline.split", self, "validation", 0 <= self.validation < 1, "a share from 0 to below 1")
         _require("pipeline.split", self, "test", 0 <= self.test < 1, "a share from 0 to below 1")
         _require("pipeline.split", self, "test", self.validation + self.test < 1, "less than 1 - validation")
@@ -131,9 +164,10 @@ class LabelConfig:
 class NegativesConfig:
     """Sampled negatives of the ranking examples, each with the probability it was sampled with."""
 
-    kind: Literal["auto", "none", "uniform", "popularity"] = "auto"
+    kind: Literal["auto", "none", "uniform", "popularity", "in_session"] = "auto"
     """`auto`: `uniform` where the log holds no negatives of its own, else `none`. `uniform`: over the items with
-    training events. `popularity`: proportional to training events to the power `alpha`."""
+    training events. `popularity`: proportional to training events to the power `alpha`. `in_session`: over the items
+    that the user did less with in the same session, such as viewed and not bought; needs `event_weights`."""
     per_positive: int = 4
     """Negatives for each positive event."""
     alpha: float = 0.75
@@ -142,6 +176,33 @@ class NegativesConfig:
     def __post_init__(self) -> None:
         _require("pipeline.negatives", self, "per_positive", self.per_positive >= 1, "at least 1")
         _require("pipeline.negatives", self, "alpha", 0 <= self.alpha <= 2, "a number from 0 to 2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningConfig:
+    """Events that are left out. Nothing is left out because of what happens later, unless `core_of` is `all`."""
+
+    duplicate_seconds: int = 0
+    """An event of the same user, item and event type at most so many seconds after the one before is left out; 0: only
+    rows that are equal in every column are."""
+    max_events_per_day: int = 0
+    """A user with more events on one day (UTC) is taken for a bot: the surplus and all that comes later is left out;
+    0: no limit."""
+    min_user_events: int = 0
+    """Events a user needs; 0: no minimum."""
+    min_item_events: int = 0
+    """Events an item needs. Users and items are left out in turn until all that remain have their minimum (k-core)."""
+    core_of: Literal["training", "all"] = "training"
+    """The events that the minimums count and leave out. `all`, as in many published data sets, sees the future."""
+
+    def __post_init__(self) -> None:
+        for name in ("duplicate_seconds", "max_events_per_day", "min_user_events", "min_item_events"):
+            _require("pipeline.cleaning", self, name, getattr(self, name) >= 0, "at least 0")
+
+    @property
+    def has_core(self) -> bool:
+        """Whether there is a minimum."""
+        return self.min_user_events > 1 or self.min_item_events > 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +219,14 @@ class PipelineConfig:
     """What is known of the users."""
     label: LabelConfig = LabelConfig()
     """Events to labels."""
+    cleaning: CleaningConfig = CleaningConfig()
+    """Events that are left out."""
+    session_gap_seconds: int = 1800
+    """A pause of the user longer than this begins a new session."""
+    derived: Mapping[str, DerivedKind] = field(default_factory=dict)
+    """Numeric query features that are not read but computed from what the user did strictly before the event:
+    `user_events` (positive interactions), `seconds_since_previous` (event; missing for the first) and
+    `session_position` (events of the same session)."""
     split: SplitConfig = SplitConfig()
     """Training, validation, test."""
     negatives: NegativesConfig = NegativesConfig()
@@ -177,6 +246,10 @@ class PipelineConfig:
         for name in ("interactions", "items", "users"):
             getattr(self, name).check(f"pipeline.{name}")
         _require("pipeline", self, "interactions", self.interactions.is_given, "a table with a path")
+        in_session = self.negatives.kind == "in_session"
+        if in_session and not self.label.event_weights:
+            raise ConfigError("pipeline.negatives.kind", "in_session", "another kind, or pipeline.label.event_weights")
+        _require("pipeline", self, "session_gap_seconds", self.session_gap_seconds >= 1, "at least 1 second")
         _require("pipeline", self, "max_reject_ratio", 0 <= self.max_reject_ratio <= 1, "a share from 0 to 1")
         _require("pipeline", self, "num_shards", 0 <= self.num_shards <= 100_000, "0 to 100000")
         _require("pipeline", self, "max_events_per_record", self.max_events_per_record >= 2, "at least 2")
@@ -184,7 +257,7 @@ class PipelineConfig:
         _require("pipeline", self, "compression_level", 1 <= self.compression_level <= 9, "1 to 9")
 
     @property
-    def negatives_kind(self) -> Literal["none", "uniform", "popularity"]:
+    def negatives_kind(self) -> Literal["none", "uniform", "popularity", "in_session"]:
         """What `auto` comes to."""
         if self.negatives.kind == "auto":
             return "none" if self.label.has_negatives else "uniform"

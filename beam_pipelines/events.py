@@ -10,8 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_pipelines.cleaning import bot_events, near_duplicates
+from beam_pipelines.config import PipelineConfig
+from beam_pipelines.derived import derived_features
 from beam_pipelines.histogram import TimeHistogram
 from beam_pipelines.ingest import Chunk
+from beam_pipelines.labels import label_events
+from beam_pipelines.tables import EVENT_TYPE
 from beam_pipelines.workspace import Workspace, read_arrow, write_arrow
 from features.schema import Schema
 
@@ -30,10 +35,14 @@ class SortTask:
 
 @dataclass(frozen=True, kw_only=True)
 class SortReport:
-    """What a partition holds."""
+    """What became of a partition's rows."""
 
     duplicates: int
     """Rows equal to another in every column that is read."""
+    near_duplicates: int
+    """Events that repeat an earlier one too soon."""
+    bot_events: int
+    """Events beyond what a person does on a day, and those that follow."""
     user_duplicates: int
     """Rows of the users table with an id that comes again later; the last row counts."""
 
@@ -54,32 +63,83 @@ class Events:
         """`[n] int64` position of each event's user in `users`."""
         return np.repeat(np.arange(self.users.num_rows), np.diff(self.starts))
 
+    def filter(self, keep: npt.NDArray[np.bool_]) -> "Events":
+        """The events of the mask, `[n] bool`, and their users."""
+        if keep.all():
+            return self
+        counts = np.bincount(self.user_index[keep], minlength=self.users.num_rows)
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[counts > 0])])
+        return Events(self.users.filter(pa.array(counts > 0)), starts, self.table.filter(pa.array(keep)))
+
     def numpy(self, name: str) -> npt.NDArray[Any]:
         """`[n]` values of a numeric column."""
         return np.asarray(self.table.column(name).to_numpy())
 
 
 def sort_partition(
-    task: SortTask, *, schema: Schema, events: Sequence[Chunk], users: Sequence[Chunk], workspace: Workspace
+    task: SortTask,
+    *,
+    schema: Schema,
+    config: PipelineConfig,
+    events: Sequence[Chunk],
+    users: Sequence[Chunk],
+    workspace: Workspace,
 ) -> SortReport:
-    """Gathers, sorts and stores one partition.
+    """Gathers, sorts, cleans and stores one partition.
 
     Args:
         task: which users.
         schema: names of the columns.
+        config: cleaning, labels and derived features.
         events: chunks of the interactions.
         users: chunks of the users table; empty if there is none.
         workspace: where the partition is stored.
     """
     rows = gather(events, task.buckets)
-    table, starts = _sorted_by_user(rows, schema)
-    ids = table.column(schema.user_id).take(pa.array(starts[:-1]))
+    table, owners = _sorted_by_user(rows, schema)
+    near = near_duplicates(_repetition_keys(table, owners, schema), _times(table, schema), config.cleaning)
+    bots = np.zeros(len(near), bool)
+    bots[~near] = bot_events(owners[~near], _times(table, schema)[~near], config.cleaning)
+    kept = ~(near | bots)
+    cleaned, owners = table.filter(pa.array(kept)).combine_chunks(), owners[kept]
+    starts = np.flatnonzero(np.diff(owners, prepend=-1, append=-1)) if len(owners) else np.zeros(1, np.int64)
     known, user_duplicates = last_of_each(gather(users, task.buckets), schema.user_id) if users else (None, 0)
-    joined = join_features(ids.combine_chunks(), schema.user_id, known)
+    ids = cleaned.column(schema.user_id).take(pa.array(starts[:-1])).combine_chunks()
+    joined = join_features(ids, schema.user_id, known)
+    found = _with_derived(Events(joined, starts, cleaned.drop_columns([schema.user_id])), schema, config)
     write_arrow(workspace.users(task.partition), joined.append_column(_NUM_EVENTS, pa.array(np.diff(starts))))
-    write_arrow(workspace.events(task.partition), table.drop_columns([schema.user_id]))
-    TimeHistogram.of(table.column(schema.timestamp).to_numpy()).write(workspace.times(task.partition))
-    return SortReport(duplicates=rows.num_rows - table.num_rows, user_duplicates=user_duplicates)
+    write_arrow(workspace.events(task.partition), found.table)
+    TimeHistogram.of(found.numpy(schema.timestamp)).write(workspace.times(task.partition))
+    return SortReport(
+        duplicates=rows.num_rows - table.num_rows,
+        near_duplicates=int(near.sum()),
+        bot_events=int(bots.sum()),
+        user_duplicates=user_duplicates,
+    )
+
+
+def _times(table: pa.Table, schema: Schema) -> npt.NDArray[np.int64]:
+    return np.asarray(table.column(schema.timestamp).to_numpy())
+
+
+def _repetition_keys(table: pa.Table, owners: npt.NDArray[np.int64], schema: Schema) -> list[npt.NDArray[np.int64]]:
+    """What has to be equal for an event to repeat another."""
+    keys = [table.column(schema.item_id).combine_chunks().indices.to_numpy(), owners]
+    return [ranked(table.column(EVENT_TYPE))[0], *keys] if EVENT_TYPE in table.column_names else keys
+
+
+def _with_derived(events: Events, schema: Schema, config: PipelineConfig) -> Events:
+    values = derived_features(
+        events.starts,
+        events.numpy(schema.timestamp),
+        label_events(events.table, config.label).positive,
+        wanted=config.derived,
+        session_gap_seconds=config.session_gap_seconds,
+    )
+    table = events.table
+    for name, column in values.items():
+        table = table.append_column(name, pa.array(column))
+    return Events(events.users, events.starts, table)
 
 
 def load_events(workspace: Workspace, partition: int) -> Events:
@@ -105,7 +165,7 @@ def gather(chunks: Sequence[Chunk], buckets: Sequence[int] | None = None) -> pa.
 
 
 def _sorted_by_user(rows: pa.Table, schema: Schema) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """The distinct rows by user, time and item, and where each user's begin."""
+    """The distinct rows by user, time and item, and `[n]` each row's user as a number."""
     users, _ = ranked(rows.column(schema.user_id))
     items, distinct_items = ranked(rows.column(schema.item_id))
     keys = [items, rows.column(schema.timestamp).to_numpy(), users]
@@ -119,9 +179,7 @@ def _sorted_by_user(rows: pa.Table, schema: Schema) -> tuple[pa.Table, npt.NDArr
         order = order[~_equal_to_previous(keys, order)]
     encoded = pa.DictionaryArray.from_arrays(pa.array(items.astype(np.int32)), distinct_items)
     at = rows.schema.get_field_index(schema.item_id)
-    table = rows.set_column(at, schema.item_id, encoded).take(pa.array(order))
-    changes = np.flatnonzero(np.diff(users[order])) + 1
-    return table, np.concatenate([np.zeros(min(len(order), 1), np.int64), changes, [len(order)]])
+    return rows.set_column(at, schema.item_id, encoded).take(pa.array(order)).combine_chunks(), users[order]
 
 
 def ranked(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], pa.Array]:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from beam_pipelines.config import LabelConfig
-from beam_pipelines.events import Events
 from beam_pipelines.tables import EVENT_TYPE, RATING
 
 
@@ -22,14 +22,14 @@ class Labels:
     """Whether it is a positive interaction: an example for retrieval and an entry of later histories."""
 
 
-def label_events(events: Events, config: LabelConfig) -> Labels:
+def label_events(events: pa.Table, config: LabelConfig) -> Labels:
     """Labels the events by type and rating, as `LabelConfig` says."""
-    size = events.table.num_rows
+    size = events.num_rows
     label = np.ones(size, np.float32)
     weight = np.ones(size, np.float32)
     positive = np.ones(size, bool)
     if config.rating_column:
-        rating = events.numpy(RATING).astype(np.float32)
+        rating = events.column(RATING).to_numpy().astype(np.float32)
         label = rating if config.ranking_label == "rating" else (rating >= config.threshold).astype(np.float32)
         if config.min_positive_rating is not None:
             positive = rating >= config.min_positive_rating
@@ -42,7 +42,7 @@ def label_events(events: Events, config: LabelConfig) -> Labels:
     return Labels(label, weight, positive)
 
 
-def _weights(events: Events, config: LabelConfig) -> npt.NDArray[np.float32]:
-    encoded = events.table.column(EVENT_TYPE).combine_chunks().dictionary_encode()
+def _weights(events: pa.Table, config: LabelConfig) -> npt.NDArray[np.float32]:
+    encoded = events.column(EVENT_TYPE).combine_chunks().dictionary_encode()
     by_type = np.array([config.event_weights[name] for name in encoded.dictionary.to_pylist()], np.float32)
     return np.asarray(by_type[encoded.indices.to_numpy()])

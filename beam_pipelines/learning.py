@@ -8,11 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.config import PipelineConfig
-from beam_pipelines.events import Events, load_events
-from beam_pipelines.labels import label_events
+from beam_pipelines.events import Events
 from beam_pipelines.moments import Moments
-from beam_pipelines.splits import TRAIN, TimeCuts, assign_splits
+from beam_pipelines.partitions import PartitionJob, load_partition
+from beam_pipelines.splits import TRAIN
 from beam_pipelines.workspace import Workspace, read_arrow, write_arrow
 from features.layout import SPLITS
 from features.records import vocabulary_features
@@ -38,21 +37,18 @@ class LearnReport:
     """Of the numeric query features, over training events or training users."""
 
 
-def learn_partition(
-    partition: int, *, schema: Schema, config: PipelineConfig, cuts: TimeCuts, workspace: Workspace
-) -> LearnReport:
+def learn_partition(partition: int, *, job: PartitionJob) -> LearnReport:
     """Counts one partition and stores the counts of its values as `COUNT_TYPE`."""
-    events = load_events(workspace, partition)
-    positive = label_events(events, config.label).positive
-    split = assign_splits(events, positive, events.numpy(schema.timestamp), config=config.split, cuts=cuts)
+    found = load_partition(partition, job)
+    events, positive, split = found.events, found.labels.positive, found.split
     training = split == TRAIN
     train_users = np.bincount(events.user_index[training], minlength=events.users.num_rows)
-    write_arrow(workspace.counts(partition), _value_counts(events, schema, training, positive, train_users))
+    write_arrow(job.workspace.counts(partition), _value_counts(events, job.schema, training, positive, train_users))
     return LearnReport(
         events={name: int((split == place).sum()) for place, name in enumerate(SPLITS)},
         positives={name: int((positive & (split == place)).sum()) for place, name in enumerate(SPLITS)},
         users={name: len(np.unique(events.user_index[split == place])) for place, name in enumerate(SPLITS)},
-        numeric=_moments(events, schema, training, train_users > 0),
+        numeric=_moments(events, job.schema, training, train_users > 0),
     )
 
 

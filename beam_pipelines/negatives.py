@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from beam_pipelines.config import NegativesConfig
 
@@ -15,20 +16,23 @@ _ROUNDS = 20
 class ItemDistribution:
     """What negatives are drawn from: the items with training events."""
 
+    names: pa.StringArray
+    """`[items]` ids."""
     probability: npt.NDArray[np.float64]
     """`[items]`, sums to 1."""
 
     @classmethod
-    def of(cls, events: npt.NDArray[np.int64], config: NegativesConfig) -> "ItemDistribution":
+    def of(cls, names: pa.StringArray, events: npt.NDArray[np.int64], config: NegativesConfig) -> "ItemDistribution":
         """The distribution that the configuration names.
 
         Args:
+            names: `[items]` ids.
             events: `[items] int64` training events of each item.
             config: kind and exponent.
         """
         weights = events.astype(np.float64) ** (config.alpha if config.kind == "popularity" else 0.0)
         weights[events == 0] = 0.0
-        return cls(weights / weights.sum())
+        return cls(names, weights / weights.sum())
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,22 @@ class Negatives:
 
     positive: npt.NDArray[np.int64]
     """Position, among the positives, of the event each belongs to."""
-    item: npt.NDArray[np.int64]
-    """Position of the item in the distribution."""
+    items: pa.StringArray
+    """Id of the item."""
     probability: npt.NDArray[np.float32]
-    """Of drawing this item for this user."""
+    """Of drawing this item for this event."""
+
+
+@dataclass(frozen=True)
+class SessionEvents:
+    """Logged events of sessions; `[n]` each."""
+
+    session: npt.NDArray[np.int64]
+    """Number of the session, not decreasing."""
+    items: pa.DictionaryArray
+    """Ids of the items."""
+    strength: npt.NDArray[np.float64]
+    """How much the user did: the weight of a positive interaction, 0 for others."""
 
 
 def sample_negatives(
@@ -81,7 +97,34 @@ def sample_negatives(
             break
     found = item >= 0
     probability = distribution.probability[item[found]] / (1.0 - mass[owner[found]])
-    return Negatives(positive[found], item[found], probability.astype(np.float32))
+    return Negatives(positive[found], distribution.names.take(pa.array(item[found])), probability.astype(np.float32))
+
+
+def sample_in_session(
+    events: SessionEvents, positives: npt.NDArray[np.int64], *, per_positive: int, rng: np.random.Generator
+) -> Negatives:
+    """Draws, uniformly, items of the same session that the user did less with than with the positive event's item.
+
+    Args:
+        events: of the partition.
+        positives: `[p]` positions of the events that need negatives.
+        per_positive: draws for each; none where the session has no such item.
+        rng: source of randomness.
+    """
+    codes = events.items.indices.to_numpy()
+    order = np.lexsort([events.strength, codes, events.session])
+    # One entry for each item of a session, with the most that was done with it.
+    last = np.flatnonzero((np.diff(events.session[order], append=-1) != 0) | (np.diff(codes[order], append=-1) != 0))
+    entries = order[last]
+    entries = entries[np.lexsort([codes[entries], events.strength[entries], events.session[entries]])]
+    keys = np.rec.fromarrays([events.session[entries], events.strength[entries]])
+    wanted = np.rec.fromarrays([events.session[positives], events.strength[positives]])
+    first = np.searchsorted(events.session[entries], events.session[positives])
+    num_weaker = np.searchsorted(keys, wanted) - first
+    positive = np.repeat(np.flatnonzero(num_weaker > 0), per_positive)
+    drawn = first[positive] + (rng.random(len(positive)) * num_weaker[positive]).astype(np.int64)
+    names = events.items.take(pa.array(entries[drawn])).cast(pa.string())
+    return Negatives(positive, names, (1.0 / num_weaker[positive]).astype(np.float32))
 
 
 def _contains(ordered: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -18,7 +18,9 @@ from beam_pipelines.events import SortReport, SortTask, sort_partition
 from beam_pipelines.histogram import TimeHistogram
 from beam_pipelines.ingest import NUM_BUCKETS, Chunk, IngestReport, assign_buckets, ingest, ingest_tasks
 from beam_pipelines.learning import LearnReport, learn_partition, merged_counts
+from beam_pipelines.minimum_counts import find_core
 from beam_pipelines.moments import numeric_statistics
+from beam_pipelines.partitions import PartitionJob
 from beam_pipelines.passes import Engine, run_pass
 from beam_pipelines.shards import ShardJob, ShardReport, write_partition
 from beam_pipelines.sources import SourceFile, files_fingerprint, find_files, read_units
@@ -98,6 +100,7 @@ def prepare_dataset(
             partial(
                 sort_partition,
                 schema=schema,
+                config=config,
                 events=chunks["interactions"],
                 users=chunks["users"],
                 workspace=workspace,
@@ -109,10 +112,14 @@ def prepare_dataset(
         numbers = range(len(partitions))
         times = TimeHistogram.merged(TimeHistogram.read(workspace.times(number)) for number in numbers)
         cuts = time_cuts(times, config.split)
+        job = PartitionJob(schema=schema, config=config, cuts=cuts, workspace=workspace)
+        if config.cleaning.has_core:
+            tell("finding users and items with too few events")
+            counts["outside_core"] = find_core(numbers, job, engine)
         tell("learning vocabularies and statistics")
         learnt = run_pass(
             "learn",
-            partial(learn_partition, schema=schema, config=config, cuts=cuts, workspace=workspace),
+            partial(learn_partition, job=job),
             numbers,
             report=LearnReport,
             engine=engine,
@@ -275,6 +282,8 @@ def _counts(
     counts: Counter[str] = Counter()
     for report in sorted_reports:
         counts["interactions_duplicates"] += report.duplicates
+        counts["near_duplicates"] += report.near_duplicates
+        counts["bot_events"] += report.bot_events
         counts["users_duplicates"] += report.user_duplicates
     for learn in learnt:
         for split in SPLITS:

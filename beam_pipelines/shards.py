@@ -6,15 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from beam_pipelines.config import PipelineConfig
-from beam_pipelines.events import Events, load_events, ranked
-from beam_pipelines.labels import Labels, label_events
-from beam_pipelines.negatives import ItemDistribution, sample_negatives
-from beam_pipelines.splits import TRAIN, TimeCuts, assign_splits
+from beam_pipelines.events import Events
+from beam_pipelines.partitions import PartitionJob, load_partition
+from beam_pipelines.ranking_examples import Examples, with_negatives
+from beam_pipelines.splits import TRAIN
 from beam_pipelines.windows import WindowLimits, Windows, make_windows
-from beam_pipelines.workspace import Workspace, read_arrow
 from features.examples import write_shard
 from features.layout import SPLITS, DatasetLayout, shard_name
 from features.records import (
@@ -43,55 +40,32 @@ class ShardReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardJob:
-    """What all partitions have in common."""
+class ShardJob(PartitionJob):
+    """What all partitions have in common when they write."""
 
-    schema: Schema
-    """Names and features."""
-    config: PipelineConfig
-    """Labels, split, negatives, sizes."""
-    cuts: TimeCuts
-    """Of a global time split."""
     dataset: DatasetLayout
     """Where the shards go; the directories exist."""
-    workspace: Workspace
-    """Where the events lie."""
     num_partitions: int
     """Shards of each split."""
     seed: int
     """Of the sampled negatives."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Examples:
-    """Events as records hold them, logged and sampled; `[n]` each, by user, time and item id."""
-
-    source: npt.NDArray[np.int64]
-    """Row of the logged event that gives time and context."""
-    items: pa.DictionaryArray
-    labels: Labels
-    split: npt.NDArray[np.int8]
-    probability: npt.NDArray[np.float32]
-
-
 def write_partition(partition: int, *, job: ShardJob) -> ShardReport:
     """Writes the partition's shards of all splits, empty ones too, so that every shard of a set is there."""
-    events = load_events(job.workspace, partition)
-    labels = label_events(events, job.config.label)
-    times = events.numpy(job.schema.timestamp)
-    split = assign_splits(events, labels.positive, times, config=job.config.split, cuts=job.cuts)
-    logged = _Examples(
-        source=np.arange(len(times)),
+    found = load_partition(partition, job)
+    events, labels, split = found.events, found.labels, found.split
+    logged = Examples(
+        source=np.arange(len(split)),
         items=events.table.column(job.schema.item_id).combine_chunks(),
         labels=labels,
         split=split,
-        probability=np.ones(len(times), np.float32),
+        probability=np.ones(len(split), np.float32),
     )
     records, targets = {}, {}
     for place, name in enumerate(SPLITS):
-        ranked_examples = _with_negatives(
-            logged, events, place, job, np.random.default_rng([job.seed, partition, place])
-        )
+        rng = np.random.default_rng([job.seed, partition, place])
+        ranked_examples = with_negatives(logged, events, place, job=job, rng=rng)
         for directory, examples, wanted in (
             (job.dataset.interactions(name), logged, logged.labels.positive & (split == place)),
             (job.dataset.ranking(name), ranked_examples, ranked_examples.split == place),
@@ -106,56 +80,7 @@ def write_partition(partition: int, *, job: ShardJob) -> ShardReport:
     return ShardReport(records=records, targets=targets)
 
 
-def known_interactions(examples: _Examples, place: int) -> npt.NDArray[np.int64]:
-    """Events whose items are no negatives of their user: a later split must not be seen, not even by what is left out.
-
-    Args:
-        examples: logged events.
-        place: position of the split in `features.layout.SPLITS`.
-    """
-    return np.flatnonzero(examples.labels.positive & (examples.split <= place))
-
-
-def _with_negatives(
-    logged: _Examples, events: Events, place: int, job: ShardJob, rng: np.random.Generator
-) -> _Examples:
-    """The logged examples and the sampled negatives of one split's positive events, in order."""
-    if job.config.negatives_kind == "none":
-        return logged
-    train_items = read_arrow(job.workspace.train_items)
-    known_items = train_items.column("value").combine_chunks()
-    known = known_interactions(logged, place)
-    place_of_item = pc.index_in(logged.items.dictionary, known_items).fill_null(-1).to_numpy()
-    positives = np.flatnonzero(logged.labels.positive & (logged.split == place))
-    user = events.user_index
-    sampled = sample_negatives(
-        user[positives],
-        (user[known], place_of_item[logged.items.indices.to_numpy()[known]].astype(np.int64)),
-        ItemDistribution.of(train_items.column("events").to_numpy(), job.config.negatives),
-        per_positive=job.config.negatives.per_positive,
-        rng=rng,
-    )
-    source = positives[sampled.positive]
-    zeros = np.zeros(len(source), np.float32)
-    names = pa.concat_arrays([logged.items.cast(pa.string()), known_items.take(pa.array(sampled.item))])
-    ranks, distinct = ranked(pa.chunked_array([names]))
-    all_sources = np.concatenate([logged.source, source])
-    order = np.lexsort([ranks, events.numpy(job.schema.timestamp)[all_sources], user[all_sources]])
-    labels = Labels(
-        np.concatenate([logged.labels.label, zeros])[order],
-        np.concatenate([logged.labels.weight, zeros + 1])[order],
-        np.concatenate([logged.labels.positive, zeros > 0])[order],
-    )
-    return _Examples(
-        source=all_sources[order],
-        items=pa.DictionaryArray.from_arrays(pa.array(ranks[order].astype(np.int32)), distinct),
-        labels=labels,
-        split=logged.split[all_sources[order]],
-        probability=np.concatenate([logged.probability, sampled.probability])[order],
-    )
-
-
-def _windows(examples: _Examples, events: Events, place: int, targets: npt.NDArray[np.bool_], job: ShardJob) -> Windows:
+def _windows(examples: Examples, events: Events, place: int, targets: npt.NDArray[np.bool_], job: ShardJob) -> Windows:
     num_users = events.users.num_rows
     counts = np.bincount(events.user_index[examples.source], minlength=num_users)
     history = job.schema.history
@@ -173,7 +98,7 @@ def _windows(examples: _Examples, events: Events, place: int, targets: npt.NDArr
 
 
 def _batches(
-    examples: _Examples, events: Events, windows: Windows, schema: Schema, *, ranking: bool
+    examples: Examples, events: Events, windows: Windows, schema: Schema, *, ranking: bool
 ) -> Iterator[pa.RecordBatch]:
     """The records, a bounded number of events at a time."""
     num_records = len(windows.users)
@@ -186,7 +111,7 @@ def _batches(
 
 
 def _batch(
-    examples: _Examples, events: Events, windows: Windows, chosen: slice, names: Mapping[str, str], schema: Schema
+    examples: Examples, events: Events, windows: Windows, chosen: slice, names: Mapping[str, str], schema: Schema
 ) -> pa.RecordBatch:
     starts = windows.starts[chosen.start : chosen.stop + 1]
     rows = windows.rows[starts[0] : starts[-1]]

@@ -24,11 +24,18 @@ class TimeCuts:
     """First second of validation."""
     test: int
     """First second of the test."""
+    end: int
+    """First second that is not used: beyond the last event, or where a rolling origin's fold ends."""
 
 
 def time_cuts(times: TimeHistogram, config: SplitConfig) -> TimeCuts:
     """Cuts the time so that the shares of the configuration come out as nearly as whole intervals allow."""
-    return TimeCuts(validation=times.cut(config.validation + config.test), test=times.cut(config.test))
+    beyond = config.fold * config.test
+    return TimeCuts(
+        validation=times.cut(beyond + config.test + config.validation),
+        test=times.cut(beyond + config.test),
+        end=times.cut(beyond),
+    )
 
 
 def assign_splits(

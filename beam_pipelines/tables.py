@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from beam_pipelines.config import PipelineConfig, TableSource
+from beam_pipelines.config import ColumnRule, PipelineConfig, TableSource
 from features.errors import ConfigError
 from features.schema import Schema
 from features.spec import Feature, MultiValuedFeature, NumericFeature, TextFeature
@@ -15,6 +15,8 @@ ColumnKind: TypeAlias = Literal["id", "time", "token", "text", "number", "list",
 # Columns of the events that are no features; a feature's name is an identifier, so no name is used twice.
 RATING = ".rating"
 EVENT_TYPE = ".event_type"
+
+_KINDS_WITH_RULES = ("token", "text", "number", "list")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class Column:
     """`token` is a string that may enter a vocabulary file, so it holds no line break; `text` is any string."""
     separator: str = ""
     """Cuts a string into a list, for `list`."""
+    rule: ColumnRule = ColumnRule()
+    """Missing values and outliers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +57,45 @@ def raw_tables(schema: Schema, config: PipelineConfig) -> tuple[Table, ...]:
     Raises:
         ConfigError: features come from a table that the configuration does not name.
     """
-    return tuple(
-        table
-        for table in (_interactions(schema, config), _items(schema, config), _users(schema, config))
-        if table.source.is_given
-    )
+    tables = (_interactions(schema, config), _items(schema, config), _users(schema, config))
+    for table in tables:
+        _check_rules(table)
+    return tuple(table for table in tables if table.source.is_given)
+
+
+def _derived_features(schema: Schema, config: PipelineConfig) -> tuple[str, ...]:
+    numeric = [f.name for f in schema.context_features if isinstance(f, NumericFeature)]
+    for name, kind in config.derived.items():
+        if name not in numeric:
+            raise ConfigError(
+                f"pipeline.derived.{name}", kind, f"a numeric feature of the interactions, one of {numeric}"
+            )
+    return tuple(config.derived)
+
+
+def _check_rules(table: Table) -> None:
+    kinds = {column.name: column.kind for column in table.columns if column.kind in _KINDS_WITH_RULES}
+    for name, rule in table.source.rules.items():
+        path = f"pipeline.{table.name}.rules.{name}"
+        if name not in kinds:
+            raise ConfigError(path, name, f"one of the table's features: {', '.join(kinds)}")
+        if kinds[name] != "number" and rule.is_bounded:
+            raise ConfigError(path, kinds[name], "bounds only for numeric features")
+        if kinds[name] == "number" and rule.missing == "fill":
+            try:
+                float(rule.fill)
+            except ValueError as error:
+                raise ConfigError(f"{path}.fill", rule.fill, "a number") from error
 
 
 def _interactions(schema: Schema, config: PipelineConfig) -> Table:
     source, label = config.interactions, config.label
+    not_read = {schema.timestamp, *_derived_features(schema, config)}
     columns = [
         Column(name=schema.user_id, source=source.column(schema.user_id), kind="id"),
         Column(name=schema.item_id, source=source.column(schema.item_id), kind="id"),
         Column(name=schema.timestamp, source=source.column(schema.timestamp), kind="time"),
-        *(_feature_column(source, f) for f in schema.context_features if f.name != schema.timestamp),
+        *(_feature_column(source, f) for f in schema.context_features if f.name not in not_read),
     ]
     if label.rating_column:
         columns.append(Column(name=RATING, source=label.rating_column, kind="rating"))
@@ -112,4 +141,5 @@ def _feature_column(source: TableSource, feature: Feature) -> Column:
         kind = "text"
     elif isinstance(feature, MultiValuedFeature):
         kind, separator = "list", feature.separator
-    return Column(name=feature.name, source=source.column(feature.name), kind=kind, separator=separator)
+    rule = source.rules.get(feature.name, ColumnRule())
+    return Column(name=feature.name, source=source.column(feature.name), kind=kind, separator=separator, rule=rule)

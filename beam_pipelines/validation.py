@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.readers import RawBatch
+from beam_pipelines.rules import apply_rule
 from beam_pipelines.tables import Column, Table
 from beam_pipelines.times import to_seconds
 from features.errors import InputError
@@ -66,8 +67,9 @@ def validate(table: Table, file: str, raw: RawBatch) -> tuple[pa.RecordBatch, pa
     for column in table.columns:
         source = raw.columns.column(raw.columns.schema.get_field_index(column.source))
         converted = _convert(table, column, source)
-        arrays.append(converted.values)
-        for reason, mask in converted.refused.items():
+        values, by_rule = apply_rule(converted.values, column)
+        arrays.append(values)
+        for reason, mask in (converted.refused | by_rule).items():
             # Only the first reason of a row is told: later ones often follow from it.
             bad = mask.fill_null(True).to_numpy(zero_copy_only=False) & alive
             if bad.any():

@@ -39,6 +39,15 @@ class Workspace:
         """What the partition's training events add to vocabularies and frequencies."""
         return self.root / f"counts-{partition:05d}.arrow"
 
+    def core_counts(self, partition: int) -> Path:
+        """How many of the partition's events each item still has."""
+        return self.root / f"core-counts-{partition:05d}.arrow"
+
+    @property
+    def core(self) -> Path:
+        """Items with too few events."""
+        return self.root / "core.arrow"
+
     @property
     def train_items(self) -> Path:
         """Items with training events, and how many."""

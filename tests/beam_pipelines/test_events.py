@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines.config import LabelConfig, SplitConfig
+from beam_pipelines.config import LabelConfig, PipelineConfig, SplitConfig
 from beam_pipelines.events import Events, SortTask, load_events, sort_partition
 from beam_pipelines.histogram import TimeHistogram
 from beam_pipelines.ingest import NUM_BUCKETS, Chunk, assign_buckets, bucket_of
@@ -50,7 +50,9 @@ def test_events_come_sorted_and_once_whatever_order_they_were_read_in(tmp_path, 
     chunks = [chunk(tmp_path / "a", table_of(shuffled[:cut])), chunk(tmp_path / "b", table_of(shuffled[cut:]))]
     workspace = Workspace(tmp_path)
     task = SortTask(partition=0, buckets=(0,))
-    report = sort_partition(task, schema=ids_only, events=chunks, users=[], workspace=workspace)
+    report = sort_partition(
+        task, schema=ids_only, config=PipelineConfig(), events=chunks, users=[], workspace=workspace
+    )
     expected = sorted(set(rows), key=lambda row: (row[0], row[2], row[1].encode(), row[3]))
     assert as_rows(load_events(workspace, 0)) == expected
     assert report.duplicates == len(rows) - len(expected)
@@ -70,6 +72,7 @@ def test_users_get_their_features_or_missing_ones(tmp_path: Path, ids_only: Sche
     report = sort_partition(
         SortTask(partition=3, buckets=(0,)),
         schema=ids_only,
+        config=PipelineConfig(),
         events=[events],
         users=[chunk(tmp_path / "u", users)],
         workspace=workspace,
@@ -135,12 +138,12 @@ def test_a_share_of_nothing_holds_nothing_out() -> None:
     for kind in ("global_time", "per_user_fraction"):
         assert set(splits(events_of_users(9), [True] * 9, kind, validation=0.0, test=0.0)) == {TRAIN}
     assert time_cuts(TimeHistogram.of(np.array([5])), SplitConfig(validation=0, test=0)) == TimeCuts(
-        validation=6, test=6
+        validation=6, test=6, end=6
     )
 
 
 def labels(config: LabelConfig, **columns: list) -> list[tuple[float, float, bool]]:
-    found = label_events(events_of_users(len(next(iter(columns.values()))), **columns), config)
+    found = label_events(pa.table(columns), config)
     return list(zip(found.label.tolist(), found.weight.tolist(), found.positive.tolist(), strict=True))
 
 
@@ -161,3 +164,13 @@ def test_ratings_become_labels_by_threshold_or_stay_as_they_are() -> None:
 def test_event_types_become_weights_and_weight_0_is_a_negative() -> None:
     config = LabelConfig(event_type_column="t", event_weights={"seen": 0.0, "click": 1.0, "buy": 5.0})
     assert labels(config, **{EVENT_TYPE: ["buy", "seen", "click"]}) == [(1, 5, True), (0, 1, False), (1, 1, True)]
+
+
+def test_a_fold_moves_the_origin_back_by_whole_test_shares() -> None:
+    times = TimeHistogram.of(np.arange(100, 120))
+    found = [time_cuts(times, SplitConfig(validation=0.1, test=0.2, fold=fold)) for fold in range(3)]
+    assert found == [
+        TimeCuts(validation=114, test=116, end=120),
+        TimeCuts(validation=110, test=112, end=116),
+        TimeCuts(validation=106, test=108, end=112),
+    ]

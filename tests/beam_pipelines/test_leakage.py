@@ -5,13 +5,14 @@ differ. Then leaks are planted, one in each place that decides what is seen, and
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from beam_pipelines import learning, shards, splits
+from beam_pipelines import learning, ranking_examples, shards
 from beam_pipelines.config import NegativesConfig, SplitConfig
 from beam_pipelines.splits import TEST
 from features.schema import Schema
@@ -90,8 +91,13 @@ def test_nothing_made_from_the_past_depends_on_the_future(tmp_path: Path, plain_
 
 
 def _learn_from_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = splits.assign_splits
-    monkeypatch.setattr(learning, "assign_splits", lambda *a, **k: np.zeros_like(honest(*a, **k)))
+    honest = learning.load_partition
+
+    def all_training(partition: int, job: Any) -> Any:
+        found = honest(partition, job)
+        return replace(found, split=np.zeros_like(found.split))
+
+    monkeypatch.setattr(learning, "load_partition", all_training)
 
 
 def _context_from_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +111,8 @@ def _context_from_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _negatives_avoid_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every positive of a user counts as known, later ones too."""
-    honest = shards.known_interactions
-    monkeypatch.setattr(shards, "known_interactions", lambda examples, place: honest(examples, TEST))
+    honest = ranking_examples.known_interactions
+    monkeypatch.setattr(ranking_examples, "known_interactions", lambda examples, place: honest(examples, TEST))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""A run that is killed at any point leaves nothing a reader could take for a dataset, and a rerun finishes."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from beam_pipelines.config import PipelineConfig, TableSource
+from beam_pipelines.prepare import prepare_dataset
+from features.layout import DatasetLayout
+from features.schema import Schema
+from tests.beam_pipelines.conftest import Prepared, write_parquet
+
+_SCRIPT = """
+import sys
+from pathlib import Path
+from beam_pipelines.config import PipelineConfig, TableSource
+from beam_pipelines.prepare import prepare_dataset
+from features.layout import DatasetLayout
+from features.schema import Schema
+from features.spec import HistoryFeature, IdFeature
+
+schema = Schema(query=(IdFeature(name="user_id"), HistoryFeature(name="history", length=3)),
+                candidate=(IdFeature(name="item_id"),))
+config = PipelineConfig(interactions=TableSource(path=sys.argv[1]))
+prepare_dataset(schema, config, DatasetLayout(Path(sys.argv[2])), seed=1, progress=lambda text: print(text, flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["reading", "sorting", "learning", "writing"])
+def test_a_killed_run_is_finished_by_the_next(tmp_path: Path, ids_only: Schema, stage: str) -> None:
+    rows = [{"user_id": f"u{n % 50}", "item_id": f"i{n % 70}", "timestamp": n} for n in range(5000)]
+    source = write_parquet(tmp_path / "logs.parquet", rows)
+    dataset = DatasetLayout(tmp_path / "dataset")
+    command = [sys.executable, "-c", _SCRIPT, str(source), str(dataset.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith(stage):
+            assert process.poll() is None
+        time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert not dataset.root.exists()
+    config = PipelineConfig(interactions=TableSource(path=str(source)))
+    again, nothing_to_do = prepare_dataset(ids_only, config, dataset, seed=1)
+    assert not nothing_to_do
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "logs.parquet"]
+    fresh = DatasetLayout(tmp_path / "fresh")
+    manifest, _ = prepare_dataset(ids_only, config, fresh, seed=1)
+    assert Prepared(again, False, dataset).bytes() == Prepared(manifest, False, fresh).bytes()
+    assert again.fingerprint() == manifest.fingerprint()
