@@ -140,7 +140,7 @@ def fit(training: Training, run: RunLayout, strategy: tf.distribute.Strategy, pr
                 state.require_finite_loss()
                 progress(_progress(training, state, metrics))
             if save_due():
-                last.save(int(training.model.step))
+                last.save(int(training.model.step.numpy()))
         state.require_finite_loss()
         metrics = dict(training.validate()) if training.validate is not None else {}
         _write_summary(writer, training, state, metrics)
@@ -148,10 +148,10 @@ def fit(training: Training, run: RunLayout, strategy: tf.distribute.Strategy, pr
         value = metrics.get(training.objective, math.nan)
         if training.validate is None or state.improves(value, maximise=training.maximise):
             state.remember_best(value)
-            best.save(int(state.epoch))
+            best.save(int(state.epoch.numpy()))
         progress(_progress(training, state, metrics))
         state.start_epoch()
-        last.save(int(training.model.step))
+        last.save(int(training.model.step.numpy()))
     best.restore_or_initialize()
     metrics = dict(training.validate()) if training.validate is not None else {}
     return {**metrics, "epochs": float(state.best_epoch.numpy())}

@@ -1,0 +1,185 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.errors import ConfigError, InputError, RecstackError
+from features.layout import DatasetLayout, RunLayout
+from tests.trainer.small_dataset import SCHEMA, write_small_dataset
+from trainer.config import EncoderConfig, LossConfig, OptimizerConfig, RankingConfig, RetrievalConfig
+from trainer.events import load_events
+from trainer.fit import Progress
+from trainer.restore import restore_ranking, restore_retrieval
+from trainer.retrieval.validation import RetrievalValidation
+from trainer.train import train_ranking, train_retrieval
+
+FAST = OptimizerConfig(learning_rate=0.03, warmup_steps=2)
+RETRIEVAL = RetrievalConfig(dimension=8, batch_size=8, epochs=6, optimizer=FAST)
+SEQUENCE = replace(
+    RETRIEVAL, examples="sequence", encoder=EncoderConfig(kind="transformer", dropout=0.2), initialisation="svd"
+)
+RANKING = RankingConfig(dimension=4, hidden=(8,), batch_size=16, epochs=6, optimizer=FAST)
+
+
+class InterruptedTrainingError(Exception):
+    pass
+
+
+def interrupt_at(epoch: int):
+    def progress(told: Progress) -> None:
+        if told.epoch >= epoch:
+            raise InterruptedTrainingError
+
+    return progress
+
+
+def item_vectors(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig) -> np.ndarray:
+    trained = restore_retrieval(SCHEMA, dataset, run, config)
+    return trained.model.embed_candidates(trained.candidates).numpy()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        RETRIEVAL,
+        SEQUENCE,
+        replace(RETRIEVAL, examples="set"),
+        replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"), hidden=(8,), score="dot"),
+    ],
+    ids=["event", "sequence", "set", "in_batch"],
+)
+def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, config):
+    run = RunLayout(tmp_path, "retrieval")
+    config = replace(config, epochs=20)
+    manifest, idle = train_retrieval(SCHEMA, small_dataset, run, config)
+    assert not idle
+    assert manifest.metrics["ndcg@20"] > 0
+    trained = restore_retrieval(SCHEMA, small_dataset, run, config)
+    events = load_events(small_dataset.interactions("test"), trained.encoder, trained.candidates.rows(), ranking=False)
+    first = np.flatnonzero(np.diff(events.record_of_event(), append=99))
+    query = {
+        "user_id": events.user["user_id"],
+        "timestamp": events.context["timestamp"][first],
+        "history": events.histories(first, 4),
+    }
+    scores = trained.model.query_tower(query) @ tf.transpose(trained.model.embed_candidates(trained.candidates))
+    user, item = np.indices(scores.shape)
+    same = scores.numpy()[user % 2 == item % 2].mean()
+    assert same > scores.numpy()[user % 2 != item % 2].mean() + 0.3
+
+
+def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
+    run = RunLayout(tmp_path, "retrieval")
+    first, idle = train_retrieval(SCHEMA, small_dataset, run, RETRIEVAL)
+    again, idle_again = train_retrieval(SCHEMA, small_dataset, run, RETRIEVAL)
+    assert (idle, idle_again) == (False, True)
+    assert again == first
+
+
+@pytest.mark.parametrize("config", [RETRIEVAL, SEQUENCE], ids=["event", "sequence"])
+def test_interrupted_training_ends_as_an_uninterrupted_one(small_dataset, tmp_path, config):
+    whole, broken = RunLayout(tmp_path / "whole", "retrieval"), RunLayout(tmp_path / "broken", "retrieval")
+    train_retrieval(SCHEMA, small_dataset, whole, config)
+    for epoch in (2, 4):
+        with pytest.raises(InterruptedTrainingError):
+            train_retrieval(SCHEMA, small_dataset, broken, config, progress=interrupt_at(epoch))
+        with pytest.raises(InputError, match="recstack train"):
+            restore_retrieval(SCHEMA, small_dataset, broken, config)
+    train_retrieval(SCHEMA, small_dataset, broken, config)
+    np.testing.assert_array_equal(
+        item_vectors(small_dataset, broken, config), item_vectors(small_dataset, whole, config)
+    )
+
+
+def test_other_configuration_starts_anew(small_dataset, tmp_path):
+    run = RunLayout(tmp_path, "retrieval")
+    train_retrieval(SCHEMA, small_dataset, run, RETRIEVAL)
+    other = replace(RETRIEVAL, dimension=4)
+    with pytest.raises(InputError, match="another configuration"):
+        restore_retrieval(SCHEMA, small_dataset, run, other)
+    _, idle = train_retrieval(SCHEMA, small_dataset, run, other)
+    assert not idle
+    assert item_vectors(small_dataset, run, other).shape == (12, 5)
+
+
+def test_ranking_tells_liked_from_disliked(small_dataset, tmp_path):
+    run = RunLayout(tmp_path, "ranking")
+    config = replace(RANKING, epochs=20, patience=0)
+    manifest, _ = train_ranking(SCHEMA, small_dataset, run, config)
+    assert manifest.metrics["auc"] > 0.9
+    trained = restore_ranking(SCHEMA, small_dataset, run, config)
+    query = trained.encoder.encode_query(
+        {
+            "user_id": tf.constant(["u2", "u2"]),
+            "history": tf.constant([["i4", "i6"]] * 2),
+            "timestamp": tf.constant([9, 9], tf.int64),
+        }
+    )
+    candidate = trained.encoder.encode_candidate(
+        {"item_id": tf.constant(["i8", "i9"]), "parity": tf.constant([["even"], ["odd"]])}
+    )
+    liked, disliked = trained.model(query, candidate)["label"].numpy()
+    assert liked > disliked
+
+
+def test_diverging_training_says_what_to_do(small_dataset, tmp_path):
+    config = replace(RETRIEVAL, score="dot", optimizer=OptimizerConfig(learning_rate=1e30, warmup_steps=0))
+    with pytest.raises(RecstackError, match=r"optimizer\.learning_rate"):
+        train_retrieval(SCHEMA, small_dataset, RunLayout(tmp_path, "retrieval"), config)
+
+
+def test_no_sequence_without_a_history(tmp_path):
+    dataset = write_small_dataset(tmp_path / "data")
+    schema = replace(SCHEMA, query=tuple(f for f in SCHEMA.query if f.name != "history"))
+    with pytest.raises(InputError, match="schema"):
+        train_retrieval(schema, dataset, RunLayout(tmp_path, "retrieval"), RETRIEVAL)
+
+
+def test_set_of_an_ordered_encoder_is_refused():
+    with pytest.raises(ConfigError, match=r"retrieval\.examples"):
+        RetrievalConfig(examples="set", encoder=EncoderConfig(kind="gru"))
+
+
+def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
+    run = RunLayout(tmp_path, "retrieval")
+    train_retrieval(SCHEMA, small_dataset, run, replace(RETRIEVAL, epochs=1))
+    trained = restore_retrieval(SCHEMA, small_dataset, run, replace(RETRIEVAL, epochs=1))
+    events = load_events(
+        small_dataset.interactions("validation"), trained.encoder, trained.candidates.rows(), ranking=False
+    )
+    validation = RetrievalValidation(events, SCHEMA, trained.candidates, num_queries=10, seed=0)
+    assert len(validation) == 10
+    # Twelve items, so every target that was not seen is within the first 20.
+    assert validation(trained.model)["recall@20"] == 1.0
+
+
+MIRRORED = """
+import sys, numpy as np, features, tensorflow as tf
+from pathlib import Path
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.trainer.small_dataset import SCHEMA
+from tests.trainer.test_train import RETRIEVAL, SEQUENCE, item_vectors
+from dataclasses import replace
+from features.layout import DatasetLayout, RunLayout
+from trainer.config import LossConfig
+from trainer.train import train_retrieval
+dataset, root = DatasetLayout(Path(sys.argv[1])), Path(sys.argv[2])
+config = replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"))
+vectors = []
+for strategy in ("default", "mirrored"):
+    run = RunLayout(root / strategy, "retrieval")
+    train_retrieval(SCHEMA, dataset, run, config, strategy=strategy)
+    vectors.append(item_vectors(dataset, run, config))
+assert tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).num_replicas_in_sync == 2
+np.testing.assert_allclose(vectors[1], vectors[0], atol=1e-4)
+"""
+
+
+def test_two_devices_train_what_one_trains(small_dataset, tmp_path):
+    command = [sys.executable, "-c", MIRRORED, str(small_dataset.root), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
