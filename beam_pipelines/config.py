@@ -69,6 +69,10 @@ class TableSource:
     time_zone: str = "UTC"
     """IANA time zone of times that carry none of their own, such as `Europe/Berlin`."""
 
+    first: str = ""
+    """Of partitioned folders such as `dt=2026-11-01`: the first value that is read; empty: no bound."""
+    last: str = ""
+    """The last value that is read, itself included; empty: no bound. Values are compared as texts."""
     rules: Mapping[str, ColumnRule] = field(default_factory=dict)
     """Rules for missing values and outliers, by our name of the feature."""
 

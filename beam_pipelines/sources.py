@@ -77,7 +77,7 @@ def find_files(table: Table) -> list[SourceFile]:
     source = table.source
     if source.format == "movielens":
         return [_local_file(str(_movielens_path(table)))]
-    if Path(source.path).is_file():
+    if Path(source.path).is_file() and not (source.first or source.last):
         return [_local_file(source.path)]
     files = [
         SourceFile(path=found.path, size=found.size_in_bytes, modified=found.last_updated_in_seconds or 0.0)
@@ -85,7 +85,25 @@ def find_files(table: Table) -> list[SourceFile]:
     ]
     if not files:
         raise InputError(f"pipeline.{table.name}.path = {source.path!r}: no such file; correct the path or the pattern")
-    return sorted(files, key=lambda file: file.path)
+    chosen = [file for file in files if _in_range(file.path, source, table.name)]
+    if not chosen:
+        raise InputError(
+            f"pipeline.{table.name}.path = {source.path!r}: none of {len(files)} files lies in a folder from "
+            f"{source.first or 'the first'!r} to {source.last or 'the last'!r}; correct `first` and `last`"
+        )
+    return sorted(chosen, key=lambda file: file.path)
+
+
+def _in_range(path: str, source: TableSource, table: TableName) -> bool:
+    """Whether the value of the innermost `key=value` folder lies between `first` and `last`."""
+    if not (source.first or source.last):
+        return True
+    values = [part.partition("=")[2] for part in path.split("/")[:-1] if "=" in part]
+    if not values:
+        raise InputError(
+            f"{path}: `first` and `last` need folders such as dt=2026-11-01; drop them from pipeline.{table}"
+        )
+    return values[-1] >= source.first and (not source.last or values[-1] <= source.last)
 
 
 def _local_file(path: str) -> SourceFile:

@@ -93,6 +93,32 @@ def test_a_pattern_reads_its_files_in_order_of_their_names(tmp_path: Path) -> No
     assert columns["user_id"] == ["of day 1", "of day 2"]
 
 
+@pytest.mark.parametrize(
+    ("bounds", "days"),
+    [
+        ({}, ["01", "02", "03"]),
+        ({"first": "2026-11-02"}, ["02", "03"]),
+        ({"last": "2026-11-02"}, ["01", "02"]),
+        ({"first": "2026-11-02", "last": "2026-11-02"}, ["02"]),
+    ],
+)
+def test_a_range_of_partitioned_folders_is_read(tmp_path: Path, bounds: dict[str, str], days: list[str]) -> None:
+    for day in ("01", "02", "03"):
+        (tmp_path / f"dt=2026-11-{day}").mkdir()
+        write(tmp_path / f"dt=2026-11-{day}" / "t.csv", [_ROWS[0] | {"user": day}])
+    assert read(f"{tmp_path}/dt=*/*.csv", **bounds)[0]["user_id"] == days
+
+
+def test_a_range_needs_folders_that_lie_in_it(tmp_path: Path) -> None:
+    (tmp_path / "dt=2026-11-01").mkdir()
+    write(tmp_path / "dt=2026-11-01" / "t.csv", _ROWS)
+    write(tmp_path / "t.csv", _ROWS)
+    with pytest.raises(InputError, match=r"none of 1 files lies in a folder from '2026-12-01' to 'the last'"):
+        read(f"{tmp_path}/dt=*/*.csv", first="2026-12-01")
+    with pytest.raises(InputError, match=r"t\.csv: `first` and `last` need folders such as dt="):
+        read(tmp_path / "t.csv", last="2026")
+
+
 def test_malformed_csv_rows_are_told_with_their_number(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('user,time,price,genres\n1,10,,\n2,11\n"3\n3",12,,\n4,13,,,,\n5,x,,\n')
