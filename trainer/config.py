@@ -7,7 +7,8 @@ from features.errors import ConfigError
 
 StrategyName: TypeAlias = Literal["default", "mirrored"]
 EncoderKind: TypeAlias = Literal["mean", "gru", "lstm", "cnn", "transformer"]
-NegativesKind: TypeAlias = Literal["in_batch", "uniform", "all"]
+LossKind: TypeAlias = Literal["softmax", "bce", "gbce", "bpr"]
+NegativesKind: TypeAlias = Literal["all", "uniform", "popular", "in_batch", "mixed"]
 Examples: TypeAlias = Literal["event", "sequence", "set"]
 
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
@@ -57,16 +58,25 @@ class EncoderConfig:
 class LossConfig:
     """What each positive is compared with."""
 
+    kind: LossKind = "softmax"
+    """`softmax`, corrected for how the negatives were drawn, is the best in nearly every comparison; `bce`, `gbce` and
+    `bpr` look at each negative by itself."""
     negatives: NegativesKind = "all"
-    """`in_batch`: the batch's other positives, corrected for their frequency; `uniform`: `num_negatives` items drawn
-    alike; `all`: the whole catalogue, right for up to some ten thousand items."""
+    """`all`: the whole catalogue, right for up to some ten thousand items; `uniform`: `num_negatives` items drawn
+    alike; `popular`: drawn by train frequency; `in_batch`: the batch's other positives; `mixed`: these and uniform."""
     num_negatives: int = 2048
-    """Items drawn a step and shared by the batch, when `negatives` is `uniform`."""
+    """Items drawn a step and shared by the batch, when `negatives` is `uniform`, `popular` or `mixed`."""
+    popularity_power: float = 0.75
+    """Exponent of the train frequency, when `negatives` is `popular`."""
+    calibration: float = 0.75
+    """From 0 (as `bce`) to 1 (calibrated probabilities), when `kind` is `gbce`."""
     temperature: float = 0.1
     """Scores are divided by it before the softmax."""
 
     def __post_init__(self) -> None:
         _require("loss", self, "num_negatives", self.num_negatives >= 1, "at least 1")
+        _require("loss", self, "popularity_power", self.popularity_power >= 0, "at least 0")
+        _require("loss", self, "calibration", 0 <= self.calibration <= 1, "between 0 and 1")
         _require("loss", self, "temperature", self.temperature > 0, "a positive number")
 
 

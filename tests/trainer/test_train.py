@@ -44,12 +44,21 @@ def item_vectors(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig
 @pytest.mark.parametrize(
     "config",
     [
-        RETRIEVAL,
-        SEQUENCE,
-        replace(RETRIEVAL, examples="set"),
-        replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"), hidden=(8,), score="dot"),
+        pytest.param(SEQUENCE, id="sequence"),
+        pytest.param(RETRIEVAL, id="event", marks=pytest.mark.slow),
+        pytest.param(replace(RETRIEVAL, examples="set"), id="set", marks=pytest.mark.slow),
+        pytest.param(
+            replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"), hidden=(8,), score="dot"),
+            id="in_batch",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            replace(RETRIEVAL, loss=LossConfig(kind="gbce", negatives="uniform", num_negatives=8), id_dropout=0.1),
+            id="gbce",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(replace(RETRIEVAL, loss=LossConfig(kind="bpr")), id="bpr", marks=pytest.mark.slow),
     ],
-    ids=["event", "sequence", "set", "in_batch"],
 )
 def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, config):
     run = RunLayout(tmp_path, "retrieval")
@@ -79,15 +88,17 @@ def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
     assert again == first
 
 
-@pytest.mark.parametrize("config", [RETRIEVAL, SEQUENCE], ids=["event", "sequence"])
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(RETRIEVAL, id="event"), pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow)],
+)
 def test_interrupted_training_ends_as_an_uninterrupted_one(small_dataset, tmp_path, config):
     whole, broken = RunLayout(tmp_path / "whole", "retrieval"), RunLayout(tmp_path / "broken", "retrieval")
     train_retrieval(SCHEMA, small_dataset, whole, config)
-    for epoch in (2, 4):
-        with pytest.raises(InterruptedTrainingError):
-            train_retrieval(SCHEMA, small_dataset, broken, config, progress=interrupt_at(epoch))
-        with pytest.raises(InputError, match="recstack train"):
-            restore_retrieval(SCHEMA, small_dataset, broken, config)
+    with pytest.raises(InterruptedTrainingError):
+        train_retrieval(SCHEMA, small_dataset, broken, config, progress=interrupt_at(3))
+    with pytest.raises(InputError, match="recstack train"):
+        restore_retrieval(SCHEMA, small_dataset, broken, config)
     train_retrieval(SCHEMA, small_dataset, broken, config)
     np.testing.assert_array_equal(
         item_vectors(small_dataset, broken, config), item_vectors(small_dataset, whole, config)

@@ -71,6 +71,28 @@ class UniformItems(NegativeSource):
         return Negatives(rows, tf.fill(tf.shape(rows), self._log_weight))
 
 
+class PopularItems(NegativeSource):
+    """Items in proportion to (train frequency + 1)^alpha, by systematic sampling.
+
+    Alpha 0.75 is word2vec's (https://arxiv.org/abs/1310.4546), 0 is uniform, 1 nearly what a batch of positives is.
+    """
+
+    def __init__(self, train_frequency: npt.NDArray[np.int64], num_negatives: int, alpha: float, seed: int) -> None:
+        """Takes the positive training interactions of each item, `[items]`, the size of a draw, alpha and a seed."""
+        mass = (train_frequency + 1.0) ** alpha
+        share = mass / mass.sum()
+        self._upper = tf.constant(np.cumsum(share)[:-1], tf.float64)
+        self._log_expected = tf.constant(np.log(share * num_negatives), tf.float32)
+        self._num_negatives, self._seed = num_negatives, seed
+
+    def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
+        """Distinct rows, each weighing as often as it was drawn over its expected number."""
+        uniform = tf.random.stateless_uniform([self._num_negatives], tf.stack([step, self._seed]), dtype=tf.float64)
+        points = (tf.range(self._num_negatives, dtype=tf.float64) + uniform) / self._num_negatives
+        rows = tf.searchsorted(self._upper, points, side="right")
+        return _weighted(rows, self._log_expected)
+
+
 class InBatchItems(NegativeSource):
     """The positives of the whole batch, of all replicas; each stands for 1 / (its expected number in a batch).
 
@@ -80,26 +102,64 @@ class InBatchItems(NegativeSource):
 
     def __init__(self, train_frequency: npt.NDArray[np.int64]) -> None:
         """Takes the positive training interactions of each item, `[items]`."""
-        share = np.maximum(train_frequency, 1) / max(1, train_frequency.sum())
-        self._log_share = tf.constant(np.log(share), tf.float32)
+        self._log_share = tf.constant(np.log(_shares(train_frequency)), tf.float32)
 
     def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
-        """Distinct positives, each weighing as often as it occurred."""
-        context = tf.distribute.get_replica_context()
-        # Row numbers are gathered, not vectors: every replica then embeds the same rows itself, and the gradients of
-        # its table are those of the whole batch without a differentiable exchange.
-        if context is not None and context.num_replicas_in_sync > 1:
-            positive_rows = context.all_gather(positive_rows, axis=0)
-        rows, _, counts = tf.unique_with_counts(tf.sort(positive_rows))
-        expected = tf.gather(self._log_share, rows) + tf.math.log(tf.cast(tf.size(positive_rows), tf.float32))
-        return Negatives(rows, tf.math.log(tf.cast(counts, tf.float32)) - expected)
+        """Distinct positives, each weighing as often as it occurred over its expected number."""
+        rows = _of_all_replicas(positive_rows)
+        return _weighted(tf.sort(rows), self._log_share + tf.math.log(tf.cast(tf.size(rows), tf.float32)))
+
+
+class MixedItems(NegativeSource):
+    """The batch's positives and uniform items together (https://doi.org/10.1145/3366424.3386195, section 3.2).
+
+    The uniform part shows the model the items that are never or hardly ever a positive, which a batch alone does not.
+    """
+
+    def __init__(self, train_frequency: npt.NDArray[np.int64], num_negatives: int, seed: int) -> None:
+        """Takes the positive training interactions of each item, `[items]`, the uniform items a step and a seed."""
+        num_items = len(train_frequency)
+        self._share = tf.constant(_shares(train_frequency), tf.float32)
+        self._uniform = UniformItems(num_items, min(num_negatives, num_items), seed)
+        self._expected_uniform = min(num_negatives, num_items) / num_items
+
+    def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
+        """Distinct rows, each weighing as often as it occurred in either part over its expected number in both."""
+        positives = _of_all_replicas(positive_rows)
+        rows = tf.sort(tf.concat([positives, self._uniform.draw(positives, step).rows], axis=0))
+        expected = self._share * tf.cast(tf.size(positives), tf.float32) + self._expected_uniform
+        return _weighted(rows, tf.math.log(expected))
+
+
+def _shares(train_frequency: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    shares: npt.NDArray[np.float64] = np.maximum(train_frequency, 1) / max(1, train_frequency.sum())
+    return shares
+
+
+def _of_all_replicas(positive_rows: tf.Tensor) -> tf.Tensor:
+    # Row numbers are gathered, not vectors: every replica then embeds the same rows itself, and the gradients of its
+    # table are those of the whole batch without a differentiable exchange.
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return positive_rows
+    return context.all_gather(positive_rows, axis=0)
+
+
+def _weighted(rows: tf.Tensor, log_expected: tf.Tensor) -> Negatives:
+    """Ascending rows, some several times, as distinct ones with the logarithm of number / expected number."""
+    distinct, _, counts = tf.unique_with_counts(rows)
+    return Negatives(distinct, tf.math.log(tf.cast(counts, tf.float32)) - tf.gather(log_expected, distinct))
 
 
 def make_source(config: LossConfig, train_frequency: npt.NDArray[np.int64], seed: int) -> NegativeSource:
     """The source that the configuration names; a draw as large as the catalogue is the catalogue."""
-    num_items = len(train_frequency)
+    num_items, wanted = len(train_frequency), config.num_negatives
     if config.negatives == "in_batch":
         return InBatchItems(train_frequency)
-    if config.negatives == "all" or config.num_negatives >= num_items:
+    if config.negatives == "mixed":
+        return MixedItems(train_frequency, wanted, seed)
+    if config.negatives == "all" or wanted >= num_items:
         return AllItems(num_items)
-    return UniformItems(num_items, config.num_negatives, seed)
+    if config.negatives == "popular":
+        return PopularItems(train_frequency, wanted, config.popularity_power, seed)
+    return UniformItems(num_items, wanted, seed)

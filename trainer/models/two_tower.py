@@ -12,6 +12,7 @@ from features.schema import Schema
 from trainer.candidates import CandidateTable
 from trainer.config import RetrievalConfig
 from trainer.losses.negatives import NegativeSource, make_source
+from trainer.losses.pairwise import bce_loss, bpr_loss, gbce_power
 from trainer.losses.softmax import log_sum_exp_of_products, positives_among, softmax_loss
 from trainer.models.embedding import EmbeddingTable, make_tables
 from trainer.models.encoders import ENCODERS
@@ -68,9 +69,27 @@ class TwoTowerModel(tfrs.Model):
         others = self._embed(negatives.rows, training)
         positive_logits = tf.reduce_sum(tf.gather(queries, positive_query) * positives, axis=1)
         hits = positives_among(negatives.rows, positive_query, positive_rows)
-        log_sum_exp = log_sum_exp_of_products(queries, others, negatives.log_weights, hits)
-        loss = softmax_loss(positive_logits, tf.gather(log_sum_exp, positive_query))
+        if self.config.loss.kind == "softmax":
+            log_sum_exp = log_sum_exp_of_products(queries, others, negatives.log_weights, hits)
+            loss = softmax_loss(positive_logits, tf.gather(log_sum_exp, positive_query))
+        else:
+            loss = self._pairwise_loss(
+                positive_logits, tf.matmul(queries, others, transpose_b=True), hits, positive_query
+            )
         return tf.reduce_sum(inputs["weight"] * loss)
+
+    def _pairwise_loss(
+        self, positive_logits: tf.Tensor, negative_logits: tf.Tensor, hits: tf.Tensor, positive_query: tf.Tensor
+    ) -> tf.Tensor:
+        config = self.config.loss
+        ones = tf.ones_like(negative_logits)
+        is_negative = tf.tensor_scatter_nd_update(ones, hits, tf.zeros_like(hits[:, 0], tf.float32))
+        if config.kind == "bpr":
+            return bpr_loss(positive_logits, negative_logits, is_negative, positive_query)
+        drawn = len(self._candidates) if config.negatives == "all" else config.num_negatives
+        rate = min(1.0, drawn / max(1, len(self._candidates) - 1))
+        power = gbce_power(rate, config.calibration) if config.kind == "gbce" else 1.0
+        return bce_loss(positive_logits, negative_logits, is_negative, positive_query, power=power)
 
     def embed_candidates(self, candidates: CandidateTable) -> tf.Tensor:
         """`[items, d] float32`: the catalogue, in its order."""

@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from trainer.config import LossConfig
-from trainer.losses.negatives import AllItems, InBatchItems, UniformItems, make_source
+from trainer.losses.negatives import AllItems, InBatchItems, MixedItems, PopularItems, UniformItems, make_source
 
 STEP = tf.constant(3, tf.int64)
 
@@ -17,14 +18,31 @@ def test_uniform_draws_are_distinct_ascending_and_repeatable():
     assert (rows != source.draw(tf.constant([0]), STEP + 1).rows.numpy()).any()
 
 
-def test_uniform_weights_make_the_sum_of_exponentials_unbiased():
-    scores = np.random.default_rng(0).normal(size=50).astype(np.float32)
-    source = UniformItems(50, 5, seed=1)
+FREQUENCY = np.arange(50)[::-1] ** 2
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        UniformItems(50, 5, seed=1),
+        PopularItems(FREQUENCY, 5, 0.75, seed=1),
+        InBatchItems(FREQUENCY + 1),
+        MixedItems(FREQUENCY + 1, 5, seed=1),
+    ],
+    ids=["uniform", "popular", "in_batch", "mixed"],
+)
+def test_weights_make_the_sum_of_exponentials_unbiased(source):
+    generator = np.random.default_rng(0)
+    scores = generator.normal(size=50).astype(np.float32)
+    share = (FREQUENCY + 1) / (FREQUENCY + 1).sum()
+    draw = tf.function(source.draw)
     estimates = []
-    for step in range(2000):
-        rows, log_weights = source.draw(tf.constant([0]), tf.constant(step, tf.int64))
+    for step in range(500):
+        positives = tf.constant(generator.choice(50, 8, p=share), tf.int32)
+        rows, log_weights = draw(positives, tf.constant(step, tf.int64))
+        assert (np.diff(rows) > 0).all()
         estimates.append(np.exp(scores[rows.numpy()] + log_weights.numpy()).sum())
-    assert abs(np.mean(estimates) / np.exp(scores).sum() - 1) < 5 * np.std(estimates) / np.mean(estimates) / 2000**0.5
+    assert abs(np.mean(estimates) / np.exp(scores).sum() - 1) < 5 * np.std(estimates) / np.mean(estimates) / 500**0.5
 
 
 def test_in_batch_items_weigh_one_over_their_expected_number():
@@ -38,4 +56,6 @@ def test_draws_as_large_as_the_catalogue_are_the_catalogue():
     frequency = np.ones(8, np.int64)
     assert isinstance(make_source(LossConfig(negatives="uniform", num_negatives=8), frequency, 0), AllItems)
     assert isinstance(make_source(LossConfig(negatives="uniform", num_negatives=7), frequency, 0), UniformItems)
+    assert isinstance(make_source(LossConfig(negatives="popular", num_negatives=7), frequency, 0), PopularItems)
+    assert isinstance(make_source(LossConfig(negatives="mixed"), frequency, 0), MixedItems)
     assert AllItems(8).draw(tf.constant([1]), STEP).rows.numpy().tolist() == list(range(8))
