@@ -1,0 +1,54 @@
+"""The public data sets of retrieval papers as tables that `recstack prepare` reads.
+
+    python benchmarks/published_tables.py beauty DATA/beauty TABLES/beauty
+    recstack prepare --config configs/beauty.toml      # paths in the file are relative to where TABLES is
+
+The order in which the sets list a user's items is kept as one second an item. Gowalla's given split has no time: all
+of train is put at second 1 and all of test at second 2, so that a split by time cuts exactly there.
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import tyro
+
+
+def beauty(source: Path, target: Path) -> None:
+    """Amazon Beauty: `Beauty.txt` and `Beauty_item2attributes.json`."""
+    _write(_sequences(source / "Beauty.txt"), target / "interactions.parquet")
+    attributes = json.loads((source / "Beauty_item2attributes.json").read_text())
+    rows = [{"item_id": item, "attributes": "|".join(map(str, values))} for item, values in attributes.items()]
+    _write(pd.DataFrame(rows), target / "items.parquet")
+
+
+def sports(source: Path, target: Path) -> None:
+    """Amazon Sports and Outdoors: `Sports_and_Outdoors.txt`."""
+    _write(_sequences(source / "Sports_and_Outdoors.txt"), target / "interactions.parquet")
+
+
+def gowalla(source: Path, target: Path) -> None:
+    """Gowalla as split by LightGCN: `train.parquet` and `test.parquet` with the columns user and item."""
+    parts = [
+        pd.read_parquet(source / f"{name}.parquet").assign(timestamp=second)
+        for second, name in enumerate(("train", "test"), start=1)
+    ]
+    events = pd.concat(parts).rename(columns={"user": "user_id", "item": "item_id"})
+    _write(events.astype({"user_id": str, "item_id": str}), target / "interactions.parquet")
+
+
+def _sequences(path: Path) -> pd.DataFrame:
+    """One line a user: the user and the items in order of time."""
+    lines = [line.split() for line in path.read_text().splitlines()]
+    rows = [(user, item, second) for user, *items in lines for second, item in enumerate(items, start=1)]
+    return pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(path, index=False)
+    print(f"{path}: {len(table):,} rows")
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"beauty": beauty, "sports": sports, "gowalla": gowalla})
