@@ -61,7 +61,7 @@ class ALS(Baseline):
     grid: ClassVar[Grid] = {
         "factors": (32, 64, 128),
         "alpha": (1.0, 5.0, 20.0),
-        "regularisation": (0.01, 0.1, 1.0, 10.0),
+        "regularisation": (0.1, 1.0, 10.0, 30.0),
     }
 
     def __post_init__(self) -> None:

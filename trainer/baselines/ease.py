@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.linalg import lapack
 
 from features.errors import RecstackError
 from trainer.baselines.contract import (
@@ -20,10 +19,8 @@ from trainer.baselines.contract import (
     require_positive,
     without_history,
 )
+from trainer.baselines.inverse import NotPositiveDefiniteError, invert_in_place
 from trainer.evaluation.protocol import EvaluationSet, Float, Int, Interactions
-
-_BLOCK = 1024
-"""Rows and columns mirrored at once."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class EASE(Baseline):
     decay: float = 1.0
     """Weight of a history item relative to the next newer one when scoring; 1 weighs all alike."""
     max_items: int = 20_000
-    """Items fitted, the most popular ones: memory is 4 bytes times the square, work grows with the cube."""
+    """Items fitted, the most popular ones: memory is 6 bytes times the square, work grows with the cube."""
     grid: ClassVar[Grid] = {"l2": (30.0, 100.0, 300.0, 1000.0), "decay": (1.0, 0.8, 0.6)}
 
     def __post_init__(self) -> None:
@@ -76,23 +73,12 @@ class EASE(Baseline):
         matrix = interactions.binary_matrix[:, items]
         gram: Float = (matrix.T @ matrix).toarray()
         gram[np.diag_indices_from(gram)] += self.l2
-        precision = _invert_in_place(gram, self.l2)
-        precision /= -precision.diagonal().copy()
-        np.fill_diagonal(precision, 0.0)
-        return EASEScorer(items, precision, self.decay, interactions.popularity)
-
-
-def _invert_in_place(gram: Float, l2: float) -> Float:
-    """Inverts a symmetric positive definite matrix without a second copy of it."""
-    # LAPACK works on columns: the transpose of a symmetric C-ordered matrix is the same matrix without a copy.
-    factor, failed = lapack.spotrf(gram.T, lower=1, overwrite_a=1)
-    if failed:
-        raise RecstackError(f"ease.l2 = {l2}: the matrix cannot be inverted in float32; expected a larger value")
-    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
-    rows: Float = inverse.T
-    for start in range(0, len(rows), _BLOCK):
-        stop = start + _BLOCK
-        corner = np.triu(rows[start:stop, start:stop])
-        rows[start:stop, start:stop] = corner + np.triu(corner, 1).T
-        rows[stop:, start:stop] = rows[start:stop, stop:].T
-    return rows
+        try:
+            invert_in_place(gram)
+        except NotPositiveDefiniteError as error:
+            raise RecstackError(
+                f"ease.l2 = {self.l2}: the matrix cannot be inverted in float32; expected a larger value"
+            ) from error
+        gram /= -gram.diagonal().copy()
+        np.fill_diagonal(gram, 0.0)
+        return EASEScorer(items, gram, self.decay, interactions.popularity)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from features.errors import ConfigError, RecstackError
-from trainer.baselines import ease
 from trainer.baselines.ease import EASE
 from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
 from trainer.evaluation.scoring import rank_by_scorer
@@ -19,10 +18,7 @@ def interactions() -> Interactions:
     )
 
 
-def test_each_column_is_the_ridge_regression_on_the_other_items(
-    interactions: Interactions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ease, "_BLOCK", 7)
+def test_each_column_is_the_ridge_regression_on_the_other_items(interactions: Interactions) -> None:
     weights = EASE(l2=5.0).fit(interactions).weights
     taken = interactions.binary_matrix.toarray().astype(np.float64)
     for item in range(NUM_ITEMS):
