@@ -130,7 +130,7 @@ def fit(training: Training, run: RunLayout, strategy: tf.distribute.Strategy, pr
     last = _last_checkpoints(training, state, run)
     best = best_checkpoints(training.model, run)
     last.restore_or_initialize()
-    step_function = _make_step(training, state, strategy)
+    step_function = make_step(training, state, strategy)
     writer = tf.summary.create_file_writer(str(run.tensorboard))
     report_due, save_due = _every(_REPORT_SECONDS), _every(training.checkpoint_seconds)
     metrics: Metrics = {}
@@ -174,7 +174,8 @@ def _is_finished(training: Training, state: State) -> bool:
     return epoch >= training.epochs or is_stale
 
 
-def _make_step(training: Training, state: State, strategy: tf.distribute.Strategy) -> Callable[[Batch], None]:
+def make_step(training: Training, state: State, strategy: tf.distribute.Strategy) -> Callable[[Batch], None]:
+    """One step of the training as a compiled function of a batch, each replica's part of it apart."""
     model, optimizer = training.model, training.optimizer
     variables = model.trainable_variables
 
