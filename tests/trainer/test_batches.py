@@ -1,3 +1,5 @@
+from itertools import chain
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -38,7 +40,7 @@ def indices(examples: Examples, epoch: int = 0, first_step: int = 0, pipelines: 
 def test_an_epoch_holds_each_example_once_and_no_part_of_a_batch():
     (batches,) = indices(numbers(23, 5))
     assert [len(batch) for batch in batches] == [5] * 4
-    assert len(set(sum(batches, []))) == 20
+    assert len(set(chain(*batches))) == 20
     assert indices(numbers(23, 5), epoch=1) != [batches]
 
 
@@ -53,7 +55,8 @@ def test_replicas_share_the_batches_of_one(pipelines, replicas):
     parts = indices(numbers(24, 8), pipelines=pipelines, replicas=replicas)
     a_step = replicas // pipelines
     shared = [
-        sum((sum(part[step * a_step : (step + 1) * a_step], []) for part in parts), []) for step in range(len(whole))
+        list(chain(*(chain(*part[step * a_step : (step + 1) * a_step]) for part in parts)))
+        for step in range(len(whole))
     ]
     assert shared == whole
 
