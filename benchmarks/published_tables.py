@@ -1,7 +1,7 @@
 """The public data sets of retrieval papers as tables that `recstack prepare` reads.
 
-    python benchmarks/published_tables.py beauty DATA/beauty TABLES/beauty
-    recstack prepare --config configs/beauty.toml      # paths in the file are relative to where TABLES is
+    python benchmarks/published_tables.py beauty --source DATA/beauty --target tables/beauty
+    recstack prepare --config configs/beauty.toml      # its paths are relative to the current folder
 
 The order in which the sets list a user's items is kept as one second an item. Gowalla's given split has no time: all
 of train is put at second 1 and all of test at second 2, so that a split by time cuts exactly there.
