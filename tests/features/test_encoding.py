@@ -94,7 +94,11 @@ def test_utc_offset_moves_the_hour() -> None:
     assert calendar_parts(noon_utc, east).numpy().tolist() == [[1 + 17]]
 
 
-@given(st.floats(width=32), st.floats(-1e6, 1e6), st.floats(0, 1e6))
+# TensorFlow's kernels take subnormal numbers for zero, so none is drawn; `std` has its own example below.
+normal_floats = st.floats(width=32, allow_subnormal=False)
+
+
+@given(normal_floats, st.floats(-1e6, 1e6, allow_subnormal=False), st.floats(0, 1e6, allow_subnormal=False))
 @example(value=0.0, mean=0.0, std=2.2e-311)
 @settings(deadline=None)
 def test_standardise_is_finite_for_every_float(value: float, mean: float, std: float) -> None:
@@ -109,7 +113,7 @@ def test_standardise_is_finite_for_every_float(value: float, mean: float, std: f
     assert deviation == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
-@given(st.floats(width=32))
+@given(normal_floats)
 @settings(deadline=None)
 def test_bucket_is_one_plus_the_boundaries_not_above_the_value(value: float) -> None:
     boundaries = (-1.0, 0.0, 2.5)
