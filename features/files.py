@@ -10,6 +10,7 @@ from pathlib import Path
 from features.errors import InputError
 
 _TEMPORARY_MARK = ".tmp-"
+_REPLACED_MARK = "-old-"
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
@@ -45,7 +46,8 @@ def sync_directory(directory: Path) -> None:
 def staged_directory(final: Path) -> Iterator[Path]:
     """A temporary sibling of `final` to fill; it takes `final`'s place when the block ends well, else it is removed.
 
-    Left-overs of processes that were killed are removed first. A reader sees the old directory or the new one.
+    Left-overs of processes that were killed are removed first. A reader sees the old directory or the new one. A
+    process killed between the two renames leaves neither; the next call puts the old one back.
 
     Args:
         final: the directory to publish; an existing one is replaced.
@@ -80,7 +82,7 @@ def make_directory(directory: Path) -> None:
 def replace_directory(staging: Path, final: Path) -> None:
     """Puts `staging` in the place of `final`, which may exist."""
     if final.exists():
-        old = final.with_name(f".{final.name}{_TEMPORARY_MARK}{os.getpid()}-old-{uuid.uuid4().hex[:8]}")
+        old = final.with_name(f".{final.name}{_TEMPORARY_MARK}{os.getpid()}{_REPLACED_MARK}{uuid.uuid4().hex[:8]}")
         final.rename(old)
         staging.rename(final)
         shutil.rmtree(old)
@@ -90,11 +92,13 @@ def replace_directory(staging: Path, final: Path) -> None:
 
 
 def remove_leftovers(final: Path) -> None:
-    """Removes temporary siblings of `final` whose process is gone."""
+    """Removes temporary siblings of `final` whose process is gone; a directory that was being replaced comes back."""
     for path in final.parent.glob(f".{final.name}{_TEMPORARY_MARK}*"):
         owner = path.name.split(_TEMPORARY_MARK, 1)[1].split("-", 1)[0]
         if not owner.isdigit() or not _is_alive(int(owner)):
-            if path.is_dir():
+            if _REPLACED_MARK in path.name and not final.exists():
+                path.rename(final)
+            elif path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)

@@ -44,6 +44,16 @@ def test_left_overs_of_dead_processes_are_removed_and_of_living_ones_kept(tmp_pa
     assert names(tmp_path) == [".dataset.tmp-1-ab"]
 
 
+def test_directory_that_was_being_replaced_when_its_writer_died_comes_back(tmp_path: Path) -> None:
+    old, new = tmp_path / ".dataset.tmp-4194999-old-ab", tmp_path / ".dataset.tmp-4194999-cd"
+    for directory in (old, new):
+        directory.mkdir()
+    (old / "vocabulary").touch()
+    remove_leftovers(tmp_path / "dataset")
+    assert names(tmp_path) == ["dataset"]
+    assert names(tmp_path / "dataset") == ["vocabulary"]
+
+
 def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_text_atomically(path, "old")
