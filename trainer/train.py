@@ -134,6 +134,7 @@ def train_ranking(  # noqa: PLR0913 - as train_retrieval
     encoder = SchemaEncoder(schema, dataset)
     candidates = load_candidates(dataset, encoder)
     train = load_events(dataset.ranking("train"), encoder, candidates.rows(), ranking=True)
+    _require_probabilities(train, dataset)
     validate = _ranking_validation(dataset, encoder, candidates)
     scope = make_strategy(strategy)
     examples = _examples(train.targets(), ranking_examples(train, schema), config, scope.num_replicas_in_sync, seed)
@@ -166,6 +167,17 @@ def train_ranking(  # noqa: PLR0913 - as train_retrieval
     )
     manifest.write(run.manifest)
     return manifest, False
+
+
+def _require_probabilities(events: Events, dataset: DatasetLayout) -> None:
+    """The model predicts the chance of a label of 1; of raw ratings its loss would make nonsense without a word."""
+    targets = events.label[events.targets()]
+    outside = targets[(targets < 0) | (targets > 1)]
+    if len(outside):
+        raise InputError(
+            f"{dataset.ranking('train')}: label {outside[0]:g} found, expected 0 to 1: the model predicts the chance "
+            'of a label of 1; set pipeline.label.ranking_label = "threshold" and run `recstack prepare` again'
+        )
 
 
 def _retrieval_examples(events: Events, schema: Schema, config: RetrievalConfig, replicas: int, seed: int) -> Examples:

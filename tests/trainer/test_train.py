@@ -1,6 +1,8 @@
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 
 from features.errors import ConfigError, InputError, RecstackError
 from features.layout import DatasetLayout, RunLayout
-from tests.trainer.small_dataset import SCHEMA, write_small_dataset
+from tests.trainer.small_dataset import SCHEMA, record, write_records, write_small_dataset
 from trainer.config import EncoderConfig, LossConfig, OptimizerConfig, RankingConfig, RetrievalConfig
 from trainer.events import load_events
 from trainer.fit import Progress
@@ -194,3 +196,11 @@ def test_two_devices_train_what_one_trains(small_dataset, tmp_path):
     command = [sys.executable, "-c", MIRRORED, str(small_dataset.root), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_raw_ratings_as_ranking_labels_are_refused(tmp_path: Path) -> None:
+    dataset = write_small_dataset(tmp_path / "dataset")
+    shutil.rmtree(dataset.ranking("train"))
+    write_records(dataset.ranking("train"), [record(0, [0, 2], [1, 2], labels=[5.0, 1.0])])
+    with pytest.raises(InputError, match=r"label 5 found, expected 0 to 1.*ranking_label"):
+        train_ranking(SCHEMA, dataset, RunLayout(tmp_path / "run", "ranking"), RANKING)
