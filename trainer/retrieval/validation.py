@@ -9,13 +9,15 @@ from features.encoding import Tensors
 from features.schema import Schema
 from trainer.batches import gather_query
 from trainer.candidates import CandidateTable
-from trainer.evaluation.protocol import Bool, Ragged
+from trainer.evaluation.metrics import query_metrics
+from trainer.evaluation.protocol import Ragged
 from trainer.evaluation.scoring import rank_by_inner_product
-from trainer.events import Events, Float64, Int64
+from trainer.events import Events, Int64
 from trainer.models.two_tower import TwoTowerModel
 
 NDCG = "ndcg@20"
 _CUTOFFS = (10, 20, 100)
+_SHOWN = ("recall@", "ndcg@")
 _QUERIES_A_BLOCK = 1024
 
 
@@ -50,16 +52,8 @@ class RetrievalValidation:
         items = model.embed_candidates(self._candidates).numpy()
         queries = np.concatenate([model.query_tower(block).numpy() for block in self._blocks()])
         ranked = rank_by_inner_product(queries, items, max(_CUTOFFS), seen=self._seen).item_rows
-        hits = _hits(ranked, self._targets)
-        num_targets = self._targets.lengths
-        return {
-            name: float(values.mean())
-            for k in _CUTOFFS
-            for name, values in {
-                f"recall@{k}": _recall(hits, num_targets, k),
-                f"ndcg@{k}": _ndcg(hits, num_targets, k),
-            }.items()
-        }
+        metrics = query_metrics(ranked, self._targets, _CUTOFFS)
+        return {name: float(values.mean()) for name, values in metrics.items() if name.startswith(_SHOWN)}
 
     def _blocks(self) -> list[Tensors]:
         starts = range(0, len(self), _QUERIES_A_BLOCK)
@@ -81,24 +75,3 @@ def _rows(events: Events, starts: Int64, ends: Int64) -> Ragged:
     positions = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
     rows = Ragged.from_lengths(lengths, events.candidate_row[positions])
     return rows.where(rows.values >= 0).distinct()
-
-
-def _hits(ranked: Int64, targets: Ragged) -> Bool:
-    """`[queries, k] bool`: whether the ranked item is one of the query's targets."""
-    base = max(int(ranked.max(initial=0)), int(targets.values.max(initial=0))) + 1
-    wanted = targets.row_of_value * base + targets.values
-    keys = np.where(ranked < 0, -1, np.arange(len(ranked))[:, None] * base + ranked)
-    return np.isin(keys, wanted)
-
-
-def _recall(hits: Bool, num_targets: Int64, k: int) -> Float64:
-    recall: Float64 = hits[:, :k].sum(axis=1) / num_targets
-    return recall
-
-
-def _ndcg(hits: Bool, num_targets: Int64, k: int) -> Float64:
-    """DCG of binary gains over that of the best possible list (Järvelin & Kekäläinen 2002)."""
-    discounts = 1.0 / np.log2(np.arange(2, k + 2))
-    best = np.cumsum(discounts)[np.minimum(num_targets, k) - 1]
-    ndcg: Float64 = hits[:, :k] @ discounts / best
-    return ndcg
