@@ -1,9 +1,8 @@
 """What goes wrong, as the user sees it.
 
     RecstackError            exit 1: the work failed (disk, network, a peer)
-    ├── InputError           exit 2: a config, a table, a directory or an argument is not as it must be
-    │   └── ConfigError      exit 2: one field of the configuration
-    └── GateRefusedError     exit 3: the candidate model is not good enough to publish
+    └── InputError           exit 2: a config, a table, a directory or an argument is not as it must be
+        └── ConfigError      exit 2: one field of the configuration
 
 A message names the field, the value, what was expected and what to do next; the command line prints it on one line.
 """
@@ -34,9 +33,3 @@ class ConfigError(InputError):
         """
         super().__init__(f"{field} = {value!r}: expected {expected}")
         self.field = field
-
-
-class GateRefusedError(RecstackError):
-    """A candidate model did not pass the publication gate."""
-
-    exit_code = 3

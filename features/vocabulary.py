@@ -10,7 +10,7 @@ New tokens are appended, so an embedding row means the same value in every later
 add rows at the end of the table.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +72,3 @@ class Vocabulary:
         if len(set(tokens)) != len(tokens) or "" in tokens:
             raise InputError(f"vocabulary {path}: expected distinct non-empty lines; run `recstack prepare` again")
         return cls(tokens, oov_buckets)
-
-
-def is_valid_token(token: str) -> bool:
-    """Whether a string can be an id or a vocabulary token: not empty, no line break (it would split the file)."""
-    return bool(token) and "\n" not in token and "\r" not in token
-
-
-def learn_vocabulary(values: Iterable[str], oov_buckets: int = 1, min_count: int = 1) -> Vocabulary:
-    """Counts the values and keeps the frequent ones, the most frequent first."""
-    counts: dict[str, int] = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
-    return Vocabulary((), oov_buckets).grow(counts, min_count)

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process if not given.
 
     Returns:
-        The exit code: 0 done or nothing to do, 1 failed work, 2 bad configuration or input, 3 the gate refused.
+        The exit code: 0 done or nothing to do, 1 failed work, 2 bad configuration or input.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
@@ -86,7 +86,7 @@ def _usage() -> str:
         "TensorFlow Recommenders from the tutorial to production.\n\n"
         f"verbs:\n{verbs}\n\n"
         "`recstack <verb> --help` lists a verb's options. Start with `recstack demo`.\n"
-        "Exit codes: 0 done or nothing to do, 1 failed work, 2 bad configuration or input, 3 the gate refused.\n"
+        "Exit codes: 0 done or nothing to do, 1 failed work, 2 bad configuration or input.\n"
     )
 
 

@@ -1,12 +1,11 @@
 """Ranked lists to an evaluation: metrics with intervals, the catalogue's view, slices; and models side by side."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
 
 from features.errors import InputError
 from trainer.evaluation.config import EvaluationConfig
@@ -121,32 +120,6 @@ def compare(evaluation: Evaluation, baseline: Evaluation, metrics: Iterable[str]
         name: paired_test(evaluation.per_query[name], baseline.per_query[name], evaluation.user_groups)
         for name in metrics
     }
-
-
-def comparison_table(evaluations: Sequence[Evaluation], metrics: Sequence[str], baseline: str | None = None) -> Table:
-    """Shows models side by side: each metric's mean with its interval.
-
-    Args:
-        evaluations: one a model, in the order of the rows.
-        metrics: names such as `recall@10` or `coverage@10`, in the order of the columns.
-        baseline: the model that the others are tested against; a star marks differences with p < 0.05.
-    """
-    reference = next((evaluation for evaluation in evaluations if evaluation.model == baseline), None)
-    table = Table(caption=f"* differs from {baseline}, paired t-test, p < 0.05" if reference else None)
-    table.add_column("model")
-    for name in metrics:
-        table.add_column(name, justify="right")
-    for evaluation in evaluations:
-        table.add_row(evaluation.model, *(_cell(evaluation, name, reference) for name in metrics))
-    return table
-
-
-def _cell(evaluation: Evaluation, name: str, reference: Evaluation | None) -> str:
-    if name in evaluation.catalogue:
-        return f"{evaluation.catalogue[name]:.4g}"
-    interval = evaluation.metrics[name]
-    differs = reference is not None and compare(evaluation, reference, [name])[name].p_value < 0.05
-    return f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}]{'*' if differs else ''}"
 
 
 def _targets_of_slices(targets: Ragged, slices: Slices) -> dict[str, Bool]:

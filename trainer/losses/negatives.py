@@ -60,7 +60,7 @@ class UniformItems(NegativeSource):
         """Takes the size of the catalogue and of a draw, which must not be larger."""
         self._edges = np.linspace(0, num_items, num_negatives + 1)
         self._log_weight = float(np.log(num_items / num_negatives))
-        self._num_items, self._seed = num_items, seed
+        self._seed = seed
 
     def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
         """One row a stretch, each with weight items / n."""

@@ -114,9 +114,9 @@ def test_follows_the_history_of_an_unknown_user(name: BaselineName, checkerboard
 
 def test_unknown_baseline_is_refused_with_the_known_names() -> None:
     with pytest.raises(ConfigError, match="expected one of popularity"):
-        make_baseline("populairty")  # type: ignore[arg-type]
+        make_baseline("populairty")
     with pytest.raises(ConfigError, match=r"baselines\.names = 'knn'"):
-        BaselinesConfig(names=("knn",))  # type: ignore[arg-type]
+        BaselinesConfig(names=("knn",))
 
 
 def test_unknown_parameter_is_refused_with_the_known_ones() -> None:

@@ -90,4 +90,4 @@ def test_seed_changes_what_is_drawn(interactions: Interactions, queries: Evaluat
 @pytest.mark.parametrize("name", ["svd", "als", "bpr"])
 def test_impossible_parameters_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name}\.factors = 0"):
-        make_baseline(name, factors=0)  # type: ignore[arg-type]
+        make_baseline(name, factors=0)

@@ -80,4 +80,4 @@ def test_keep_largest_prefers_low_columns_among_equals() -> None:
 )
 def test_impossible_parameters_are_refused(parameters: dict[str, float], field: str) -> None:
     with pytest.raises(ConfigError, match=f"item_cf.{field}"):
-        ItemCF(**parameters)  # type: ignore[arg-type]
+        ItemCF(**parameters)

@@ -1,14 +1,12 @@
-import io
 import json
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from features.errors import ConfigError, InputError
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.protocol import EvaluationSet, Int, Ragged
-from trainer.evaluation.report import Evaluation, compare, comparison_table, evaluate_rankings
+from trainer.evaluation.report import Evaluation, compare, evaluate_rankings
 from trainer.evaluation.slices import Slices
 
 NUM_QUERIES, NUM_ITEMS = 40, 10
@@ -75,18 +73,6 @@ def test_compare_finds_the_difference_and_only_where_there_is_one() -> None:
     assert compare(good, good, ["recall@1"])["recall@1"].p_value == 1.0
 
 
-def test_table_shows_each_model_with_intervals_and_stars() -> None:
-    table = comparison_table([judge("bad", BAD), judge("good", GOOD)], ["recall@1", "coverage@1"], "bad")
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(table)
-    lines = {words[1]: " ".join(words) for line in console.export_text().splitlines() if len(words := line.split()) > 2}
-    assert "0.0000 [0.0000, 0.0000] " in lines["bad"]
-    assert "0.2500 [" in lines["good"]
-    assert "]*" in lines["good"]
-    assert "]*" not in lines["bad"]
-    assert "0.2" in lines["good"]
-
-
 def test_empty_evaluation_set_is_the_users_error() -> None:
     with pytest.raises(InputError, match="check the split"):
         evaluate_rankings("m", BAD[:0], make_queries(0), popularity=POPULARITY)
@@ -108,4 +94,4 @@ def test_lists_of_other_queries_are_refused() -> None:
 )
 def test_impossible_config_is_refused(parameters: dict[str, float], field: str) -> None:
     with pytest.raises(ConfigError, match=f"evaluation.{field}"):
-        EvaluationConfig(**parameters)  # type: ignore[arg-type]
+        EvaluationConfig(**parameters)

@@ -1,0 +1,36 @@
+"""The table that `recstack evaluate` shows."""
+
+import io
+
+from rich.console import Console
+
+from recstack.verbs.evaluate import retrieval_table
+
+
+def row(name: str, recall: float) -> dict:
+    interval = {"value": recall, "low": recall - 0.1, "high": recall + 0.1}
+    metrics = {"recall@1": interval, "ndcg@1": interval, "recall@5": interval, "mrr@1": interval}
+    return {"model": name, "num_queries": 40, "metrics": metrics, "catalogue": {"coverage@1": 0.2, "coverage@5": 0.5}}
+
+
+def test_each_model_has_its_intervals_and_a_star_only_where_the_difference_is_certain() -> None:
+    result = {
+        "split": "test",
+        "cutoffs": [1, 5],
+        "model": row("two_tower", 0.5),
+        "baselines": {"apart": row("apart", 0.2), "close": row("close", 0.49)},
+        "versus": {
+            "apart": {name: {"p_value": 0.001} for name in ("recall@1", "ndcg@1", "recall@5")},
+            "close": {name: {"p_value": 0.6} for name in ("recall@1", "ndcg@1", "recall@5")},
+        },
+    }
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(retrieval_table(result))
+    text = console.export_text()
+    assert "\u2026" not in text  # nothing is cut off on a terminal of 80 columns
+    lines = {words[1]: line for line in text.splitlines() if len(words := line.split()) > 2}
+    assert lines["apart"].count("0.2000*") == 3
+    assert lines["close"].count("0.4900") == 3
+    assert "*" not in lines["close"] + lines["two_tower"]
+    assert "0.400-0.600" in text
+    assert "0.500" in lines["two_tower"]
