@@ -82,3 +82,9 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_embedded_file_is_plain_toml() -> None:
     tomllib.loads(load_config(None).to_toml())
+
+
+def test_configuration_in_the_readme_loads() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (text,) = (block.split("```")[0] for block in readme.split("```toml")[1:])
+    assert parse_config(text).pipeline.interactions.column("user_id") == "customer"
