@@ -188,7 +188,8 @@ def make_step(training: Training, state: State, strategy: tf.distribute.Strategy
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
-    @tf.function
+    # Sets of users differ in how many events they hold: without this, each would be compiled anew.
+    @tf.function(reduce_retracing=True)
     def step(batch: Batch) -> None:
         losses = strategy.run(replica_step, args=(batch,))
         state.loss.assign_add(tf.cast(strategy.reduce("sum", losses, axis=None), tf.float64))
