@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from beam_pipelines.stores.config import DatabaseSource
 from features.errors import ConfigError
 
 SourceFormat: TypeAlias = Literal["auto", "parquet", "csv", "jsonl", "movielens"]
@@ -68,7 +69,8 @@ class TableSource:
     or a pattern such as `%d/%m/%Y %H:%M`. A column of a date or time type is read by its type."""
     time_zone: str = "UTC"
     """IANA time zone of times that carry none of their own, such as `Europe/Berlin`."""
-
+    database: DatabaseSource = DatabaseSource()
+    """The table of a database, instead of `path`."""
     first: str = ""
     """Of partitioned folders such as `dt=2026-11-01`: the first value that is read; empty: no bound."""
     last: str = ""
@@ -79,7 +81,7 @@ class TableSource:
     @property
     def is_given(self) -> bool:
         """Whether there is such a table."""
-        return bool(self.path) or self.format == "movielens"
+        return bool(self.path) or self.format == "movielens" or self.database.is_given
 
     def column(self, name: str) -> str:
         """The table's own name of the column that the schema calls `name`."""
@@ -92,6 +94,11 @@ class TableSource:
             ConfigError: a field has a value it cannot have.
         """
         _require(path, self, "path", not (self.path and self.format == "movielens"), "no path beside 'movielens'")
+        alone = not (self.path or self.first or self.last or self.format != "auto")
+        _require(
+            path, self, "database", alone or not self.database.is_given, "no path, format, first or last beside it"
+        )
+        self.database.check(f"{path}.database")
         known = self.timestamp_format in (*_EPOCH_UNITS, "iso8601") or "%" in self.timestamp_format
         _require(path, self, "timestamp_format", known, f"{', '.join(_EPOCH_UNITS)}, iso8601 or a pattern with '%'")
         try:

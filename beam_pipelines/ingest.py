@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_pipelines.readers import read_unit
+from beam_pipelines.origins import read_origin
 from beam_pipelines.sources import ReadUnit
 from beam_pipelines.tables import Table, TableName
 from beam_pipelines.validation import REJECT_TYPE, validate
@@ -88,7 +88,7 @@ def ingest(task: IngestTask, *, tables: tuple[Table, ...], workspace: Workspace,
     chunks: list[Chunk] = []
     waiting: list[pa.RecordBatch] = []
     for unit in task.units:
-        for raw in read_unit(table, unit):
+        for raw in read_origin(table, unit):
             good, bad = validate(table, unit.path, raw)
             rows += good.num_rows + bad.num_rows
             refused.append(bad)

@@ -20,10 +20,11 @@ from beam_pipelines.ingest import NUM_BUCKETS, Chunk, IngestReport, assign_bucke
 from beam_pipelines.learning import LearnReport, learn_partition, merged_counts
 from beam_pipelines.minimum_counts import find_core
 from beam_pipelines.moments import numeric_statistics
+from beam_pipelines.origins import find_origin, origin_units
 from beam_pipelines.partitions import PartitionJob
 from beam_pipelines.passes import Engine, run_pass
 from beam_pipelines.shards import ShardJob, ShardReport, write_partition
-from beam_pipelines.sources import SourceFile, files_fingerprint, find_files, read_units
+from beam_pipelines.sources import SourceFile, files_fingerprint
 from beam_pipelines.splits import time_cuts
 from beam_pipelines.tables import Table, TableName, raw_tables
 from beam_pipelines.workspace import Workspace, write_arrow
@@ -73,12 +74,12 @@ def prepare_dataset(
     began = time.monotonic()
     tell = progress or (lambda _: None)
     tables = raw_tables(schema, config)
-    files = {table.name: find_files(table) for table in tables}
+    files = {table.name: find_origin(table) for table in tables}
     inputs = _inputs(schema, config, files, seed)
     finished = _finished(dataset, inputs)
     if finished is not None:
         return finished, True
-    units = [unit for table in tables for unit in read_units(table, files[table.name])]
+    units = [unit for table in tables for unit in origin_units(table, files[table.name])]
     with staged_directory(dataset.root) as staging:
         target = DatasetLayout(staging)
         workspace = _make_directories(target)

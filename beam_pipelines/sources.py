@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,30 +29,34 @@ _ROWS_PER_UNIT = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """One file of a table."""
+    """One file of a table, or its table of a database."""
 
     path: str
-    """Local path or URL of a Beam file system."""
+    """Local path, URL of a Beam file system, or the database table's name."""
     size: int
-    """Bytes."""
+    """Bytes of a file, rows of a database table."""
     modified: float
-    """Seconds since 1970-01-01 UTC."""
+    """Seconds since 1970-01-01 UTC; 0 of a database table."""
+    digest: str = ""
+    """Checksum of the rows of a database table."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadUnit:
-    """What one worker reads at a time: a file, or some row groups of a Parquet file."""
+    """What one worker reads at a time: a file, some row groups of a Parquet file, or some rows of a database table."""
 
     table: TableName
     """The table it belongs to."""
     path: str
-    """The file."""
-    format: SourceFormat
+    """The file, or the name of the database table."""
+    format: SourceFormat | Literal["database"]
     """Never `auto`."""
     row_groups: tuple[int, ...] = ()
     """Of a Parquet file."""
     first_row: int = 1
     """Number of the unit's first row in the file; a file's first row of data is 1."""
+    selection: str = ""
+    """Of a database table: which rows, in the database's own language."""
     size: int = 0
     """Bytes, about."""
 
@@ -119,8 +124,8 @@ def _movielens_path(table: Table) -> Path:
 
 
 def files_fingerprint(files: list[SourceFile]) -> str:
-    """Changes with every name, size or time of modification."""
-    return fingerprint([[file.path, file.size, file.modified] for file in files])
+    """Changes with every name, size, time of modification or digest."""
+    return fingerprint([[file.path, file.size, file.modified, file.digest] for file in files])
 
 
 def read_units(table: Table, files: list[SourceFile]) -> Iterator[ReadUnit]:

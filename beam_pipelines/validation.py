@@ -129,7 +129,7 @@ def _convert(table: Table, column: Column, source: pa.Array) -> _Converted:
 def _identifier(source: pa.Array) -> _Converted:
     text, undecodable = _to_string(source)
     refused = {"is not UTF-8": undecodable, "is missing": pc.equal(text, "")}
-    if pa.types.is_floating(source.type):
+    if pa.types.is_floating(source.type) or pa.types.is_decimal(source.type):
         refused["is not a whole number"] = pc.match_substring_regex(text, r"[^0-9-]")
     return _Converted(text, refused | {"holds a line break": pc.match_substring_regex(text, _LINE_BREAK)})
 
@@ -161,6 +161,8 @@ def _to_string(source: pa.Array) -> tuple[pa.StringArray, pa.BooleanArray]:
         source = source.dictionary_decode()
     if pa.types.is_floating(source.type):
         return _whole_numbers_to_string(source), nothing
+    if pa.types.is_decimal(source.type):
+        return _whole_decimals_to_string(source), nothing
     if pa.types.is_binary(source.type) or pa.types.is_large_binary(source.type):
         try:
             return pc.cast(source, pa.string()).fill_null(""), nothing
@@ -179,6 +181,12 @@ def _whole_numbers_to_string(source: pa.Array) -> pa.StringArray:
     integers = pc.cast(pa.array(np.where(whole, values, 0).astype(np.int64)), pa.string())
     texts = pc.if_else(pa.array(whole), integers, pc.cast(source, pa.string()))
     return pc.if_else(pa.array(np.isnan(values)), "", texts)
+
+
+def _whole_decimals_to_string(source: pa.Array) -> pa.StringArray:
+    """3.0000000000 is how a database driver gives the NUMERIC 3, and 0E-10 its 0."""
+    text = pc.replace_substring_regex(pc.cast(source, pa.string()), r"^-?0E.*$", "0")
+    return pc.replace_substring_regex(text, r"\.0*$", "").fill_null("")
 
 
 def _decode_each(source: pa.Array) -> tuple[pa.StringArray, pa.BooleanArray]:

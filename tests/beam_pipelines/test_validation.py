@@ -39,7 +39,7 @@ def test_ids_of_any_type_become_texts() -> None:
     )
     assert convert("id", pa.array(["x", "y", "x"]).dictionary_encode()) == (["x", "y", "x"], [])
     assert convert("id", pa.array([b"x", b"\xff"])) == (["x"], [(2, "ours is not UTF-8")])
-    assert convert("id", pa.array([Decimal("1.50")])) == (["1.50"], [])
+    assert convert("id", pa.array([Decimal("2.00"), Decimal("1.50")])) == (["2"], [(2, "ours is not a whole number")])
 
 
 def test_tokens_may_be_missing_but_hold_no_line_break() -> None:

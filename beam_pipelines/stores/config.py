@@ -1,0 +1,98 @@
+"""Where a table of a database lies. No driver is imported here."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from urllib.parse import quote, urlsplit
+
+from features.errors import ConfigError
+
+StoreKind: TypeAlias = Literal["postgresql", "mysql"]
+
+_KINDS: dict[str, StoreKind] = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseSource:
+    """One table of a database; without a `url` there is none."""
+
+    url: str = ""
+    """Server and database without the password, such as `postgresql://reader@db.example:5432/shop` or
+    `mysql://reader@db.example/shop` (MariaDB too)."""
+    password_variable: str = ""
+    """Environment variable that holds the password; empty: none is needed. The configuration is printed and kept, so
+    it never holds the password itself."""
+    table: str = ""
+    """Table or view, with its schema if need be: `logs.events`."""
+    key: str = ""
+    """A whole-number column, indexed and best unique, whose ranges are read at the same time; rejected rows are told by
+    it. Empty: one worker reads the table, and rows of the same user, item and moment have no fixed order."""
+    where: str = ""
+    """Which rows are read, in the database's own language; empty: all."""
+    num_ranges: int = 0
+    """Key ranges; 0: one for each half million rows."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is such a table."""
+        return bool(self.url)
+
+    @property
+    def kind(self) -> StoreKind:
+        """What server it is, by the URL's scheme."""
+        return _KINDS[urlsplit(self.url).scheme]
+
+    @property
+    def label(self) -> str:
+        """The table's name for messages and rejects: the URL without user and options, and the table."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}/{self.table}"
+
+    def check(self, path: str) -> None:
+        """Checks the fields; `path` is where they stand in the configuration.
+
+        Raises:
+            ConfigError: a field has a value it cannot have.
+        """
+        if not self.is_given:
+            if self != DatabaseSource():
+                raise ConfigError(f"{path}.url", self.url, "the server's URL, as other fields of the table are given")
+            return
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port
+        except ValueError as error:
+            raise ConfigError(f"{path}.url", self.url, f"a URL ({error})") from error
+        if parts.scheme not in _KINDS:
+            raise ConfigError(f"{path}.url", self.url, f"a URL that begins with one of {', '.join(_KINDS)}")
+        if parts.password is not None:
+            shown = self.url.replace(f":{parts.password}@", ":…@")
+            raise ConfigError(f"{path}.url", shown, "no password; name its variable in password_variable")
+        if not self.table:
+            raise ConfigError(f"{path}.table", self.table, "the table's name")
+        if not 0 <= self.num_ranges <= 10_000:
+            raise ConfigError(f"{path}.num_ranges", self.num_ranges, "0 to 10000")
+        if self.num_ranges > 1 and not self.key:
+            raise ConfigError(f"{path}.key", self.key, "the column to cut into num_ranges ranges")
+
+    def url_with_password(self) -> str:
+        """The URL that a driver connects to.
+
+        Raises:
+            ConfigError: the environment lacks the variable.
+        """
+        if not self.password_variable:
+            return self.url
+        password = os.environ.get(self.password_variable)
+        if password is None:
+            raise ConfigError(
+                "password_variable", self.password_variable, "a variable that the environment has; set it"
+            )
+        parts = urlsplit(self.url)
+        user, _, host = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()

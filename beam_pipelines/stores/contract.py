@@ -1,0 +1,33 @@
+"""What a kind of database must offer to be a table's source."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from beam_pipelines.readers import RawBatch
+from beam_pipelines.sources import ReadUnit, SourceFile
+from beam_pipelines.tables import Table
+
+
+class Store(Protocol):
+    """A module with these functions."""
+
+    def find(self, table: Table) -> SourceFile:
+        """The table as it is now; its digest changes with every row.
+
+        Raises:
+            InputError: there is no such table, or a column is missing.
+            RecstackError: the server cannot be reached.
+        """
+        ...
+
+    def units(self, table: Table) -> Iterator[ReadUnit]:
+        """Cuts the table into what is read at the same time."""
+        ...
+
+    def read(self, table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
+        """Reads a unit batch by batch.
+
+        Raises:
+            RecstackError: the server cannot be reached any more.
+        """
+        ...
