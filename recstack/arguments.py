@@ -25,6 +25,11 @@ class StackArguments:
     stack: Annotated[StackConfig, tyro.conf.arg(name="")]
     """Overrides of single fields."""
 
+    @property
+    def resolved(self) -> StackConfig:
+        """The configuration that the verb works with."""
+        return self.stack
+
 
 A = TypeVar("A", bound=StackArguments)
 
@@ -48,6 +53,6 @@ def parse(kind: type[A], verb: str, arguments: Sequence[str]) -> A:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     if parsed.print_config:
-        sys.stdout.write(parsed.stack.to_toml())
+        sys.stdout.write(parsed.resolved.to_toml())
         raise SystemExit(0)
     return parsed

@@ -1,7 +1,9 @@
 """`recstack prepare`: raw tables in, a dataset directory out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated
 
+import tyro
 from rich.table import Table
 
 from features.manifest import Manifest
@@ -14,11 +16,24 @@ from recstack.console import Voice
 class PrepareArguments(StackArguments):
     """Turns raw interaction tables into a dataset directory of TFRecords."""
 
+    first: Annotated[str, tyro.conf.arg(name="from", metavar="VALUE")] = ""
+    """First of the interactions' partitioned folders, such as 2026-11-01 of dt=2026-11-01; overrides
+    pipeline.interactions.first."""
+    last: Annotated[str, tyro.conf.arg(name="to", metavar="VALUE")] = ""
+    """Last of the folders, itself included; overrides pipeline.interactions.last."""
+
+    @property
+    def resolved(self) -> StackConfig:
+        """The configuration with the range of folders."""
+        given = {name: value for name in ("first", "last") if (value := getattr(self, name))}
+        pipeline = self.stack.pipeline
+        return replace(self.stack, pipeline=replace(pipeline, interactions=replace(pipeline.interactions, **given)))
+
 
 def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(PrepareArguments, "prepare", arguments)
-    prepare(parsed.stack, Voice("prepare", as_json=parsed.json))
+    prepare(parsed.resolved, Voice("prepare", as_json=parsed.json))
     return 0
 
 

@@ -1,0 +1,58 @@
+"""`recstack prepare` as a nightly job calls it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recstack.__main__ import main
+from recstack.config import parse_config
+
+_CONFIG = """
+workdir = {workdir}
+[[features.query]]
+kind = "history"
+[[features.query]]
+kind = "id"
+name = "user_id"
+[[features.candidate]]
+kind = "id"
+name = "item_id"
+[pipeline.interactions]
+path = {path}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    for day in range(1, 6):
+        folder = tmp_path / "logs" / f"dt=2026-11-{day:02d}"
+        folder.mkdir(parents=True)
+        # Four rows a day, five on the fourth and fourteen on the fifth: the sum tells which days were read.
+        rows = [f"u{n % 2},i{n % 3 + day},{1_793_491_200 + 86_400 * day + n}" for n in range(10**day // 10**4 + 4)]
+        (folder / "part.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    text = _CONFIG.format(workdir=json.dumps(str(tmp_path)), path=json.dumps(f"{tmp_path}/logs/dt=*/*.csv"))
+    path = tmp_path / "stack.toml"
+    path.write_text(text)
+    return path
+
+
+def test_from_and_to_choose_folders(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    window = ["--from", "2026-11-02", "--to", "2026-11-04"]
+    assert main(["prepare", "--config", str(config), "--json", *window]) == 0
+    counts = json.loads(capsys.readouterr().out)["counts"]
+    assert counts["interactions_read"] == 4 + 4 + 5
+    # The configuration that it prints is the one that it used: its dataset is up to date.
+    with pytest.raises(SystemExit):
+        main(["prepare", "--config", str(config), "--print-config", *window])
+    printed = capsys.readouterr().out
+    assert parse_config(printed).pipeline.interactions.first == "2026-11-02"
+    config.write_text(printed)
+    assert main(["prepare", "--config", str(config), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["nothing_to_do"]
+
+
+def test_a_window_without_folders_is_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", "--config", str(config), "--from", "2026-12-01"]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "none of 5 files lies in a folder from '2026-12-01' to 'the last'" in error
