@@ -50,6 +50,35 @@ def read_unit(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
         raise InputError(f"{unit.path}: cannot be read as {unit.format} ({first_line(error)})") from error
 
 
+def column_names(unit: ReadUnit) -> list[str]:
+    """The columns that a unit's file has.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return _column_names(unit)
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise InputError(f"{unit.path}: cannot be read as {unit.format} ({first_line(error)})") from error
+
+
+def _column_names(unit: ReadUnit) -> list[str]:
+    if unit.format == "parquet":
+        with open_file(unit.path) as file, pq.ParquetFile(file) as parquet:
+            return list(parquet.schema_arrow.names)
+    with _open_stream(unit.path) as stream:
+        if unit.format == "csv":
+            parse = pa.csv.ParseOptions(delimiter=_delimiter(unit.path), newlines_in_values=True)
+            return list(pa.csv.open_csv(stream, parse_options=parse).schema.names)
+        lines = stream.read(_BLOCK_BYTES).split(b"\n")[:_LINES_TO_TYPE]
+    objects = [o for line in lines if isinstance(o := _json_or_none(line), dict)]
+    return list(dict.fromkeys(key for o in objects for key in o))
+
+
+def _delimiter(path: str) -> str:
+    return "\t" if path.removesuffix(".gz").endswith(".tsv") else ","
+
+
 def _names(table: Table) -> list[str]:
     return list(dict.fromkeys(column.source for column in table.columns))
 
@@ -77,7 +106,6 @@ def _read_csv(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
         return "skip"
 
     names = _names(table)
-    tab = unit.path.removesuffix(".gz").endswith(".tsv")
     # Everything is read as bytes: types that Arrow guesses from the first block may not fit the next one.
     convert = pa.csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.binary()), null_values=[""], strings_can_be_null=True
@@ -86,7 +114,7 @@ def _read_csv(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
         reader = pa.csv.open_csv(
             stream,
             pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-            pa.csv.ParseOptions(delimiter="\t" if tab else ",", newlines_in_values=True, invalid_row_handler=note),
+            pa.csv.ParseOptions(delimiter=_delimiter(unit.path), newlines_in_values=True, invalid_row_handler=note),
             convert,
         )
         require_columns(table, unit.path, reader.schema.names)

@@ -20,6 +20,7 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
+    "init": Verb("your tables -> a commented configuration, by looking at them", "recstack.verbs.init"),
     "prepare": Verb("raw tables -> dataset directory of TFRecords (Apache Beam)", "recstack.verbs.prepare"),
     "train": Verb("dataset -> trained retrieval and ranking models", "recstack.verbs.train"),
     "evaluate": Verb("trained models -> metrics over the full catalogue, beside baselines", "recstack.verbs.evaluate"),

@@ -1,0 +1,207 @@
+"""Columns to features: which are used, which could be, which are not."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from beam_pipelines.table_profile import ColumnProfile, TableProfile
+from features.schema import FILTER_SUFFIXES, RESERVED_NAMES
+from features.spec import CategoricalFeature, HistoryFeature, IdFeature, NumericFeature, TextFeature
+from recstack.init import names
+from recstack.init.columns import encode_column
+from recstack.init.log import Log
+from recstack.init.proposal import FeatureChoice, LeftOut
+from recstack.init.roles import Choice, Roles
+
+_MOST_FEATURES = 20
+_SAME = 0.99
+_RARE = 1_000_000
+_ROW_NUMBERS = 0.95
+
+_Integers = npt.NDArray[np.int64]
+Chosen = Iterator[FeatureChoice | LeftOut]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """The tables and the columns with a role in them."""
+
+    events: TableProfile
+    """The interactions."""
+    items: TableProfile | None
+    """What is known of the items."""
+    users: TableProfile | None
+    """What is known of the users."""
+    roles: Roles
+    """Of the interactions."""
+    item_key: Choice | None
+    """Column of the items table."""
+    user_key: Choice | None
+    """Column of the users table."""
+    labels: frozenset[str]
+    """Columns of the interactions that the labels are made of."""
+
+
+def choose_features(tables: Tables, log: Log, history_length: int) -> list[FeatureChoice | LeftOut]:
+    """Goes through all columns; names are made unique."""
+    found: list[FeatureChoice | LeftOut] = list(_of_user(tables.roles, log))
+    length = f"90 % of the users have at most {log.events_a_user(0.9):,.0f} events"
+    found.append(FeatureChoice(table="", column="", feature=HistoryFeature(length=history_length), why=length))
+    found += _of_events(tables, log)
+    if tables.users is not None and tables.user_key is not None:
+        found += _of_users(tables.users, tables.user_key)
+    found.append(
+        FeatureChoice(
+            table="interactions",
+            column=tables.roles.item.column.name,
+            feature=IdFeature(name="item_id"),
+            why=f"{log.num_items:,} items; {tables.roles.item.why}",
+        )
+    )
+    found += _of_items(tables, log)
+    return _unique_names(_at_most(found))
+
+
+def _of_user(roles: Roles, log: Log) -> Chosen:
+    least = 1
+    counts = np.bincount(log.users)
+    while (counts >= least).sum() / log.share > _RARE:
+        least += 1
+    why = f"{log.num_users:,} users, half of them with at least {log.events_a_user(0.5):,.0f} events; {roles.user.why}"
+    if least > 1:
+        why += f"; users with fewer than {least} events share a vector"
+    feature = IdFeature(name="user_id", min_count=least)
+    yield FeatureChoice(table="interactions", column=roles.user.column.name, feature=feature, why=why)
+
+
+def _of_events(tables: Tables, log: Log) -> Chosen:
+    for column in tables.events.columns:
+        if column.name in tables.roles.names | tables.labels:
+            continue
+        if _is_other_identifier(column):
+            yield LeftOut(table="interactions", column=column.name, why="an identifier of something else")
+            continue
+        if column.kind == "integer" and column.distinct > _ROW_NUMBERS * tables.events.num_rows:
+            yield LeftOut(table="interactions", column=column.name, why="numbers the rows")
+            continue
+        if _constant(column, log.items, log.rows):
+            if tables.items is not None:
+                why = "follows from the item: a column of the items table, if it tells something"
+                yield LeftOut(table="interactions", column=column.name, why=why)
+            continue
+        encoding = encode_column(column, names.identifier(column.name), of_items=False)
+        if encoding.feature is None:
+            yield LeftOut(table="interactions", column=column.name, why=encoding.why)
+        elif _constant(column, log.users, log.rows):
+            why = f"{encoding.why}; the same in all events of a user"
+            yield FeatureChoice(table="interactions", column=column.name, feature=encoding.feature, why=why)
+        elif set(names.words(column.name)) & names.CONTEXT or names.role_score(column.name, names.USER):
+            why = f"{encoding.why}; known when the request comes, by its name"
+            yield FeatureChoice(table="interactions", column=column.name, feature=encoding.feature, why=why)
+        else:
+            why = f"{encoding.why}; use it only if a request can send it: it may be known only after the event"
+            yield FeatureChoice(
+                table="interactions", column=column.name, feature=encoding.feature, why=why, active=False
+            )
+
+
+def _of_users(users: TableProfile, key: Choice) -> Chosen:
+    for column in users.columns:
+        if column.name == key.column.name:
+            continue
+        encoding = encode_column(column, names.identifier(column.name), of_items=False)
+        feature = encoding.feature
+        if isinstance(feature, CategoricalFeature | NumericFeature | TextFeature):
+            with_table = replace(feature, table="users")
+            yield FeatureChoice(table="users", column=column.name, feature=with_table, why=encoding.why)
+        else:
+            yield LeftOut(table="users", column=column.name, why=encoding.why)
+
+
+def _of_items(tables: Tables, log: Log) -> Chosen:
+    if tables.items is not None and tables.item_key is not None:
+        columns: Sequence[ColumnProfile] = [c for c in tables.items.columns if c.name != tables.item_key.column.name]
+        because = ""
+    else:
+        taken = tables.roles.names | tables.labels
+        columns = [
+            _of_each(c, log.items, log.rows)
+            for c in tables.events.columns
+            if c.name not in taken and not _is_other_identifier(c) and _constant(c, log.items, log.rows)
+        ]
+        because = "; the same in all events of an item"
+    for column in columns:
+        encoding = encode_column(column, names.identifier(column.name), of_items=True)
+        if encoding.feature is None:
+            yield LeftOut(table="items", column=column.name, why=encoding.why)
+        else:
+            why = encoding.why + because
+            yield FeatureChoice(table="items", column=column.name, feature=encoding.feature, why=why)
+
+
+def _is_other_identifier(column: ColumnProfile) -> bool:
+    """Whether a column numbers orders, sessions or rows; one with few values names their kinds instead."""
+    if column.kind not in ("integer", "text") or column.distinct <= min(100, len(column.values) // 20):
+        return False
+    return bool(set(names.words(column.name)) & names.OTHER_IDENTIFIER)
+
+
+def _constant(column: ColumnProfile, owners: _Integers, rows: _Integers) -> bool:
+    """Whether a column's value follows from the user or the item, up to one in a hundred."""
+    if column.kind in ("structure", "list", "time") or column.distinct < 2:
+        return False
+    codes, present = _codes(column.values, rows)
+    if not present.any():
+        return False
+    pairs = np.unique(owners[present] * (int(codes.max()) + 2) + codes[present])
+    num_owners = len(np.unique(owners[present]))
+    # Owners with one event each have one value by necessity.
+    again = present.sum() > 1.5 * num_owners
+    return bool(again and num_owners >= _SAME * len(pairs))
+
+
+def _of_each(column: ColumnProfile, owners: _Integers, rows: _Integers) -> ColumnProfile:
+    """The column of an items table made of the interactions: one row an item."""
+    _, first = np.unique(owners, return_index=True)
+    return ColumnProfile(column.name, column.kind, column.values.take(pa.array(rows[first])))
+
+
+def _codes(values: pa.Array, rows: _Integers) -> tuple[_Integers, npt.NDArray[np.bool_]]:
+    encoded = values.take(pa.array(rows)).dictionary_encode()
+    present = encoded.is_valid().to_numpy(zero_copy_only=False)
+    return encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64), present
+
+
+def _at_most(found: Sequence[FeatureChoice | LeftOut]) -> list[FeatureChoice | LeftOut]:
+    """A table of hundreds of columns gets its first ones as features, the rest as comments."""
+    counts: dict[str, int] = {}
+    kept: list[FeatureChoice | LeftOut] = []
+    for choice in found:
+        if isinstance(choice, FeatureChoice) and choice.active and choice.feature.kind not in ("id", "history"):
+            counts[choice.table] = counts.get(choice.table, 0) + 1
+            if counts[choice.table] > _MOST_FEATURES:
+                choice = replace(choice, active=False, why=f"{choice.why}; one of more than {_MOST_FEATURES}")
+        kept.append(choice)
+    return kept
+
+
+def _unique_names(found: Sequence[FeatureChoice | LeftOut]) -> list[FeatureChoice | LeftOut]:
+    """No name twice, none that is reserved or a filter's; roles and the history keep theirs."""
+    of_items = {c.feature.name for c in found if isinstance(c, FeatureChoice) and c.table == "items"}
+    filters = {f"{name}_{suffix}" for name in of_items for suffix in FILTER_SUFFIXES}
+    taken = set(RESERVED_NAMES | filters | {"user_id", "item_id", "timestamp", "history"})
+    kept: list[FeatureChoice | LeftOut] = []
+    for choice in found:
+        if isinstance(choice, FeatureChoice) and not isinstance(choice.feature, IdFeature | HistoryFeature):
+            name = choice.feature.name
+            if name in taken:
+                name = f"{choice.table.removesuffix('s')}_{name}"
+            while name in taken:
+                name += "_2"
+            taken.add(name)
+            choice = replace(choice, feature=replace(choice.feature, name=name))
+        kept.append(choice)
+    return kept

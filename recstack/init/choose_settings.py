@@ -1,0 +1,147 @@
+"""Split, cleaning and sizes of the models, from what the log looks like."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from recstack.init.log import Log
+from recstack.init.proposal import Setting
+
+# Fewer moments than this are no time: a given split, or days at most.
+_FEW_MOMENTS = 20
+# A cut in time needs users that were there before it.
+_LEAST_KNOWN_USERS, _LEAST_KNOWN_SHARE = 100, 0.3
+_LONG_HISTORY = 20
+_ORDER_TELLS, _BASKETS = 1.2, 0.25
+_SMALL_CATALOGUE, _WHOLE_SOFTMAX, _MOST_SVD = 1_000, 10_000, 300_000
+_REPETITION_SECONDS = 5
+
+
+def choose_split(log: Log) -> Iterator[Setting]:
+    """`[pipeline.split]`."""
+    table = "pipeline.split"
+    moments = log.num_moments
+    if moments <= _FEW_MOMENTS:
+        why = f"all events lie at {moments} moments, so the latest ones are held out whole"
+        yield Setting(table=table, name="kind", value="global_time", why=why)
+        validation = log.share_of_moment(2) if moments > 2 else 0.0
+        yield Setting(
+            table=table, name="validation", value=round(validation, 4), why="events at the moment before the last"
+        )
+        yield Setting(table=table, name="test", value=round(log.share_of_moment(1), 4), why="events at the last moment")
+        return
+    known, share = log.known_test_users()
+    if not log.is_order and known >= min(_LEAST_KNOWN_USERS, log.num_users // 10) and share >= _LEAST_KNOWN_SHARE:
+        why = f"as in production: {known:,} users of the latest tenth ({share:.0%}) were there before"
+        yield Setting(table=table, name="kind", value="global_time", why=why)
+    elif log.events_a_user(0.5) >= _LONG_HISTORY:
+        why = _no_time(log, known, share) + "; users have enough events to hold out the latest share of each"
+        yield Setting(table=table, name="kind", value="per_user_fraction", why=why)
+    else:
+        why = _no_time(log, known, share) + "; users have few events, so each one's last is held out"
+        yield Setting(table=table, name="kind", value="leave_last_out", why=why)
+        return
+    for name in ("validation", "test"):
+        yield Setting(table=table, name=name, value=0.1, why="share of the events")
+
+
+def _no_time(log: Log, known: int, share: float) -> str:
+    if log.is_order:
+        return "the times are only an order, the same moment means nothing across users"
+    return f"a cut in time would leave {known:,} test users ({share:.0%}) that were there before"
+
+
+def choose_cleaning(log: Log) -> Iterator[Setting]:
+    """`[pipeline.cleaning]`: nothing is left out unasked, but what stands out is said."""
+    if log.is_order:
+        return
+    repeated = _repetitions(log)
+    if repeated > 0.001:
+        why = f"{repeated:.1%} of the events repeat one of the same user and item within {_REPETITION_SECONDS} seconds"
+        yield Setting(
+            table="pipeline.cleaning", name="duplicate_seconds", value=_REPETITION_SECONDS, why=why, active=False
+        )
+    days = log.users * 100_000 + log.seconds // 86_400
+    counts = np.unique(days, return_counts=True)[1]
+    usual, most = float(np.quantile(counts, 0.999)), int(counts.max())
+    if most > max(1000, 5 * usual):
+        why = f"one user has {most:,} events on a day, 99.9 % of the days have at most {usual:,.0f}: perhaps a bot"
+        value = int(2 * usual)
+        yield Setting(table="pipeline.cleaning", name="max_events_per_day", value=value, why=why, active=False)
+
+
+def _repetitions(log: Log) -> float:
+    order = np.lexsort([log.seconds, log.items, log.users])
+    same = (np.diff(log.users[order]) == 0) & (np.diff(log.items[order]) == 0)
+    # Equal in every column is left out anyway; those at the same second may differ elsewhere and count.
+    return float((same & (np.diff(log.seconds[order]) <= _REPETITION_SECONDS)).sum() / len(log))
+
+
+def examples_of(log: Log) -> tuple[str, str]:
+    """`retrieval.examples` and the reason."""
+    if log.num_moments <= _FEW_MOMENTS:
+        return "set", "the times order little, so each user's items are taken as a set"
+    lift, together = log.order_lift(), log.shared_moments
+    if together > _BASKETS:
+        return "event", f"{together:.0%} of the events come together with others at the same moment (baskets, sittings)"
+    if lift < _ORDER_TELLS:
+        return "event", f"neighbouring events repeat {lift:.1f} times as often as distant ones: the order tells little"
+    return "sequence", f"neighbouring events repeat {lift:.1f} times as often as distant ones: the order tells"
+
+
+def history_length(log: Log, examples: str) -> int:
+    """Items that a history keeps: what nine users of ten need, in steps of ten, within what pays."""
+    most = 1000 if examples == "set" else 200
+    return int(np.clip(-(-log.events_a_user(0.9) // 10) * 10, 20, most))
+
+
+def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> Iterator[Setting]:
+    """`[retrieval]`, `[ranking]` and what a small catalogue needs of the rest."""
+    items, events = round(log.num_items), log.total
+    dimension = 32 if events < 30_000 or items < 500 else 128 if events >= 150_000 and items >= 10_000 else 64
+    size = f"{events:,} events, {items:,} items"
+    yield Setting(table="retrieval", name="dimension", value=dimension, why=f"width of the vectors, for {size}")
+    yield Setting(table="retrieval", name="examples", value=examples, why=why)
+    if examples == "sequence":
+        yield Setting(table="retrieval", name="score", value="dot", why="with the encoder that knows the order")
+    if 100 <= items <= _MOST_SVD:
+        why = "seconds that save most of the epochs"
+        yield Setting(table="retrieval", name="initialisation", value="svd", why=why)
+    positives = log.num_users / log.share if examples == "set" else events
+    batch = 256 if positives < 20_000 else 4096 if positives >= 5_000_000 else 1024
+    yield Setting(table="retrieval", name="batch_size", value=batch, why=f"for {positives:,.0f} examples an epoch")
+    epochs = int(np.clip(12_000_000 / max(positives, 1), 3, 20 if examples == "set" else 12))
+    yield Setting(table="retrieval", name="epochs", value=epochs, why="at most; it ends when validation gets no better")
+    yield Setting(table="retrieval", name="patience", value=max(2, epochs // 4), why="epochs without gain")
+    if examples == "sequence":
+        yield Setting(
+            table="retrieval.encoder", name="kind", value="transformer", why="the most accurate where the order tells"
+        )
+        dropout = 0.5 if events < 1_000_000 else 0.2
+        yield Setting(table="retrieval.encoder", name="dropout", value=dropout, why=f"for {events:,} events")
+        yield Setting(table="retrieval.loss", name="temperature", value=1.0, why="for the score dot")
+        yield Setting(table="retrieval.optimizer", name="learning_rate", value=0.002, why="for the transformer")
+    if items > _WHOLE_SOFTMAX:
+        why = f"{items:,} items are too many to compare each positive with all"
+        yield Setting(table="retrieval.loss", name="negatives", value="uniform", why=why)
+        yield Setting(table="retrieval.loss", name="num_negatives", value=2048, why="drawn a step, shared by the batch")
+    yield from _ranking(events if has_negatives else 5 * events)
+    if items < _SMALL_CATALOGUE:
+        yield from _small_catalogue(items)
+
+
+def _ranking(examples: int) -> Iterator[Setting]:
+    epochs = int(np.clip(8_000_000 / max(examples, 1), 2, 10))
+    yield Setting(table="ranking", name="epochs", value=epochs, why=f"at most, over about {examples:,} examples")
+    batch = 256 if examples < 20_000 else 1024 if examples < 5_000_000 else 4096
+    yield Setting(table="ranking", name="batch_size", value=batch, why="examples a step")
+
+
+def _small_catalogue(items: int) -> Iterator[Setting]:
+    short, long = max(1, min(10, items // 10)), max(2, min(100, items // 2))
+    why = f"lists that make sense among {items:,} items"
+    yield Setting(table="evaluation", name="cutoffs", value=[short, long], why=why)
+    yield Setting(table="index", name="tuned_k", value=long, why=why)
+    yield Setting(table="export", name="retrieval_k", value=long, why=why)
+    yield Setting(table="export", name="recommender_candidates", value=max(long, short), why=why)
+    yield Setting(table="export", name="recommender_limit", value=short, why=why)

@@ -1,0 +1,117 @@
+"""Which kind of feature a column is."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_pipelines.table_profile import ColumnProfile
+from features.spec import CategoricalFeature, Feature, MultiValuedFeature, NumericFeature, TextFeature
+from recstack.init import names
+
+_SEPARATORS = ("|", ";", ",", "/", " > ", "#")
+_LARGEST_VOCABULARY = 50_000
+_MOST_MISSING = 0.95
+_SAMPLE = 20_000
+_WORDS_OF_TEXT, _FEWEST_TEXTS = 1.5, 20
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A feature, or none, and the reason."""
+
+    feature: Feature | None
+    why: str
+
+
+def encode_column(column: ColumnProfile, name: str, *, of_items: bool) -> Encoding:
+    """The feature that suits a column.
+
+    Args:
+        column: of any table.
+        name: of the feature.
+        of_items: whether it is to describe an item; only items have several values at once.
+    """
+    if column.kind == "structure":
+        return Encoding(None, "a structure: give its parts columns of their own")
+    if column.missing > _MOST_MISSING:
+        return Encoding(None, f"missing in {column.missing:.0%} of the rows")
+    if column.distinct < 2:
+        return Encoding(None, "always the same")
+    if column.kind == "time":
+        return Encoding(None, "a date is no number: make it one, such as an age in days, to use it")
+    if column.kind == "list":
+        return _several(column.values, name, "", "lists") if of_items else Encoding(None, "lists describe items only")
+    if column.kind in ("integer", "number"):
+        return _number(column, name)
+    return _text(column, name, of_items=of_items) if column.kind == "text" else _one_of(column, name)
+
+
+def _number(column: ColumnProfile, name: str) -> Encoding:
+    named = set(names.words(column.name))
+    if column.kind == "integer" and not named & names.NUMBERLIKE and (named & names.CODED or column.distinct <= 20):
+        return _one_of(column, name)
+    values = pc.cast(column.values.drop_null(), pa.float64()).to_numpy(zero_copy_only=False)
+    low, middle, high = np.quantile(values, [0.01, 0.5, 0.99])
+    # A tail much longer than the other side: the mean and the deviation say little of such a column.
+    skewed = (high - middle) > 4 * max(middle - low, 1e-12)
+    if skewed or "year" in named:
+        buckets = min(16, column.distinct)
+        return Encoding(NumericFeature(name=name, encoding="buckets", num_buckets=buckets), "numbers, unevenly spread")
+    return Encoding(NumericFeature(name=name), "numbers")
+
+
+def _text(column: ColumnProfile, name: str, *, of_items: bool) -> Encoding:
+    present = column.values.drop_null()
+    sample = present.take(pa.array(np.linspace(0, len(present) - 1, min(len(present), _SAMPLE)).astype(np.int64)))
+    separator = _separator(sample) if of_items else None
+    if separator is not None:
+        return _several(pc.split_pattern(sample, separator), name, separator, f"several values, cut at {separator!r}")
+    words = pc.list_value_length(pc.split_pattern_regex(pc.utf8_trim_whitespace(sample), r"\W+")).to_numpy()
+    different = len(sample.unique())
+    if words.mean() >= _WORDS_OF_TEXT and different >= max(_FEWEST_TEXTS, 0.3 * len(sample)):
+        tokens = int(np.clip(np.quantile(words, 0.95), 4, 64))
+        vocabulary = pc.count_distinct(pc.split_pattern_regex(pc.utf8_lower(sample), r"\W+").flatten()).as_py()
+        buckets = int(np.clip(2 ** int(np.ceil(np.log2(max(2 * vocabulary, 1)))), 1024, 65_536))
+        why = f"text of {words.mean():.0f} words, hashed"
+        return Encoding(TextFeature(name=name, num_buckets=buckets, max_tokens=tokens), why)
+    return _one_of(column, name)
+
+
+def _separator(sample: pa.StringArray) -> str | None:
+    """What cuts the texts into few different, short parts."""
+    for separator in _SEPARATORS:
+        held = pc.mean(pc.match_substring(sample, separator)).as_py()
+        if held < 0.1:
+            continue
+        parts = pc.utf8_trim_whitespace(pc.split_pattern(sample, separator).flatten())
+        whole, different = len(sample.unique()), len(parts.unique())
+        short = pc.mean(pc.utf8_length(parts)).as_py() <= 30
+        if short and different <= 0.5 * len(parts) and different < 0.7 * whole + 1:
+            return separator
+    return None
+
+
+def _several(lists: pa.ListArray, name: str, separator: str, why: str) -> Encoding:
+    entries = lists.flatten()
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+    most = int(np.clip(np.quantile(lengths, 0.99), 1, 64))
+    different = len(entries.unique())
+    feature = MultiValuedFeature(name=name, max_values=most, separator=separator or "|")
+    if different > _LARGEST_VOCABULARY:
+        feature = replace(feature, encoding="hash", num_buckets=_buckets(different))
+    return Encoding(feature, f"{why}, {different:,} different")
+
+
+def _one_of(column: ColumnProfile, name: str) -> Encoding:
+    if column.distinct > 100 and column.distinct > 0.8 * (len(column.values) - column.values.null_count):
+        return Encoding(None, "nearly every row has a value of its own")
+    if column.distinct > _LARGEST_VOCABULARY:
+        why = f"one of {column.distinct:,}, hashed"
+        return Encoding(CategoricalFeature(name=name, encoding="hash", num_buckets=_buckets(column.distinct)), why)
+    return Encoding(CategoricalFeature(name=name), f"one of {column.distinct:,}")
+
+
+def _buckets(different: int) -> int:
+    return int(min(2 ** int(np.ceil(np.log2(different))), 1 << 20))

@@ -1,0 +1,146 @@
+"""Facts of an interaction log that the choice of split and models depends on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_pipelines.config import TableSource
+from beam_pipelines.table_profile import TableProfile
+from beam_pipelines.times import to_seconds
+from recstack.init.roles import Roles
+
+_SECONDS_PER_DAY = 86_400
+_HELD_OUT = 0.1
+# Pairs of neighbouring items that are compared with pairs that are not neighbours.
+_MOST_PAIRS = 500_000
+
+_Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """The events that were read, by user and time; the facts are about them."""
+
+    users: _Integers
+    """`[n]` number of each event's user, not decreasing."""
+    items: _Integers
+    """`[n]` number of each event's item."""
+    seconds: _Integers
+    """`[n]` since 1970-01-01 UTC, not decreasing within a user."""
+    rows: _Integers
+    """`[n]` row of the event among those that were read."""
+    is_order: bool
+    """Whether `seconds` only tell the order of events."""
+    share: float
+    """Of the table, that was read."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def total(self) -> int:
+        """Events of the whole table, about."""
+        return round(len(self) / self.share)
+
+    @property
+    def num_users(self) -> int:
+        """Users."""
+        return int(self.users[-1]) + 1
+
+    @property
+    def num_items(self) -> int:
+        """Items."""
+        return int(self.items.max()) + 1
+
+    @property
+    def density(self) -> float:
+        """Events for each pair of a user and an item."""
+        return len(self) / (self.num_users * self.num_items)
+
+    @property
+    def days(self) -> float:
+        """Between the first and the last event."""
+        return float(self.seconds.max() - self.seconds.min()) / _SECONDS_PER_DAY
+
+    def events_a_user(self, share: float) -> float:
+        """The length of history that the share of the users do not exceed."""
+        return float(np.quantile(np.bincount(self.users), share))
+
+    @property
+    def num_moments(self) -> int:
+        """Different times."""
+        return len(np.unique(self.seconds))
+
+    @property
+    def shared_moments(self) -> float:
+        """Share of the events that have another one of the same user at the same time, such as in a basket."""
+        same = (np.diff(self.users) == 0) & (np.diff(self.seconds) == 0)
+        with_other = np.zeros(len(self), bool)
+        with_other[1:] |= same
+        with_other[:-1] |= same
+        return float(with_other.mean())
+
+    def share_of_moment(self, back: int) -> float:
+        """Share of the events at the last moment (`back = 1`), the one before it, and so on."""
+        moments, counts = np.unique(self.seconds, return_counts=True)
+        return float(counts[-back] / len(self)) if back <= len(moments) else 0.0
+
+    def known_test_users(self) -> tuple[int, float]:
+        """Under a cut in time: users of the latest tenth of events with an earlier event, as a count and a share."""
+        cut = np.quantile(self.seconds, 1 - _HELD_OUT, method="higher")
+        later = np.unique(self.users[self.seconds >= cut])
+        known = np.isin(later, self.users[self.seconds < cut])
+        return int(known.sum()), float(known.mean()) if len(later) else 0.0
+
+    def order_lift(self) -> float:
+        """How much oftener a pair of neighbouring events is a pair of another user too, than one five events apart.
+
+        About 1 where the order of a user's events tells nothing.
+        """
+        near, far = self._pairs(1), self._pairs(5)
+        size = min(len(near), len(far), _MOST_PAIRS)
+        if size < 1000:
+            return 1.0
+        rng = np.random.default_rng(0)
+        repeated = [_repeated(rng.choice(pairs, size, replace=False)) for pairs in (near, far)]
+        return (repeated[0] + 1e-4) / (repeated[1] + 1e-4)
+
+    def _pairs(self, apart: int) -> _Integers:
+        same = self.users[apart:] == self.users[:-apart]
+        pairs: _Integers = (self.items[:-apart] * (self.num_items + 1) + self.items[apart:])[same]
+        return pairs
+
+
+def _repeated(pairs: _Integers) -> float:
+    """Share of the pairs that occur more than once."""
+    _, counts = np.unique(pairs, return_counts=True)
+    return float(counts[counts > 1].sum() / len(pairs))
+
+
+def log_of(events: TableProfile, roles: Roles) -> Log:
+    """The events with a user, an item and a time, in order."""
+    source = TableSource(path="-", timestamp_format=roles.time_format.name or "s")
+    seconds = to_seconds(roles.time.column.values, source)
+    complete = pc.and_(
+        pc.and_(seconds.is_valid(), roles.user.column.values.is_valid()), roles.item.column.values.is_valid()
+    )
+    rows = np.flatnonzero(complete.to_numpy(zero_copy_only=False))
+    users, items = (_codes(choice.column.values, rows) for choice in (roles.user, roles.item))
+    times = seconds.fill_null(0).to_numpy(zero_copy_only=False)[rows]
+    order = np.lexsort([np.arange(len(rows)), times, users])
+    return Log(
+        users=users[order],
+        items=items[order],
+        seconds=times[order].astype(np.int64),
+        rows=rows[order],
+        is_order=roles.time_format.is_order,
+        share=events.share,
+    )
+
+
+def _codes(values: pa.Array, rows: _Integers) -> _Integers:
+    encoded = values.take(pa.array(rows)).dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)

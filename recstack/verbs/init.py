@@ -1,0 +1,110 @@
+"""`recstack init`: your tables in, a commented configuration out."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+from rich.table import Table
+
+from features.errors import InputError
+from features.files import make_directory, write_text_atomically
+from recstack.config import StackConfig, parse_config
+from recstack.console import Voice
+
+if TYPE_CHECKING:
+    from recstack.init.propose import Proposal
+
+_SHOWN_ENTRIES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitArguments:
+    """Looks at your tables and writes a configuration that `recstack prepare` and `recstack train` accept."""
+
+    interactions: str
+    """File or pattern of the table that says who did something with what, and when: Parquet, CSV or JSON Lines."""
+    items: str = ""
+    """File or pattern of the table of items, if there is one."""
+    users: str = ""
+    """File or pattern of the table of users, if there is one."""
+    output: Path = Path("recstack.toml")
+    """The configuration to write."""
+    force: bool = False
+    """Replace the configuration if it is there already."""
+    user_id: str = ""
+    """Column of the interactions with the user, if the guess is wrong."""
+    item_id: str = ""
+    """Column of the interactions with the item, if the guess is wrong."""
+    timestamp: str = ""
+    """Column of the interactions with the time, if the guess is wrong."""
+    json: bool = False
+    """Print the result as one JSON object."""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the verb; returns its exit code."""
+    parsed = tyro.cli(InitArguments, prog="recstack init", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+    init(parsed, Voice("init", as_json=parsed.json), command=shlex.join(["recstack", "init", *arguments]))
+    return 0
+
+
+def init(arguments: InitArguments, voice: Voice, *, command: str) -> StackConfig:
+    """Writes the configuration, shows what was guessed, and returns it.
+
+    Raises:
+        InputError: the output is there already, a table cannot be read, or no column fills a role.
+    """
+    from recstack.init.document import render
+    from recstack.init.propose import TablePaths, propose
+    from recstack.init.roles import Given
+
+    output = arguments.output
+    if output.exists() and not arguments.force:
+        raise InputError(f"{output}: is there already; name another by --output or replace it with --force")
+    voice.progress(f"looking at {arguments.interactions}")
+    paths = TablePaths(interactions=arguments.interactions, items=arguments.items, users=arguments.users)
+    given = Given(user=arguments.user_id, item=arguments.item_id, time=arguments.timestamp)
+    proposal = propose(paths, given, workdir=f"{output.stem}-work")
+    text = render(proposal, command=command)
+    stack = parse_config(text, str(output))
+    make_directory(output.parent)
+    write_text_atomically(output, text)
+    for table in (_columns_table(proposal), _facts_table(proposal), _settings_table(proposal)):
+        voice.show(table)
+    chosen = {setting.path: setting.value for setting in proposal.settings if setting.active}
+    voice.result(f"{output}: read it, then run `recstack prepare --config {output}`", {"config": str(output)} | chosen)
+    return stack
+
+
+def _columns_table(proposal: "Proposal") -> Table:
+    from recstack.init.explain import column_uses
+
+    table = Table(title="What your columns are taken for", title_justify="left")
+    for name in ("table", "column", "type", "different", "missing", "taken for", "why"):
+        table.add_column(name, justify="right" if name in ("different", "missing") else "left")
+    for use in column_uses(proposal):
+        missing = f"{use.missing:.1%}" if use.missing else ""
+        table.add_row(use.table, use.column, use.kind, f"{use.distinct:,}", missing, use.taken_for, use.why)
+    return table
+
+
+def _facts_table(proposal: "Proposal") -> Table:
+    from recstack.init.explain import facts
+
+    table = Table(title="Your log", title_justify="left", show_header=False)
+    for name, value in facts(proposal.log):
+        table.add_row(name, value)
+    return table
+
+
+def _settings_table(proposal: "Proposal") -> Table:
+    table = Table(title="What follows", title_justify="left")
+    for name in ("setting", "value", "why"):
+        table.add_column(name)
+    for setting in proposal.settings:
+        name = setting.path if setting.active else f"({setting.path})"
+        is_long = isinstance(setting.value, dict) and len(setting.value) > _SHOWN_ENTRIES
+        table.add_row(name, f"{len(setting.value)} columns" if is_long else str(setting.value), setting.why)
+    return table
