@@ -5,8 +5,10 @@ element, which dominates row-wise pipelines, is paid once for about a million ro
 report under temporary names and renames them, so a repeated attempt changes nothing.
 """
 
+import errno
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -21,12 +23,16 @@ from features.errors import InputError, RecstackError
 from features.files import write_text_atomically
 from features.serialization import structure, unstructure
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# How Beam words what a worker raised, at the end of the worker's traceback.
+_RAISED = re.compile(r"^(?:RuntimeError: )?([\w.]+: .*) \[while running '[^']*'\]", re.MULTILINE)
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class RunTask(beam.DoFn, Generic[T, R]):
-    """Runs one task and writes its report, or the user's mistake that it met."""
+    """Runs one task and writes its report, or the user's mistake or the failure that it met."""
 
     def __init__(self, name: str, work: Callable[[T], R], workspace: Workspace) -> None:
         self._name = name
@@ -41,11 +47,21 @@ class RunTask(beam.DoFn, Generic[T, R]):
         """
         number, task = element
         try:
-            report = {"report": unstructure(self._work(task))}
+            report = json.dumps(self._report(task))
+            write_text_atomically(self._workspace.result(self._name, number), report)
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                raise
+            # There may be no room to say so: the launcher misses the report.
+
+    def _report(self, task: T) -> dict[str, Any]:
+        try:
+            return {"report": unstructure(self._work(task))}
         except InputError as error:
             # No retry mends a bad input: the launcher tells it.
-            report = {"mistake": str(error)}
-        write_text_atomically(self._workspace.result(self._name, number), json.dumps(report))
+            return {"mistake": str(error)}
+        except RecstackError as error:
+            return {"failure": str(error)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +112,21 @@ def _options(engine: Engine) -> PipelineOptions:
 def _cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
+    if raised := _RAISED.findall(str(error)):
+        return str(raised[-1])
     return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _read_report(workspace: Workspace, name: str, number: int, report: type[R]) -> R:
-    data = json.loads(workspace.result(name, number).read_text())
+    path = workspace.result(name, number)
+    if not path.exists():
+        raise RecstackError(
+            f"{name}: no report of task {number} below {workspace.root.parent.parent}: no space is left there, or not "
+            "all workers see that folder; mend that and run again"
+        )
+    data = json.loads(path.read_text())
     if "mistake" in data:
         raise InputError(data["mistake"])
+    if "failure" in data:
+        raise RecstackError(data["failure"])
     return structure(data["report"], report)
