@@ -33,10 +33,7 @@ from serving.answers import predict_request
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 SERVER_CORE, CLIENT_CORE = 0, 1
-SERVE = (
-    "import sys; from serving.app import run_server; from serving.flags import parse_flags; "
-    "sys.exit(run_server(parse_flags(sys.argv[1:])))"
-)
+SERVE = "import sys; from serving.app import serve; sys.exit(serve(sys.argv[1:]))"
 EMPTY = """
 import sys, grpc
 from concurrent.futures import ThreadPoolExecutor

@@ -7,15 +7,26 @@ import socket
 import sys
 import threading
 from importlib.metadata import version
+from pathlib import Path
 
 from features.errors import InputError, RecstackError
 from serving.config import ServerConfig
-from serving.errors import ServingError
+from serving.errors import Code, ServingError
+from serving.flags import parse_flags
 from serving.workers import run_workers
 
 _SWITCH_SECONDS = 0.0005
 EXIT_FAILED_START = 255
 """What `tensorflow_model_server` exits with where it cannot start."""
+
+
+def serve(arguments: list[str]) -> int:
+    """Serves as a command line asks for, TensorFlow Serving's; returns the process's exit code."""
+    try:
+        config = parse_flags(arguments)
+    except RecstackError as error:
+        return _failed(str(error))
+    return run_server(config)
 
 
 def run_server(config: ServerConfig) -> int:
@@ -50,11 +61,12 @@ def _stop_by_signal() -> threading.Event:
 
 def run_worker(config: ServerConfig, stop: threading.Event) -> int:
     """Serves in this process until `stop` is set or a signal comes; returns the exit code."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations and restored files, at every load
     try:
         return _serve(config, stop)
     except ServingError as error:
-        return _failed(f"{error.code.name}: {error.message}")
+        return _failed(f"{_spelt(error.code)}: {error.message}")
     except RecstackError as error:
         return _failed(str(error))
 
@@ -84,17 +96,25 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
     return 0
 
 
+def _spelt(code: Code) -> str:
+    # "Invalid argument", as the real server says it in this one line.
+    return code.name.replace("_", " ").capitalize()
+
+
 def _failed(reason: str) -> int:
     print(f"Failed to start server. Error: {reason}", file=sys.stderr, flush=True)  # noqa: T201
     return EXIT_FAILED_START
 
 
 def check_ports(config: ServerConfig) -> None:
-    """Tries the TCP ports before anything slow starts.
+    """Tries the TCP ports and the socket's directory before anything slow starts.
 
     Raises:
         InputError: one is in use or not permitted.
     """
+    directory = Path(config.grpc_socket_path).parent
+    if config.grpc_socket_path and not os.access(directory, os.W_OK):
+        raise InputError(f"--grpc_socket_path={config.grpc_socket_path}: {directory} is no directory to write to")
     for flag in ("port", "rest_api_port"):
         port = getattr(config, flag)
         if not port:

@@ -186,16 +186,23 @@ class BatchQueue:
 class BatchScheduler:
     """The threads that run batches, shared by every signature of every version."""
 
-    def __init__(self, threads: int, observe: Callable[[str, float], None] = lambda pool, seconds: None) -> None:
+    def __init__(
+        self,
+        threads: int,
+        observe: Callable[[str, float], None] = lambda pool, seconds: None,
+        count_run: Callable[[], None] = lambda: None,
+    ) -> None:
         """Starts the threads.
 
         Args:
             threads: how many.
             observe: told of every task that leaves its queue: the pool's name and the seconds it waited.
+            count_run: told of every batch that is run.
         """
         self._queues: list[BatchQueue] = []
         self._changed = threading.Condition()
         self._observe = observe
+        self._count_run = count_run
         self._stopped = False
         for number in range(threads):
             threading.Thread(target=self._work, name=f"batch-{number}", daemon=True).start()
@@ -231,6 +238,7 @@ class BatchScheduler:
                 return
             for task in batch.tasks:
                 self._observe(batch.options.thread_pool_name, time.monotonic() - task.queued)
+            self._count_run()
             _run_batch(batch)
 
     def _next(self) -> _Batch | None:

@@ -119,7 +119,10 @@ class Dispatcher:
         if failure is None:
             label = api if call.door == "GRPC" else api.lower()
             self._metrics.request_latency.add(model, label, call.door, value=seconds * _MICROSECONDS)
-            self._metrics.runtime_latency.add(model, api, "TF1", value=servable.seconds * _MICROSECONDS)
+            graph_time = servable.seconds * _MICROSECONDS
+            self._metrics.runtime_latency.add(model, api, "TF1", value=graph_time)
+            self._metrics.graph_runs.add()
+            self._metrics.graph_run_time.add(by=graph_time)
         if self._observers:
             message = "" if failure is None else failure.message
             finished = Finished(api, call, model, code, message, seconds, request, response)

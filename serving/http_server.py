@@ -36,7 +36,14 @@ class HttpServer:
             self._socket.close()
             raise InputError(f"--rest_api_port={port}: cannot listen there: {error.strerror}") from None
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+            uvicorn.Config(
+                app,
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=5,
+            )
         )
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 

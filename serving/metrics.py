@@ -145,6 +145,14 @@ class Metrics:
             "Latency in microseconds for SavedModels that were successfully loaded.",
             ["model_path"],
         )
+        self.graph_runs = Counter(
+            "/tensorflow/core/graph_runs",
+            "The number of graph executions used to collect /tensorflow/core/graph_run_time_usecs",
+            [],
+        )
+        self.graph_run_time = Counter(
+            "/tensorflow/core/graph_run_time_usecs", "The total time spent on executing graphs in microseconds.", []
+        )
         self.families: list[Counter | Histogram] = [
             each for each in vars(self).values() if isinstance(each, Counter | Histogram)
         ]
@@ -161,8 +169,6 @@ class Metrics:
         """Prometheus' text format."""
         lines: list[str] = []
         for family in self.families:
-            cells = list(family.lines())
-            if cells:
-                lines += [f"# HELP {_name(family.path)} {family.description}"]
-                lines += [f"# TYPE {_name(family.path)} {family.kind}", *cells]
+            lines += [f"# HELP {_name(family.path)} {family.description}"]
+            lines += [f"# TYPE {_name(family.path)} {family.kind}", *family.lines()]
         return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
+from features.native_log import silence_native_notices
 from serving.batching import BatchingOptions, BatchQueue, BatchScheduler
 from serving.errors import Code, ServingError, from_exception, not_found
 from serving.session import Arrays, GraphSession
@@ -161,6 +162,7 @@ def register_scann_ops() -> None:
         import scann  # noqa: F401 -- importing it registers the operations
     except ImportError:
         return
+    silence_native_notices()
 
 
 def _load_error(error: BaseException, path: str, tags: list[str]) -> ServingError:

@@ -19,7 +19,7 @@ from serving.dispatch import Dispatcher
 from serving.errors import Code, ServingError, from_exception, invalid_argument
 from serving.grpc_api import start_grpc
 from serving.http_server import HttpServer
-from serving.metrics import DEFAULT_PATH, LATENCY_BUCKETS, Histogram, Metrics
+from serving.metrics import DEFAULT_PATH, LATENCY_BUCKETS, Counter, Histogram, Metrics
 from serving.model_config import check_logging, checked_labels, checked_models, configured_models
 from serving.protos import BatchingParameters, MonitoringConfig, read_text
 from serving.request_log import RequestLog
@@ -143,9 +143,11 @@ class Server:
             ["thread_pool_name"],
             LATENCY_BUCKETS,
         )
+        runs = Counter(f"{session}wrapped_run_count", "Total count of run calls on the wrapped session", [])
         self.metrics.add_family(latency)
+        self.metrics.add_family(runs)
         return BatchScheduler(
-            self._batching.num_batch_threads, lambda pool, seconds: latency.add(pool, value=seconds * 1e6)
+            self._batching.num_batch_threads, lambda pool, seconds: latency.add(pool, value=seconds * 1e6), runs.add
         )
 
     def _warm_up(self, servable: Servable, path: str) -> None:
@@ -160,15 +162,16 @@ class Server:
         finally:
             self.metrics.warmup_latency.add(path, status, value=(time.perf_counter() - started) * 1e6)
         self.metrics.warmup_records.add(path, status, by=records)
-        logger.info("%s version %d: %d warm-up records replayed", servable.name, servable.version, records)
+        if records:
+            logger.info("%s version %d: %d warm-up records replayed", servable.name, servable.version, records)
 
-    def _apply(self, config: Any, noun: str) -> None:
+    def _apply(self, config: Any, noun: str, timeout: float | None = None) -> None:
         with self._reloading:
             models = checked_models(config)
             new = [name for name in models if name not in self._models]
             self._models = models
             self.store.set_models(models)
-            self.store.wait_until_available(new, noun)
+            self.store.wait_until_available(new, noun, timeout)
             check_logging(models)
             self.store.set_labels(checked_labels(models))
 
@@ -185,7 +188,7 @@ class Server:
                 "--model_config_file_poll_wait_seconds",
             )
         before = {path: sum(self.metrics.totals(path).values()) for path in request.metric_names}
-        self._apply(request.config, "model")
+        self._apply(request.config, "model", call.timeout)
         response = model_management_pb2.ReloadConfigResponse()
         for path, counted in before.items():
             increase = sum(self.metrics.totals(path).values()) - counted

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2
 
+from features.native_log import silence_native_notices
 from serving.errors import Code, ServingError, from_exception, invalid_argument
 from serving.tensors import dtype_number
 
@@ -25,6 +26,8 @@ try:
     from tensorflow.python.client import pywrap_tf_session
 except ImportError:  # pragma: no cover -- another TensorFlow
     pywrap_tf_session = None
+
+silence_native_notices()
 
 FAR_DEADLINE_SECONDS = 60.0
 """A call with more time than this runs on the quick path, which cannot be cancelled."""

@@ -46,10 +46,15 @@ class StateBoard:
         with self._changed:
             return dict(sorted(self._states.get(name, {}).items()))
 
-    def wait_for(self, done: Callable[[], bool]) -> None:
-        """Blocks until `done()`, which is asked again after every change and `wake`."""
+    def wait_for(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Blocks until `done()`, which is asked again after every change and `wake`.
+
+        Returns:
+            Whether it is done; False only after `timeout` seconds.
+        """
         with self._changed:
-            self._changed.wait_for(done)
+            # gRPC gives a call without a deadline some 300 years, more than a lock can wait.
+            return self._changed.wait_for(done, None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
     def wake(self) -> None:
         """Lets waiters look again."""

@@ -128,15 +128,16 @@ class ModelStore:
             self.poll()
         self._work.set()
 
-    def wait_until_available(self, names: list[str], what: str) -> None:
+    def wait_until_available(self, names: list[str], what: str, timeout: float | None = None) -> None:
         """Blocks until each model has a version to call.
 
         Args:
             names: the models.
             what: noun of the error message, `servable` or `model`.
+            timeout: seconds to wait; None waits for ever, as for a model that has no version yet.
 
         Raises:
-            ServingError: every version of some model failed, or the server stops.
+            ServingError: every version of some model failed, the time is over, or the server stops.
         """
 
         def decided() -> bool:
@@ -144,7 +145,9 @@ class ModelStore:
                 self._board.is_available(name) or self._board.has_failed(name) for name in names
             )
 
-        self._board.wait_for(decided)
+        if not self._board.wait_for(decided, timeout):
+            missing = ", ".join(name for name in names if not self._board.is_available(name))
+            raise ServingError(Code.DEADLINE_EXCEEDED, f"Still waiting for a version of {missing}")
         if self._stopped.is_set():
             raise ServingError(Code.CANCELLED, "the server was stopped while models were loading")
         failed = [name for name in names if not self._board.is_available(name)]

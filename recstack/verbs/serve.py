@@ -3,7 +3,6 @@
 
 def main(arguments: list[str]) -> int:
     """Runs the server until it is told to stop; returns its exit code."""
-    from serving.app import run_server
-    from serving.flags import parse_flags
+    from serving.app import serve
 
-    return run_server(parse_flags(arguments))
+    return serve(arguments)

@@ -11,14 +11,14 @@ import pytest
 
 from features.errors import InputError
 from serving.app import EXIT_FAILED_START, check_ports, run_server
+from serving.app import serve as server_of
 from serving.client import RecommenderClient
 from serving.config import ServerConfig
 
 COMMAND = [
     sys.executable,
     "-c",
-    "import sys; from serving.app import run_server; from serving.flags import parse_flags; "
-    "sys.exit(run_server(parse_flags(sys.argv[1:])))",
+    "import sys; from serving.app import serve; sys.exit(serve(sys.argv[1:]))",
 ]
 
 
@@ -60,6 +60,16 @@ def test_a_port_in_use_is_found_before_anything_slow(free_port):
         with serve(f"--port={free_port}", "--model_base_path=/nowhere") as process:
             assert errors_of(process).splitlines() == [f"Failed to start server. Error: {expected}"]
     assert process.returncode == EXIT_FAILED_START
+
+
+def test_a_socket_in_a_directory_that_is_not_there():
+    with pytest.raises(InputError, match="--grpc_socket_path=/nowhere/s: /nowhere is no directory"):
+        check_ports(ServerConfig(port=0, grpc_socket_path="/nowhere/s"))
+
+
+def test_a_flag_with_a_wrong_value_is_one_line(capsys):
+    assert server_of(["--port=x"]) == EXIT_FAILED_START
+    assert capsys.readouterr().err == "Failed to start server. Error: port = 'x': expected a whole number\n"
 
 
 def test_no_model_at_all_says_what_to_give(free_port):
@@ -118,6 +128,6 @@ def test_workers_that_cannot_start_end_the_server(free_port, tmp_path):
     (tmp_path / "1").mkdir()
     flags = [f"--port={free_port}", f"--model_base_path={tmp_path}", "--workers=2", "--max_num_load_retries=0"]
     with serve(*flags) as process:
-        expected = "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available"
+        expected = "Failed to start server. Error: Unknown: 1 servable(s) did not become available"
         assert expected in errors_of(process)
     assert process.returncode == EXIT_FAILED_START

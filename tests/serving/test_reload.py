@@ -100,6 +100,14 @@ def test_row_reload_of_a_model_that_cannot_load(client, bases, tmp_path):
     assert answers(client, "one") == 3
 
 
+def test_a_reload_waits_for_a_model_without_versions_until_its_deadline_only(client, bases, tmp_path):
+    (tmp_path / "later").mkdir()
+    request = reload_request({"name": "later", "base_path": str(tmp_path / "later")})
+    client.refused(client.model.HandleReloadConfigRequest, request, StatusCode.DEADLINE_EXCEEDED, timeout=0.3)
+    client.model.HandleReloadConfigRequest(reload_request({"name": "one", "base_path": bases[0]}), timeout=20)
+    assert answers(client, "one") == 3
+
+
 def labelled(base, **labels):
     policy = {"specific": {"versions": sorted({1, 3})}}
     return {"name": "one", "base_path": base, "model_version_policy": policy, "version_labels": labels}

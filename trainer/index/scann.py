@@ -15,10 +15,13 @@ from scann.scann_ops.py import scann_ops
 from scann.scann_ops.py.scann_builder import ReorderType, ScannBuilder
 
 from features.errors import InputError
+from features.native_log import silence_native_notices
 from trainer.index.base import Index, TopK, pad_to_k
 from trainer.index.config import IndexConfig, IndexKind
 from trainer.index.report import ScannParameters
 from trainer.index.vectors import Vectors
+
+silence_native_notices()
 
 MIN_TREE_ITEMS = 16
 """A 4-bit codebook of a tree's residuals cannot be trained on fewer items."""
