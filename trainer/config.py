@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias, get_args
 from features.errors import ConfigError
 
 StrategyName: TypeAlias = Literal["default", "mirrored"]
-EncoderKind: TypeAlias = Literal["mean", "gru", "lstm", "cnn", "transformer"]
+EncoderKind: TypeAlias = Literal["mean", "recency", "gru", "lstm", "cnn", "transformer"]
 LossKind: TypeAlias = Literal["softmax", "bce", "gbce", "bpr"]
 NegativesKind: TypeAlias = Literal["all", "uniform", "popular", "in_batch", "mixed"]
 Examples: TypeAlias = Literal["event", "sequence", "set"]
@@ -37,10 +37,10 @@ class EncoderConfig:
     """How the items of a history become one vector."""
 
     kind: EncoderKind = "mean"
-    """`mean` ignores the order; `transformer` is the most accurate where the order tells; `gru`, `lstm` and `cnn` are
-    for comparison."""
+    """`mean` ignores the order; `recency` learns what each place from the end weighs; `transformer` is the most
+    accurate where the order tells; `gru`, `lstm` and `cnn` are for comparison."""
     layers: int = 1
-    """Layers or attention blocks; `mean` has none."""
+    """Layers or attention blocks; `mean` and `recency` have none."""
     heads: int = 1
     """Attention heads of a `transformer`; they divide `retrieval.dimension`."""
     kernel_size: int = 3

@@ -88,6 +88,33 @@ class MeanEncoder(HistoryEncoder):
         return self.input_dropout(total / tf.maximum(lengths, 1.0)[:, None], training=training)
 
 
+class RecencyEncoder(HistoryEncoder):
+    """A weighted mean of the items' embeddings; what each place from the end weighs is learnt, one number a place.
+
+    Item-based filtering with a decay, whose curve the training finds; starts as the plain mean.
+    """
+
+    def __init__(self, config: EncoderConfig, table: EmbeddingTable, *, length: int, step: tf.Variable) -> None:
+        """Creates the weights' logits, zero for every place."""
+        super().__init__(config, table, length=length, step=step)
+        self.log_weights = self.add_weight(name="log_weights", shape=(length,), initializer="zeros")
+
+    def states(self, vectors: tf.Tensor, positions: tf.Tensor, training: bool) -> tf.Tensor:
+        """Weighted running means."""
+        places = tf.range(tf.shape(positions)[1])
+        back = tf.clip_by_value(places[:, None] - places[None, :], 0, self.length - 1)
+        return tf.matmul(_softmax_over(tf.gather(self.log_weights, back)[None], same_history(positions)), vectors)
+
+    def call(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """As for every encoder, without the states in between."""
+        present = history > 0
+        lengths = tf.reduce_sum(tf.cast(present, tf.int32), axis=1, keepdims=True)
+        back = tf.maximum(lengths - 1 - tf.range(tf.shape(history)[1])[None, :], 0)
+        weights = _softmax_over(tf.gather(self.log_weights, back), present)
+        vectors = self.input_dropout(self.table(history), training=training)
+        return tf.reduce_sum(weights[..., None] * vectors, axis=1)
+
+
 class RecurrentEncoder(HistoryEncoder):
     """A GRU (https://arxiv.org/abs/1511.06939) or an LSTM over the items, from zero at the start of each history."""
 
@@ -213,6 +240,12 @@ def same_history(positions: tf.Tensor) -> tf.Tensor:
     return same & earlier[None] & real[:, :, None] & real[:, None, :]
 
 
+def _softmax_over(logits: tf.Tensor, visible: tf.Tensor) -> tf.Tensor:
+    """Softmax along the last axis over what is visible; zero where nothing is."""
+    weights = tf.where(visible, tf.exp(logits), tf.zeros_like(logits))
+    return tf.math.divide_no_nan(weights, tf.reduce_sum(weights, axis=-1, keepdims=True))
+
+
 def _delayed(vectors: tf.Tensor, positions: tf.Tensor, places: int) -> tf.Tensor:
     """`[R, W, D]`: the vector so many places before in the same history, zero where there is none."""
     if places == 0:
@@ -233,6 +266,7 @@ def _built(layer: tf.keras.layers.Layer, width: int) -> tf.keras.layers.Layer:
 
 ENCODERS: Mapping[EncoderKind, type[HistoryEncoder]] = {
     "mean": MeanEncoder,
+    "recency": RecencyEncoder,
     "gru": RecurrentEncoder,
     "lstm": RecurrentEncoder,
     "cnn": ConvolutionEncoder,

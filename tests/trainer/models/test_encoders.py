@@ -48,3 +48,30 @@ class TestEveryEncoder:
         np.testing.assert_array_equal(encoder(history, training=True), first)
         encoder.input_dropout.step.assign(1)
         assert (encoder(history, training=True).numpy() != first.numpy()).any()
+
+
+class TestRecencyEncoder:
+    @pytest.fixture
+    def halving(self) -> HistoryEncoder:
+        """Each item weighs half of what the one after it weighs."""
+        table = EmbeddingTable(20, 8, tf.keras.initializers.RandomNormal(seed=1))
+        config = EncoderConfig(kind="recency")
+        encoder = ENCODERS["recency"](config, table, length=LENGTH, step=tf.Variable(0, dtype=tf.int64))
+        encoder.log_weights.assign(-np.log(2.0) * np.arange(LENGTH))
+        return encoder
+
+    def test_weighs_each_place_from_the_end(self, halving):
+        vectors = halving.table(tf.constant([5, 2, 9])).numpy()
+        expected = (vectors[0] / 4 + vectors[1] / 2 + vectors[2]) / (1 / 4 + 1 / 2 + 1)
+        np.testing.assert_allclose(halving(tf.constant([[5, 2, 9, 0]]))[0], expected, rtol=1e-5)
+
+    def test_states_are_what_shorter_histories_give(self, halving):
+        states = halving.all_states(tf.constant([[7, 5, 2, 9]]), tf.constant([[0, 0, 1, 2]]), training=False)
+        np.testing.assert_allclose(states[0, 3], halving(tf.constant([[5, 2, 9]]))[0], rtol=1e-5)
+        np.testing.assert_allclose(states[0, 2], halving(tf.constant([[5, 2]]))[0], rtol=1e-5)
+
+    def test_starts_as_the_mean(self, halving):
+        halving.log_weights.assign(tf.zeros(LENGTH))
+        mean = ENCODERS["mean"](halving.config, halving.table, length=LENGTH, step=halving.input_dropout.step)
+        history = tf.constant([[5, 2, 9, 0]])
+        np.testing.assert_allclose(halving(history), mean(history), rtol=1e-5)
