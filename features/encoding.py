@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import tensorflow as tf
 
+from features.errors import MEND_DATASET, InputError
 from features.layout import DatasetLayout
 from features.schema import Schema
 from features.spec import (
@@ -223,6 +224,8 @@ class SchemaEncoder(tf.Module):
         self.statistics = Statistics.read(layout.statistics)
         self._lookups: dict[str, LookupEncoder] = {}
         for feature in (*schema.query, *schema.candidate):
+            if isinstance(feature, NumericFeature) and feature.name not in self.statistics.numeric:
+                raise InputError(f"statistics {layout.statistics}: none of {feature.name!r}; {MEND_DATASET}")
             if isinstance(feature, IdFeature) or getattr(feature, "encoding", "") == "vocabulary":
                 self._lookups[feature.name] = LookupEncoder(layout, feature.name, getattr(feature, "oov_buckets", 1))
 

@@ -7,6 +7,8 @@
 A message names the field, the value, what was expected and what to do next; the command line prints it on one line.
 """
 
+MEND_DATASET = "the dataset is damaged: delete its directory and run `recstack prepare` again"
+
 
 class RecstackError(Exception):
     """The work failed for a reason outside the program; `exit_code` is the process's."""

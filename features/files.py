@@ -1,6 +1,7 @@
 """Files and directories that appear whole or not at all."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import uuid
@@ -120,3 +121,29 @@ def sync_tree(directory: Path) -> None:
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def exclusive(directory: Path, work: str) -> Iterator[None]:
+    """Keeps other processes of this machine that ask for the same out of the directory while the block runs.
+
+    The lock goes with the process, so a killed one leaves none.
+
+    Args:
+        directory: made if it is not there.
+        work: the command that the block is part of, for the message.
+
+    Raises:
+        InputError: another process is in its block, or the directory cannot be made.
+    """
+    if not directory.is_dir():
+        make_directory(directory)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"directory {directory}: another `{work}` is at work there; wait for its end") from error
+        yield
+    finally:
+        os.close(descriptor)

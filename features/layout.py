@@ -89,6 +89,16 @@ class RunLayout:
         return self.directory / "checkpoints"
 
     @property
+    def best_checkpoints(self) -> Path:
+        """The one of the model that is kept."""
+        return self.checkpoints / "best"
+
+    @property
+    def last_checkpoints(self) -> Path:
+        """The one that an interrupted training goes on from."""
+        return self.checkpoints / "last"
+
+    @property
     def metrics(self) -> Path:
         """Metrics of the evaluation, written by `recstack evaluate`."""
         return self.directory / "metrics.json"
@@ -172,3 +182,8 @@ def shard_name(index: int, total: int) -> str:
 def shards(directory: Path) -> list[Path]:
     """The TFRecord shards of a directory, in order."""
     return sorted(directory.glob("part-*.tfrecord.gz"))
+
+
+def total_of(shard: Path) -> int:
+    """How many shards there are in all, as the name of one of them says."""
+    return int(shard.name.split("-of-")[1].split(".")[0])

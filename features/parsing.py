@@ -1,12 +1,14 @@
 """TFRecords of a dataset as batches of raw tensors. The keys and their meaning are in `features.records`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from features.errors import InputError
-from features.layout import shards
+from features.errors import MEND_DATASET, InputError
+from features.layout import shards, total_of
 from features.records import NUM_CONTEXT, TRAIN_FREQUENCY, event_columns, user_columns
 from features.schema import Schema
 from features.spec import is_list, missing_value_of, raw_type
@@ -38,7 +40,7 @@ def candidate_parsing_spec(schema: Schema) -> dict[str, Any]:
 
 
 def read_records(directory: Path, spec: dict[str, Any], batch_size: int) -> tf.data.Dataset:
-    """Batches of parsed records, in the order of the shards.
+    """Batches of parsed records, in the order of the shards. Iterate inside a block of `reading`.
 
     Args:
         directory: holds the shards.
@@ -46,11 +48,27 @@ def read_records(directory: Path, spec: dict[str, Any], batch_size: int) -> tf.d
         batch_size: records a batch; the last batch may be smaller.
 
     Raises:
-        InputError: the directory holds no shard.
+        InputError: the directory holds no shard, or not all of them.
     """
     files = shards(directory)
     if not files:
-        raise InputError(f"{directory}: no TFRecord shards found; run `recstack prepare`")
+        raise InputError(f"{directory}: no TFRecord shards found; {MEND_DATASET}")
+    if len(files) != (total := total_of(files[0])):
+        raise InputError(f"{directory}: {total} TFRecord shards expected, {len(files)} found; {MEND_DATASET}")
     records = tf.data.TFRecordDataset([str(file) for file in files], compression_type="GZIP")
     batches = records.batch(batch_size)
     return batches.map(lambda serialized: tf.io.parse_example(serialized, spec), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[None]:
+    """Says in one line what TensorFlow says of records that cannot be read while the block goes through them.
+
+    Raises:
+        InputError: a shard is damaged.
+    """
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        reason = (error.message.partition("}} ")[2] or error.message).partition(" [Op:")[0].splitlines()[0]
+        raise InputError(f"{directory}: a shard cannot be read ({reason}); {MEND_DATASET}") from error

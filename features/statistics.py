@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from features.errors import InputError
+from features.errors import MEND_DATASET, InputError
 from features.files import write_text_atomically
 from features.serialization import structure, unstructure
 
@@ -57,4 +57,4 @@ class Statistics:
         try:
             return structure(json.loads(path.read_text()), cls, path.name)
         except (OSError, ValueError) as error:
-            raise InputError(f"statistics {path}: cannot be read ({error}); run `recstack prepare`") from error
+            raise InputError(f"statistics {path}: cannot be read ({error}); {MEND_DATASET}") from error

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.errors import InputError
+from features.errors import MEND_DATASET, InputError
 from features.files import write_text_atomically
 from features.schema import fingerprint
 
@@ -62,13 +62,15 @@ class Vocabulary:
         """Reads a file that `write` wrote.
 
         Raises:
-            InputError: the file is missing or holds a token twice or an empty one.
+            InputError: the file is missing, is not UTF-8, or holds a token twice or an empty one.
         """
         try:
             text = path.read_bytes().decode("utf-8")
         except FileNotFoundError as error:
-            raise InputError(f"vocabulary {path}: no such file; run `recstack prepare`") from error
+            raise InputError(f"vocabulary {path}: no such file; {MEND_DATASET}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"vocabulary {path}: UTF-8 expected ({error}); {MEND_DATASET}") from error
         tokens = tuple(text.split("\n")[:-1])
         if len(set(tokens)) != len(tokens) or "" in tokens:
-            raise InputError(f"vocabulary {path}: expected distinct non-empty lines; run `recstack prepare` again")
+            raise InputError(f"vocabulary {path}: expected distinct non-empty lines; {MEND_DATASET}")
         return cls(tokens, oov_buckets)

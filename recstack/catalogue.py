@@ -1,9 +1,11 @@
 """What a person wants to see of users and items: titles and histories, read from a dataset."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from features.layout import DatasetLayout
+from features.layout import SPLITS, DatasetLayout
 from features.schema import Schema
 from features.spec import TextFeature
 
@@ -28,22 +30,28 @@ def read_catalogue(schema: Schema, dataset: DatasetLayout) -> Catalogue:
     """Reads titles from the candidates and histories from all splits.
 
     Raises:
-        InputError: the dataset is incomplete.
+        InputError: the dataset is incomplete or damaged.
     """
-    from features.parsing import candidate_parsing_spec, interaction_parsing_spec, read_records
+    from features.parsing import candidate_parsing_spec, interaction_parsing_spec
 
     text = next((feature.name for feature in schema.candidate if isinstance(feature, TextFeature)), None)
     titles: dict[str, str] = {}
-    for batch in read_records(dataset.candidates, candidate_parsing_spec(schema), _RECORDS_A_BATCH):
+    for batch in _batches(dataset.candidates, candidate_parsing_spec(schema)):
         if text is not None:
             pairs = zip(batch[schema.item_id].numpy(), batch[text].numpy(), strict=True)
             titles |= {item.decode(): title.decode() for item, title in pairs}
     histories: dict[str, tuple[str, ...]] = {}
     # A user's record of a later split holds the earlier events as context.
-    for split in ("train", "validation", "test"):
-        directory = dataset.interactions(split)
-        for batch in read_records(directory, interaction_parsing_spec(schema, ranking=False), _RECORDS_A_BATCH):
+    for split in SPLITS:
+        for batch in _batches(dataset.interactions(split), interaction_parsing_spec(schema, ranking=False)):
             items = batch[schema.item_id].to_list()
             for user, known in zip(batch[schema.user_id].numpy(), items, strict=True):
                 histories[user.decode()] = tuple(item.decode() for item in known)
     return Catalogue(titles=titles, histories=histories)
+
+
+def _batches(directory: Path, spec: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    from features.parsing import read_records, reading
+
+    with reading(directory):
+        yield from read_records(directory, spec, _RECORDS_A_BATCH)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from features.encoding import SchemaEncoder, Tensors
 from features.errors import InputError
 from features.layout import DatasetLayout
-from features.parsing import candidate_parsing_spec, read_records
+from features.parsing import candidate_parsing_spec, read_records, reading
 from features.records import TRAIN_FREQUENCY
 
 _RECORDS_A_BATCH = 8192
@@ -45,7 +45,7 @@ def load_candidates(layout: DatasetLayout, encoder: SchemaEncoder) -> CandidateT
     """Reads and encodes the catalogue.
 
     Raises:
-        InputError: there are no shards or no items.
+        InputError: there are no items, or a shard is missing or damaged.
     """
     schema = encoder.schema
     records = read_records(layout.candidates, candidate_parsing_spec(schema), _RECORDS_A_BATCH)
@@ -54,7 +54,8 @@ def load_candidates(layout: DatasetLayout, encoder: SchemaEncoder) -> CandidateT
         fixed = {"item_ids": raw[schema.item_id], TRAIN_FREQUENCY: raw[TRAIN_FREQUENCY]}
         return {f"feature/{name}": value for name, value in encoder.encode_candidate(raw).items()} | fixed
 
-    batches = list(records.map(encode, num_parallel_calls=tf.data.AUTOTUNE))
+    with reading(layout.candidates):
+        batches = list(records.map(encode, num_parallel_calls=tf.data.AUTOTUNE))
     if not batches:
         raise InputError(f"{layout.candidates}: no items found; run `recstack prepare` with a table that has some")
     columns = {name: tf.concat([batch[name] for batch in batches], axis=0) for name in batches[0]}

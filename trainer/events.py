@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.encoding import SchemaEncoder
-from features.parsing import interaction_parsing_spec, read_records
+from features.parsing import interaction_parsing_spec, read_records, reading
 from features.records import IN_HISTORY, LABEL, NUM_CONTEXT, SAMPLING_PROBABILITY, WEIGHT
 from features.schema import Schema
 
@@ -116,14 +116,23 @@ def load_events(
         ranking: whether these are ranking records.
 
     Raises:
-        InputError: the directory holds no shards.
+        InputError: the directory does not hold all of its shards, or one is damaged.
     """
     schema = encoder.schema
     records = read_records(directory, interaction_parsing_spec(schema, ranking=ranking), _RECORDS_A_BATCH)
     encoded = records.map(lambda raw: _encode(raw, encoder, item_row), num_parallel_calls=tf.data.AUTOTUNE)
-    batches = list(encoded.prefetch(1).as_numpy_iterator())
+    with reading(directory):
+        batches = list(encoded.prefetch(1).as_numpy_iterator()) or [_no_records(encoded)]
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     return _assemble(columns, schema)
+
+
+def _no_records(encoded: tf.data.Dataset) -> dict[str, Array]:
+    """An empty batch: a split may have nothing, such as a validation of positive interactions in a log of few."""
+    return {
+        name: np.zeros([0, *(size or 0 for size in spec.shape[1:])], spec.dtype.as_numpy_dtype)
+        for name, spec in encoded.element_spec.items()
+    }
 
 
 def _encode(

@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from features.errors import RecstackError
+from features.errors import InputError, RecstackError
 from features.layout import RunLayout, Stage
 from trainer.batches import Batch, Examples
 
@@ -124,12 +125,14 @@ def fit(training: Training, run: RunLayout, strategy: tf.distribute.Strategy, pr
         The validation's metrics of the model that is kept, and `epochs`, the passes it took.
 
     Raises:
+        InputError: a checkpoint is damaged.
         RecstackError: the loss is not finite any more.
     """
     state = State()
     last = _last_checkpoints(training, state, run)
     best = best_checkpoints(training.model, run)
-    last.restore_or_initialize()
+    with restoring(run):
+        last.restore_or_initialize()
     step_function = make_step(training, state, strategy)
     writer = tf.summary.create_file_writer(str(run.tensorboard))
     report_due, save_due = _every(_REPORT_SECONDS), _every(training.checkpoint_seconds)
@@ -152,7 +155,8 @@ def fit(training: Training, run: RunLayout, strategy: tf.distribute.Strategy, pr
         progress(_progress(training, state, metrics))
         state.start_epoch()
         last.save(int(training.model.step.numpy()))
-    best.restore_or_initialize()
+    with restoring(run):
+        best.restore_or_initialize()
     metrics = dict(training.validate()) if training.validate is not None else {}
     return {**metrics, "epochs": float(state.best_epoch.numpy())}
 
@@ -160,12 +164,29 @@ def fit(training: Training, run: RunLayout, strategy: tf.distribute.Strategy, pr
 def best_checkpoints(model: tfrs.Model, run: RunLayout) -> tf.train.CheckpointManager:
     """The weights of the epoch that validation liked best."""
     checkpoint = tf.train.Checkpoint(model=model)
-    return tf.train.CheckpointManager(checkpoint, str(run.checkpoints / "best"), max_to_keep=1)
+    return tf.train.CheckpointManager(checkpoint, str(run.best_checkpoints), max_to_keep=1)
+
+
+@contextmanager
+def restoring(run: RunLayout) -> Iterator[None]:
+    """Says in one line what is wrong with a checkpoint that the block cannot restore.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, IndexError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"run {run.directory}: a checkpoint cannot be restored ({reason}); delete that directory and run "
+            "`recstack train` again"
+        ) from error
 
 
 def _last_checkpoints(training: Training, state: State, run: RunLayout) -> tf.train.CheckpointManager:
     checkpoint = tf.train.Checkpoint(model=training.model, optimizer=training.optimizer, state=state)
-    return tf.train.CheckpointManager(checkpoint, str(run.checkpoints / "last"), max_to_keep=1)
+    return tf.train.CheckpointManager(checkpoint, str(run.last_checkpoints), max_to_keep=1)
 
 
 def _is_finished(training: Training, state: State) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from features.layout import DatasetLayout
-from features.parsing import candidate_parsing_spec, read_records
+from features.parsing import candidate_parsing_spec, read_records, reading
 from features.schema import Schema
 from features.spec import is_list
 
@@ -19,9 +19,10 @@ def read_raw_candidates(schema: Schema, dataset: DatasetLayout) -> dict[str, Col
     A value is bytes, a float32, or for list features a list of bytes.
 
     Raises:
-        InputError: there are no shards.
+        InputError: a shard is missing or damaged.
     """
-    batches = list(read_records(dataset.candidates, candidate_parsing_spec(schema), _RECORDS_A_BATCH))
+    with reading(dataset.candidates):
+        batches = list(read_records(dataset.candidates, candidate_parsing_spec(schema), _RECORDS_A_BATCH))
     columns: dict[str, Column] = {}
     for feature in schema.candidate:
         values = [batch[feature.name] for batch in batches]

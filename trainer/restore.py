@@ -9,7 +9,7 @@ from features.manifest import read_manifest, require_schema
 from features.schema import Schema
 from trainer.candidates import CandidateTable, load_candidates
 from trainer.config import RankingConfig, RetrievalConfig
-from trainer.fit import best_checkpoints
+from trainer.fit import best_checkpoints, restoring
 from trainer.models.ranking import RankingModel
 from trainer.models.two_tower import TwoTowerModel
 from trainer.runs import config_fingerprint
@@ -89,4 +89,5 @@ def _load_best(model: TwoTowerModel | RankingModel, run: RunLayout) -> None:
     best = best_checkpoints(model, run)
     if best.latest_checkpoint is None:
         raise InputError(f"run {run.directory}: no checkpoint found below {best.directory}; run `recstack train` again")
-    best.checkpoint.restore(best.latest_checkpoint).assert_existing_objects_matched().expect_partial()
+    with restoring(run):
+        best.checkpoint.restore(best.latest_checkpoint).assert_existing_objects_matched().expect_partial()

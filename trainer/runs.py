@@ -6,13 +6,22 @@ from collections.abc import Mapping
 
 from features.files import make_directory, write_text_atomically
 from features.layout import DatasetLayout, RunLayout
-from features.manifest import read_manifest, require_schema
+from features.manifest import Manifest, finished_with, read_manifest, require_schema
 from features.schema import Schema, fingerprint
 from features.serialization import unstructure
 from trainer.config import RankingConfig, RetrievalConfig
 
 # The inputs of a run that may not be finished; the manifest repeats them when it is.
 _INPUTS_NAME = "inputs.json"
+
+
+def finished_run(run: RunLayout, inputs: Mapping[str, str]) -> Manifest | None:
+    """The manifest of a run that was made from these inputs and still has its model: then there is nothing to do."""
+    return finished_with(run.manifest, "run", inputs) if _has_model(run) else None
+
+
+def _has_model(run: RunLayout) -> bool:
+    return any(run.best_checkpoints.glob("*.index"))
 
 
 def start_run(run: RunLayout, inputs: Mapping[str, str]) -> None:
@@ -28,7 +37,9 @@ def start_run(run: RunLayout, inputs: Mapping[str, str]) -> None:
     make_directory(run.directory)
     path = run.directory / _INPUTS_NAME
     text = json.dumps(dict(inputs), indent=1, sort_keys=True) + "\n"
-    if path.exists() and path.read_text() == text:
+    # A finished run that lost its model would otherwise take itself for finished again.
+    is_lost = run.manifest.exists() and not _has_model(run)
+    if path.exists() and path.read_bytes() == text.encode() and not is_lost:
         return
     # The manifest first: without it, nobody takes the directory for a finished run.
     run.manifest.unlink(missing_ok=True)

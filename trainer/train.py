@@ -9,7 +9,7 @@ import tensorflow as tf
 from features.encoding import SchemaEncoder
 from features.errors import ConfigError, InputError
 from features.layout import DatasetLayout, RunLayout, shards
-from features.manifest import Manifest, finished_with, producer_versions
+from features.manifest import Manifest, producer_versions
 from features.schema import Schema
 from features.serialization import unstructure
 from trainer.batches import (
@@ -32,7 +32,7 @@ from trainer.packing import pack, row_width, stretches
 from trainer.ranking.validation import LOG_LOSS, RankingValidation
 from trainer.retrieval.initialisation import initialise_items
 from trainer.retrieval.validation import NDCG, RetrievalValidation
-from trainer.runs import run_inputs, start_run
+from trainer.runs import finished_run, run_inputs, start_run
 from trainer.strategies import make_strategy
 
 StageConfig: TypeAlias = RetrievalConfig | RankingConfig
@@ -72,7 +72,7 @@ def train_retrieval(  # noqa: PLR0913 - what a stage is made from, each given by
     """
     started = time.monotonic()
     inputs = run_inputs(schema, dataset, config, seed)
-    if (finished := finished_with(run.manifest, "run", inputs)) is not None:
+    if (finished := finished_run(run, inputs)) is not None:
         return finished, True
     start_run(run, inputs)
     tf.keras.utils.set_random_seed(seed)
@@ -127,7 +127,7 @@ def train_ranking(  # noqa: PLR0913 - as train_retrieval
     """Trains the ranking model; arguments, result and errors are those of `train_retrieval`."""
     started = time.monotonic()
     inputs = run_inputs(schema, dataset, config, seed)
-    if (finished := finished_with(run.manifest, "run", inputs)) is not None:
+    if (finished := finished_run(run, inputs)) is not None:
         return finished, True
     start_run(run, inputs)
     tf.keras.utils.set_random_seed(seed)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from features.files import exclusive, write_text_atomically
 from features.layout import Stage
 from features.manifest import Manifest
 from recstack.arguments import StackArguments, parse
@@ -42,10 +43,10 @@ def train(stack: StackConfig, stage: Stage, voice: Voice) -> Manifest:
     """Trains one stage and says where the run is."""
     stack.require_dataset()
     layout = stack.layout.stage(stage)
-    with progress_bar(f"{stage}") as update:
+    with exclusive(layout.directory, "recstack train"), progress_bar(f"{stage}") as update:
         manifest, nothing_to_do = _train_stage(stack, stage, _shown(update))
-    if not nothing_to_do:
-        layout.config.write_text(stack.to_toml())
+        if not nothing_to_do or not layout.config.exists():
+            write_text_atomically(layout.config, stack.to_toml())
     state = "nothing to do, up to date" if nothing_to_do else f"done in {manifest.seconds:.1f} s"
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items())
     voice.result(

@@ -16,7 +16,8 @@ from features.errors import InputError
 from features.layout import DatasetLayout
 from features.schema import Schema
 from features.spec import TIME_PART_SIZES, TimestampFeature
-from features.statistics import NumericStatistics
+from features.statistics import NumericStatistics, Statistics
+from tests.conftest import write_learnt
 
 ALL_PARTS = TimestampFeature(name="timestamp", parts=("hour_of_day", "day_of_week", "month", "year"))
 FIRST_TOKEN = 2  # one out-of-vocabulary bucket
@@ -232,3 +233,11 @@ def test_missing_vocabulary_names_the_command(schema: Schema, tmp_path: Path, le
 def test_missing_statistics_name_the_command(schema: Schema, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="recstack prepare"):
         SchemaEncoder(schema, DatasetLayout(tmp_path))
+
+
+def test_statistics_without_a_feature_are_refused(schema: Schema, tmp_path: Path) -> None:
+    write_learnt(tmp_path)
+    layout = DatasetLayout(tmp_path)
+    Statistics(num_users=3, num_items=5, num_interactions=9).write(layout.statistics)
+    with pytest.raises(InputError, match=r"statistics\.json: none of 'price'; .*recstack prepare"):
+        SchemaEncoder(schema, layout)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import InputError
-from features.files import make_directory, remove_leftovers, staged_directory, write_text_atomically
+from features.files import exclusive, make_directory, remove_leftovers, staged_directory, write_text_atomically
 
 
 def names(directory: Path) -> list[str]:
@@ -67,3 +67,15 @@ def test_directory_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be made"):
         make_directory(tmp_path / "file" / "below")
+
+
+def test_directory_is_kept_to_one_worker_until_it_ends(tmp_path: Path) -> None:
+    directory = tmp_path / "runs" / "retrieval"
+    with (
+        exclusive(directory, "recstack train"),
+        pytest.raises(InputError, match="another `recstack train`"),
+        exclusive(directory, "recstack train"),
+    ):
+        pass
+    with exclusive(directory, "recstack train"):
+        assert names(directory) == []

@@ -40,10 +40,10 @@ def test_write_then_read(counts: dict[str, int], tmp_path_factory: pytest.TempPa
     assert Vocabulary.read(path).fingerprint() == vocabulary.fingerprint()
 
 
-@pytest.mark.parametrize("text", ["a\na\n", "a\n\nb\n"])
-def test_broken_file_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("content", [b"a\na\n", b"a\n\nb\n", b"\xff\xfe\n"])
+def test_broken_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "v.txt"
-    path.write_text(text)
+    path.write_bytes(content)
     with pytest.raises(InputError, match="recstack prepare"):
         Vocabulary.read(path)
 

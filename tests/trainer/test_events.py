@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from features.encoding import SchemaEncoder
 from features.errors import InputError
-from features.layout import DatasetLayout
+from features.layout import DatasetLayout, shard_name
 from tests.trainer.small_dataset import SCHEMA, record, write_records
 from trainer.candidates import load_candidates
 from trainer.events import Events, load_events
@@ -50,3 +50,27 @@ def test_encodes_items_as_the_encoder_does(baskets, small_dataset):
 def test_missing_shards_name_the_command(small_dataset, tmp_path):
     with pytest.raises(InputError, match="recstack prepare"):
         load(small_dataset, tmp_path)
+
+
+def test_split_without_records_has_no_events(small_dataset, tmp_path):
+    write_records(tmp_path / "empty", [])
+    events = load(small_dataset, tmp_path / "empty")
+    assert len(events) == 0
+    assert events.targets().tolist() == []
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"no gzip" + data])
+def test_damaged_shard_is_named_with_what_to_do(small_dataset, tmp_path, damage):
+    write_records(tmp_path / "x", [record(0, [0, 1], [1, 2]), record(1, [2, 3], [1, 2])])
+    (shard,) = (tmp_path / "x").iterdir()
+    shard.write_bytes(damage(shard.read_bytes()))
+    with pytest.raises(InputError, match=r"/x: a shard cannot be read \(.+\); .* run `recstack prepare` again"):
+        load(small_dataset, tmp_path / "x")
+
+
+def test_missing_shard_is_not_taken_for_a_smaller_split(small_dataset, tmp_path):
+    write_records(tmp_path / "x", [record(0, [0, 1], [1, 2])])
+    (shard,) = (tmp_path / "x").iterdir()
+    shard.rename(shard.with_name(shard_name(0, 3)))
+    with pytest.raises(InputError, match="3 TFRecord shards expected, 1 found"):
+        load(small_dataset, tmp_path / "x")

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from features.files import write_text_atomically
@@ -43,8 +44,7 @@ def evaluate_stage(job: EvaluationJob, stage: Stage) -> tuple[dict[str, Any], bo
     """
     path = job.workdir.stage(stage).metrics
     inputs = _inputs(job, stage)
-    known = json.loads(path.read_text()) if path.exists() else {}
-    if known.get("inputs") == inputs:
+    if (known := _measured_before(path, inputs)) is not None:
         return known, True
     start = time.perf_counter()
     measured = _evaluate(job, stage)
@@ -57,6 +57,15 @@ def evaluate_stage(job: EvaluationJob, stage: Stage) -> tuple[dict[str, Any], bo
     }
     write_text_atomically(path, json.dumps(result, indent=1) + "\n")
     return result, False
+
+
+def _measured_before(path: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
+    """What an evaluation of the same inputs wrote; damage is mended by measuring again."""
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return known if isinstance(known, dict) and known.get("inputs") == inputs else None
 
 
 def _evaluate(job: EvaluationJob, stage: Stage) -> dict[str, Any]:
