@@ -242,6 +242,8 @@ class PipelineConfig:
     """Training, validation, test."""
     negatives: NegativesConfig = NegativesConfig()
     """Sampled negatives for ranking."""
+    report: bool = True
+    """Whether `report.html`, the data report with plots, is written into the dataset."""
     max_reject_ratio: float = 0.05
     """Share of a table's rows that may be rejected before the run fails."""
     num_shards: int = 0

@@ -43,6 +43,11 @@ class TimeHistogram:
         counts = [np.array(part.counts, np.int64) for part in several]
         return _histogram(coarsest, np.concatenate(intervals), np.concatenate(counts))
 
+    def coarsened(self, max_intervals: int) -> "TimeHistogram":
+        """The same events in at most so many intervals."""
+        intervals, counts = np.array(self.intervals, np.int64), np.array(self.counts, np.int64)
+        return _histogram(self.log2_seconds, intervals, counts, max_intervals)
+
     def write(self, path: Path) -> None:
         """Stores the histogram for the launcher."""
         table = pa.table({"interval": pa.array(self.intervals, pa.int64()), "count": pa.array(self.counts, pa.int64())})
@@ -79,11 +84,16 @@ class TimeHistogram:
         return first << self.log2_seconds
 
 
-def _histogram(log2_seconds: int, intervals: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> TimeHistogram:
+def _histogram(
+    log2_seconds: int,
+    intervals: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    max_intervals: int = _MAX_INTERVALS,
+) -> TimeHistogram:
     shift = 0
     if len(intervals):
         low, high = int(intervals.min()), int(intervals.max())
-        while (high >> shift) - (low >> shift) >= _MAX_INTERVALS:
+        while (high >> shift) - (low >> shift) >= max_intervals:
             shift += 1
     distinct, place = np.unique(intervals >> shift, return_inverse=True)
     sums = np.bincount(place, weights=counts, minlength=len(distinct)).astype(np.int64)

@@ -1,6 +1,6 @@
 """Third pass: what the training events teach of values and numbers. Later events are counted, never learnt from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.events import Events
+from beam_pipelines.facts import PartitionFacts, facts_of
 from beam_pipelines.moments import Moments
-from beam_pipelines.partitions import PartitionJob, load_partition
+from beam_pipelines.partitions import Partition, PartitionJob, load_partition
 from beam_pipelines.splits import TRAIN
 from beam_pipelines.workspace import Workspace, read_arrow, write_arrow
 from features.layout import SPLITS
@@ -18,8 +19,11 @@ from features.records import vocabulary_features
 from features.schema import Schema
 from features.spec import NumericFeature
 
+# Of each value: training events, positive training interactions, and events of the other splits, which are counted for
+# the report and never learnt from.
+COUNT_NAMES = ("events", "positives", "validation", "test")
 COUNT_TYPE = pa.schema(
-    [("feature", pa.string()), ("value", pa.string()), ("events", pa.int64()), ("positives", pa.int64())]
+    [("feature", pa.string()), ("value", pa.string()), *((name, pa.int64()) for name in COUNT_NAMES)]
 )
 
 
@@ -33,6 +37,8 @@ class LearnReport:
     """Positive interactions by split."""
     users: Mapping[str, int]
     """Users with an event, by split."""
+    facts: PartitionFacts
+    """What the data report shows."""
     numeric: Mapping[str, Moments] = field(default_factory=dict)
     """Of the numeric query features, over training events or training users."""
 
@@ -43,57 +49,49 @@ def learn_partition(partition: int, *, job: PartitionJob) -> LearnReport:
     events, positive, split = found.events, found.labels.positive, found.split
     training = split == TRAIN
     train_users = np.bincount(events.user_index[training], minlength=events.users.num_rows)
-    write_arrow(job.workspace.counts(partition), _value_counts(events, job.schema, training, positive, train_users))
+    write_arrow(job.workspace.counts(partition), _value_counts(found, job.schema))
     return LearnReport(
         events={name: int((split == place).sum()) for place, name in enumerate(SPLITS)},
         positives={name: int((positive & (split == place)).sum()) for place, name in enumerate(SPLITS)},
         users={name: len(np.unique(events.user_index[split == place])) for place, name in enumerate(SPLITS)},
+        facts=facts_of(found, job.schema),
         numeric=_moments(events, job.schema, training, train_users > 0),
     )
 
 
-def _value_counts(
-    events: Events,
-    schema: Schema,
-    training: npt.NDArray[np.bool_],
-    positive: npt.NDArray[np.bool_],
-    train_users: npt.NDArray[np.int64],
-) -> pa.Table:
+def _value_counts(found: Partition, schema: Schema) -> pa.Table:
     """Counts of users, items and the values of query features with a vocabulary.
 
-    Every item of the partition is there, those without training events with 0: the catalogue is made of them.
+    Every value of the partition is there, those without training events with 0: the catalogue is made of the items.
     """
-    items = events.table.column(schema.item_id).combine_chunks()
-    codes = items.indices.to_numpy()
-    num_items = len(items.dictionary)
-    present = np.bincount(codes, minlength=num_items) > 0
-    in_training = np.bincount(codes[training], minlength=num_items)
-    positives = np.bincount(codes[training & positive], minlength=num_items)
-    counts = [
-        _count_table(
-            schema.item_id, items.dictionary.filter(pa.array(present)), in_training[present], positives[present]
-        )
-    ]
-    known = train_users > 0
-    users = events.users.filter(pa.array(known))
-    counts.append(_count_table(schema.user_id, users.column(schema.user_id).combine_chunks(), train_users[known]))
+    events, split = found.events, found.split
+    users = events.user_index
+    in_split = [split == place for place in range(len(SPLITS))]
+    of_events = [*in_split[:1], in_split[0] & found.labels.positive, *in_split[1:]]
+    counts = [_counted(schema.item_id, events.table.column(schema.item_id), of_events)]
+    # A user counts with each event, what is known of the user once.
+    sizes = [np.bincount(users[mask], minlength=events.users.num_rows) for mask in of_events]
+    counts.append(_count_table(schema.user_id, events.users.column(schema.user_id).combine_chunks(), sizes))
     named = {feature.name for feature in vocabulary_features(schema)} - {schema.user_id, schema.item_id}
     for name in named & set(events.users.column_names):
-        counts.append(_counted(name, users.column(name)))
+        counts.append(_counted(name, events.users.column(name), [size > 0 for size in sizes]))
     for name in named & set(events.table.column_names):
-        counts.append(_counted(name, events.table.column(name).filter(pa.array(training))))
+        counts.append(_counted(name, events.table.column(name), of_events))
     return pa.concat_tables(counts)
 
 
-def _counted(name: str, values: pa.ChunkedArray) -> pa.Table:
-    pairs = values.combine_chunks().value_counts()
-    return _count_table(name, pairs.field("values"), pairs.field("counts").to_numpy())
+def _counted(name: str, values: pa.ChunkedArray, masks: Sequence[npt.NDArray[np.bool_]]) -> pa.Table:
+    """How often each value occurs under each mask; values that occur under none are left out."""
+    encoded = values.combine_chunks()
+    encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
+    codes, size = encoded.indices.to_numpy(zero_copy_only=False), len(encoded.dictionary)
+    present = np.bincount(codes, minlength=size) > 0
+    counts = [np.bincount(codes[mask], minlength=size)[present] for mask in masks]
+    return _count_table(name, encoded.dictionary.filter(pa.array(present)), counts)
 
 
-def _count_table(
-    name: str, values: pa.Array, events: npt.NDArray[np.int64], positives: npt.NDArray[np.int64] | None = None
-) -> pa.Table:
-    columns = [pa.repeat(name, len(values)), values, events, events if positives is None else positives]
+def _count_table(name: str, values: pa.Array, counts: Sequence[npt.NDArray[np.int64]]) -> pa.Table:
+    columns = [pa.repeat(name, len(values)), values, *counts]
     return pa.Table.from_arrays([pa.array(column) for column in columns], schema=COUNT_TYPE)
 
 
@@ -111,7 +109,7 @@ def _moments(
 def merged_counts(workspace: Workspace, partitions: Iterable[int]) -> dict[str, pa.Table]:
     """The counts of all partitions by feature, in code point order of the values."""
     counts = pa.concat_tables([read_arrow(workspace.counts(partition)) for partition in partitions])
-    sums = counts.group_by(["feature", "value"]).aggregate([("events", "sum"), ("positives", "sum")])
-    sums = sums.rename_columns({"events_sum": "events", "positives_sum": "positives"}).sort_by("value")
+    sums = counts.group_by(["feature", "value"]).aggregate([(name, "sum") for name in COUNT_NAMES])
+    sums = sums.rename_columns({f"{name}_sum": name for name in COUNT_NAMES}).sort_by("value")
     names = sums.column("feature").unique().to_pylist()
     return {name: sums.filter(pc.equal(sums.column("feature"), name)).drop_columns(["feature"]) for name in names}

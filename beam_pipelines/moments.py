@@ -84,12 +84,25 @@ def numeric_statistics(pieces: Iterable[Moments], num_buckets: int = 0) -> Numer
     )
 
 
+def merged_quantiles(pieces: Iterable[Moments], size: int) -> tuple[float, ...]:
+    """Values at `size` equal steps of rank over all pieces, not decreasing; none where no value is present."""
+    filled = [piece for piece in pieces if piece.count]
+    if not filled:
+        return ()
+    return tuple(float(value) for value in _at_ranks(filled, (np.arange(size) + 0.5) / size))
+
+
 def _boundaries(pieces: list[Moments], num_buckets: int) -> tuple[float, ...]:
     """The smallest value of each bucket but the first, without repetition."""
+    wanted = np.arange(1, num_buckets) / num_buckets
+    return tuple(float(value) for value in np.unique(_at_ranks(pieces, wanted)))
+
+
+def _at_ranks(pieces: list[Moments], shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The value that each share of all present values lies below."""
     values = np.concatenate([piece.sketch for piece in pieces])
     weights = np.concatenate([np.full(len(p.sketch), p.count / len(p.sketch)) for p in pieces])
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
-    wanted = np.arange(1, num_buckets) / num_buckets * reached[-1]
-    places = np.minimum(np.searchsorted(reached, wanted, side="right"), len(values) - 1)
-    return tuple(float(value) for value in np.unique(values[order][places]))
+    places = np.minimum(np.searchsorted(reached, shares * reached[-1], side="right"), len(values) - 1)
+    return np.asarray(values[order][places])

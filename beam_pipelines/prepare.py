@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from beam_pipelines.catalogue import Catalogue, build_catalogue, item_statistics, item_value_counts, write_candidates
 from beam_pipelines.config import PipelineConfig
+from beam_pipelines.dataset_profile import profile_dataset, value_counts, write_values
 from beam_pipelines.events import SortReport, SortTask, sort_partition
 from beam_pipelines.histogram import TimeHistogram
 from beam_pipelines.ingest import NUM_BUCKETS, Chunk, IngestReport, assign_buckets, ingest, ingest_tasks
@@ -23,6 +24,7 @@ from beam_pipelines.moments import numeric_statistics
 from beam_pipelines.origins import find_origin, origin_units
 from beam_pipelines.partitions import PartitionJob
 from beam_pipelines.passes import Engine, run_pass
+from beam_pipelines.report.data import ReportData
 from beam_pipelines.shards import ShardJob, ShardReport, write_partition
 from beam_pipelines.sources import SourceFile, files_fingerprint
 from beam_pipelines.splits import time_cuts
@@ -149,6 +151,7 @@ def prepare_dataset(
         counts |= _counts(sorted_reports, learnt, written, catalogue)
         counts |= {"shards": len(partitions), "candidate_shards": candidate_shards}
         tokens = fingerprint({name: v.fingerprint() for name, v in vocabularies.items()})
+        _describe(learnt, seen, catalogue, vocabularies, counts, job=job)
         manifest = Manifest(
             kind="dataset",
             schema_fingerprint=schema.fingerprint(),
@@ -268,6 +271,28 @@ def _write_statistics(
         numeric=query | item_statistics(schema, catalogue),
     ).write(target.statistics)
     write_text_atomically(target.schema, _json(schema))
+
+
+def _describe(
+    learnt: Sequence[LearnReport],
+    seen: Mapping[str, pa.Table],
+    catalogue: Catalogue,
+    vocabularies: Mapping[str, Vocabulary],
+    counts: Mapping[str, int],
+    *,
+    job: ShardJob,
+) -> None:
+    """Writes what the dataset looks like, for the next run and for a person."""
+    profile = profile_dataset(job.schema, learnt, catalogue)
+    values = value_counts(job.schema, seen, catalogue)
+    profile.write(job.dataset.profile)
+    write_values(values, job.dataset)
+    if job.config.report:
+        # Matplotlib takes a second to import.
+        from beam_pipelines.report.page import render
+
+        data = ReportData(schema=job.schema, profile=profile, values=values, vocabularies=vocabularies, counts=counts)
+        write_text_atomically(job.dataset.report, render(data))
 
 
 def _write_train_items(items: pa.Table, workspace: Workspace) -> None:

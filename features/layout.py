@@ -39,6 +39,26 @@ class DatasetLayout:
         return self.root / "statistics.json"
 
     @property
+    def profile(self) -> Path:
+        """What the dataset looks like, as JSON: shown by the report and compared with the next dataset."""
+        return self.root / "profile.json"
+
+    @property
+    def values(self) -> Path:
+        """How often each value of each feature with a vocabulary occurs, as Parquet."""
+        return self.root / "values.parquet"
+
+    @property
+    def report(self) -> Path:
+        """What the dataset looks like, for a browser."""
+        return self.root / "report.html"
+
+    @property
+    def refused_report(self) -> Path:
+        """The report of the last dataset that was not published because it had drifted too far."""
+        return self.root.with_name(f"{self.root.name}-refused.html")
+
+    @property
     def rejects(self) -> Path:
         """Parquet files with the rows that were refused, each with its reason and origin."""
         return self.root / "rejects"

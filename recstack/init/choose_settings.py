@@ -112,7 +112,9 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
     yield Setting(table="retrieval", name="batch_size", value=batch, why=f"for {positives:,.0f} examples an epoch")
     epochs = int(np.clip(12_000_000 / max(positives, 1), 3, 20 if examples == "set" else 12))
     yield Setting(table="retrieval", name="epochs", value=epochs, why="at most; it ends when validation gets no better")
-    yield Setting(table="retrieval", name="patience", value=max(2, epochs // 4), why="epochs without gain")
+    has_validation = log.num_moments > 2
+    patience, why = (max(2, epochs // 4), "epochs without gain") if has_validation else (0, "there is no validation")
+    yield Setting(table="retrieval", name="patience", value=patience, why=why)
     if examples == "sequence":
         yield Setting(
             table="retrieval.encoder", name="kind", value="transformer", why="the most accurate where the order tells"

@@ -136,8 +136,9 @@ def prepare(
     seed: int = 1,
     **settings: Any,
 ) -> Prepared:
-    """Writes the tables as Parquet files into the directory and prepares them."""
+    """Writes the tables as Parquet files into the directory and prepares them, without a report unless asked."""
     sources = {}
+    settings.setdefault("report", False)
     for name, rows in (("interactions", interactions), ("items", items), ("users", users)):
         if rows:
             sources[name] = TableSource(path=str(write_parquet(directory / f"{name}.parquet", rows)))

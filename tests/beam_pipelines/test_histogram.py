@@ -41,3 +41,12 @@ def test_events_of_one_moment_stay_together() -> None:
 
 def test_no_events_no_cut() -> None:
     assert TimeHistogram.merged([TimeHistogram.of(np.array([], np.int64))]).cut(0.5) == 0
+
+
+@given(_SECONDS, st.integers(1, 20))
+def test_coarsening_keeps_all_events_in_no_more_intervals_than_wanted(seconds: list[int], wanted: int) -> None:
+    fine = TimeHistogram.of(np.array(seconds))
+    coarse = fine.coarsened(wanted)
+    assert coarse.total == fine.total
+    assert coarse.intervals[-1] - coarse.intervals[0] < wanted
+    assert set(coarse.intervals) == {second >> coarse.log2_seconds for second in seconds}

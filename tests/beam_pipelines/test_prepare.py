@@ -148,6 +148,7 @@ def test_the_manifest_counts_what_happened(prepared: Prepared) -> None:
 def test_the_intermediate_files_are_gone(prepared: Prepared) -> None:
     names = {path.name for path in prepared.dataset.root.iterdir()}
     expected = {"manifest.json", "schema.json", "statistics.json", "candidates", "ranking", "rejects", "vocabulary"}
+    expected |= {"profile.json", "values.parquet"}
     assert names == expected | set(SPLITS)
     assert [path.name for path in prepared.dataset.root.parent.iterdir() if path.name.startswith(".")] == []
 
@@ -159,6 +160,7 @@ def test_running_it_again_does_nothing(prepared: Prepared, plain_schema: Schema)
         items=TableSource(path=str(root.parent / "items.parquet")),
         split=SplitConfig(validation=0.125, test=0.125),
         num_shards=2,
+        report=False,
     )
     before = prepared.dataset.manifest.stat().st_mtime_ns
     manifest, nothing_to_do = prepare_dataset(plain_schema, config, prepared.dataset, seed=1)

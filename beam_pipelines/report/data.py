@@ -1,0 +1,26 @@
+"""What the report is made of. Imports no plotting library."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from beam_pipelines.dataset_profile import DatasetProfile
+from features.schema import Schema
+from features.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """What the page is made of."""
+
+    schema: Schema
+    """The features."""
+    profile: DatasetProfile
+    """The dataset in numbers."""
+    values: pa.Table
+    """Counts of values, as `learning.COUNT_TYPE`."""
+    vocabularies: Mapping[str, Vocabulary]
+    """By feature."""
+    counts: Mapping[str, int]
+    """Of the manifest."""
