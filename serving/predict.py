@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from numpy.typing import NDArray
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from serving.errors import Code, ServingError, invalid_argument
@@ -86,26 +87,34 @@ def _decode_inputs(signature: Signature, inputs: Any) -> Arrays:
             f"Missing but required: {{{joined(set(expected) - set(inputs))}}}."
         )
     arrays = []
+    num_sent = 0
     for alias, feed in expected.items():
         # Membership first: reading an absent key would insert it into the request's map.
-        proto = inputs[alias] if alias in inputs else signature.defaults.get(alias)
-        if proto is None:
+        if alias in inputs:
+            arrays.append(_decoded(alias, inputs[alias]))
+            num_sent += 1
+        elif alias in signature.defaults:
+            arrays.append(signature.defaults[alias])
+        else:
             raise invalid_argument(
                 f"Signature input alias: {alias}(feed name: {feed}) not found in request and no default value "
                 f"provided. Inputs expected to be in the request {{{joined(inputs)}}}, or default input alias set: "
                 f"{joined(signature.defaults)}"
             )
-        try:
-            arrays.append(decode(proto))
-        except ParseError:
-            raise invalid_argument(f"tensor parsing error: {alias}") from None
-    unused = set(inputs) - set(expected)
-    if unused:
+    if num_sent < len(inputs):
+        unused = set(inputs) - set(expected)
         raise invalid_argument(
             f"Inputs contains invalid name. Used request inputs: {joined(set(inputs) - unused)}, "
             f"request input: {joined(inputs)}"
         )
     return arrays
+
+
+def _decoded(alias: str, proto: Any) -> NDArray[Any]:
+    try:
+        return decode(proto)
+    except ParseError:
+        raise invalid_argument(f"tensor parsing error: {alias}") from None
 
 
 def _select_outputs(signature: Signature, wanted: Any) -> tuple[Iterable[str], tuple[str, ...]]:

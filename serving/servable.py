@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from features.native_log import silence_native_notices
 from serving.batching import BatchingOptions, BatchQueue, BatchScheduler
+from serving.endings import endless_functions
 from serving.errors import Code, ServingError, from_exception, not_found
 from serving.session import Arrays, GraphSession
+from serving.tensors import decode
 
 DEFAULT_SIGNATURE = "serving_default"
 _SCANN_PREFIX = b"Scann>"
@@ -26,8 +29,8 @@ class Signature:
     """Input alias to tensor name, sorted by alias."""
     outputs: dict[str, str]
     """Output alias to tensor name, sorted by alias."""
-    defaults: dict[str, Any]
-    """Input alias to the TensorProto that stands in for a missing input."""
+    defaults: dict[str, NDArray[Any]]
+    """Input alias to what stands in for a missing input."""
     feeds: tuple[str, ...] = field(init=False)
     fetches: tuple[str, ...] = field(init=False)
 
@@ -41,7 +44,7 @@ def _signature(definition: meta_graph_pb2.SignatureDef) -> Signature:
         definition,
         {alias: definition.inputs[alias].name for alias in sorted(definition.inputs)},
         {alias: definition.outputs[alias].name for alias in sorted(definition.outputs)},
-        dict(definition.defaults),
+        {alias: decode(proto) for alias, proto in definition.defaults.items()},
     )
 
 
@@ -133,6 +136,7 @@ def _load(name: str, version: int, path: str, tags: list[str], options: config_p
     try:
         with session.graph.as_default():
             meta_graph = tf.compat.v1.saved_model.loader.load(session.session, tags, path)
+        session.endless = endless_functions(meta_graph.graph_def)
         servable = Servable(name, version, session, meta_graph)
         for key, signature in servable.signatures.items():
             if signature.feeds and not key.startswith("__"):

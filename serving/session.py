@@ -8,6 +8,7 @@ where they are missing `Session.run` takes over.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2
 
 from features.native_log import silence_native_notices
+from serving.endings import always_ends
 from serving.errors import Code, ServingError, from_exception, invalid_argument
 from serving.tensors import dtype_number
 
@@ -30,7 +32,7 @@ except ImportError:  # pragma: no cover -- another TensorFlow
 silence_native_notices()
 
 FAR_DEADLINE_SECONDS = 60.0
-"""A call with more time than this runs on the quick path, which cannot be cancelled."""
+"""A call with more time than this runs on the quick path, which cannot be cancelled, though its graph has loops."""
 
 Arrays = list[NDArray[Any]]
 _QuickCall = Callable[..., list[Any]]
@@ -66,6 +68,8 @@ class GraphSession:
     def __init__(self, options: config_pb2.ConfigProto) -> None:
         self.graph = tf.Graph()
         self.session = tf.compat.v1.Session(graph=self.graph, config=options)
+        self.endless: frozenset[str] = frozenset()
+        """Functions of the graph whose runs may go on for ever; to be set before a call is prepared."""
         self._calls: dict[tuple[tuple[str, ...], tuple[str, ...]], PreparedCall] = {}
         self._lock = threading.Lock()
 
@@ -104,6 +108,7 @@ class PreparedCall:
         except (KeyError, ValueError, TypeError) as error:
             raise invalid_argument(f"Tensor not found in the graph: {error}") from None
         self._tensors, self._results = tensors, results
+        self._always_ends = always_ends(results, owner.endless)
         self._dtypes = [tensor.dtype.base_dtype.as_datatype_enum for tensor in tensors]
         # The C++ session numbers the arguments in the order of their names.
         order = sorted(range(len(feeds)), key=feeds.__getitem__)
@@ -131,8 +136,12 @@ class PreparedCall:
         """
         self.check_types(arrays)
         try:
-            if self._quick is not None and (timeout is None or timeout > FAR_DEADLINE_SECONDS):
+            if self._quick is None:
+                results = self._run_with_timeout(arrays, timeout)
+            elif timeout is None or timeout > FAR_DEADLINE_SECONDS:
                 results = self._quick(*arrays)
+            elif self._always_ends:
+                results = _run_to_the_end(self._quick, arrays, timeout)
             else:
                 results = self._run_with_timeout(arrays, timeout)
         except tf.errors.DeadlineExceededError as error:
@@ -170,6 +179,14 @@ class PreparedCall:
         finally:
             with suppress(Exception):
                 pywrap_tf_session.TF_DeleteBuffer(buffer)
+
+
+def _run_to_the_end(run: _QuickCall, arrays: Arrays, timeout: float) -> list[Any]:
+    started = time.perf_counter()
+    results = run(*arrays)
+    if time.perf_counter() - started > timeout:
+        raise ServingError(Code.DEADLINE_EXCEEDED, "The model answered after the deadline")
+    return results
 
 
 def _dtype_name(number: int) -> str:

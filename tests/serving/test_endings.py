@@ -1,0 +1,32 @@
+"""Which results are sure to come: a loop counts where a result needs it, also within functions that functions call."""
+
+import tensorflow as tf
+
+from serving.endings import always_ends, endless_functions
+
+
+@tf.function
+def halved(x):
+    return x / 2
+
+
+@tf.function
+def looping(x):
+    return tf.while_loop(lambda v: v < 10.0, lambda v: (v + 1.0,), [x])[0]
+
+
+@tf.function
+def choosing(x):
+    return tf.cond(x > 0, lambda: looping(x), lambda: halved(x))
+
+
+def test_only_what_needs_a_loop_may_go_on():
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [])
+        quick, loop, hidden = halved(x) + 1.0, looping(x), choosing(halved(x))
+        with tf.control_dependencies([loop]):
+            waiting = tf.identity(x)
+    endless = endless_functions(graph.as_graph_def())
+    answers = [always_ends([tensor], endless) for tensor in (quick, loop, hidden, waiting)]
+    assert answers == [True, False, False, False]
+    assert not always_ends([quick, hidden], endless)
