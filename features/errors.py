@@ -35,3 +35,14 @@ class ConfigError(InputError):
         """
         super().__init__(f"{field} = {value!r}: expected {expected}")
         self.field = field
+        self.value = value
+        self.expected = expected
+
+    def below(self, path: str) -> "ConfigError":
+        """The error with the whole path of its field, where a table knows only its own name.
+
+        `optimizer.learning_rate` below `ranking.optimizer` is `ranking.optimizer.learning_rate`.
+        """
+        table, dot, name = self.field.partition(".")
+        whole = dot and path.rpartition(".")[2] == table
+        return ConfigError(f"{path}.{name}", self.value, self.expected) if whole else self

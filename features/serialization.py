@@ -19,8 +19,9 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
     converter.register_unstructure_hook(Path, str)
     converter.register_structure_hook(Path, lambda value, _: Path(_typed(value, str)))
-    for scalar in (bool, int, str):
+    for scalar in (bool, str):
         converter.register_structure_hook(scalar, _typed)
+    converter.register_structure_hook(int, lambda value, _: _in_64_bits(_typed(value, int)))
     converter.register_structure_hook(float, lambda value, _: float(_typed(value, (int, float))))
     for union in (QueryFeature, CandidateFeature):
         configure_tagged_union(union, converter, tag_name="kind", tag_generator=_kind_of)
@@ -36,6 +37,12 @@ def _typed(value: Any, kind: Any) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
         raise TypeError(f"{value!r} is not of type {names}")
+    return value
+
+
+def _in_64_bits(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise TypeError(f"{value} is not of type int of 64 bits")
     return value
 
 
@@ -95,11 +102,12 @@ def _first_error(error: BaseException, path: str, data: object) -> ConfigError:
                 path = f"{path}.{field}".lstrip(".")
                 data = data.get(field) if isinstance(data, Mapping) else None
             elif index is not None:
-                path = f"{path}[{index}]"
-                data = data[index] if isinstance(data, list) else None
+                if not isinstance(data, list):
+                    return ConfigError(path, data, "a list")
+                path, data = f"{path}[{index}]", data[index]
         error = leaf
     if isinstance(error, ConfigError):
-        return error
+        return error.below(path)
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         extra = sorted(error.extra_fields)[0]
         known = sorted(getattr(error.cl, "__dataclass_fields__", {}))
@@ -114,6 +122,8 @@ def _expectation(error: BaseException) -> str:
     text = str(error)
     if "is not of type" in text:
         return "a value of type " + text.rsplit("type ", 1)[1]
+    if isinstance(error, AttributeError):  # cattrs asked for the keys of what is none
+        return "a table"
     if " not in literal " in text:
         return "one of " + text.split("Literal", 1)[1].strip("[]")
     return f"another value ({text})"

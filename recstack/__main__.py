@@ -74,9 +74,29 @@ def _run(name: str, arguments: list[str]) -> int:
     except OSError as error:
         voice.error(f"{error.filename or 'the system'}: {error.strerror or error}")
         return 1
+    except Exception as error:
+        if (trouble := _trouble_of_the_machine(error)) is None:
+            raise
+        voice.error(trouble)
+        return 1
     except KeyboardInterrupt:
         voice.error("interrupted; the same command goes on where this one stopped")
         return _INTERRUPTED
+
+
+def _trouble_of_the_machine(error: Exception) -> str | None:
+    """What is said of a full disk or of too little memory; other errors are our mistakes and keep their traceback."""
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error or 'no more said'}); free some, or lower the batch size or the dimension"
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        return None
+    kinds = tensorflow.errors
+    troubles = (kinds.ResourceExhaustedError, kinds.PermissionDeniedError, kinds.NotFoundError, kinds.UnavailableError)
+    if not isinstance(error, troubles):
+        return None
+    text = str(error).partition("}} ")[2] or str(error)
+    return text.partition(" [Op:")[0].splitlines()[0]
 
 
 def _usage() -> str:

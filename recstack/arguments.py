@@ -43,7 +43,7 @@ def parse(kind: type[A], verb: str, arguments: Sequence[str]) -> A:
         SystemExit: with code 2 for a wrong flag, 0 after `--help` or `--print-config`.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config", type=Path)
+    first.add_argument("--config", type=Path, nargs="?")  # that a value is missing is for tyro to say
     path = first.parse_known_args(list(arguments))[0].config
     parsed = tyro.cli(
         kind,

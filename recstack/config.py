@@ -52,6 +52,11 @@ class StackConfig:
     seed: int = 0
     """Of everything random."""
 
+    def __post_init__(self) -> None:
+        """Checks what no node checks."""
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError("seed", self.seed, "a whole number from 0 to 4294967295")
+
     @property
     def layout(self) -> Workdir:
         """The paths below `workdir`."""
@@ -103,6 +108,6 @@ def _read(path: Path | None) -> str:
     if path is None:
         return files("recstack").joinpath("movielens.toml").read_text()
     try:
-        return path.read_text()
+        return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"configuration {path}: cannot be read ({error}); give a TOML file by --config") from error

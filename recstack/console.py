@@ -9,9 +9,11 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-_PROGRESS = Console(stderr=True, highlight=False)
-_RESULT = Console(highlight=False)
+# No markup: paths, ids and titles are the user's, and brackets in them mean nothing.
+_PROGRESS = Console(stderr=True, highlight=False, markup=False, emoji=False)
+_RESULT = Console(highlight=False, markup=False, emoji=False)
 _LOG_SECONDS = 10.0
 
 
@@ -25,7 +27,7 @@ class Voice:
 
     def progress(self, message: str) -> None:
         """One line about the work going on."""
-        _PROGRESS.print(f"[dim]{self.verb:>9}[/dim]  {message}", soft_wrap=True)
+        _PROGRESS.print(Text.assemble((f"{self.verb:>9}", "dim"), f"  {message}"), soft_wrap=True)
 
     def show(self, renderable: RenderableType) -> None:
         """A table or a text for a person; nothing with `--json`."""
@@ -37,11 +39,11 @@ class Voice:
         if self.as_json:
             sys.stdout.write(json.dumps({"verb": self.verb, **data}) + "\n")
         else:
-            _RESULT.print(f"[bold]{self.verb}[/bold]: {summary}", soft_wrap=True)
+            _RESULT.print(Text.assemble((self.verb, "bold"), f": {summary}"), soft_wrap=True)
 
     def error(self, message: str) -> None:
         """What went wrong, in one line."""
-        _PROGRESS.print(f"recstack {self.verb}: {message}", style="red", markup=False, soft_wrap=True)
+        _PROGRESS.print(Text(f"recstack {self.verb}: {message}", "red"), soft_wrap=True)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a user chooses about the models and their training. Imports no TensorFlow."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
@@ -28,7 +29,7 @@ class OptimizerConfig:
     """Steps over which the learning rate grows from zero; at most a tenth of the training is used."""
 
     def __post_init__(self) -> None:
-        _require("optimizer", self, "learning_rate", self.learning_rate > 0, "a positive number")
+        _require("optimizer", self, "learning_rate", 0 < self.learning_rate < math.inf, "a positive number")
         _require("optimizer", self, "warmup_steps", self.warmup_steps >= 0, "at least 0")
 
 

@@ -53,6 +53,11 @@ def test_printed_configuration_is_the_same_configuration(text: str) -> None:
         ("[evaluation]\ncutoffs = []", ["evaluation.cutoffs"]),
         ("colour = 'red'", ["colour = 'red'", "workdir"]),
         ("seed = 1.5", ["seed = 1.5", "int"]),
+        ("seed = -1", ["seed = -1", "0 to 4294967295"]),
+        ("seed = 99999999999999999999", ["seed = 99999999999999999999", "64 bits"]),
+        ("[evaluation]\ncutoffs = '10'", ["evaluation.cutoffs = '10'", "a list"]),
+        ("[[pipeline.label]]\nthreshold = 3.0", ["pipeline.label = [", "a table"]),
+        ("[ranking.optimizer]\nlearning_rate = inf", ["ranking.optimizer.learning_rate = inf", "positive"]),
     ],
 )
 def test_bad_field_is_named_with_value_and_expectation(addition: str, words: list[str]) -> None:
@@ -78,6 +83,11 @@ def test_text_that_is_not_toml_is_a_clear_error(text: str) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.toml"):
         load_config(tmp_path / "none.toml")
+
+
+def test_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text(MINIMAL, "utf-8-sig")
+    assert load_config(tmp_path / "stack.toml") == parse_config(MINIMAL)
 
 
 def test_embedded_file_is_plain_toml() -> None:

@@ -1,11 +1,13 @@
 """The command line as a user meets it."""
 
+import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from recstack.__main__ import VERBS, main
 from recstack.arguments import StackArguments, parse
@@ -99,3 +101,51 @@ def test_json_result_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
 
     Voice("prepare", as_json=True).result("words", {"directory": "x"})
     assert json.loads(capsys.readouterr().out) == {"verb": "prepare", "directory": "x"}
+
+
+def test_brackets_and_colons_of_the_user_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.table import Table
+
+    from recstack.console import Voice
+
+    voice, name = Voice("query", as_json=False), "[rec] [/b] :cat:"
+    voice.progress(name)
+    voice.result(name, {})
+    voice.error(name)
+    table = Table(title=name)
+    table.add_row(name)
+    voice.show(table)
+    said = capsys.readouterr()
+    assert (said.out.count(name), said.err.count(name)) == (3, 2)
+
+
+class FailingVerb:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def main(self, arguments: list[str]) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (tf.errors.ResourceExhaustedError(None, None, "/runs/ckpt; No space left on device [Op:SaveV2]"), "No space"),
+        (MemoryError("Unable to allocate 9 GiB"), "Unable to allocate 9 GiB"),
+        (OSError(errno.ENOSPC, "No space left on device", "/runs"), "/runs: No space left on device"),
+    ],
+)
+def test_trouble_of_the_machine_is_one_line(
+    error: Exception, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "recstack.verbs.train", FailingVerb(error))
+    assert main(["train"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert "[Op:" not in line
+
+
+def test_mistake_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "recstack.verbs.train", FailingVerb(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        main(["train"])
