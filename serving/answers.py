@@ -19,7 +19,7 @@ from serving.wire import (
 
 DEFAULT_SIGNATURE = "serving_default"
 RETRIEVE_SIGNATURE = "retrieve"
-COUNT_INPUTS = ("k", "limit")
+COUNT_INPUTS = {"k", "limit"}
 EXCLUDE_INPUT = "exclude_item_ids"
 STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 
@@ -110,32 +110,48 @@ def predict_request(
     return request
 
 
+def restrictions(exclude: Sequence[Sequence[str]] | None, filters: Mapping[str, object] | None) -> dict[str, object]:
+    """What `recommend` leaves out and insists on, by input name."""
+    wanted: dict[str, object] = dict(filters or {})
+    if exclude is not None:
+        wanted[EXCLUDE_INPUT] = [list(row) for row in exclude] if any(exclude) else [[""] for _ in exclude]
+    return wanted
+
+
 def recommend_request(
     model: str,
     signatures: Mapping[str, SignatureSpec],
     query: Mapping[str, Sequence[object]],
     k: int,
-    exclude: Sequence[Sequence[str]] | None,
+    wanted: Mapping[str, object],
 ) -> Any:
-    """The PredictRequest behind `recommend`: signature, count and exclusions as the model offers them.
+    """The PredictRequest behind `recommend`: signature, count and restrictions as the model offers them.
 
     Raises:
-        InputError: the model cannot exclude items, or the query names a feature it does not have.
+        InputError: the query or the restrictions name an input that the model does not have.
     """
     name = RETRIEVE_SIGNATURE if RETRIEVE_SIGNATURE in signatures else DEFAULT_SIGNATURE
     inputs = signatures[name].inputs
-    unknown = sorted(query.keys() - inputs.keys())
+    unknown = sorted((query.keys() | wanted.keys()) - inputs.keys())
     if unknown:
-        raise InputError(f"model {model!r}: no input {', '.join(unknown)}; its inputs are {', '.join(sorted(inputs))}")
+        raise InputError(
+            f"model {model!r}: signature {name!r} has no input {', '.join(unknown)}; its inputs are "
+            f"{', '.join(sorted(inputs))}"
+        )
     sent: dict[str, Any] = dict(query)
-    for count in COUNT_INPUTS:
-        if count in inputs:
-            sent[count] = k
-    if exclude is not None:
-        if EXCLUDE_INPUT not in inputs:
-            raise InputError(f"model {model!r}: signature {name!r} has no input {EXCLUDE_INPUT}; leave out `exclude`")
-        sent[EXCLUDE_INPUT] = [list(row) for row in exclude] if any(exclude) else [[""] for _ in exclude]
+    sent.update({alias: _for_a_batch(values, inputs[alias]) for alias, values in wanted.items()})
+    sent.update(dict.fromkeys(COUNT_INPUTS & inputs.keys(), k))
     return predict_request(model, name, sent, inputs)
+
+
+def _for_a_batch(values: Any, spec: TensorSpec) -> Any:
+    """A bound, or a list of values, that stands for the whole batch becomes a batch of one."""
+    if spec.shape is None or isinstance(values, np.ndarray):
+        return values
+    depth, inner = 0, values
+    while isinstance(inner, Sequence) and not isinstance(inner, str | bytes):
+        depth, inner = depth + 1, next(iter(inner), None)
+    return [values] if depth == len(spec.shape) - 1 else values
 
 
 def read_outputs(response: Any) -> dict[str, NDArray[Any]]:

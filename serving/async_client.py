@@ -6,26 +6,15 @@ async with AsyncRecommenderClient("localhost:8500") as client:
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import grpc
 from numpy.typing import ArrayLike, NDArray
 
-from serving.answers import (
-    DEFAULT_SIGNATURE,
-    Recommendation,
-    SignatureSpec,
-    VersionState,
-    metadata_request,
-    predict_request,
-    read_metadata,
-    read_outputs,
-    read_recommendations,
-    read_status,
-    recommend_request,
-    status_request,
-)
-from serving.client import METADATA, PREDICT, REPLIES, STATUS, CallError, Retries, channel_options, serialize
+from serving.answers import DEFAULT_SIGNATURE, Recommendation, SignatureSpec, VersionState, restrictions
+from serving.dialogue import CallError, Dialogue, Dialogues, Retries, calls_of, channel_options
+
+_T = TypeVar("_T")
 
 
 class AsyncRecommenderClient:
@@ -48,13 +37,10 @@ class AsyncRecommenderClient:
             else grpc.aio.secure_channel(address, credentials, options=options)
         )
         self._address = address
-        self._model = model
         self._timeout = timeout_seconds
         self._metadata = tuple((metadata or {}).items())
-        self._signatures: dict[str, dict[str, SignatureSpec]] = {}
-        self._calls: dict[str, Any] = {
-            method: self._channel.unary_unary(method, serialize, reply.FromString) for method, reply in REPLIES.items()
-        }
+        self._dialogues = Dialogues(model)
+        self._calls = calls_of(self._channel)
 
     async def predict(
         self,
@@ -65,13 +51,7 @@ class AsyncRecommenderClient:
         timeout_seconds: float | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Calls any signature."""
-        name = model or self._model
-        specs = None
-        if any(not hasattr(values, "dtype") for values in inputs.values()):
-            found = (await self.metadata(name)).get(signature)
-            specs = None if found is None else found.inputs
-        request = predict_request(name, signature, inputs, specs)
-        return read_outputs(await self._call(PREDICT, request, timeout_seconds))
+        return await self._hold(self._dialogues.predict(inputs, signature, model), timeout_seconds)
 
     async def recommend(
         self,
@@ -79,29 +59,32 @@ class AsyncRecommenderClient:
         k: int = 10,
         *,
         exclude: Sequence[Sequence[str]] | None = None,
+        filters: Mapping[str, object] | None = None,
         model: str | None = None,
         timeout_seconds: float | None = None,
     ) -> list[list[Recommendation]]:
         """The best items for each query of a batch."""
-        name = model or self._model
-        request = recommend_request(name, await self.metadata(name), query, k, exclude)
-        return read_recommendations(await self._call(PREDICT, request, timeout_seconds), k)
+        wanted = restrictions(exclude, filters)
+        return await self._hold(self._dialogues.recommend(query, k, wanted, model), timeout_seconds)
 
     async def status(self, model: str | None = None) -> list[VersionState]:
         """Every version of a model the server knows of, newest first."""
-        return read_status(await self._call(STATUS, status_request(model or self._model), None))
+        return await self._hold(self._dialogues.status(model), None)
 
     async def metadata(self, model: str | None = None) -> dict[str, SignatureSpec]:
         """Signature name to inputs and outputs; asked of the server once for each model."""
-        name = model or self._model
-        if name not in self._signatures:
-            self._signatures[name] = read_metadata(await self._call(METADATA, metadata_request(name), None))
-        return self._signatures[name]
+        return await self._hold(self._dialogues.metadata(model), None)
 
-    async def _call(self, method: str, request: Any, timeout_seconds: float | None) -> Any:
+    async def _hold(self, dialogue: Dialogue[_T], timeout_seconds: float | None) -> _T:
         timeout = self._timeout if timeout_seconds is None else timeout_seconds
         try:
-            return await self._calls[method](request, timeout=timeout, metadata=self._metadata)
+            ask = next(dialogue)
+            while True:
+                reply = await self._calls[ask.method](ask.request, timeout=timeout, metadata=self._metadata)
+                ask = dialogue.send(reply)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
         except grpc.aio.AioRpcError as error:
             raise CallError(error.code(), error.details() or "", self._address) from None
 

@@ -8,88 +8,19 @@ One client holds one connection and may be used from many threads. `serving.asyn
 Neither imports TensorFlow.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import grpc
 from numpy.typing import ArrayLike, NDArray
 
-from features.errors import RecstackError
-from serving.answers import (
-    DEFAULT_SIGNATURE,
-    Recommendation,
-    SignatureSpec,
-    VersionState,
-    metadata_request,
-    predict_request,
-    read_metadata,
-    read_outputs,
-    read_recommendations,
-    read_status,
-    recommend_request,
-    status_request,
-)
-from serving.wire import GetModelMetadataResponse, GetModelStatusResponse, PredictResponse
+from serving.answers import DEFAULT_SIGNATURE, Recommendation, SignatureSpec, VersionState, restrictions
+from serving.dialogue import CallError, Dialogue, Dialogues, Retries, calls_of, channel_options
 
-PREDICT = "/tensorflow.serving.PredictionService/Predict"
-METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
-STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
-REPLIES = {PREDICT: PredictResponse, METADATA: GetModelMetadataResponse, STATUS: GetModelStatusResponse}
-_MAX_MESSAGE = 2**31 - 1
+__all__ = ["CallError", "Recommendation", "RecommenderClient", "Retries", "SignatureSpec", "VersionState"]
 
-
-class CallError(RecstackError):
-    """A call that failed, with the server's status: `error.code` and `error.details`."""
-
-    def __init__(self, code: grpc.StatusCode, details: str, address: str) -> None:
-        super().__init__(f"{address}: {code.name}: {details}")
-        self.code = code
-        self.details = details
-
-
-@dataclass(frozen=True, kw_only=True)
-class Retries:
-    """When a call is made again.
-
-    Only UNAVAILABLE is (the server was not reached, or its queue is full), which is safe: predictions change nothing.
-    gRPC waits between the tries, doubling up to `max_backoff_seconds`, with jitter, and never past the deadline.
-    """
-
-    attempts: int = 4
-    """Tries altogether, 1 to 5; 1 means none is repeated."""
-    initial_backoff_seconds: float = 0.05
-    """Longest wait before the second try."""
-    max_backoff_seconds: float = 1.0
-    """Longest wait before any try."""
-
-    def service_config(self) -> str:
-        """The retry policy as gRPC takes it, in JSON."""
-        if self.attempts < 2:
-            return json.dumps({})
-        policy = {
-            "maxAttempts": self.attempts,
-            "initialBackoff": f"{self.initial_backoff_seconds}s",
-            "maxBackoff": f"{self.max_backoff_seconds}s",
-            "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
-        }
-        return json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
-
-
-def channel_options(retries: Retries) -> list[tuple[str, Any]]:
-    """Large messages, and the retry policy."""
-    return [
-        ("grpc.max_send_message_length", _MAX_MESSAGE),
-        ("grpc.max_receive_message_length", _MAX_MESSAGE),
-        ("grpc.enable_retries", 1),
-        # A lost connection is made anew within the calls' own tries: gRPC would wait a second before the first.
-        ("grpc.initial_reconnect_backoff_ms", int(retries.initial_backoff_seconds * 1000)),
-        ("grpc.max_reconnect_backoff_ms", int(retries.max_backoff_seconds * 1000)),
-        ("grpc.service_config", retries.service_config()),
-    ]
+_T = TypeVar("_T")
 
 
 class RecommenderClient:
@@ -122,13 +53,10 @@ class RecommenderClient:
             else grpc.secure_channel(address, credentials, options=options)
         )
         self._address = address
-        self._model = model
         self._timeout = timeout_seconds
         self._metadata = tuple((metadata or {}).items())
-        self._signatures: dict[str, dict[str, SignatureSpec]] = {}
-        self._calls = {
-            method: self._channel.unary_unary(method, serialize, reply.FromString) for method, reply in REPLIES.items()
-        }
+        self._dialogues = Dialogues(model)
+        self._calls = calls_of(self._channel)
 
     def predict(
         self,
@@ -153,13 +81,7 @@ class RecommenderClient:
         Raises:
             CallError: the server answered with an error, or did not answer in time.
         """
-        name = model or self._model
-        specs = None
-        if any(not hasattr(values, "dtype") for values in inputs.values()):
-            found = self.metadata(name).get(signature)
-            specs = None if found is None else found.inputs
-        request = predict_request(name, signature, inputs, specs)
-        return read_outputs(self._call(PREDICT, request, timeout_seconds))
+        return self._hold(self._dialogues.predict(inputs, signature, model), timeout_seconds)
 
     def recommend(
         self,
@@ -167,16 +89,19 @@ class RecommenderClient:
         k: int = 10,
         *,
         exclude: Sequence[Sequence[str]] | None = None,
+        filters: Mapping[str, object] | None = None,
         model: str | None = None,
         timeout_seconds: float | None = None,
     ) -> list[list[Recommendation]]:
         """The best items for each query of a batch.
 
         Args:
-            query: feature name to one raw value a query (a list a query, for histories). What is left out takes the
-                model's default.
+            query: feature name to one raw value a query (a list a query, for the history). What is left out takes the
+                model's default; a known user's history is the one the model holds.
             k: items a query.
             exclude: item ids a query not to return; one list serves the whole batch.
+            filters: input name to what items must be, such as `{"year_min": 1990, "genres_any_of": ["Drama", "War"],
+                "allow_item_ids": [...]}`: one bound or list for the whole batch, or a list with one for each query.
             model: instead of the client's: `retrieval`, `retrieval_exact` or `recommender`.
             timeout_seconds: instead of the client's.
 
@@ -185,27 +110,29 @@ class RecommenderClient:
 
         Raises:
             CallError: the server answered with an error, or did not answer in time.
-            InputError: the model has no such input.
+            InputError: the model has no such input, or a value is not of its type.
         """
-        name = model or self._model
-        request = recommend_request(name, self.metadata(name), query, k, exclude)
-        return read_recommendations(self._call(PREDICT, request, timeout_seconds), k)
+        wanted = restrictions(exclude, filters)
+        return self._hold(self._dialogues.recommend(query, k, wanted, model), timeout_seconds)
 
     def status(self, model: str | None = None) -> list[VersionState]:
         """Every version of a model the server knows of, newest first."""
-        return read_status(self._call(STATUS, status_request(model or self._model), None))
+        return self._hold(self._dialogues.status(model), None)
 
     def metadata(self, model: str | None = None) -> dict[str, SignatureSpec]:
         """Signature name to inputs and outputs; asked of the server once for each model."""
-        name = model or self._model
-        if name not in self._signatures:
-            self._signatures[name] = read_metadata(self._call(METADATA, metadata_request(name), None))
-        return self._signatures[name]
+        return self._hold(self._dialogues.metadata(model), None)
 
-    def _call(self, method: str, request: Any, timeout_seconds: float | None) -> Any:
+    def _hold(self, dialogue: Dialogue[_T], timeout_seconds: float | None) -> _T:
         timeout = self._timeout if timeout_seconds is None else timeout_seconds
         try:
-            return self._calls[method](request, timeout=timeout, metadata=self._metadata)
+            ask = next(dialogue)
+            while True:
+                reply = self._calls[ask.method](ask.request, timeout=timeout, metadata=self._metadata)
+                ask = dialogue.send(reply)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
         except grpc.RpcError as error:
             raise CallError(error.code(), error.details() or "", self._address) from None
 
@@ -220,9 +147,3 @@ class RecommenderClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def serialize(request: Any) -> bytes:
-    """A request's bytes."""
-    data: bytes = request.SerializeToString()
-    return data

@@ -26,6 +26,8 @@ class QueryArguments(StackArguments):
     """Item ids the user interacted with, oldest first, instead of the history the model knows."""
     exclude: tuple[str, ...] = ()
     """Item ids not to recommend."""
+    filters: tuple[str, ...] = ()
+    """What items must be, each `name=value` with the model's input names: `year_min=1990 genres_any_of=Drama,War`."""
     k: int = 10
     """Number of recommendations."""
     address: str = "localhost:8500"
@@ -49,7 +51,7 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     """Asks the server and shows its answer.
 
     Raises:
-        InputError: `k` is below 1, or a history is given and the features have none.
+        InputError: `k` is below 1, a filter is not as it must be, or a history is given and the features have none.
         CallError: the server cannot be reached or refuses.
     """
     from serving.client import RecommenderClient
@@ -59,7 +61,7 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     inputs = _inputs(arguments.stack, arguments)
     with RecommenderClient(arguments.address, model=arguments.model, timeout_seconds=arguments.timeout) as client:
         exclude = [list(arguments.exclude)] if arguments.exclude else None
-        items = client.recommend(inputs, k=arguments.k, exclude=exclude)[0]
+        items = client.recommend(inputs, k=arguments.k, exclude=exclude, filters=_filters(arguments.filters))[0]
     voice.show(_table(items, _titles(arguments) if arguments.titles else {}))
     voice.result(
         f"{len(items)} items for user {arguments.user!r} from {arguments.model} at {arguments.address}",
@@ -78,6 +80,23 @@ def _inputs(stack: StackConfig, arguments: QueryArguments) -> dict[str, list[obj
     elif arguments.history:
         raise InputError(f"--history {' '.join(arguments.history)}: the features have none of kind 'history'")
     return inputs
+
+
+def _filters(given: Sequence[str]) -> dict[str, object]:
+    filters: dict[str, object] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--filters {text}: expected name=value, such as year_min=1990 or genres_any_of=Drama,War")
+        filters[name] = _bound(text, value) if name.endswith(("_min", "_max")) else value.split(",")
+    return filters
+
+
+def _bound(text: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"--filters {text}: expected a number") from None
 
 
 def _titles(arguments: QueryArguments) -> Mapping[str, str]:

@@ -34,6 +34,7 @@ def retrieval(tmp_path_factory, running_server):
     age = tf.TensorSpec([None], tf.int64, "age")
     history = tf.TensorSpec([None, None], tf.string, "history")
     excluded = tf.TensorSpec([None, None], tf.string, "exclude_item_ids")
+    least = tf.TensorSpec([None], tf.float32, "number_min")
 
     def serve(user_id, age, history):
         return module.top(user_id, history, 4)
@@ -42,13 +43,30 @@ def retrieval(tmp_path_factory, running_server):
         "user_id": None,
         "age": tf.constant([0], tf.int64),
         "exclude_item_ids": tf.constant([[""]]),
+        "allow_item_ids": tf.constant([[""]]),
+        "number_min": tf.constant([0.0]),
         "k": tf.constant(4),
     }
 
     def retrieve(inputs=defaults):
-        return module.top(inputs["user_id"], inputs["exclude_item_ids"], inputs["k"])
+        below = tf.where(tf.range(10.0)[None, :] < inputs["number_min"][:, None], module.ids[None, :], "")
+        is_allowed = tf.reduce_any(module.ids[None, :, None] == inputs["allow_item_ids"][:, None, :], axis=2)
+        is_open = tf.reduce_all(inputs["allow_item_ids"] == "", axis=1, keepdims=True)
+        others = tf.where(is_allowed | is_open, "", module.ids[None, :])
+        batch = tf.size(inputs["user_id"])
+        parts = [
+            tf.broadcast_to(each, [batch, tf.shape(each)[1]]) for each in (inputs["exclude_item_ids"], below, others)
+        ]
+        return module.top(inputs["user_id"], tf.concat(parts, axis=1), inputs["k"])
 
-    specs = {"user_id": users, "age": age, "exclude_item_ids": excluded, "k": tf.TensorSpec([], tf.int32, "k")}
+    specs = {
+        "user_id": users,
+        "age": age,
+        "exclude_item_ids": excluded,
+        "allow_item_ids": tf.TensorSpec([None, None], tf.string, "allow_item_ids"),
+        "number_min": least,
+        "k": tf.TensorSpec([], tf.int32, "k"),
+    }
     both = {
         "serving_default": tf.function(serve, input_signature=[users, age, history]),
         "retrieve": tf.function(retrieve, input_signature=[specs]),
@@ -92,6 +110,26 @@ def test_what_fills_a_row_up_is_left_out(client):
     assert [item.item_id for item in items] == ["8", "9"]
 
 
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"number_min": 3}, [["3", "4"], ["3", "4"]]),
+        ({"number_min": [3, 5.0]}, [["3", "4"], ["5", "6"]]),
+        ({"allow_item_ids": ["9", "7"]}, [["7", "9"], ["7", "9"]]),
+        ({"allow_item_ids": [["9", "7"], ["8"]], "number_min": 8}, [["9"], ["8"]]),
+        ({"allow_item_ids": np.array([[b"2"]], object)}, [["2"], ["2"]]),
+        ({}, [["0", "1"], ["0", "1"]]),
+    ],
+)
+def test_filters_for_all_queries_or_for_each(client, filters, expected):
+    assert ids(client.recommend({"user_id": ["u", "v"]}, k=2, filters=filters)) == expected
+
+
+def test_an_unknown_filter_names_the_inputs_there_are(client):
+    with pytest.raises(InputError, match=r"'retrieve' has no input year_min; its inputs are .*number_min"):
+        client.recommend({"user_id": ["u"]}, filters={"year_min": 1990})
+
+
 def test_nothing_to_exclude(client):
     assert ids(client.recommend({"user_id": ["u", "v"]}, k=1, exclude=[[], []])) == [["0"], ["0"]]
 
@@ -111,7 +149,7 @@ def test_a_model_without_retrieve_is_cut_to_k_and_cannot_exclude(client):
 
 
 def test_an_unknown_feature_is_named_with_those_there_are(client):
-    with pytest.raises(InputError, match="no input colour; its inputs are age, exclude_item_ids, k, user_id"):
+    with pytest.raises(InputError, match="no input colour; its inputs are age, allow_item_ids, exclude"):
         client.recommend({"user_id": ["u"], "colour": ["red"]})
 
 
