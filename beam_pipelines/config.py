@@ -25,6 +25,7 @@ SourceFormat: TypeAlias = Literal["auto", "parquet", "csv", "jsonl", "movielens"
 
 DerivedKind: TypeAlias = Literal["user_events", "seconds_since_previous", "session_position"]
 
+RUNNERS = ("local", "portable", "flink", "spark", "dataflow")
 _EPOCH_UNITS = ("s", "ms", "us", "ns")
 
 
@@ -254,6 +255,11 @@ class PipelineConfig:
     """gzip level of the shards, 1 (fast) to 9 (small)."""
     num_workers: int = 0
     """Partitions worked on at once on this machine, each taking some 200 MB; 0: one for each core."""
+    runner: str = "local"
+    """What runs the passes: `local` (Beam's own runner on this machine), `portable` (any Beam job service), `flink`,
+    `spark` or `dataflow`. On a cluster all workers have to see the dataset's folder and the tables."""
+    runner_options: tuple[str, ...] = ()
+    """Beam's options for the runner, as on a command line, such as `--job_endpoint=localhost:8099`."""
 
     def __post_init__(self) -> None:
         for name in ("interactions", "items", "users"):
@@ -267,7 +273,20 @@ class PipelineConfig:
         _require("pipeline", self, "num_shards", 0 <= self.num_shards <= 100_000, "0 to 100000")
         _require("pipeline", self, "max_events_per_record", self.max_events_per_record >= 2, "at least 2")
         _require("pipeline", self, "num_workers", 0 <= self.num_workers <= 1024, "0 to 1024")
+        self._check_runner()
         _require("pipeline", self, "compression_level", 1 <= self.compression_level <= 9, "1 to 9")
+
+    def _check_runner(self) -> None:
+        if "dask" in self.runner.lower():
+            raise ConfigError(
+                "pipeline.runner",
+                self.runner,
+                f"one of {', '.join(RUNNERS)}; Beam's DaskRunner drops and mixes up outputs without an error, so "
+                "a dataset that it makes may be wrong",
+            )
+        _require("pipeline", self, "runner", self.runner in RUNNERS, f"one of {', '.join(RUNNERS)}")
+        local = self.runner == "local"
+        _require("pipeline", self, "runner_options", not (local and self.runner_options), "none for the local runner")
 
     @property
     def negatives_kind(self) -> Literal["none", "uniform", "popularity", "in_session"]:

@@ -9,12 +9,13 @@ import errno
 import json
 import os
 import re
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from beam_pipelines.sources import first_line
@@ -23,6 +24,7 @@ from features.errors import InputError, RecstackError
 from features.files import write_text_atomically
 from features.serialization import structure, unstructure
 
+_CONNECT_SECONDS = 10
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # How Beam words what a worker raised, at the end of the worker's traceback.
 _RAISED = re.compile(r"^(?:RuntimeError: )?([\w.]+: .*) \[while running '[^']*'\]", re.MULTILINE)
@@ -72,6 +74,10 @@ class Engine:
     """Folder that all workers see."""
     num_workers: int = 0
     """Tasks worked on at once on this machine; 0: one for each core."""
+    runner: str = "local"
+    """One of `config.RUNNERS`."""
+    runner_options: tuple[str, ...] = ()
+    """Beam's options for it."""
 
 
 def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: type[R], engine: Engine) -> list[R]:
@@ -92,21 +98,40 @@ def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: t
         RecstackError: a task or the engine failed.
     """
     try:
-        with beam.Pipeline(runner=FnApiRunner(), options=_options(engine)) as pipeline:
+        with _pipeline(name, engine) as pipeline:
             (
                 pipeline
                 | "tasks" >> beam.Create(list(enumerate(tasks)), reshuffle=True)
                 | name >> beam.ParDo(RunTask(name, work, engine.workspace))
             )
+    except RecstackError:
+        raise
     except Exception as error:
         raise RecstackError(f"{name}: {_cause(error)}") from error
     return [_read_report(engine.workspace, name, number, report) for number in range(len(tasks))]
 
 
-def _options(engine: Engine) -> PipelineOptions:
-    # Threads: Arrow, NumPy and zlib work outside of Python's lock, and processes take seconds to start.
-    workers = engine.num_workers or os.cpu_count() or 1
-    return PipelineOptions([], direct_running_mode="multi_threading", direct_num_workers=workers)
+def _pipeline(name: str, engine: Engine) -> beam.Pipeline:
+    if engine.runner == "local":
+        # Threads: Arrow, NumPy and zlib work outside of Python's lock, and processes take seconds to start.
+        workers = engine.num_workers or os.cpu_count() or 1
+        options = PipelineOptions([], direct_running_mode="multi_threading", direct_num_workers=workers)
+        return beam.Pipeline(runner=FnApiRunner(), options=options)
+    runner = f"{engine.runner.title()}Runner"
+    options = PipelineOptions(["--job_name", f"recstack-{name}", *engine.runner_options, "--runner", runner])
+    _require_job_service(options.view_as(PortableOptions).job_endpoint)
+    return beam.Pipeline(options=options)
+
+
+def _require_job_service(endpoint: str | None) -> None:
+    """Beam itself waits for a job service for ever."""
+    if not endpoint:
+        return
+    host, _, port = endpoint.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise RecstackError(f"--job_endpoint={endpoint}: no job service answers ({error}); start it first") from error
 
 
 def _cause(error: BaseException) -> str:

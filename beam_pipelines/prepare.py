@@ -85,7 +85,12 @@ def prepare_dataset(
     with staged_directory(dataset.root) as staging:
         target = DatasetLayout(staging)
         workspace = _make_directories(target)
-        engine = Engine(workspace=workspace, num_workers=config.num_workers)
+        engine = Engine(
+            workspace=workspace,
+            num_workers=config.num_workers,
+            runner=config.runner,
+            runner_options=config.runner_options,
+        )
         tell(f"reading {sum(len(found) for found in files.values())} files")
         read = run_pass(
             "read",
@@ -171,8 +176,8 @@ def _inputs(
 ) -> dict[str, str]:
     return {
         "schema": schema.fingerprint(),
-        # How many workers there are does not show in the result.
-        "config": fingerprint(unstructure(replace(config, num_workers=0))),
+        # Who does the work does not show in the result.
+        "config": fingerprint(unstructure(replace(config, num_workers=0, runner="local", runner_options=()))),
         "seed": str(seed),
         "format_version": str(FORMAT_VERSION),
     } | {name: files_fingerprint(found) for name, found in files.items()}

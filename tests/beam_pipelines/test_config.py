@@ -25,6 +25,8 @@ from features.serialization import structure, unstructure
         ("pipeline.max_events_per_record", {"max_events_per_record": 1}),
         ("pipeline.compression_level", {"compression_level": 0}),
         ("pipeline.split.kind", {"split": {"kind": "random"}}),
+        ("pipeline.runner", {"runner": "samza"}),
+        ("pipeline.runner_options", {"runner_options": ["--parallelism=2"]}),
         ("pipeline.shards", {"shards": 3}),
     ],
 )
@@ -32,6 +34,12 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field(field: str, table: di
     with pytest.raises(ConfigError) as caught:
         structure(table, PipelineConfig, "pipeline")
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("runner", ["dask", "DaskRunner"])
+def test_the_dask_runner_is_refused_with_the_reason(runner: str) -> None:
+    with pytest.raises(ConfigError, match=r"pipeline\.runner = .*drops and mixes up outputs without an error"):
+        PipelineConfig(runner=runner)
 
 
 def test_a_configuration_survives_the_way_through_plain_tables() -> None:

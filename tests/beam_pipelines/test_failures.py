@@ -124,3 +124,12 @@ def test_a_full_disk_ends_the_run(
     assert not caplog.records
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     assert rerun(ids_only, source, small_disk) == expected
+
+
+def test_a_job_service_that_does_not_answer_ends_the_run(tmp_path: Path, ids_only: Schema) -> None:
+    write(tmp_path / "t.parquet")
+    source = TableSource(path=str(tmp_path / "t.parquet"))
+    config = PipelineConfig(interactions=source, runner="portable", runner_options=("--job_endpoint=127.0.0.1:1",))
+    with pytest.raises(RecstackError, match=r"--job_endpoint=127\.0\.0\.1:1: no job service answers"):
+        prepare_dataset(ids_only, config, DatasetLayout(tmp_path / "out" / "dataset"), seed=1)
+    assert not list((tmp_path / "out").iterdir())

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# A Flink cluster on this machine: one job manager, task managers and Beam's job service.
+#
+#   deploy/beam/flink/cluster.sh start DIRECTORY [TASK_MANAGERS]    # 2 task managers of 2 slots each
+#   recstack prepare --pipeline.runner portable --pipeline.runner-options --job_endpoint=localhost:18099 \
+#       --environment_type=PROCESS --parallelism=2 \
+#       --environment_config='{"command": "/ABSOLUTE/PATH/deploy/beam/flink/worker.py"}'
+#   deploy/beam/flink/cluster.sh stop DIRECTORY
+#
+# Needs Java 11 or 17 and Maven, and recstack's Python first on the PATH. Logs and process ids lie in DIRECTORY.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+directory=${2:?the directory for logs and process ids}
+
+run() { # NAME COMMAND...: in the background, in a process group of its own
+  local name=$1
+  shift
+  setsid "$@" >"$directory/$name.log" 2>&1 &
+  echo $! >"$directory/$name.pid"
+}
+
+start() {
+  mkdir -p "$directory/conf"
+  mvn --batch-mode --quiet -f "$here/pom.xml" dependency:build-classpath "-Dmdep.outputFile=$directory/classpath"
+  cp "$here/flink-conf.yaml" "$directory/conf/"
+  local opens=() name
+  for name in lang lang.reflect io net nio text time util util.concurrent util.concurrent.atomic util.concurrent.locks; do
+    opens+=("--add-opens=java.base/java.$name=ALL-UNNAMED")
+  done
+  opens+=(--add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-exports=java.base/sun.net.util=ALL-UNNAMED)
+  opens+=(--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED --add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED)
+  local java=(java "${opens[@]}" -cp "$(cat "$directory/classpath")")
+  run jobmanager "${java[@]}" -Xmx512m \
+    org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint --configDir "$directory/conf"
+  local number
+  for number in $(seq "${3:-2}"); do
+    run "taskmanager-$number" "${java[@]}" -Xmx512m -XX:MaxDirectMemorySize=512m \
+      org.apache.flink.runtime.taskexecutor.TaskManagerRunner --configDir "$directory/conf" \
+      -D "taskmanager.resource-id=taskmanager-$number"
+  done
+  run jobservice "${java[@]}" -Xmx512m org.apache.beam.runners.flink.FlinkJobServerDriver \
+    --flink-master localhost:18081 --flink-conf-dir "$directory/conf" --artifacts-dir "$directory/artifacts" \
+    --job-host localhost --job-port 18099 --artifact-port 18098 --expansion-port 18097
+}
+
+stop() {
+  local file
+  for file in "$directory"/*.pid; do
+    kill -KILL -- "-$(cat "$file")" 2>/dev/null || true
+    rm -f "$file"
+  done
+}
+
+case ${1:-} in
+  start | stop) "$@" ;;
+  *) sed -n '2,11p' "$0" && exit 2 ;;
+esac

@@ -1,0 +1,117 @@
+"""`prepare` on a real Flink cluster of two task managers, one of which is killed in the middle."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from beam_pipelines.config import PipelineConfig, TableSource
+from beam_pipelines.prepare import prepare_dataset
+from features.layout import DatasetLayout
+from features.schema import Schema
+from tests.beam_pipelines.conftest import Prepared
+
+_ROOT = Path(__file__).parents[2]
+_SCRIPT = _ROOT / "deploy" / "beam" / "flink" / "cluster.sh"
+_OPTIONS = (
+    "--job_endpoint=localhost:18099",
+    "--environment_type=PROCESS",
+    f'--environment_config={{"command": "{_SCRIPT.with_name("worker.py")}"}}',
+    "--parallelism=2",
+)
+_SECONDS_TO_START = 120
+
+
+def ask(path: str) -> Any:
+    with urllib.request.urlopen(f"http://localhost:18081{path}", timeout=10) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Path]:
+    """The directory with the cluster's logs and process ids."""
+    for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program} here; install Debian's package {package}")
+    directory = tmp_path / "cluster"
+    bins = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": f"{bins}:{os.environ['PATH']}", "PYTHONPATH": str(_ROOT)}
+    try:
+        done = subprocess.run([_SCRIPT, "start", directory], capture_output=True, text=True, env=environment)
+        if done.returncode and "Could not" in done.stdout + done.stderr:
+            pytest.skip("Maven cannot get Flink and Beam's job service")
+        assert done.returncode == 0, done.stdout + done.stderr
+        end = time.monotonic() + _SECONDS_TO_START
+        while not (_task_managers() == 2 and "JobService started" in (directory / "jobservice.log").read_text()):
+            assert time.monotonic() < end, "the cluster did not start"
+            time.sleep(0.5)
+        yield directory
+    finally:
+        subprocess.run([_SCRIPT, "stop", directory], check=True)
+
+
+def _task_managers() -> int:
+    try:
+        return len(ask("/taskmanagers")["taskmanagers"])
+    except OSError:
+        return 0
+
+
+def kill_a_task_manager(cluster: Path, job_name: str) -> None:
+    """Kills the task manager that the first running step of the job is on."""
+    while True:
+        for job in ask("/jobs/overview")["jobs"]:
+            if job["name"] == job_name and job["state"] == "RUNNING":
+                for vertex in ask(f"/jobs/{job['jid']}")["vertices"]:
+                    for step in ask(f"/jobs/{job['jid']}/vertices/{vertex['id']}")["subtasks"]:
+                        if step["status"] == "RUNNING" and step.get("taskmanager-id", "").startswith("taskmanager"):
+                            pid = int((cluster / f"{step['taskmanager-id']}.pid").read_text())
+                            os.kill(pid, signal.SIGKILL)
+                            return
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_flink_gives_the_same_dataset_though_a_task_manager_dies(
+    cluster: Path, tmp_path: Path, ids_only: Schema
+) -> None:
+    random = np.random.default_rng(0)
+    columns = {"user_id": random.integers(0, 2000, 50_000), "item_id": random.integers(0, 500, 50_000)}
+    times = {"timestamp": random.integers(1_600_000_000, 1_700_000_000, 50_000)}
+    pq.write_table(pa.table(columns | times), tmp_path / "events.parquet", row_group_size=10_000)
+    source = TableSource(path=str(tmp_path / "events.parquet"))
+
+    def told(what: str) -> None:
+        if what.startswith("sorting"):
+            threading.Thread(target=kill_a_task_manager, args=(cluster, "recstack-sort"), daemon=True).start()
+
+    config = PipelineConfig(interactions=source, runner="portable", runner_options=_OPTIONS)
+    on_flink = DatasetLayout(tmp_path / "flink")
+    manifest, _ = prepare_dataset(ids_only, config, on_flink, seed=1, progress=told)
+    here = DatasetLayout(tmp_path / "local")
+    local, _ = prepare_dataset(ids_only, PipelineConfig(interactions=source), here, seed=1)
+    assert dict(manifest.counts) == dict(local.counts)
+    assert Prepared(manifest, False, on_flink).bytes() == Prepared(local, False, here).bytes()
+    jobs = {job["name"]: job for job in ask("/jobs/overview")["jobs"]}
+    assert {name: job["state"] for name, job in jobs.items()} == {
+        f"recstack-{name}": "FINISHED" for name in ("read", "sort", "learn", "write")
+    }
+    # The kill was felt: Flink restarted the job, and one task manager is left.
+    history = ask(f"/jobs/{jobs['recstack-sort']['jid']}/exceptions")["exceptionHistory"]["entries"]
+    assert history
+    assert _task_managers() == 1
+    # Another engine is no other input.
+    assert prepare_dataset(ids_only, PipelineConfig(interactions=source), on_flink, seed=1)[1]
