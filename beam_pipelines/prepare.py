@@ -81,6 +81,7 @@ def prepare_dataset(
     finished = _finished(dataset, inputs)
     if finished is not None:
         return finished, True
+    _require_replaceable(dataset)
     units = [unit for table in tables for unit in origin_units(table, files[table.name])]
     with staged_directory(dataset.root) as staging:
         target = DatasetLayout(staging)
@@ -191,6 +192,17 @@ def _finished(dataset: DatasetLayout, inputs: Mapping[str, str]) -> Manifest | N
         return None
     former = {name: value for name, value in manifest.inputs.items() if name != _VOCABULARY}
     return manifest if former == dict(inputs) else None
+
+
+def _require_replaceable(dataset: DatasetLayout) -> None:
+    """Nothing but a dataset, damaged or not, makes room for the new one."""
+    root = dataset.root
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return
+    if not any(path.exists() for path in (dataset.manifest, dataset.schema, dataset.statistics)):
+        raise InputError(
+            f"{root}: is in the way and was not made by recstack; move it elsewhere or choose another `workdir`"
+        )
 
 
 def _make_directories(target: DatasetLayout) -> Workspace:

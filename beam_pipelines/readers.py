@@ -21,6 +21,9 @@ from features.errors import InputError
 _BATCH_ROWS = 1 << 17
 _BLOCK_BYTES = 1 << 24
 _LINES_TO_TYPE = 1000
+_HEAD_BYTES = 1 << 12
+# Spreadsheets and archives, UTF-16, gzip, Parquet, older spreadsheets.
+_OTHER_THAN_TEXT = (b"PK\x03\x04", b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b", b"PAR1", b"\xd0\xcf\x11\xe0")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def read_unit(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
         yield from readers[unit.format](table, unit)
     except FileNotFoundError as error:
         raise InputError(f"{unit.path}: the file is no longer there") from error
-    except (OSError, EOFError, pa.ArrowException) as error:
+    except (OSError, EOFError, UnicodeDecodeError, pa.ArrowException) as error:
         raise InputError(f"{unit.path}: cannot be read as {unit.format} ({first_line(error)})") from error
 
 
@@ -58,7 +61,7 @@ def column_names(unit: ReadUnit) -> list[str]:
     """
     try:
         return _column_names(unit)
-    except (OSError, EOFError, pa.ArrowException) as error:
+    except (OSError, EOFError, UnicodeDecodeError, pa.ArrowException) as error:
         raise InputError(f"{unit.path}: cannot be read as {unit.format} ({first_line(error)})") from error
 
 
@@ -66,6 +69,7 @@ def _column_names(unit: ReadUnit) -> list[str]:
     if unit.format == "parquet":
         with open_file(unit.path) as file, pq.ParquetFile(file) as parquet:
             return list(parquet.schema_arrow.names)
+    _require_text(unit)
     with _open_stream(unit.path) as stream:
         if unit.format == "csv":
             parse = pa.csv.ParseOptions(delimiter=_delimiter(unit.path), newlines_in_values=True)
@@ -92,6 +96,18 @@ def _read_parquet(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
             row += batch.num_rows
 
 
+def _require_text(unit: ReadUnit) -> None:
+    """Refuses what is no text, such as a spreadsheet or UTF-16: Arrow would look for commas in it."""
+    with _open_stream(unit.path) as stream:
+        head = stream.read(_HEAD_BYTES)
+    # A zero byte alone is one bad value in a text.
+    if head.startswith(_OTHER_THAN_TEXT) or 10 * head.count(0) > len(head):
+        raise InputError(
+            f"{unit.path}: is no text in UTF-8 (it begins with the bytes {head[:4].hex(' ')}); save it as "
+            f"{unit.format} in UTF-8, or name its format by the source's `format`"
+        )
+
+
 def _open_stream(path: str) -> pa.NativeFile:
     file = open_file(path)
     return pa.CompressedInputStream(file, "gzip") if path.endswith(".gz") else file
@@ -105,6 +121,7 @@ def _read_csv(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
         malformed.append((row.number - 1, reason, row.text))
         return "skip"
 
+    _require_text(unit)
     names = _names(table)
     # Everything is read as bytes: types that Arrow guesses from the first block may not fit the next one.
     convert = pa.csv.ConvertOptions(
@@ -127,6 +144,7 @@ def _read_csv(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
 
 
 def _read_json_lines(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
+    _require_text(unit)
     names = _names(table)
     row, types, rest = 1, None, b""
     with _open_stream(unit.path) as stream:

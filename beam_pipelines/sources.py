@@ -195,9 +195,14 @@ def require_columns(table: Table, path: str, found: list[str]) -> None:
     """Checks that a file has the table's columns.
 
     Raises:
-        InputError: one is missing.
+        InputError: one is missing or there twice.
     """
     for column in table.columns:
+        if found.count(column.source) > 1:
+            raise InputError(
+                f"{path}: column {column.source!r} is there {found.count(column.source)} times, so it is not clear "
+                "which is meant; rename the others"
+            )
         if column.source not in found:
             raise InputError(
                 f"{path}: column {column.source!r} is missing, the columns are {', '.join(map(repr, found))}; "

@@ -92,7 +92,12 @@ def _rejects(
 ) -> pa.Table:
     reason, bad = refused
     source = raw.columns.column(raw.columns.schema.get_field_index(column.source)).filter(pa.array(bad))
-    constants = {"reason": f"{column.name} {reason}", "table": table.name, "file": file, "column": column.source}
+    constants = {
+        "reason": f"{column.name.lstrip('.')} {reason}",
+        "table": table.name,
+        "file": file,
+        "column": column.source,
+    }
     columns = {name: pa.repeat(pa.scalar(value, pa.string()), len(source)) for name, value in constants.items()}
     columns |= {"row": pa.array(raw.rows[bad], pa.int64()), "value": _shown(source)}
     return pa.table({name: columns[name] for name in REJECT_TYPE.names}, schema=REJECT_TYPE)

@@ -247,6 +247,23 @@ def test_a_table_without_rows_ends_the_run(tmp_path: Path, ids_only: Schema, nam
     assert [found.name for found in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_is_no_dataset_is_not_replaced(tmp_path: Path, ids_only: Schema, kind: str) -> None:
+    thesis = tmp_path / "dataset" if kind == "file" else tmp_path / "dataset" / "thesis.txt"
+    thesis.parent.mkdir(exist_ok=True)
+    thesis.write_text("years of work")
+    with pytest.raises(InputError, match=r"/dataset: is in the way .*`workdir`"):
+        prepare(tmp_path, ids_only, interactions=[{"user_id": "u", "item_id": "i", "timestamp": 1}])
+    assert thesis.read_text() == "years of work"
+
+
+def test_a_damaged_dataset_is_replaced(tmp_path: Path, ids_only: Schema) -> None:
+    rows = [{"user_id": "u", "item_id": "i", "timestamp": 1}]
+    layout = prepare(tmp_path, ids_only, interactions=rows).dataset
+    layout.manifest.unlink()
+    assert prepare(tmp_path, ids_only, interactions=rows).dataset.manifest.exists()
+
+
 def test_features_without_their_table_are_refused(tmp_path: Path, plain_schema: Schema) -> None:
     with pytest.raises(InputError, match=r"pipeline\.items\.path = '': expected the items table, from which brand"):
         prepare(tmp_path, plain_schema, interactions=checkerboard())

@@ -179,6 +179,26 @@ def test_an_empty_file_is_told(tmp_path: Path, name: str) -> None:
         read(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+@pytest.mark.parametrize("data", ["user,time\n1,2\n".encode("utf-16"), b"PK\x03\x04" + bytes(range(200)), bytes(99)])
+def test_what_is_no_text_is_told(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=f"{name}: is no text in UTF-8 .*`format`"):
+        read(tmp_path / name)
+
+
+def test_a_header_that_is_no_utf_8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"us\xe9r,time,price,genres\n1,2,3,4\n")
+    with pytest.raises(InputError, match=r"t\.csv: cannot be read as csv .*utf-8"):
+        read(tmp_path / "t.csv")
+
+
+def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("user,time,price,genres,time\n1,2,3,4,5\n")
+    with pytest.raises(InputError, match="column 'time' is there 2 times"):
+        read(tmp_path / "t.csv")
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"pipeline\.items\.path = .*no such file"):
         read(f"{tmp_path}/*.csv")
