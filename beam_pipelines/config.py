@@ -218,6 +218,33 @@ class CleaningConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriftConfig:
+    """How far a dataset may differ from the one it replaces.
+
+    The differences are measured and recorded in any case. One beyond a limit that is given fails the run, and the
+    former dataset stays.
+    """
+
+    max_stability_index: float | None = None
+    """Of each feature, the label and the lengths of the histories; 0.25 is customary; none: no limit."""
+    max_new_users: float | None = None
+    """Share of the users that the former dataset does not have."""
+    max_vanished_users: float | None = None
+    """Share of the former dataset's users that are no more."""
+    max_new_items: float | None = None
+    """Share of the catalogue that the former one does not have."""
+    max_vanished_items: float | None = None
+    """Share of the former catalogue that is no more."""
+    max_split_change: float | None = None
+    """By how much the events of a split may be more or fewer, relative to before: 0.5 is half as many more or fewer."""
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            limit = getattr(self, name)
+            _require("pipeline.drift", self, name, limit is None or limit >= 0, "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
     """Raw tables to a dataset directory."""
 
@@ -245,6 +272,8 @@ class PipelineConfig:
     """Sampled negatives for ranking."""
     report: bool = True
     """Whether `report.html`, the data report with plots, is written into the dataset."""
+    drift: DriftConfig = DriftConfig()
+    """How far the dataset may differ from the one it replaces."""
     max_reject_ratio: float = 0.05
     """Share of a table's rows that may be rejected before the run fails."""
     num_shards: int = 0

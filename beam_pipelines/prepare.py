@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.catalogue import Catalogue, build_catalogue, item_statistics, item_value_counts, write_candidates
-from beam_pipelines.config import PipelineConfig
+from beam_pipelines.config import DriftConfig, PipelineConfig
 from beam_pipelines.dataset_profile import profile_dataset, value_counts, write_values
+from beam_pipelines.drift import Described, Drift, former_dataset, measure_drift
 from beam_pipelines.events import SortReport, SortTask, sort_partition
 from beam_pipelines.histogram import TimeHistogram
 from beam_pipelines.ingest import NUM_BUCKETS, Chunk, IngestReport, assign_buckets, ingest, ingest_tasks
@@ -27,10 +29,10 @@ from beam_pipelines.passes import Engine, run_pass
 from beam_pipelines.report.data import ReportData
 from beam_pipelines.shards import ShardJob, ShardReport, write_partition
 from beam_pipelines.sources import SourceFile, files_fingerprint
-from beam_pipelines.splits import time_cuts
+from beam_pipelines.splits import TimeCuts, time_cuts
 from beam_pipelines.tables import Table, TableName, raw_tables
 from beam_pipelines.workspace import Workspace, write_arrow
-from features.errors import InputError
+from features.errors import InputError, RecstackError
 from features.files import make_directory, staged_directory, write_text_atomically
 from features.layout import SPLITS, DatasetLayout
 from features.manifest import FORMAT_VERSION, Manifest, producer_versions, read_manifest
@@ -157,19 +159,26 @@ def prepare_dataset(
         counts |= _counts(sorted_reports, learnt, written, catalogue)
         counts |= {"shards": len(partitions), "candidate_shards": candidate_shards}
         tokens = fingerprint({name: v.fingerprint() for name, v in vocabularies.items()})
-        _describe(learnt, seen, catalogue, vocabularies, counts, job=job)
+        described = Described(profile_dataset(schema, learnt, catalogue), value_counts(schema, seen, catalogue))
+        drift = _describe(described, dataset, vocabularies, counts, job=job)
         manifest = Manifest(
             kind="dataset",
             schema_fingerprint=schema.fingerprint(),
             inputs=inputs | {_VOCABULARY: tokens},
             config=unstructure(config) | {"seed": seed},
             counts=counts,
-            metrics={"first_second": vars(cuts)} if config.split.kind == "global_time" else {},
+            metrics=_metrics(cuts, drift, config),
             producer=producer_versions("apache-beam", "numpy", "pyarrow"),
             seconds=time.monotonic() - began,
         )
         manifest.write(target.manifest)
+    dataset.refused_report.unlink(missing_ok=True)
     return manifest, False
+
+
+def _metrics(cuts: TimeCuts, drift: Drift | None, config: PipelineConfig) -> dict[str, Any]:
+    metrics: dict[str, Any] = {"first_second": vars(cuts)} if config.split.kind == "global_time" else {}
+    return metrics | ({"drift": unstructure(drift)} if drift else {})
 
 
 def _inputs(
@@ -177,8 +186,10 @@ def _inputs(
 ) -> dict[str, str]:
     return {
         "schema": schema.fingerprint(),
-        # Who does the work does not show in the result.
-        "config": fingerprint(unstructure(replace(config, num_workers=0, runner="local", runner_options=()))),
+        # Who does the work does not show in the result, nor do the limits of what was published.
+        "config": fingerprint(
+            unstructure(replace(config, num_workers=0, runner="local", runner_options=(), drift=DriftConfig()))
+        ),
         "seed": str(seed),
         "format_version": str(FORMAT_VERSION),
     } | {name: files_fingerprint(found) for name, found in files.items()}
@@ -291,25 +302,43 @@ def _write_statistics(
 
 
 def _describe(
-    learnt: Sequence[LearnReport],
-    seen: Mapping[str, pa.Table],
-    catalogue: Catalogue,
+    described: Described,
+    former: DatasetLayout,
     vocabularies: Mapping[str, Vocabulary],
     counts: Mapping[str, int],
     *,
     job: ShardJob,
-) -> None:
-    """Writes what the dataset looks like, for the next run and for a person."""
-    profile = profile_dataset(job.schema, learnt, catalogue)
-    values = value_counts(job.schema, seen, catalogue)
-    profile.write(job.dataset.profile)
-    write_values(values, job.dataset)
+) -> Drift | None:
+    """Writes what the dataset looks like, for the next run and for a person, and refuses one that has drifted too far.
+
+    Raises:
+        RecstackError: it differs from the former dataset by more than a limit of the configuration.
+    """
+    described.profile.write(job.dataset.profile)
+    write_values(described.values, job.dataset)
+    before = former_dataset(former)
+    drift = measure_drift(before, described, job.schema, job.config.drift) if before else None
+    refused = bool(drift and drift.exceeded)
     if job.config.report:
         # Matplotlib takes a second to import.
         from beam_pipelines.report.page import render
 
-        data = ReportData(schema=job.schema, profile=profile, values=values, vocabularies=vocabularies, counts=counts)
-        write_text_atomically(job.dataset.report, render(data))
+        data = ReportData(
+            schema=job.schema,
+            profile=described.profile,
+            values=described.values,
+            vocabularies=vocabularies,
+            counts=counts,
+            drift=drift,
+        )
+        write_text_atomically(former.refused_report if refused else job.dataset.report, render(data))
+    if drift and refused:
+        where = f"; see {former.refused_report}" if job.config.report else ""
+        raise RecstackError(
+            f"the new dataset has drifted too far from {former.root}, which stays: {'; '.join(drift.exceeded)}{where}; "
+            "mend the data, or raise the limit under pipeline.drift"
+        )
+    return drift
 
 
 def _write_train_items(items: pa.Table, workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from beam_pipelines.dataset_profile import DatasetProfile
+from beam_pipelines.drift import Drift
 from features.schema import Schema
 from features.vocabulary import Vocabulary
 
@@ -24,3 +25,5 @@ class ReportData:
     """By feature."""
     counts: Mapping[str, int]
     """Of the manifest."""
+    drift: Drift | None = None
+    """Against the former dataset, if there was one."""

@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.dataset_profile import FeatureProfile
+from beam_pipelines.dataset_profile import FeatureProfile, SplitProfile
+from beam_pipelines.drift import Drift
 from beam_pipelines.report import plots
 from beam_pipelines.report.data import ReportData
 from features.layout import SPLITS
 
+_STABLE, _MOVED = 0.1, 0.25
 _MANY_MISSING, _LITTLE_KNOWN, _FEW_TARGETS = 0.5, 0.5, 100
 
 
@@ -62,6 +64,8 @@ def render(data: ReportData) -> str:
         cleaning=_cleaning(data.counts),
         numbers=[_number_row(name, found) for name, found in profile.features.items() if found.quantiles],
         popular=_popular(frequencies),
+        drift=data.drift,
+        shifts=_shifts(data.drift),
         times_svg=plots.events_over_time(profile.splits),
         popularity_svg=plots.popularity(frequencies),
         concentration_svg=plots.concentration(frequencies),
@@ -171,6 +175,18 @@ def _number_row(name: str, found: FeatureProfile) -> dict[str, object]:
     return {"name": name, "owner": found.owner, "missing": found.missing / max(found.rows, 1)} | values
 
 
+def _shifts(drift: Drift | None) -> list[tuple[str, float, str]]:
+    """Features by how much they moved, with a word for it."""
+    if drift is None:
+        return []
+    moved = sorted(drift.stability.items(), key=lambda pair: -pair[1])
+    return [(name, value, _shift_word(value)) for name, value in moved]
+
+
+def _shift_word(value: float) -> str:
+    return "another distribution" if value > _MOVED else "shifted" if value > _STABLE else "stable"
+
+
 def _popular(frequencies: np.ndarray) -> list[tuple[str, str]]:
     """How uneven the items are."""
     ordered = np.sort(frequencies)[::-1]
@@ -187,14 +203,10 @@ def _popular(frequencies: np.ndarray) -> list[tuple[str, str]]:
 
 def _notes(data: ReportData, coverage: Sequence[Coverage], missing: Sequence[tuple[str, float]]) -> Iterator[str]:
     """What a careful reader would notice."""
-    for name, split in data.profile.splits.items():
-        if name != "train" and 0 < split.positives < _FEW_TARGETS:
-            yield f"Only {split.positives:,} targets in {name}: its metrics will be uncertain."
-        if name != "train" and not split.positives:
-            yield f"No targets in {name}: nothing can be measured there."
-        if name != "train" and split.positives and split.histories[0] / split.positives > 1 - _LITTLE_KNOWN:
-            share = split.histories[0] / split.positives
-            yield f"{share:.0%} of the targets in {name} are of users without any interaction before."
+    for name, value, word in _shifts(data.drift):
+        if value > _STABLE:
+            yield f"{name}: {word} since the former dataset (stability index {value:.2f})."
+    yield from _split_notes(data.profile.splits)
     for found in coverage:
         if found.test is not None and found.test < _LITTLE_KNOWN:
             yield f"The vocabulary of {found.name} knows only {found.test:.0%} of the test events."
@@ -204,3 +216,16 @@ def _notes(data: ReportData, coverage: Sequence[Coverage], missing: Sequence[tup
     rejected = sum(int(str(row["rows"])) for row in _rejects(data.counts))
     if rejected:
         yield f"{rejected:,} rows were refused; each is in rejects/ with its reason, file and row."
+
+
+def _split_notes(splits: Mapping[str, SplitProfile]) -> Iterator[str]:
+    for name in ("validation", "test"):
+        split = splits[name]
+        if not split.positives:
+            yield f"No targets in {name}: nothing can be measured there."
+            continue
+        if split.positives < _FEW_TARGETS:
+            yield f"Only {split.positives:,} targets in {name}: its metrics will be uncertain."
+        unknown = split.histories[0] / split.positives
+        if unknown > 1 - _LITTLE_KNOWN:
+            yield f"{unknown:.0%} of the targets in {name} are of users without any interaction before."

@@ -20,6 +20,7 @@ from features.serialization import structure, unstructure
         ("pipeline.label.min_positive_rating", {"label": {"min_positive_rating": 4.0}}),
         ("pipeline.negatives.per_positive", {"negatives": {"per_positive": 0}}),
         ("pipeline.negatives.alpha", {"negatives": {"alpha": 3.0}}),
+        ("pipeline.drift.max_new_items", {"drift": {"max_new_items": -0.1}}),
         ("pipeline.max_reject_ratio", {"max_reject_ratio": 1.5}),
         ("pipeline.num_shards", {"num_shards": -1}),
         ("pipeline.max_events_per_record", {"max_events_per_record": 1}),

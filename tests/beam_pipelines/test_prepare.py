@@ -186,6 +186,7 @@ def test_equal_inputs_and_seed_give_equal_bytes_and_another_seed_other_negatives
     source = TableSource(path=f"{tmp_path}/logs/*.parquet")
     for seed, equal in ((1, True), (2, False)):
         config = PipelineConfig(
+            report=False,
             interactions=source,
             items=TableSource(path=str(write_parquet(tmp_path / "items.parquet", items()))),
             split=settings["split"],
