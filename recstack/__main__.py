@@ -27,6 +27,7 @@ VERBS: dict[str, Verb] = {
     "export": Verb("trained models -> indexed SavedModels with the next version number", "recstack.verbs.export"),
     "serve": Verb("SavedModels -> TensorFlow Serving's gRPC and REST APIs, with its flags", "recstack.verbs.serve"),
     "query": Verb("ask a running server for recommendations", "recstack.verbs.query"),
+    "bench-serve": Verb("load on a running server, with a model's own requests", "recstack.verbs.bench_serve"),
     "demo": Verb("all of it on MovieLens, in a few minutes", "recstack.verbs.demo"),
 }
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.errors import InputError
-from serving.tensors import KINDS, decode, dtype_number, encode
-from serving.wire import (
+from features.tensor_proto import KINDS, decode, dtype_number, encode
+from features.wire import (
     DataType,
     GetModelMetadataRequest,
     GetModelStatusRequest,

@@ -12,6 +12,7 @@ import grpc
 from numpy.typing import ArrayLike, NDArray
 
 from features.errors import RecstackError
+from features.wire import GetModelMetadataResponse, GetModelStatusResponse, PredictResponse
 from serving.answers import (
     Recommendation,
     SignatureSpec,
@@ -25,7 +26,6 @@ from serving.answers import (
     recommend_request,
     status_request,
 )
-from serving.wire import GetModelMetadataResponse, GetModelStatusResponse, PredictResponse
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"

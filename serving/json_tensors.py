@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.tensor_proto import KINDS
+from features.wire import DataType
 from serving.errors import Code, ServingError, invalid_argument
-from serving.tensors import KINDS
-from serving.wire import DataType
 
 Json = Any
 """What `json.loads` gives."""

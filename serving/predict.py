@@ -6,10 +6,10 @@ from typing import Any
 from numpy.typing import NDArray
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
+from features.tensor_proto import ParseError, decode, encode
 from serving.errors import Code, ServingError, invalid_argument
 from serving.servable import DEFAULT_SIGNATURE, Runnable, Signature
 from serving.session import Arrays
-from serving.tensors import ParseError, decode, encode
 
 PREDICT_METHOD = "tensorflow/serving/predict"
 CLASSIFY_METHOD = "tensorflow/serving/classify"

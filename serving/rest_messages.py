@@ -10,6 +10,7 @@ from google.protobuf import json_format
 from numpy.typing import NDArray
 from tensorflow_serving.apis import get_model_metadata_pb2
 
+from features.tensor_proto import decode, encode
 from serving.errors import ServingError, invalid_argument
 from serving.json_tensors import (
     Json,
@@ -21,7 +22,6 @@ from serving.json_tensors import (
     to_array,
     to_json,
 )
-from serving.tensors import decode, encode
 
 InputTypes = Mapping[str, int]
 """Input alias to `DataType`."""

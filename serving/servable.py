@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from features.native_log import silence_native_notices
+from features.tensor_proto import decode
 from serving.batching import BatchingOptions, BatchQueue, BatchScheduler
 from serving.endings import endless_functions
 from serving.errors import Code, ServingError, from_exception, not_found
 from serving.session import Arrays, GraphSession
-from serving.tensors import decode
 
 DEFAULT_SIGNATURE = "serving_default"
 _SCANN_PREFIX = b"Scann>"

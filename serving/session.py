@@ -20,9 +20,9 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2
 
 from features.native_log import silence_native_notices
+from features.tensor_proto import dtype_number
 from serving.endings import always_ends
 from serving.errors import Code, ServingError, from_exception, invalid_argument
-from serving.tensors import dtype_number
 
 try:
     from tensorflow.python.client import pywrap_tf_session

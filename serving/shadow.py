@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from features.tensor_proto import decode
 from serving.call import Finished
 from serving.config import ServerConfig
 from serving.errors import Code, ServingError, from_exception
 from serving.metrics import Counter, Histogram
 from serving.predict import run_predict
 from serving.store import ModelStore
-from serving.tensors import decode
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from features.errors import InputError
+from features.wire import DataType
 from serving.answers import Recommendation, TensorSpec, as_array
 from serving.async_client import AsyncRecommenderClient
 from serving.client import CallError, RecommenderClient, Retries
-from serving.wire import DataType
 
 
 class TenItems(tf.Module):

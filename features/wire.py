@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 
-from serving.descriptors import describe, message_types
+from features.descriptors import describe, message_types
 
 
 class DataType(IntEnum):
@@ -108,6 +108,18 @@ _SERVING = descriptor_pb2.FileDescriptorProto(
             {"outputs": (1, "map .tensorflow.TensorProto"), "model_spec": (2, f"{_SCOPE}.ModelSpec")},
             _SCOPE,
         ),
+        describe(
+            "PredictLog", {"request": (1, f"{_SCOPE}.PredictRequest"), "response": (2, f"{_SCOPE}.PredictResponse")}
+        ),
+        describe("SamplingConfig", {"sampling_rate": (1, "double")}),
+        describe(
+            "LogMetadata",
+            {"model_spec": _SPEC, "sampling_config": (2, f"{_SCOPE}.SamplingConfig"), "timestamp_secs": (4, "int64")},
+        ),
+        describe(
+            "PredictionLog",
+            {"log_metadata": (1, f"{_SCOPE}.LogMetadata"), "predict_log": (6, f"{_SCOPE}.PredictLog")},
+        ),
         describe("StatusProto", {"error_code": (1, "int32"), "error_message": (2, "string")}),
         describe(
             "ModelVersionStatus",
@@ -128,6 +140,7 @@ _types: dict[str, Any] = dict(message_types(_TENSOR, _SERVING))
 TensorProto = _types["TensorProto"]
 PredictRequest = _types["PredictRequest"]
 PredictResponse = _types["PredictResponse"]
+PredictionLog = _types["PredictionLog"]
 GetModelStatusRequest = _types["GetModelStatusRequest"]
 GetModelStatusResponse = _types["GetModelStatusResponse"]
 GetModelMetadataRequest = _types["GetModelMetadataRequest"]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from serving.tensors import KINDS, ParseError, decode, encode
+from features.tensor_proto import KINDS, ParseError, decode, encode
 
 NUMERIC = [kind.dtype for kind in KINDS.values() if kind.dtype != object]
 

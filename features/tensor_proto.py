@@ -1,7 +1,7 @@
 """TensorProto to NumPy and back, as `Tensor::FromProto` and `Tensor::AsProtoField` do it.
 
 `tf.make_ndarray` and `tf.make_tensor_proto` cost about 90 us a call between them; these cost a few, work on
-`serving.wire`'s messages as well, and need no TensorFlow.
+`features.wire`'s messages as well, and need no TensorFlow.
 """
 
 import math
@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.wire import DataType, TensorProto
+from features.wire import DataType, TensorProto
 
 MAX_TENSOR_BYTES = 2**31 - 1
 """A shape without values stands for zeros; no message may ask for more than a message can carry."""
