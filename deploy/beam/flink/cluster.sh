@@ -2,9 +2,7 @@
 # A Flink cluster on this machine: one job manager, task managers and Beam's job service.
 #
 #   deploy/beam/flink/cluster.sh start DIRECTORY [TASK_MANAGERS]    # 2 task managers of 2 slots each
-#   recstack prepare --pipeline.runner portable --pipeline.runner-options --job_endpoint=localhost:18099 \
-#       --environment_type=PROCESS --parallelism=2 \
-#       --environment_config='{"command": "/ABSOLUTE/PATH/deploy/beam/flink/worker.py"}'
+#   recstack prepare --config stack.toml                            # with the runner_options of ../README.md
 #   deploy/beam/flink/cluster.sh stop DIRECTORY
 #
 # Needs Java 11 or 17 and Maven, and recstack's Python first on the PATH. Logs and process ids lie in DIRECTORY.
@@ -54,5 +52,5 @@ stop() {
 
 case ${1:-} in
   start | stop) "$@" ;;
-  *) sed -n '2,11p' "$0" && exit 2 ;;
+  *) sed -n '2,8p' "$0" && exit 2 ;;
 esac
