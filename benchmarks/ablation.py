@@ -1,0 +1,167 @@
+"""Variants of a configuration over several seeds, judged on events that lie between training and test.
+
+    .venv/bin/python benchmarks/ablation.py --config configs/movielens.toml --validation 0.2 --later 0.5 \
+        --variants 'retrieval.encoder.kind="mean"' 'retrieval.dimension=64' --baselines popularity item_cf
+
+Each variant is a few TOML assignments, apart by `;`, laid over the configuration; the configuration itself, `now`,
+comes first. `--later` moves that share of each user's validation events into the history: what is predicted is then as
+far from the training events as a test is that comes after the validation. The test split is never read.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from beam_pipelines.prepare import prepare_dataset
+from features.encoding import SchemaEncoder
+from features.layout import RunLayout, Workdir
+from features.serialization import structure
+from recstack.config import StackConfig, load_config
+from trainer.baselines.config import BaselineName, make_baseline
+from trainer.baselines.tuning import tune
+from trainer.candidates import load_candidates
+from trainer.embedding import embed_queries
+from trainer.evaluate.data import evaluation_set, training_interactions, training_users
+from trainer.evaluation.intervals import seed_spread
+from trainer.evaluation.metrics import query_metrics
+from trainer.evaluation.protocol import EvaluationSet, Interactions
+from trainer.evaluation.scoring import rank_by_inner_product, rank_by_scorer
+from trainer.events import Events, load_events
+from trainer.restore import TrainedRetrieval, restore_retrieval
+from trainer.train import train_retrieval
+
+CUTOFFS = (10, 20, 100)
+SHOWN = ("ndcg@10", "recall@10", "recall@100")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What is compared."""
+
+    config: Path
+    """Configuration that the variants change."""
+    variants: tuple[str, ...] = ()
+    """TOML assignments, apart by `;`."""
+    baselines: tuple[BaselineName, ...] = ()
+    """Baselines to tune and judge on the same events."""
+    seeds: int = 3
+    """Trainings of each variant."""
+    validation: float | None = None
+    """Share of each user's events to validate with, in place of the configured one."""
+    later: float = 0.0
+    """Share of the validation events that are history, not targets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """The events to predict, as queries, and what the baselines are fitted on."""
+
+    events: Events
+    queries: EvaluationSet
+    asked_at: Any
+    interactions: Interactions
+
+
+def main(arguments: Arguments) -> None:
+    """Trains, judges and prints one row a variant and baseline."""
+    table = Table(title=f"{arguments.config}: validation, {arguments.seeds} seeds, mean and standard deviation")
+    for column in ("variant", *SHOWN, "seconds a training"):
+        table.add_column(column)
+    with TemporaryDirectory() as folder:
+        for variant in ("", *arguments.variants):
+            stack = changed(load_config(arguments.config), variant, arguments.validation)
+            values = [train_and_judge(stack, Path(folder), arguments.later, seed) for seed in range(arguments.seeds)]
+            cells = [seed_spread([run[name] for run in values]) for name in (*SHOWN, "seconds")]
+            row = [f"{cell.mean:.4f} ± {cell.standard_deviation:.4f}" for cell in cells[:-1]]
+            table.add_row(variant or "now", *row, f"{cells[-1].mean:.0f}")
+            print(variant or "now", *row, flush=True)
+        for name in arguments.baselines:
+            stack = changed(load_config(arguments.config), "", arguments.validation)
+            metrics = judge_baseline(name, stack, Path(folder), arguments.later)
+            table.add_row(name, *(f"{metrics[metric]:.4f}" for metric in SHOWN), "")
+    Console(width=140).print(table)
+
+
+def changed(stack: StackConfig, variant: str, validation: float | None) -> StackConfig:
+    """The configuration with the variant's assignments."""
+    tree = tomllib.loads(stack.to_toml())
+    _merge(tree, tomllib.loads("\n".join(variant.split(";"))))
+    if validation is not None:
+        _merge(tree, {"pipeline": {"split": {"validation": validation}}})
+    return structure(tree, StackConfig)
+
+
+def _merge(tree: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for name, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(name), dict):
+            _merge(tree[name], value)
+        else:
+            tree[name] = value
+
+
+def prepared(stack: StackConfig, folder: Path) -> Workdir:
+    """The dataset of the configuration, made once."""
+    workdir = Workdir(folder / stack.features.fingerprint())
+    prepare_dataset(stack.features, stack.pipeline, workdir.dataset, seed=stack.seed, progress=lambda message: None)
+    return workdir
+
+
+def train_and_judge(stack: StackConfig, folder: Path, later: float, seed: int) -> dict[str, float]:
+    """Metrics of one training, and its `seconds`."""
+    workdir = prepared(stack, folder)
+    with TemporaryDirectory(dir=folder) as run_folder:
+        run = RunLayout(Path(run_folder), "retrieval")
+        manifest, _ = train_retrieval(stack.features, workdir.dataset, run, stack.retrieval, seed=seed)
+        trained = restore_retrieval(stack.features, workdir.dataset, run, stack.retrieval)
+    data = judged(trained.encoder, stack, workdir, later)
+    return metrics_of_model(trained, data) | {"seconds": manifest.seconds}
+
+
+def judged(encoder: SchemaEncoder, stack: StackConfig, workdir: Workdir, later: float) -> Judged:
+    """The validation events, the first of them moved into the history."""
+    schema = stack.features
+    candidates = load_candidates(workdir.dataset, encoder)
+    rows = candidates.rows()
+    train = load_events(workdir.dataset.interactions("train"), encoder, rows, ranking=False)
+    events = load_events(workdir.dataset.interactions("validation"), encoder, rows, ranking=False)
+    targets = np.diff(events.record_splits) - events.num_context
+    events = replace(events, num_context=events.num_context + (targets * later).astype(np.int64))
+    first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index
+    users = training_users(train, schema, first_user)
+    queries, asked_at = evaluation_set(events, schema, users, first_user, len(candidates))
+    interactions = training_interactions(train, schema, first_user, len(candidates))
+    return Judged(events=events, queries=queries, asked_at=asked_at, interactions=interactions)
+
+
+def metrics_of_model(trained: TrainedRetrieval, data: Judged) -> dict[str, float]:
+    """Mean metrics of the two-tower model."""
+    items = trained.model.embed_candidates(trained.candidates).numpy()
+    queries = embed_queries(trained.model.query_tower, data.events, trained.encoder.schema, data.asked_at)
+    ranked = rank_by_inner_product(queries, items, max(CUTOFFS), seen=data.queries.seen)
+    return _means(ranked.item_rows, data)
+
+
+def judge_baseline(name: BaselineName, stack: StackConfig, folder: Path, later: float) -> dict[str, float]:
+    """Mean metrics of a baseline, tuned on the events it is judged by: an upper bound of what it reaches."""
+    workdir = prepared(stack, folder)
+    data = judged(SchemaEncoder(stack.features, workdir.dataset), stack, workdir, later)
+    baseline = tune(make_baseline(name, item_texts=(), seed=0), data.interactions, data.queries).baseline
+    ranked = rank_by_scorer(baseline.fit(data.interactions), data.queries, max(CUTOFFS), exclude_seen=True)
+    return _means(ranked.item_rows, data)
+
+
+def _means(item_rows: Any, data: Judged) -> dict[str, float]:
+    metrics = query_metrics(item_rows, data.queries.targets, CUTOFFS)
+    return {name: float(values.mean()) for name, values in metrics.items()}
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
