@@ -2,8 +2,11 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
+import socket
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +15,14 @@ from features.errors import InputError
 
 _TEMPORARY_MARK = ".tmp-"
 _REPLACED_MARK = "-old-"
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+# What another machine left on a shared disk: its processes cannot be asked for, so it is old enough after a day.
+_FOREIGN_LEFTOVER_SECONDS = 86_400.0
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
     """Writes under a temporary name in the same directory, syncs it to disk and renames it into place."""
-    temporary = path.with_name(f".{path.name}{_TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    temporary = temporary_sibling(path)
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -58,7 +64,7 @@ def staged_directory(final: Path) -> Iterator[Path]:
     """
     make_directory(final.parent)
     remove_leftovers(final)
-    staging = final.with_name(f".{final.name}{_TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    staging = temporary_sibling(final)
     staging.mkdir()
     try:
         yield staging
@@ -67,6 +73,12 @@ def staged_directory(final: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+
+
+def temporary_sibling(final: Path, mark: str = "-") -> Path:
+    """A new hidden name beside `final` that tells this process and machine; `remove_leftovers` knows it."""
+    name = f".{final.name}{_TEMPORARY_MARK}{os.getpid()}{mark}{_HOST}{uuid.uuid4().hex[:8]}"
+    return final.with_name(name)
 
 
 def make_directory(directory: Path) -> None:
@@ -83,7 +95,7 @@ def make_directory(directory: Path) -> None:
 def replace_directory(staging: Path, final: Path) -> None:
     """Puts `staging` in the place of `final`, which may exist."""
     if final.exists():
-        old = final.with_name(f".{final.name}{_TEMPORARY_MARK}{os.getpid()}{_REPLACED_MARK}{uuid.uuid4().hex[:8]}")
+        old = temporary_sibling(final, _REPLACED_MARK)
         final.rename(old)
         staging.rename(final)
         shutil.rmtree(old)
@@ -95,14 +107,25 @@ def replace_directory(staging: Path, final: Path) -> None:
 def remove_leftovers(final: Path) -> None:
     """Removes temporary siblings of `final` whose process is gone; a directory that was being replaced comes back."""
     for path in final.parent.glob(f".{final.name}{_TEMPORARY_MARK}*"):
-        owner = path.name.split(_TEMPORARY_MARK, 1)[1].split("-", 1)[0]
-        if not owner.isdigit() or not _is_alive(int(owner)):
+        if _is_abandoned(path):
             if _REPLACED_MARK in path.name and not final.exists():
                 path.rename(final)
             elif path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether the process that made the name is gone."""
+    owner, _, rest = path.name.rpartition(_TEMPORARY_MARK)[2].partition("-")
+    tail = rest.rpartition("-")[2]
+    is_foreign = len(tail) == 2 * len(_HOST) and not tail.startswith(_HOST)
+    if is_foreign:
+        with contextlib.suppress(FileNotFoundError):  # another process may remove it at this moment
+            return time.time() - path.stat().st_mtime > _FOREIGN_LEFTOVER_SECONDS
+        return False
+    return not owner.isdigit() or not _is_alive(int(owner))
 
 
 def _is_alive(pid: int) -> bool:
@@ -116,11 +139,14 @@ def _is_alive(pid: int) -> bool:
 
 
 def sync_tree(directory: Path) -> None:
-    """Syncs every file below `directory` to disk."""
+    """Syncs every file below `directory`, and the directories that name them, to disk."""
     for path in directory.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+        elif path.is_dir():
+            sync_directory(path)
+    sync_directory(directory)
 
 
 @contextlib.contextmanager

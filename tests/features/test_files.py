@@ -1,9 +1,17 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from features.errors import InputError
-from features.files import exclusive, make_directory, remove_leftovers, staged_directory, write_text_atomically
+from features.files import (
+    exclusive,
+    make_directory,
+    remove_leftovers,
+    staged_directory,
+    temporary_sibling,
+    write_text_atomically,
+)
 
 
 def names(directory: Path) -> list[str]:
@@ -42,6 +50,23 @@ def test_left_overs_of_dead_processes_are_removed_and_of_living_ones_kept(tmp_pa
     alive.mkdir()
     remove_leftovers(tmp_path / "dataset")
     assert names(tmp_path) == [".dataset.tmp-1-ab"]
+
+
+def test_left_overs_of_another_machine_are_kept_for_a_day(tmp_path: Path) -> None:
+    # No process of this machine has such a number, but one of the machine that wrote the name may.
+    fresh, old = tmp_path / f".dataset.tmp-4194999-{'0' * 16}", tmp_path / f".dataset.tmp-4194999-{'1' * 16}"
+    for directory in (fresh, old):
+        directory.mkdir()
+    os.utime(old, (0, 0))
+    remove_leftovers(tmp_path / "dataset")
+    assert names(tmp_path) == [fresh.name]
+
+
+def test_temporary_names_of_this_process_are_kept(tmp_path: Path) -> None:
+    mine = temporary_sibling(tmp_path / "dataset")
+    mine.mkdir()
+    remove_leftovers(tmp_path / "dataset")
+    assert names(tmp_path) == [mine.name]
 
 
 def test_directory_that_was_being_replaced_when_its_writer_died_comes_back(tmp_path: Path) -> None:
