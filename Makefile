@@ -29,7 +29,7 @@ check: setup  ## format, lint, types, arrows between packages
 
 bench: setup  ## the benchmarks, side by side with their peers; one at a time
 	$(BIN)/python benchmarks/prepare.py
-	$(BIN)/python benchmarks/index.py 100000
+	$(BIN)/python benchmarks/index.py 100000 1000000
 	$(BIN)/python benchmarks/serving_speed.py tiny
 
 format: setup  ## let ruff rewrite what it can

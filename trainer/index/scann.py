@@ -95,11 +95,13 @@ class ScannIndex(Index):
         wanted = tf.clip_by_value(k, 1, self.num_items)
         leaves_for_k = 1 + tf.reduce_sum(tf.cast(self._fewest_items < wanted, tf.int32))
         handle = scann_ops.tensors_to_scann(*self.state, shared_name=self.searcher_name)
-        rows, scores = scann_ops.ScannSearcher(handle).search_batched_parallel(
-            queries,
-            final_num_neighbors=wanted,
-            pre_reorder_num_neighbors=tf.clip_by_value(num_rescored, wanted, self.num_items),
-            leaves_to_search=tf.maximum(leaves, leaves_for_k),
+        searcher = scann_ops.ScannSearcher(handle)
+        settings = (wanted, tf.clip_by_value(num_rescored, wanted, self.num_items), tf.maximum(leaves, leaves_for_k))
+        # One query takes a fifth longer through the batched operation than through its own.
+        rows, scores = tf.cond(
+            tf.shape(queries)[0] == 1,
+            lambda: tuple(each[tf.newaxis] for each in searcher.search(queries[0], *settings)),
+            lambda: tuple(searcher.search_batched_parallel(queries, *settings)),
         )
         rows, scores = tf.ensure_shape(rows, [None, None]), tf.ensure_shape(scores, [None, None])
         return pad_to_k(scores[:num_queries, :k], rows[:num_queries, :k], k)
