@@ -102,7 +102,7 @@ def prepare_dataset(
             report=IngestReport,
             engine=engine,
         )
-        counts = _check_rejects(read, tables, config)
+        counts = check_rejects(read, tables, config)
         chunks = {name: [c for r in read if r.table == name for c in r.chunks] for name in ("interactions", "users")}
         partitions = _partitions(chunks["interactions"], config)
         tell(f"sorting {counts['interactions_read']:,} events")
@@ -225,7 +225,7 @@ def _make_directories(target: DatasetLayout) -> Workspace:
     return workspace
 
 
-def _check_rejects(read: Sequence[IngestReport], tables: Sequence[Table], config: PipelineConfig) -> dict[str, int]:
+def check_rejects(read: Sequence[IngestReport], tables: Sequence[Table], config: PipelineConfig) -> dict[str, int]:
     """Sums up what was read and refuses the run if too much of a table was rejected."""
     counts: Counter[str] = Counter()
     reasons: dict[str, Counter[str]] = {table.name: Counter() for table in tables}

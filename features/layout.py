@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias, get_args
 Split: TypeAlias = Literal["train", "validation", "test"]
 Stage: TypeAlias = Literal["retrieval", "ranking"]
 ModelName: TypeAlias = Literal["retrieval", "retrieval_exact", "ranking", "recommender"]
+Entity: TypeAlias = Literal["items", "users"]
+ServerFile: TypeAlias = Literal["models", "canary_load", "canary_labels", "batching", "monitoring"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
@@ -141,17 +143,78 @@ class ModelLayout:
             return []
         return sorted(int(p.name) for p in self.base.iterdir() if p.is_dir() and _VERSION.fullmatch(p.name))
 
+    @property
+    def current(self) -> int | None:
+        """The version that a server with TensorFlow Serving's default policy serves: the newest, if there is one."""
+        return max(self.versions(), default=None)
+
     def version(self, number: int) -> Path:
         """The directory of one version."""
         return self.base / str(number)
 
+    def extra(self, number: int) -> "ExtraLayout":
+        """What a version says of itself."""
+        return ExtraLayout(self.version(number) / "assets.extra")
+
     def manifest(self, number: int) -> Path:
         """What the version was made from."""
-        return self.version(number) / "assets.extra" / MANIFEST_NAME
+        return self.extra(number).manifest
 
     def warmup_requests(self, number: int) -> Path:
         """Requests that the server replays before the version answers."""
-        return self.version(number) / "assets.extra" / "tf_serving_warmup_requests"
+        return self.extra(number).warmup_requests
+
+
+@dataclass(frozen=True)
+class ExtraLayout:
+    """What a SavedModel's version carries beside the model."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """What the version was made from; written last."""
+        return self.root / MANIFEST_NAME
+
+    @property
+    def warmup_requests(self) -> Path:
+        """`PredictionLog` records that a server replays before the version answers."""
+        return self.root / "tf_serving_warmup_requests"
+
+    @property
+    def model_card(self) -> Path:
+        """What a person has to know of the model."""
+        return self.root / "README.md"
+
+    @property
+    def curve(self) -> Path:
+        """Plot of the index's recall over its latency."""
+        return self.root / "recall_latency.svg"
+
+    def example(self, signature: str, api: Literal["grpc", "rest"]) -> Path:
+        """A request of the signature as JSON: a `PredictRequest`, or the body of a `:predict` call."""
+        return self.root / "examples" / f"{signature}.{api}.json"
+
+
+@dataclass(frozen=True)
+class EmbeddingsLayout:
+    """Vectors of users and items, written by `recstack export --embeddings`."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """Written last."""
+        return self.root / MANIFEST_NAME
+
+    def table(self, of: Entity) -> Path:
+        """All ids and vectors as Parquet."""
+        return self.root / f"{of}.parquet"
+
+    @property
+    def projector(self) -> Path:
+        """A log directory for TensorBoard's projector."""
+        return self.root / "projector"
 
 
 @dataclass(frozen=True)
@@ -179,6 +242,16 @@ class Workdir:
         """The models' base paths."""
         return self.root / "saved_models"
 
+    @property
+    def catalogue(self) -> DatasetLayout:
+        """A newer catalogue than the dataset's; candidates and manifest only."""
+        return DatasetLayout(self.root / "catalogue")
+
+    @property
+    def embeddings(self) -> "EmbeddingsLayout":
+        """Vectors of users and items as files."""
+        return EmbeddingsLayout(self.root / "embeddings")
+
     def model(self, name: str) -> ModelLayout:
         """One model's base path."""
         return ModelLayout(self.saved_models / name)
@@ -187,6 +260,10 @@ class Workdir:
     def model_config(self) -> Path:
         """`--model_config_file` of a server for all models."""
         return self.saved_models / "models.config"
+
+    def server_file(self, name: ServerFile) -> Path:
+        """A file for a server that sees the models below `export.served_from`."""
+        return self.saved_models / "server" / f"{name}.config"
 
     @property
     def summary(self) -> Path:

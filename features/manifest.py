@@ -13,12 +13,14 @@ from features.schema import fingerprint
 from features.serialization import structure, unstructure
 
 FORMAT_VERSION = 1
-Kind: TypeAlias = Literal["dataset", "run", "saved_model"]
+Kind: TypeAlias = Literal["dataset", "catalogue", "run", "saved_model", "embeddings"]
 
 _COMMANDS: Mapping[str, str] = {
     "dataset": "recstack prepare",
+    "catalogue": "recstack export --refresh-index",
     "run": "recstack train",
     "saved_model": "recstack export",
+    "embeddings": "recstack export --embeddings",
 }
 
 
@@ -38,6 +40,8 @@ class Manifest:
     """Records, users, items and whatever else the stage counts."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """What the stage measured."""
+    vocabularies: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint of each vocabulary in the content, by feature."""
     producer: Mapping[str, str] = field(default_factory=dict)
     """Versions of the code and the libraries that made the content."""
     seconds: float = 0.0

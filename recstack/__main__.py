@@ -25,6 +25,7 @@ VERBS: dict[str, Verb] = {
     "train": Verb("dataset -> trained retrieval and ranking models", "recstack.verbs.train"),
     "evaluate": Verb("trained models -> metrics over the full catalogue, beside baselines", "recstack.verbs.evaluate"),
     "export": Verb("trained models -> indexed SavedModels with the next version number", "recstack.verbs.export"),
+    "rollback": Verb("a former version of the SavedModels becomes the newest again", "recstack.verbs.rollback"),
     "serve": Verb("SavedModels -> TensorFlow Serving's gRPC and REST APIs, with its flags", "recstack.verbs.serve"),
     "query": Verb("ask a running server for recommendations", "recstack.verbs.query"),
     "bench-serve": Verb("load on a running server, with a model's own requests", "recstack.verbs.bench_serve"),

@@ -1,15 +1,17 @@
 """`recstack export`: trained models in, published SavedModels out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from features.manifest import Manifest
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
 
 if TYPE_CHECKING:
+    from trainer.export.assembly import ExportJob
     from trainer.export.saving import Exported
 
 
@@ -17,30 +19,50 @@ if TYPE_CHECKING:
 class ExportArguments(StackArguments):
     """Publishes trained models as SavedModels with the next version number."""
 
+    refresh_index: bool = False
+    """Reads the items table again and publishes its items, without training: new ones by their features, changed ones
+    anew, and without those that are gone."""
+    embeddings: bool = False
+    """Writes the vectors of users and items as Parquet and for TensorBoard's projector, and publishes nothing."""
+    keep: int | None = None
+    """Versions kept a model; short for --export.keep-versions."""
+
 
 def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(ExportArguments, "export", arguments)
-    export(parsed.stack, Voice("export", as_json=parsed.json))
+    stack = parsed.stack
+    if parsed.keep is not None:
+        stack = replace(stack, export=replace(stack.export, keep_versions=parsed.keep))
+    voice = Voice("export", as_json=parsed.json)
+    if parsed.embeddings:
+        write_embeddings(stack, voice, refresh_index=parsed.refresh_index)
+    else:
+        export(stack, voice, refresh_index=parsed.refresh_index)
     return 0
 
 
-def export(stack: StackConfig, voice: Voice) -> "list[Exported]":
+def write_embeddings(stack: StackConfig, voice: Voice, *, refresh_index: bool = False) -> Manifest:
+    """Writes the vectors of users and items and says where they are."""
+    job = _job(stack, voice, refresh_index)
+    from trainer.export.embeddings import export_embeddings
+
+    manifest, nothing_to_do = export_embeddings(job)
+    root, counts = stack.layout.embeddings.root, dict(manifest.counts)
+    state = (
+        "nothing to do, up to date"
+        if nothing_to_do
+        else ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    )
+    voice.result(f"{state}: {root}", {"directory": str(root), "nothing_to_do": nothing_to_do, "counts": counts})
+    return manifest
+
+
+def export(stack: StackConfig, voice: Voice, *, refresh_index: bool = False) -> "list[Exported]":
     """Exports the configured models and says where they are."""
-    stack.require_dataset()
-    from trainer.export.assembly import ExportJob
+    job = _job(stack, voice, refresh_index)
     from trainer.export.job import export_models
 
-    job = ExportJob(
-        schema=stack.features,
-        workdir=stack.layout,
-        retrieval=stack.retrieval,
-        ranking=stack.ranking,
-        index=stack.index,
-        export=stack.export,
-        seed=stack.seed,
-        say=voice.progress,
-    )
     exported = export_models(job)
     voice.show(_table(exported))
     done = [entry for entry in exported if not entry.nothing_to_do]
@@ -56,6 +78,27 @@ def export(stack: StackConfig, voice: Voice) -> "list[Exported]":
         },
     )
     return exported
+
+
+def _job(stack: StackConfig, voice: Voice, refresh_index: bool) -> "ExportJob":
+    stack.require_dataset()
+    if refresh_index:
+        from beam_pipelines.refresh import prepare_catalogue
+
+        prepare_catalogue(stack.features, stack.pipeline, stack.layout.dataset, stack.layout.catalogue, voice.progress)
+    from trainer.export.assembly import ExportJob
+
+    return ExportJob(
+        schema=stack.features,
+        workdir=stack.layout,
+        retrieval=stack.retrieval,
+        ranking=stack.ranking,
+        index=stack.index,
+        export=stack.export,
+        seed=stack.seed,
+        catalogue=stack.layout.catalogue if refresh_index else None,
+        say=voice.progress,
+    )
 
 
 def _table(exported: "list[Exported]") -> Table:

@@ -54,6 +54,8 @@ def test_unknown_verb_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> Non
         (["train"], 2, ["manifest.json expected", "recstack prepare"]),
         (["evaluate"], 2, ["recstack prepare"]),
         (["export"], 2, ["recstack prepare"]),
+        (["export", "--refresh-index", "--keep", "0"], 2, ["export.keep_versions = 0", "at least 1"]),
+        (["rollback"], 2, ["retrieval", "before the newest", "none found"]),
         (["prepare", "--config", "none.toml"], 2, ["none.toml"]),
         (["prepare", "--retrieval.batch-size", "0"], 2, ["retrieval.batch_size = 0", "at least 1"]),
         (["prepare", "--retrieval.batch-sise", "0"], 2, ["--retrieval.batch-size"]),

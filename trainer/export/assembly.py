@@ -6,12 +6,14 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from features.encoding import SchemaEncoder
-from features.layout import SPLITS, ModelName, Workdir
+from features.layout import SPLITS, DatasetLayout, ModelName, Workdir
 from features.records import LABEL
 from features.schema import Schema
 from features.spec import CategoricalFeature, MultiValuedFeature, NumericFeature
+from trainer.candidates import CandidateTable, load_candidates
 from trainer.config import RankingConfig, RetrievalConfig
 from trainer.embedding import embed_queries
 from trainer.events import Events, load_events
@@ -43,6 +45,8 @@ class ExportJob:
     index: IndexConfig
     export: ExportConfig
     seed: int
+    catalogue: DatasetLayout | None = None
+    """Items to index instead of those that the models were trained on."""
     say: Callable[[str], None] = field(default=lambda message: None, repr=False)
     """Hears of progress."""
 
@@ -64,15 +68,15 @@ class Assembly:
             max_filtered_candidates=self.job.index.max_filtered_candidates,
             seed=self.job.seed,
         )
-        return RetrievalServable(self._encoder, self.query, self._towers, retriever, self.job.export.retrieval_k), built
+        return RetrievalServable(self.encoder, self.query, self._towers, retriever, self.job.export.retrieval_k), built
 
     def ranking(self) -> RankingServable:
         """`ranking`."""
         trained = self._trained_ranking
         model = trained.model
         ranker = Ranker(score=model.call, tasks=(LABEL,), variables=model.trainable_variables)
-        items = ItemFeatures(self._encoder, self._trained.candidates, self._item_ids)
-        return RankingServable(self._encoder, self.query, ranker, items)
+        items = ItemFeatures(self.encoder, self.candidates, self._item_ids)
+        return RankingServable(self.encoder, self.query, ranker, items)
 
     def recommender(self) -> tuple[RecommenderServable, BuiltIndex]:
         """`recommender`: both stages."""
@@ -89,7 +93,9 @@ class Assembly:
     @cached_property
     def query(self) -> QueryInputs:
         """The query side, the same for every model."""
-        histories = user_histories(self._encoder, self._splits, self._item_ids, self.job.export.lookup_history)
+        # Items that have left the catalogue still say what their users like.
+        known = self._item_ids if self.job.catalogue is None else ItemIds(_ids(self._trained.candidates))
+        histories = user_histories(self.encoder, self._splits, known, self.job.export.lookup_history)
         return QueryInputs(self.job.schema, histories)
 
     @cached_property
@@ -102,21 +108,35 @@ class Assembly:
         job = self.job
         return restore_ranking(job.schema, job.workdir.dataset, job.workdir.stage("ranking"), job.ranking)
 
+    def embed_query(self, required: tf.Tensor) -> tf.Tensor:
+        """Vectors `[n, d] float32` of requests that give the required input `[n]` and nothing else."""
+        inputs = self.query.inputs()
+        request = {name: required if entry.default is None else entry.default for name, entry in inputs.items()}
+        return self._towers.embed_query(self.encoder.encode_query(self.query.complete(request)))
+
     @property
-    def _encoder(self) -> SchemaEncoder:
+    def encoder(self) -> SchemaEncoder:
+        """Raw features to encoded ones."""
         return self._trained.encoder
+
+    @cached_property
+    def candidates(self) -> CandidateTable:
+        """The catalogue that is indexed."""
+        if self.job.catalogue is None:
+            return self._trained.candidates
+        return load_candidates(self.job.catalogue, self.encoder)
 
     @cached_property
     def item_ids(self) -> list[bytes]:
         """The catalogue, in the order of the candidates."""
-        return list(self._trained.candidates.item_ids.numpy().tolist())
+        return _ids(self.candidates)
 
     @cached_property
     def user_ids(self) -> list[bytes]:
         """The users with an embedding; one unknown user where the schema has no user id."""
         if self.job.schema.user_id not in {feature.name for feature in self.job.schema.query}:
             return [b""]
-        return [token.encode() for token in self._encoder.lookup(self.job.schema.user_id).vocabulary.tokens] or [b""]
+        return [token.encode() for token in self.encoder.lookup(self.job.schema.user_id).vocabulary.tokens] or [b""]
 
     @cached_property
     def _item_ids(self) -> ItemIds:
@@ -125,7 +145,7 @@ class Assembly:
     @cached_property
     def _attributes(self) -> ItemAttributes:
         """What requests can filter by: every categorical, multi-valued and numeric feature of the items."""
-        raw = read_raw_candidates(self.job.schema, self.job.workdir.dataset)
+        raw = read_raw_candidates(self.job.schema, self.job.catalogue or self.job.workdir.dataset)
         categorical: dict[str, Sequence[Sequence[bytes]]] = {}
         numeric: dict[str, npt.NDArray[np.float32]] = {}
         for feature in self.job.schema.candidate:
@@ -142,7 +162,7 @@ class Assembly:
     def _splits(self) -> list[Events]:
         rows = self._trained.candidates.rows()
         dataset = self.job.workdir.dataset
-        return [load_events(dataset.interactions(split), self._encoder, rows, ranking=False) for split in SPLITS]
+        return [load_events(dataset.interactions(split), self.encoder, rows, ranking=False) for split in SPLITS]
 
     @cached_property
     def _towers(self) -> Towers:
@@ -154,8 +174,9 @@ class Assembly:
         )
 
     @cached_property
-    def _vectors(self) -> npt.NDArray[np.float32]:
-        vectors: npt.NDArray[np.float32] = self._trained.model.embed_candidates(self._trained.candidates).numpy()
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """`[items, d] float32`: the catalogue's embeddings."""
+        vectors: npt.NDArray[np.float32] = self._trained.model.embed_candidates(self.candidates).numpy()
         return vectors
 
     @cached_property
@@ -177,10 +198,14 @@ class Assembly:
         return self._build(replace(self.job.index, kind="exact", precision="float32"))
 
     def _build(self, config: IndexConfig) -> BuiltIndex:
-        built = build_index(self._vectors, config, held_out_queries=self._held_out_queries, seed=self.job.seed)
+        built = build_index(self.vectors, config, held_out_queries=self._held_out_queries, seed=self.job.seed)
         report = built.report
         self.job.say(
             f"index {report.kind}: {report.num_items:,} items, recall@{report.tuned_k} {report.recall:.3f}, "
             f"built in {report.build_seconds + report.tuning_seconds:.1f} s"
         )
         return built
+
+
+def _ids(candidates: CandidateTable) -> list[bytes]:
+    return list(candidates.item_ids.numpy().tolist())

@@ -24,14 +24,30 @@ class ExportConfig:
     """Whether the model holds each known user's last items and uses them when a request sends no history."""
     warmup_batch_sizes: tuple[int, ...] = (1, 32)
     """Batch sizes of the warm-up requests of each signature."""
+    served_from: str = "/models"
+    """Where servers in containers see the models' base paths; the files in `saved_models/server` name it."""
+    max_batch_size: int = 64
+    """Examples that a server with batching puts together at most, in `saved_models/server/batching.config`."""
+    batch_timeout_micros: int = 1000
+    """How long such a server waits for a batch to fill, in microseconds."""
 
     def __post_init__(self) -> None:
-        for field in ("retrieval_k", "recommender_candidates", "recommender_limit", "keep_versions"):
+        for field in (
+            "retrieval_k",
+            "recommender_candidates",
+            "recommender_limit",
+            "keep_versions",
+            "max_batch_size",
+        ):
             if getattr(self, field) < 1:
                 raise ConfigError(f"export.{field}", getattr(self, field), "at least 1")
         if self.recommender_limit > self.recommender_candidates:
             raise ConfigError("export.recommender_limit", self.recommender_limit, "at most recommender_candidates")
         if not self.models:
             raise ConfigError("export.models", self.models, f"at least one of {', '.join(MODEL_NAMES)}")
+        if self.batch_timeout_micros < 0:
+            raise ConfigError("export.batch_timeout_micros", self.batch_timeout_micros, "0 or more")
+        if not self.served_from.startswith("/") and "://" not in self.served_from:
+            raise ConfigError("export.served_from", self.served_from, "an absolute path or a URL")
         if any(size < 1 for size in self.warmup_batch_sizes):
             raise ConfigError("export.warmup_batch_sizes", self.warmup_batch_sizes, "sizes of at least 1")

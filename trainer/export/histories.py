@@ -27,11 +27,11 @@ def user_histories(
     schema = encoder.schema
     if not enabled or schema.history is None or schema.user_id not in {f.name for f in schema.query}:
         return None
-    vocabulary = encoder.lookup(schema.user_id).vocabulary
-    rows = np.full((len(vocabulary.tokens), schema.history.length), -1, np.int32)
+    users = encoder.lookup(schema.user_id)
+    rows = np.full((len(users.vocabulary.tokens), schema.history.length), -1, np.int32)
     for events in splits:
-        _fill(rows, events, schema, vocabulary.first_token_index)
-    return UserHistories([token.encode() for token in vocabulary.tokens], rows, item_ids)
+        _fill(rows, events, schema, users.vocabulary.first_token_index)
+    return UserHistories(users, rows, item_ids)
 
 
 def _fill(rows: npt.NDArray[np.int32], events: Events, schema: Schema, first_user_index: int) -> None:

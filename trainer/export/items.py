@@ -6,6 +6,7 @@ from features.encoding import SchemaEncoder, Tensors, raw_spec
 from features.spec import is_list, missing_value_of, raw_type
 from trainer.candidates import CandidateTable
 from trainer.index.item_ids import ItemIds
+from trainer.index.vectors import read_rows
 
 
 class ItemFeatures(tf.Module):
@@ -28,7 +29,7 @@ class ItemFeatures(tf.Module):
         """Encoded features, `[n]` or `[n, width]` by name, of item ids `[n] string`."""
         rows = self._item_ids.numbers(item_ids)
         rows = tf.where(rows >= 0, rows, self._item_ids.num_values)
-        features = {name: tf.gather(values, rows) for name, values in self._table.items()}
+        features = {name: read_rows(values, rows) for name, values in self._table.items()}
         # The id is encoded anew, so that an unknown one falls into its own out-of-vocabulary bucket, as in training.
         id_feature = self._encoder.schema.item_id_feature
         return features | {id_feature.name: self._encoder.encode(id_feature, item_ids)}

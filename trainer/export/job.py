@@ -1,18 +1,23 @@
 """`export_models`: trained models to published SavedModels."""
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from features.layout import ModelName, Stage
-from features.manifest import Manifest, finished_with, producer_versions, read_manifest, require_schema
+from features.layout import ExtraLayout, ModelName, RunLayout, Stage
+from features.manifest import Manifest, finished_with, producer_versions, read_manifest
+from features.records import vocabulary_features
 from features.schema import fingerprint
 from features.serialization import unstructure
 from trainer.export.assembly import Assembly, ExportJob
-from trainer.export.examples import example_requests
+from trainer.export.description import Description
+from trainer.export.inputs import fingerprints
+from trainer.export.requests import example_requests
+from trainer.export.rollback import was_rolled_back
 from trainer.export.saving import Exported, directory_bytes, prune, save_version
-from trainer.export.server_files import write_model_config
+from trainer.export.server_files import write_server_files
 from trainer.index.build import BuiltIndex
 
 _STAGES: Mapping[ModelName, tuple[Stage, ...]] = {
@@ -21,6 +26,9 @@ _STAGES: Mapping[ModelName, tuple[Stage, ...]] = {
     "ranking": ("retrieval", "ranking"),  # the catalogue's features come from the retrieval run
     "recommender": ("retrieval", "ranking"),
 }
+
+# Fields of the configuration that no version depends on.
+_ABOUT_SERVERS = ("keep_versions", "served_from", "max_batch_size", "batch_timeout_micros")
 
 
 def export_models(job: ExportJob) -> list[Exported]:
@@ -32,28 +40,38 @@ def export_models(job: ExportJob) -> list[Exported]:
     inputs = {model: _inputs(job, model) for model in job.export.models}
     assembly = Assembly(job)
     exported = [_export(assembly, model, inputs[model]) for model in job.export.models]
-    write_model_config(job.workdir, job.export.models)
+    for model in job.export.models:
+        prune(job.workdir.model(model), job.export.keep_versions, job.say)
+    write_server_files(job.workdir, job.export)
     return exported
 
 
 def _export(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> Exported:
     job, layout = assembly.job, assembly.job.workdir.model(model)
-    newest = max(layout.versions(), default=0)
-    if newest and finished_with(layout.manifest(newest), "saved_model", inputs):
-        return _exported(job, model, newest, nothing_to_do=True)
+    newest = layout.current
+    if newest is not None:
+        path = layout.manifest(newest)
+        if was_rolled_back(path, inputs):
+            job.say(f"{model}: rolled back to an older version; a new one is published when its inputs change")
+            return _exported(job, model, newest, nothing_to_do=True)
+        if finished_with(path, "saved_model", inputs):
+            return _exported(job, model, newest, nothing_to_do=True)
     start = time.perf_counter()
     servable, index = _assemble(assembly, model)
     signatures = servable.signatures()
-    version = save_version(
-        layout,
-        model,
-        signatures,
-        servable,
-        requests=example_requests(assembly, signatures),
-        manifest=lambda: _manifest(job, inputs, index, time.perf_counter() - start),
-    )
+    requests = example_requests(assembly, signatures)
+
+    def describe(extra: ExtraLayout) -> None:
+        Description(
+            model=model,
+            signatures=signatures,
+            requests=requests,
+            report=index.report if index else None,
+            manifest=_manifest(assembly, model, inputs, index, time.perf_counter() - start),
+        ).write(extra)
+
+    version = save_version(layout, model, signatures, servable, requests=requests, describe=describe)
     job.say(f"{model}: version {version} published in {time.perf_counter() - start:.1f} s")
-    prune(layout, job.export.keep_versions, job.say)
     return _exported(job, model, version, nothing_to_do=False)
 
 
@@ -65,29 +83,54 @@ def _assemble(assembly: Assembly, model: ModelName) -> tuple[Any, BuiltIndex | N
 
 def _inputs(job: ExportJob, model: ModelName) -> dict[str, str]:
     """Fingerprints of all that a model is made from."""
-    path = job.workdir.dataset.manifest
-    dataset = read_manifest(path, "dataset")
-    require_schema(dataset, job.schema.fingerprint(), path)
-    inputs = {
-        "dataset": dataset.fingerprint(),
-        "export": fingerprint([unstructure(job.export), job.seed]),
+    shown = {name: value for name, value in unstructure(job.export).items() if name not in _ABOUT_SERVERS}
+    return fingerprints(job, _STAGES[model]) | {
+        "export": fingerprint([shown, job.seed]),
         "index": fingerprint(unstructure(job.index)),
     }
-    return inputs | {
-        stage: read_manifest(job.workdir.stage(stage).manifest, "run").fingerprint() for stage in _STAGES[model]
-    }
 
 
-def _manifest(job: ExportJob, inputs: Mapping[str, str], index: BuiltIndex | None, seconds: float) -> Manifest:
+def _manifest(
+    assembly: Assembly, model: ModelName, inputs: Mapping[str, str], index: BuiltIndex | None, seconds: float
+) -> Manifest:
+    job = assembly.job
+    runs = {stage: job.workdir.stage(stage) for stage in _STAGES[model]}
+    evaluation = {stage: result for stage, run in runs.items() if (result := _evaluation(run)) is not None}
+    measured: dict[str, Any] = {"index": asdict(index.report)} if index else {}
+    dataset = read_manifest(job.workdir.dataset.manifest, "dataset")
     return Manifest(
         kind="saved_model",
         schema_fingerprint=job.schema.fingerprint(),
         inputs=inputs,
-        config={"export": unstructure(job.export), "index": unstructure(job.index)},
-        metrics={"index": asdict(index.report)} if index else {},
+        config={
+            "export": unstructure(job.export),
+            "index": unstructure(job.index),
+            "schema": unstructure(job.schema),
+        },
+        counts=dict(dataset.counts) | {"indexed_items": len(assembly.candidates)},
+        metrics=measured | ({"evaluation": evaluation} if evaluation else {}),
+        vocabularies={
+            feature.name: assembly.encoder.lookup(feature.name).vocabulary.fingerprint()
+            for feature in vocabulary_features(job.schema)
+        },
         producer=producer_versions("tensorflow", "scann", "tensorflow-recommenders"),
         seconds=seconds,
     )
+
+
+def _evaluation(run: RunLayout) -> dict[str, Any] | None:
+    """Split and headline metrics of the run's evaluation; None where this run has not been evaluated."""
+    if not run.metrics.exists():
+        return None
+    result = json.loads(run.metrics.read_text())
+    if result["inputs"]["run"] != read_manifest(run.manifest, "run").fingerprint():
+        return None
+    judged = result["model"]
+    if "metrics" in judged:
+        return {"split": result["split"], "metrics": judged["metrics"]}
+    plain = {name: {"value": value} for name, value in judged.items() if isinstance(value, float)}
+    low, high = judged["auc_interval"]
+    return {"split": result["split"], "metrics": plain | {"auc": {"value": judged["auc"], "low": low, "high": high}}}
 
 
 def _exported(job: ExportJob, model: ModelName, version: int, *, nothing_to_do: bool) -> Exported:

@@ -4,11 +4,10 @@ import contextlib
 import errno
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from features.files import make_directory, remove_leftovers, sync_directory, sync_tree
+from features.files import make_directory, remove_leftovers, sync_directory, sync_tree, temporary_sibling
 from features.layout import ModelLayout
 
 # A name that no server takes for a version, and that `remove_leftovers` knows.
@@ -30,7 +29,7 @@ def publication(model: ModelLayout) -> Iterator["Publication"]:
     """
     make_directory(model.base)
     remove_leftovers(model.base / _STAGING_NAME)
-    staging = model.base / f".{_STAGING_NAME}.tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    staging = temporary_sibling(model.base / _STAGING_NAME)
     staging.mkdir()
     new = Publication(model, staging)
     try:
@@ -65,14 +64,26 @@ class Publication:
         sync_directory(self._model.base)
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """Gives a file a second name, or copies it; published files never change."""
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(source, target)
+
+
 def remove_old_versions(model: ModelLayout, keep: int) -> list[int]:
     """Removes all but the newest `keep` versions; returns the removed ones.
 
     A version is renamed first, so that a server sees it whole or not at all.
     """
-    removed = model.versions()[:-keep]
-    for version in removed:
-        doomed = model.base / f".{_STAGING_NAME}.tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        model.version(version).rename(doomed)
+    removed = []
+    for version in model.versions()[:-keep]:
+        doomed = temporary_sibling(model.base / _STAGING_NAME)
+        try:
+            model.version(version).rename(doomed)
+        except FileNotFoundError:  # another exporter was quicker
+            continue
         shutil.rmtree(doomed)
+        removed.append(version)
     return removed

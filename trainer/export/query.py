@@ -4,36 +4,37 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.encoding import Tensors, raw_spec
+from features.encoding import LookupEncoder, Tensors, raw_spec
 from features.schema import Schema
 from features.spec import QueryFeature, is_list, missing_value_of, raw_type
 from trainer.export.signatures import Input
-from trainer.index.item_ids import ItemIds, StringLookup
+from trainer.index.item_ids import ItemIds
+from trainer.index.vectors import read_rows
 
 
 class UserHistories(tf.Module):
     """The last items of each known user, for requests that send no history."""
 
-    def __init__(self, user_ids: list[bytes], rows: npt.NDArray[np.int32], item_ids: ItemIds) -> None:
+    def __init__(self, users: LookupEncoder, rows: npt.NDArray[np.int32], item_ids: ItemIds) -> None:
         """Holds the histories.
 
         Args:
-            user_ids: the known users.
-            rows: `[users, length] int32`, rows of `item_ids`, oldest first, -1 where a history is shorter.
-            item_ids: the catalogue.
+            users: the user ids' own encoder, whose vocabulary the known users are.
+            rows: `[users, length] int32`, rows of `item_ids`, oldest first, -1 where a history is shorter; in the order
+                of the vocabulary.
+            item_ids: the items that histories name.
         """
         super().__init__(name="user_histories")
-        self._users = StringLookup(user_ids)
-        # One row more, empty, for unknown users.
+        self._users = users
+        # One row more, the first and empty, for unknown users.
         empty = np.full((1, rows.shape[1]), -1, np.int32)
-        self._rows = tf.Variable(np.concatenate([rows, empty]), trainable=False, name="rows")
+        self._rows = tf.Variable(np.concatenate([empty, rows]), trainable=False, name="rows")
         self._item_ids = item_ids
 
     def __call__(self, user_ids: tf.Tensor) -> tf.Tensor:
         """Item ids `[batch, length] string` of users `[batch] string`; `""` where a history is shorter."""
-        numbers = self._users.numbers(user_ids)
-        known = tf.where(numbers >= 0, numbers, tf.shape(self._rows)[0] - 1)
-        return self._item_ids.ids(tf.gather(self._rows, known))
+        place = self._users(user_ids) - self._users.vocabulary.first_token_index
+        return self._item_ids.ids(read_rows(self._rows, 1 + place))
 
 
 class QueryInputs(tf.Module):

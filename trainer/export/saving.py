@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from features.layout import ModelLayout, ModelName
-from features.manifest import Manifest
+from features.errors import RecstackError
+from features.layout import ExtraLayout, ModelLayout, ModelName
 from trainer.export.publish import publication, remove_old_versions
-
-Request = Mapping[str, "np.ndarray[Any, Any]"]
+from trainer.export.requests import Request, write_warmup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +36,7 @@ def save_version(
     module: tf.Module,
     *,
     requests: Mapping[str, Sequence[Request]],
-    manifest: Callable[[], Manifest],
+    describe: Callable[[ExtraLayout], None],
 ) -> int:
     """Saves a servable and publishes it under the next version number.
 
@@ -49,42 +46,29 @@ def save_version(
         signatures: by name, made by `make_signature`.
         module: holds every variable and asset that the signatures use.
         requests: by signature, what to write as warm-up requests.
-        manifest: called last, when everything else is on disk.
+        describe: called last, when everything else is on disk, to write the manifest and what goes with it.
 
     Returns:
         The version.
 
     Raises:
         InputError: the base path cannot be written.
+        RecstackError: the disk is full, or fails; the versions that were there are as they were.
     """
-    with publication(layout) as new:
-        options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
-        tf.saved_model.save(module, str(new.staging), signatures=dict(signatures), options=options)
-        extra = new.staging / "assets.extra"
-        extra.mkdir()
-        write_warmup(extra / layout.warmup_requests(0).name, name, requests)
-        manifest().write(extra / layout.manifest(0).name)
+    options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+    try:
+        with publication(layout) as new:
+            tf.saved_model.save(module, str(new.staging), signatures=dict(signatures), options=options)
+            extra = ExtraLayout(new.staging / "assets.extra")
+            extra.root.mkdir()
+            write_warmup(extra.warmup_requests, name, requests)
+            describe(extra)
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.message
+        raise RecstackError(
+            f"{layout.base}: no new version could be written ({reason}); the published versions are as they were"
+        ) from error
     return new.version
-
-
-def write_warmup(path: Path, model: str, requests: Mapping[str, Sequence[Request]]) -> None:
-    """Writes PredictionLog records, which a server replays before the version answers."""
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, examples in requests.items():
-            for request in examples:
-                log = prediction_log_pb2.PredictionLog()
-                log.predict_log.request.CopyFrom(predict_request(model, signature, request))
-                writer.write(log.SerializeToString())
-
-
-def predict_request(model: str, signature: str, request: Request) -> predict_pb2.PredictRequest:
-    """A PredictRequest with the given inputs."""
-    message = predict_pb2.PredictRequest()
-    message.model_spec.name = model
-    message.model_spec.signature_name = signature
-    for name, value in request.items():
-        message.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-    return message
 
 
 def prune(layout: ModelLayout, keep: int, say: Callable[[str], None]) -> None:

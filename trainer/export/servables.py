@@ -58,7 +58,11 @@ class RetrievalServable(tf.Module):
         self._default_k = default_k
 
     def signatures(self) -> dict[str, Any]:
-        """`serving_default`, `retrieve`, `embed_query` and `embed_item`."""
+        """`serving_default`, `retrieve`, `embed_query`, `embed_item`, and the two halves of `embed_query`.
+
+        `encode_query` is what needs strings, `embed_encoded_query` the tower alone: plain arithmetic, which converters
+        to other runtimes understand.
+        """
         query = self.query.inputs()
         choice = {"k": Input(spec=tf.TensorSpec([], tf.int32), default=tf.constant(self._default_k))}
         return {
@@ -66,6 +70,8 @@ class RetrievalServable(tf.Module):
             "retrieve": make_signature(self._retrieve, query | choice | self.restrictions()),
             "embed_query": make_signature(self._embed_query, query),
             "embed_item": make_signature(self._embed_item, _candidate_inputs(self.encoder)),
+            "encode_query": make_signature(self._encode_query, query),
+            "embed_encoded_query": make_signature(self._embed_encoded_query, _encoded_inputs(self.encoder)),
         }
 
     def restrictions(self) -> dict[str, Input]:
@@ -95,7 +101,12 @@ class RetrievalServable(tf.Module):
         return {"item_ids": found.item_ids, "scores": found.scores}
 
     def _embed_query(self, request: Tensors) -> Outputs:
-        encoded = self.encoder.encode_query(self.query.complete(request))
+        return self._embed_encoded_query(self._encode_query(request))
+
+    def _encode_query(self, request: Tensors) -> Tensors:
+        return self.encoder.encode_query(self.query.complete(request))
+
+    def _embed_encoded_query(self, encoded: Tensors) -> Outputs:
         return {"embedding": self._towers.value.embed_query(encoded)}
 
     def _embed_item(self, request: Tensors) -> Outputs:
@@ -224,4 +235,14 @@ def _candidate_inputs(encoder: SchemaEncoder) -> dict[str, Input]:
         default = tf.constant([[missing]] if is_list(feature) else [missing], spec.dtype)
         required = feature.name == encoder.schema.item_id
         inputs[feature.name] = Input(spec=spec, default=None if required else default)
+    return inputs
+
+
+def _encoded_inputs(encoder: SchemaEncoder) -> dict[str, Input]:
+    """Encoded query features, all required: indices or numbers, `[batch]` or `[batch, width]`."""
+    inputs = {}
+    for feature in encoder.schema.query:
+        encoded = encoder.encoded(feature)
+        shape = [None] if encoded.form == "single" else [None, encoded.width]
+        inputs[feature.name] = Input(spec=tf.TensorSpec(shape, tf.float32 if encoded.form == "dense" else tf.int32))
     return inputs

@@ -1,30 +1,83 @@
-"""The configuration files of a server for the exported models, in TensorFlow Serving's own form."""
+"""The configuration files of a server for the exported models, in TensorFlow Serving's own form.
 
-from pathlib import Path
+Beside the models lies `models.config`, which names them by their paths on this machine. `server/` holds files for
+servers that see the models elsewhere (`export.served_from`). The published stubs lack the messages of the last two:
+
+    models.config         the newest version of each model
+    canary_load.config    first step of a canary: the newest and the former version, no labels
+    canary_labels.config  second step, once both are available: `stable` is the former version, `canary` the newest
+    batching.config       for `--enable_batching --batching_parameters_file`
+    monitoring.config     for `--monitoring_config_file`: metrics for Prometheus on the REST port
+
+A server refuses labels of versions that are not available, hence the two steps. None of the files holds
+`logging_config`: the stock server cannot write request logs and would refuse it.
+"""
+
+from collections.abc import Mapping
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
-from features.files import write_text_atomically
-from features.layout import Workdir
+from features.files import make_directory, write_text_atomically
+from features.layout import ModelName, ServerFile, Workdir
+from trainer.export.config import ExportConfig
+
+METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
-def write_model_config(workdir: Workdir, models: tuple[str, ...]) -> Path:
-    """Writes `models.config`, which serves the newest version of each model.
+def write_server_files(workdir: Workdir, export: ExportConfig) -> None:
+    """Writes all files."""
+    here = {model: str(workdir.model(model).base.resolve()) for model in export.models}
+    there = {model: f"{export.served_from.rstrip('/')}/{model}" for model in export.models}
+    write_text_atomically(workdir.model_config, _text(_models(here)))
+    make_directory(workdir.server_file("models").parent)
+    files: dict[ServerFile, str] = {
+        "models": _text(_models(there)),
+        "canary_load": _canary(workdir, there, with_labels=False),
+        "canary_labels": _canary(workdir, there, with_labels=True),
+        "batching": _batching(export),
+        "monitoring": _monitoring(),
+    }
+    for name, text in files.items():
+        write_text_atomically(workdir.server_file(name), text)
 
-    Args:
-        workdir: holds the models' base paths; the file names them by their absolute paths, as the server asks.
-        models: the servables.
 
-    Returns:
-        The file, for `--model_config_file`.
-    """
+def _models(base_paths: Mapping[ModelName, str]) -> model_server_config_pb2.ModelServerConfig:
     config = model_server_config_pb2.ModelServerConfig()
-    for name in models:
-        entry = config.model_config_list.config.add()
-        entry.name = name
-        entry.base_path = str(workdir.model(name).base.resolve())
-        entry.model_platform = "tensorflow"
-    path = workdir.model_config
-    write_text_atomically(path, text_format.MessageToString(config))
-    return path
+    for name, base_path in base_paths.items():
+        config.model_config_list.config.add(name=name, base_path=base_path, model_platform="tensorflow")
+    return config
+
+
+def _canary(workdir: Workdir, base_paths: Mapping[ModelName, str], *, with_labels: bool) -> str:
+    config = _models(base_paths)
+    for model in config.model_config_list.config:
+        versions = workdir.model(model.name).versions()[-2:]
+        model.model_version_policy.specific.versions.extend(versions)
+        if with_labels:
+            model.version_labels["stable"] = versions[0]
+            model.version_labels["canary"] = versions[-1]
+    return _text(config)
+
+
+def _batching(export: ExportConfig) -> str:
+    """Parameters of batching; allowed sizes double up to the largest, which the server wants to be the last one."""
+    sizes = [1]
+    while sizes[-1] < export.max_batch_size:
+        sizes.append(min(2 * sizes[-1], export.max_batch_size))
+    lines = [
+        f"max_batch_size {{ value: {export.max_batch_size} }}",
+        f"batch_timeout_micros {{ value: {export.batch_timeout_micros} }}",
+        "max_enqueued_batches { value: 100 }",
+        *(f"allowed_batch_sizes: {size}" for size in sizes),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _monitoring() -> str:
+    return f'prometheus_config {{ enable: true path: "{METRICS_PATH}" }}\n'
+
+
+def _text(message: Message) -> str:
+    return str(text_format.MessageToString(message))

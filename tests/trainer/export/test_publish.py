@@ -2,15 +2,19 @@
 
 import multiprocessing
 import os
+import resource
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
-from features.errors import InputError
+from features.errors import InputError, RecstackError
 from features.layout import ModelLayout
 from trainer.export.publish import publication, remove_old_versions
+from trainer.export.saving import save_version
 
 
 def publish(base: Path, content: str = "x") -> int:
@@ -88,3 +92,43 @@ def test_base_path_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be made"):
         publish(tmp_path / "file" / "m")
+
+
+def test_exporters_that_prune_at_once_do_not_stumble_over_each_other(tmp_path: Path) -> None:
+    layout = ModelLayout(tmp_path / "m")
+    for _ in range(4):
+        publish(layout.base)
+    real, removed_by_other = Path.rename, []
+
+    def lose_the_race(path: Path, target: Path) -> Path:
+        if path == layout.version(1) and not removed_by_other:
+            removed_by_other.append(1)
+            shutil.rmtree(path)
+        return real(path, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "rename", lose_the_race)
+        assert remove_old_versions(layout, keep=2) == [2]
+    assert names(layout.base) == ["3", "4"]
+
+
+def test_a_full_disk_leaves_the_live_version_and_nothing_else(tmp_path: Path) -> None:
+    layout = ModelLayout(tmp_path / "m")
+    publish(layout.base)
+    module = tf.Module()
+    module.big = tf.Variable(tf.zeros([1 << 21]))
+    module.read = tf.function(lambda: {"big": module.big[:1]}, input_signature=[])
+    described = []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file may grow beyond 4 MiB, the variables need 8: the kernel refuses the write as it does on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, limits[1]))
+    try:
+        with pytest.raises(RecstackError, match="published versions are as they were"):
+            save_version(
+                layout, "retrieval", {"read": module.read}, module, requests={}, describe=lambda e: described.append(e)
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert described == []
+    assert names(layout.base) == ["1"]
+    assert (layout.version(1) / "saved_model.pb").read_text() == "x"

@@ -14,14 +14,10 @@ import tensorflow as tf
 from features.layout import MODEL_NAMES, ModelName
 from recstack.config import StackConfig
 from tests.checkerboard import NUM_ITEMS, item, likes, title
-from trainer.restore import TrainedRetrieval, restore_retrieval
+from tests.trainer.export.loading import load
+from trainer.restore import TrainedRetrieval
 
 STRANGE_USERS = ["u0", "u1", "nobody", "", "ünï\x00code\n", "u39"]
-
-
-def load(stack: StackConfig, model: ModelName) -> Any:
-    layout = stack.layout.model(model)
-    return tf.saved_model.load(str(layout.version(max(layout.versions()))))
 
 
 def request(users: list[str], history: list[list[str]] | None = None) -> dict[str, tf.Tensor]:
@@ -44,17 +40,6 @@ def restrictions(exclude: list[str] | None = None, **filters: tf.Tensor) -> dict
         **{name: tf.constant([np.nan], tf.float32) for name in bounds},
         **filters,
     }
-
-
-@pytest.fixture(scope="module")
-def trained(checkerboard: StackConfig) -> TrainedRetrieval:
-    stack = checkerboard
-    return restore_retrieval(stack.features, stack.layout.dataset, stack.layout.stage("retrieval"), stack.retrieval)
-
-
-@pytest.fixture(scope="module")
-def exact(checkerboard: StackConfig) -> Any:
-    return load(checkerboard, "retrieval_exact")
 
 
 def test_exact_retrieval_equals_the_trainer(trained: TrainedRetrieval, exact: Any) -> None:

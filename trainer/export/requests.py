@@ -1,12 +1,17 @@
 """Example requests, from the dataset's own users and items: the warm-up records and what a new user may send."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from trainer.export.assembly import Assembly
-from trainer.export.saving import Request
+
+Request: TypeAlias = Mapping[str, "np.ndarray[Any, Any]"]
+"""Values by input."""
 
 
 def example_requests(assembly: Assembly, signatures: Mapping[str, Any]) -> dict[str, Sequence[Request]]:
@@ -23,6 +28,26 @@ def example_requests(assembly: Assembly, signatures: Mapping[str, Any]) -> dict[
     }
 
 
+def write_warmup(path: Path, model: str, requests: Mapping[str, Sequence[Request]]) -> None:
+    """Writes PredictionLog records, which a server replays before the version answers."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, examples in requests.items():
+            for request in examples:
+                log = prediction_log_pb2.PredictionLog()
+                log.predict_log.request.CopyFrom(predict_request(model, signature, request))
+                writer.write(log.SerializeToString())
+
+
+def predict_request(model: str, signature: str, request: Request) -> predict_pb2.PredictRequest:
+    """A PredictRequest with the given inputs."""
+    message = predict_pb2.PredictRequest()
+    message.model_spec.name = model
+    message.model_spec.signature_name = signature
+    for name, value in request.items():
+        message.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return message
+
+
 def _request(assembly: Assembly, function: Any, size: int, *, names_an_item: bool) -> Request:
     (specs,) = function.input_signature
     schema = assembly.job.schema
@@ -30,7 +55,11 @@ def _request(assembly: Assembly, function: Any, size: int, *, names_an_item: boo
     items = _cycle(assembly.item_ids, size)
     request: dict[str, np.ndarray[Any, Any]] = {}
     for name, spec in specs.items():
-        if name == schema.user_id:
+        if name in ("k", "limit"):
+            request[name] = np.array(10, np.int32)
+        elif spec.dtype != tf.string:
+            request[name] = _missing(spec, size)
+        elif name == schema.user_id:
             request[name] = users
         elif name == schema.item_id and names_an_item:
             request[name] = items
@@ -38,8 +67,6 @@ def _request(assembly: Assembly, function: Any, size: int, *, names_an_item: boo
             request[name] = np.stack([_cycle(assembly.item_ids, 10)] * size)
         elif schema.history is not None and name == schema.history.name:
             request[name] = np.stack([_cycle(assembly.item_ids, schema.history.length)] * size)
-        elif name in ("k", "limit"):
-            request[name] = np.array(10, np.int32)
         else:
             request[name] = _missing(spec, size)
     return request
@@ -50,7 +77,7 @@ def _cycle(values: Sequence[bytes], size: int) -> "np.ndarray[Any, Any]":
 
 
 def _missing(spec: Any, size: int) -> "np.ndarray[Any, Any]":
-    shape = [size] + [1] * (spec.shape.rank - 1)
+    shape = [size, *(width or 1 for width in spec.shape.as_list()[1:])]
     dtype = spec.dtype.as_numpy_dtype
     return (
         np.full(shape, b"", object) if dtype is object else np.full(shape, np.nan if dtype == np.float32 else 0, dtype)

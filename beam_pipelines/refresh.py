@@ -1,0 +1,99 @@
+"""A new catalogue for trained models: the items table alone, read again, without touching the dataset."""
+
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+
+import pyarrow as pa
+
+from beam_pipelines.catalogue import build_catalogue, write_candidates
+from beam_pipelines.config import PipelineConfig
+from beam_pipelines.ingest import IngestReport, ingest, ingest_tasks
+from beam_pipelines.passes import Engine, run_pass
+from beam_pipelines.prepare import check_rejects
+from beam_pipelines.sources import files_fingerprint, find_files, read_units
+from beam_pipelines.tables import raw_tables
+from beam_pipelines.workspace import Workspace
+from features.errors import ConfigError
+from features.files import make_directory, staged_directory
+from features.layout import DatasetLayout
+from features.manifest import Manifest, finished_with, producer_versions, read_manifest, require_schema
+from features.schema import Schema, fingerprint
+from features.serialization import unstructure
+from features.vocabulary import Vocabulary
+
+# No interactions are read: whatever is in the items table is the catalogue, and nothing else.
+_NOTHING_SEEN = pa.table(
+    {"value": pa.array([], pa.string()), "events": pa.array([], pa.int64()), "positives": pa.array([], pa.int64())}
+)
+
+
+def prepare_catalogue(
+    schema: Schema,
+    config: PipelineConfig,
+    dataset: DatasetLayout,
+    catalogue: DatasetLayout,
+    progress: Callable[[str], None],
+) -> Manifest:
+    """Reads the items table into candidate records, which `recstack export --refresh-index` indexes.
+
+    Items that the table no longer holds are gone, changed ones have their new features, and new ones are known by
+    their features alone. Train frequencies are written as 0: nothing that is exported asks for them.
+
+    Args:
+        schema: candidate features.
+        config: the items table.
+        dataset: what the models were trained on; read for its item vocabulary, never changed.
+        catalogue: where the records go; replaced as a whole, or left alone if the same files were read before.
+        progress: told in one line what is being done.
+
+    Raises:
+        ConfigError: the configuration names no items table.
+        InputError: the dataset is missing, or the table is not as it must be.
+        RecstackError: the work failed.
+    """
+    began = time.monotonic()
+    trained = read_manifest(dataset.manifest, "dataset")
+    require_schema(trained, schema.fingerprint(), dataset.manifest)
+    table = next((table for table in raw_tables(schema, config) if table.name == "items"), None)
+    if table is None:
+        raise ConfigError("pipeline.items.path", config.items.path, "the table of the new catalogue")
+    files = find_files(table)
+    inputs = {
+        "dataset": trained.fingerprint(),
+        "items": files_fingerprint(files),
+        "config": fingerprint(unstructure(config.items)),
+    }
+    finished = finished_with(catalogue.manifest, "catalogue", inputs)
+    if finished is not None:
+        return finished
+    progress(f"reading {len(files)} files of the items table")
+    with staged_directory(catalogue.root) as staging:
+        target = DatasetLayout(staging)
+        workspace = Workspace(target.root / "workspace")
+        for directory in (target.candidates, target.rejects, workspace.root):
+            make_directory(directory)
+        read = run_pass(
+            "read",
+            partial(ingest, tables=(table,), workspace=workspace, rejects=target.rejects),
+            ingest_tasks(list(read_units(table, files))),
+            report=IngestReport,
+            engine=Engine(workspace=workspace, num_workers=config.num_workers),
+        )
+        counts = check_rejects(read, [table], config)
+        items = build_catalogue(schema, [chunk for report in read for chunk in report.chunks], _NOTHING_SEEN)
+        known = Vocabulary.read(dataset.vocabulary(schema.item_id), schema.item_id_feature.oov_buckets)
+        write_candidates(schema, items, known, target, config.compression_level)
+        shutil.rmtree(workspace.root)
+        manifest = Manifest(
+            kind="catalogue",
+            schema_fingerprint=schema.fingerprint(),
+            inputs=inputs,
+            config=unstructure(config.items),
+            counts=counts | {"candidates": items.table.num_rows, "items_duplicates": items.duplicates},
+            producer=producer_versions("apache-beam", "numpy", "pyarrow"),
+            seconds=time.monotonic() - began,
+        )
+        manifest.write(target.manifest)
+    return manifest

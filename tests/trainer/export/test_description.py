@@ -1,0 +1,115 @@
+"""What a version says of itself is complete, and true of the graph it lies beside."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from features.layout import MODEL_NAMES, ExtraLayout, ModelName
+from recstack.config import StackConfig
+
+RETRIEVAL = {"serving_default", "retrieve", "embed_query", "embed_item", "encode_query", "embed_encoded_query"}
+SIGNATURES = {
+    "retrieval": RETRIEVAL,
+    "retrieval_exact": RETRIEVAL,
+    "ranking": {"serving_default"},
+    "recommender": {"serving_default"},
+}
+
+
+def extra(stack: StackConfig, model: ModelName) -> ExtraLayout:
+    return stack.layout.model(model).extra(1)
+
+
+def manifest(stack: StackConfig, model: ModelName) -> dict:
+    return json.loads(extra(stack, model).manifest.read_text())
+
+
+@pytest.mark.parametrize("model", MODEL_NAMES)
+def test_manifest_holds_schema_vocabularies_metrics_and_producers(checkerboard: StackConfig, model: ModelName) -> None:
+    found = manifest(checkerboard, model)
+    names = [feature["name"] for feature in found["config"]["schema"]["candidate"]]
+    assert names == [feature.name for feature in checkerboard.features.candidate]
+    assert set(found["vocabularies"]) == {"user_id", "item_id", "remainders"}
+    assert found["metrics"]["evaluation"]["retrieval"]["metrics"]["recall@2"]["value"] == 1.0
+    assert ("ranking" in found["metrics"]["evaluation"]) == (model in ("ranking", "recommender"))
+    assert found["counts"]["indexed_items"] == 40
+    if model != "ranking":
+        assert found["metrics"]["index"]["recall"] >= 0.97
+
+
+@pytest.mark.parametrize("model", MODEL_NAMES)
+def test_warmup_has_a_record_of_each_signature_and_batch_size(checkerboard: StackConfig, model: ModelName) -> None:
+    records = tf.data.TFRecordDataset(str(extra(checkerboard, model).warmup_requests)).as_numpy_iterator()
+    seen = set()
+    for record in records:
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        sizes = {value.tensor_shape.dim[0].size for value in request.inputs.values() if value.tensor_shape.dim}
+        seen.add((request.model_spec.signature_name, max(sizes)))
+    assert seen == {(name, size) for name in SIGNATURES[model] for size in checkerboard.export.warmup_batch_sizes}
+
+
+def test_example_requests_are_answered_and_both_forms_say_the_same(checkerboard: StackConfig) -> None:
+    layout = checkerboard.layout.model("retrieval_exact")
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], str(layout.version(1)))
+        for name in SIGNATURES["retrieval_exact"]:
+            request = json_format.Parse(layout.extra(1).example(name, "grpc").read_text(), predict_pb2.PredictRequest())
+            body = json.loads(layout.extra(1).example(name, "rest").read_text())
+            assert body["signature_name"] == request.model_spec.signature_name == name
+            given = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+            assert {
+                key: value.astype(str if value.dtype == object else value.dtype).tolist()
+                for key, value in given.items()
+            } == body["inputs"]
+            signature = graph.signature_def[name]
+            answer = session.run(
+                {key: info.name for key, info in signature.outputs.items()},
+                {signature.inputs[key].name: value for key, value in given.items()},
+            )
+            assert all(len(value) == 1 for value in answer.values())
+            assert all(np.isfinite(value).all() for value in answer.values() if value.dtype == np.float32)
+
+
+def test_model_card_names_every_signature_and_input(checkerboard: StackConfig) -> None:
+    card = extra(checkerboard, "retrieval").model_card.read_text()
+    for name in SIGNATURES["retrieval"]:
+        assert f"`{name}`" in card
+    assert "| `user_id` | string | [?] | required |" in card
+    assert "| `number_max` | float32 | [?] | optional |" in card
+    assert "recall@2 | 1.0000" in card
+    assert "(recall_latency.svg)" in card
+
+
+def test_curve_is_a_picture_where_there_is_a_curve(checkerboard: StackConfig) -> None:
+    assert ElementTree.parse(extra(checkerboard, "retrieval").curve).getroot().tag.endswith("svg")
+    assert not extra(checkerboard, "retrieval_exact").curve.exists()
+
+
+def operations(directory: Path) -> set[str]:
+    model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+    graph = model.meta_graphs[0].graph_def
+    return {node.op for node in graph.node} | {n.op for function in graph.library.function for n in function.node_def}
+
+
+def test_exact_retrieval_and_ranking_hold_stock_operations_only(checkerboard: StackConfig) -> None:
+    # Operations of libraries have a namespace before ">".
+    for model in ("retrieval_exact", "ranking"):
+        assert not [op for op in operations(checkerboard.layout.model(model).version(1)) if ">" in op]
+    assert "Scann>TensorsToScann" in operations(checkerboard.layout.model("retrieval").version(1))
+
+
+def test_only_trained_tables_are_gathered_from_directly(checkerboard: StackConfig) -> None:
+    """See `trainer.index.vectors.read_rows`: a variable gathered from directly is copied at every read."""
+    for model in MODEL_NAMES:
+        path = checkerboard.layout.model(model).version(1) / "saved_model.pb"
+        graph = saved_model_pb2.SavedModel.FromString(path.read_bytes()).meta_graphs[0].graph_def
+        nodes = [node for function in graph.library.function for node in function.node_def]
+        gathered = {node.input[0] for node in nodes if node.op == "ResourceGather"}
+        assert all(name.startswith(("tower", "feature_vector")) for name in gathered), gathered

@@ -1,0 +1,118 @@
+"""Vectors of all users and items as files: Parquet, and a log directory for TensorBoard's projector."""
+
+import csv
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from features.files import make_directory, staged_directory
+from features.layout import EmbeddingsLayout, Entity
+from features.manifest import Manifest, finished_with, producer_versions
+from features.schema import fingerprint
+from trainer.export.assembly import Assembly, ExportJob
+from trainer.export.inputs import fingerprints
+
+MOST_PROJECTED = 10_000
+"""Points that TensorBoard's projector still turns smoothly; a sample of so many where there are more."""
+
+_BLOCK = 4096
+
+Vectors = npt.NDArray[np.float32]
+
+
+def export_embeddings(job: ExportJob) -> tuple[Manifest, bool]:
+    """Writes the vectors of every item of the catalogue and every user with an embedding of its own.
+
+    A user's vector is that of a request which gives the user's id and nothing else: with the history that the exported
+    models know, and without context. A query's vector times an item's is the score that retrieval ranks by.
+
+    Returns:
+        The manifest, and whether the same files were there already.
+
+    Raises:
+        InputError: a former stage is missing.
+    """
+    began = time.perf_counter()
+    layout = job.workdir.embeddings
+    inputs = fingerprints(job, ("retrieval",)) | {"lookup_history": fingerprint(job.export.lookup_history)}
+    finished = finished_with(layout.manifest, "embeddings", inputs)
+    if finished is not None:
+        return finished, True
+    assembly = Assembly(job)
+    with staged_directory(layout.root) as staging:
+        target = EmbeddingsLayout(staging)
+        vectors = _users(assembly)
+        vectors["items"] = (assembly.item_ids, assembly.vectors)
+        for of, (ids, matrix) in vectors.items():
+            write_vectors(target, of, ids, matrix, job.seed)
+        _write_projector_config(target, list(vectors))
+        manifest = Manifest(
+            kind="embeddings",
+            schema_fingerprint=job.schema.fingerprint(),
+            inputs=inputs,
+            counts={of: len(ids) for of, (ids, _) in vectors.items()},
+            producer=producer_versions("tensorflow", "pyarrow"),
+            seconds=time.perf_counter() - began,
+        )
+        manifest.write(target.manifest)
+    return manifest, False
+
+
+def _users(assembly: Assembly) -> dict[Entity, tuple[Sequence[bytes], Vectors]]:
+    """Ids and vectors of the users; nothing where a query does not name its user."""
+    if assembly.query.required != assembly.job.schema.user_id:
+        return {}
+    embed = tf.function(assembly.embed_query, input_signature=[tf.TensorSpec([None], tf.string)])
+    ids = assembly.user_ids
+    blocks = [ids[start : start + _BLOCK] for start in range(0, len(ids), _BLOCK)]
+    return {"users": (ids, np.concatenate([embed(tf.constant(block)).numpy() for block in blocks]))}
+
+
+def write_vectors(layout: EmbeddingsLayout, of: Entity, ids: Sequence[bytes], vectors: Vectors, seed: int) -> None:
+    """Writes one kind of vectors.
+
+    Args:
+        layout: the directory.
+        of: what has the vectors.
+        ids: `[n]`, UTF-8.
+        vectors: `[n, d] float32`.
+        seed: of the sample that the projector shows.
+    """
+    names = pa.array(ids, pa.binary()).cast(pa.string())
+    flat = pa.array(vectors.ravel(), pa.float32())
+    table = pa.table({"id": names, "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
+    pq.write_table(table, layout.table(of))
+    chosen = np.arange(len(ids))
+    if len(ids) > MOST_PROJECTED:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(ids), MOST_PROJECTED, replace=False))
+    make_directory(layout.projector)
+    np.savetxt(_vectors_file(layout, of), vectors[chosen], fmt="%.6g", delimiter="\t")
+    with _labels_file(layout, of).open("w", newline="", encoding="utf-8") as file:
+        # One column and no header, as the projector wants it.
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerows([[names[int(row)].as_py()] for row in chosen])
+
+
+def _write_projector_config(layout: EmbeddingsLayout, entities: Sequence[Entity]) -> None:
+    from tensorboard.plugins import projector
+
+    config = projector.ProjectorConfig()
+    for of in entities:
+        config.embeddings.add(
+            tensor_name=of, tensor_path=_vectors_file(layout, of).name, metadata_path=_labels_file(layout, of).name
+        )
+    projector.visualize_embeddings(str(layout.projector), config)
+
+
+def _vectors_file(layout: EmbeddingsLayout, of: Entity) -> Path:
+    return layout.projector / f"{of}.tsv"
+
+
+def _labels_file(layout: EmbeddingsLayout, of: Entity) -> Path:
+    return layout.projector / f"{of}_labels.tsv"
