@@ -1,10 +1,14 @@
 """`recstack export`: trained models in, published SavedModels out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from features.files import exclusive
+from features.layout import DatasetLayout
 from features.manifest import Manifest
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
@@ -44,10 +48,10 @@ def main(arguments: list[str]) -> int:
 
 def write_embeddings(stack: StackConfig, voice: Voice, *, refresh_index: bool = False) -> Manifest:
     """Writes the vectors of users and items and says where they are."""
-    job = _job(stack, voice, refresh_index)
-    from trainer.export.embeddings import export_embeddings
+    with _catalogue(stack, voice, refresh_index) as catalogue:
+        from trainer.export.embeddings import export_embeddings
 
-    manifest, nothing_to_do = export_embeddings(job)
+        manifest, nothing_to_do = export_embeddings(_job(stack, voice, catalogue))
     root, counts = stack.layout.embeddings.root, dict(manifest.counts)
     state = (
         "nothing to do, up to date"
@@ -60,10 +64,10 @@ def write_embeddings(stack: StackConfig, voice: Voice, *, refresh_index: bool = 
 
 def export(stack: StackConfig, voice: Voice, *, refresh_index: bool = False) -> "list[Exported]":
     """Exports the configured models and says where they are."""
-    job = _job(stack, voice, refresh_index)
-    from trainer.export.job import export_models
+    with _catalogue(stack, voice, refresh_index) as catalogue:
+        from trainer.export.job import export_models
 
-    exported = export_models(job)
+        exported = export_models(_job(stack, voice, catalogue))
     voice.show(_table(exported))
     done = [entry for entry in exported if not entry.nothing_to_do]
     state = f"{len(done)} of {len(exported)} models published" if done else "nothing to do, up to date"
@@ -80,12 +84,22 @@ def export(stack: StackConfig, voice: Voice, *, refresh_index: bool = False) -> 
     return exported
 
 
-def _job(stack: StackConfig, voice: Voice, refresh_index: bool) -> "ExportJob":
+@contextmanager
+def _catalogue(stack: StackConfig, voice: Voice, refresh_index: bool) -> Iterator[DatasetLayout | None]:
+    """Another catalogue than the dataset's, read anew; no other process changes it while the block runs."""
     stack.require_dataset()
-    if refresh_index:
-        from beam_pipelines.refresh import prepare_catalogue
+    if not refresh_index:
+        yield None
+        return
+    from beam_pipelines.refresh import prepare_catalogue
 
-        prepare_catalogue(stack.features, stack.pipeline, stack.layout.dataset, stack.layout.catalogue, voice.progress)
+    catalogue = stack.layout.catalogue
+    with exclusive(stack.layout.saved_models, "recstack export --refresh-index"):
+        prepare_catalogue(stack.features, stack.pipeline, stack.layout.dataset, catalogue, voice.progress)
+        yield catalogue
+
+
+def _job(stack: StackConfig, voice: Voice, catalogue: DatasetLayout | None) -> "ExportJob":
     from trainer.export.assembly import ExportJob
 
     return ExportJob(
@@ -96,7 +110,7 @@ def _job(stack: StackConfig, voice: Voice, refresh_index: bool) -> "ExportJob":
         index=stack.index,
         export=stack.export,
         seed=stack.seed,
-        catalogue=stack.layout.catalogue if refresh_index else None,
+        catalogue=catalogue,
         say=voice.progress,
     )
 

@@ -2,19 +2,16 @@
 
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 
-from features.errors import InputError, RecstackError
+from features.errors import InputError
 from features.layout import ModelLayout
 from trainer.export.publish import publication, remove_old_versions
-from trainer.export.saving import save_version
 
 
 def publish(base: Path, content: str = "x") -> int:
@@ -110,25 +107,3 @@ def test_exporters_that_prune_at_once_do_not_stumble_over_each_other(tmp_path: P
         patch.setattr(Path, "rename", lose_the_race)
         assert remove_old_versions(layout, keep=2) == [2]
     assert names(layout.base) == ["3", "4"]
-
-
-def test_a_full_disk_leaves_the_live_version_and_nothing_else(tmp_path: Path) -> None:
-    layout = ModelLayout(tmp_path / "m")
-    publish(layout.base)
-    module = tf.Module()
-    module.big = tf.Variable(tf.zeros([1 << 21]))
-    module.read = tf.function(lambda: {"big": module.big[:1]}, input_signature=[])
-    described = []
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # No file may grow beyond 4 MiB, the variables need 8: the kernel refuses the write as it does on a full disk.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, limits[1]))
-    try:
-        with pytest.raises(RecstackError, match="published versions are as they were"):
-            save_version(
-                layout, "retrieval", {"read": module.read}, module, requests={}, describe=lambda e: described.append(e)
-            )
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert described == []
-    assert names(layout.base) == ["1"]
-    assert (layout.version(1) / "saved_model.pb").read_text() == "x"
