@@ -29,6 +29,7 @@ VERBS: dict[str, Verb] = {
     "serve": Verb("SavedModels -> TensorFlow Serving's gRPC and REST APIs, with its flags", "recstack.verbs.serve"),
     "query": Verb("ask a running server for recommendations", "recstack.verbs.query"),
     "bench-serve": Verb("load on a running server, with a model's own requests", "recstack.verbs.bench_serve"),
+    "impressions": Verb("a server's request log -> Parquet tables of what it answered", "recstack.verbs.impressions"),
     "demo": Verb("all of it on MovieLens, in a few minutes", "recstack.verbs.demo"),
 }
 
