@@ -108,12 +108,13 @@ class PreparedCall:
         except (KeyError, ValueError, TypeError) as error:
             raise invalid_argument(f"Tensor not found in the graph: {error}") from None
         self._tensors, self._results = tensors, results
-        self._always_ends = always_ends(results, owner.endless)
         self._dtypes = [tensor.dtype.base_dtype.as_datatype_enum for tensor in tensors]
         # The C++ session numbers the arguments in the order of their names.
         order = sorted(range(len(feeds)), key=feeds.__getitem__)
         self._argument = {index: position for position, index in enumerate(order)}
-        self._quick = self._make_quick(feeds, fetches)
+        # What may go on for ever has one path only: TensorFlow optimises a graph anew for each, which may take longer
+        # than a deadline, and the warm-up records, which have none, have to prepare the calls that have one.
+        self._quick = self._make_quick(feeds, fetches) if always_ends(results, owner.endless) else None
 
     def _make_quick(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> _QuickCall | None:
         if not hasattr(self._session, "_make_callable_from_options"):  # pragma: no cover -- another TensorFlow
@@ -140,10 +141,8 @@ class PreparedCall:
                 results = self._run_with_timeout(arrays, timeout)
             elif timeout is None or timeout > FAR_DEADLINE_SECONDS:
                 results = self._quick(*arrays)
-            elif self._always_ends:
-                results = _run_to_the_end(self._quick, arrays, timeout)
             else:
-                results = self._run_with_timeout(arrays, timeout)
+                results = _run_to_the_end(self._quick, arrays, timeout)
         except tf.errors.DeadlineExceededError as error:
             raise ServingError(Code.DEADLINE_EXCEEDED, error.message) from None
         except (tf.errors.OpError, RuntimeError, ValueError, MemoryError) as error:
@@ -167,7 +166,8 @@ class PreparedCall:
     def _run_with_timeout(self, arrays: Arrays, timeout: float | None) -> list[Any]:
         if timeout is not None and timeout <= 0:
             raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the model ran")
-        options = config_pb2.RunOptions(timeout_in_ms=0 if timeout is None else max(1, int(timeout * 1000)))
+        is_near = timeout is not None and timeout <= FAR_DEADLINE_SECONDS
+        options = config_pb2.RunOptions(timeout_in_ms=max(1, int(timeout * 1000)) if timeout and is_near else 0)
         if pywrap_tf_session is None or not hasattr(self._session, "_call_tf_sessionrun"):  # pragma: no cover
             feeds = dict(zip(self._tensors, arrays, strict=True))
             return list(self._session.run(self._results, feeds, options=options))

@@ -1,8 +1,11 @@
 """Which results are sure to come: a loop counts where a result needs it, also within functions that functions call."""
 
+import numpy as np
 import tensorflow as tf
 
+from serving.config import ServerConfig
 from serving.endings import always_ends, endless_functions
+from serving.session import GraphSession, session_options
 
 
 @tf.function
@@ -30,3 +33,20 @@ def test_only_what_needs_a_loop_may_go_on():
     answers = [always_ends([tensor], endless) for tensor in (quick, loop, hidden, waiting)]
     assert answers == [True, False, False, False]
     assert not always_ends([quick, hidden], endless)
+
+
+def test_a_call_without_a_deadline_prepares_those_with_one(monkeypatch):
+    session = GraphSession(session_options(ServerConfig()))
+    with session.graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [], name="x")
+        tf.identity(looping(x), name="y")
+    session.endless = endless_functions(session.graph.as_graph_def())
+    call = session.prepare(["x:0"], ["y:0"])
+    runs = []
+    run = call._run_with_timeout
+    monkeypatch.setattr(call, "_run_with_timeout", lambda *given: runs.append(given[1]) or run(*given))
+    for timeout in (None, 1e12, 5.0):
+        assert call([np.float32(0)], timeout)[0] == 10.0
+    # TensorFlow prepares a graph once for each path: all three took the same.
+    assert runs == [None, 1e12, 5.0]
+    session.close()
