@@ -73,7 +73,7 @@ def pad_to_k(scores: tf.Tensor, rows: tf.Tensor, k: tf.Tensor) -> TopK:
     """
     # NaN compares false, so one comparison catches both ScaNN's NaN padding and masked scores.
     is_found = scores > -float("inf")
-    missing = [[0, 0], [0, k - tf.shape(scores)[1]]]
+    missing = tf.convert_to_tensor([[0, 0], [0, k - tf.shape(scores)[1]]])
     return TopK(
         scores=tf.pad(tf.where(is_found, scores, -float("inf")), missing, constant_values=-float("inf")),
         rows=tf.pad(tf.where(is_found, rows, -1), missing, constant_values=-1),

@@ -92,15 +92,16 @@ class ScannIndex(Index):
         # ScaNN accepts neither an empty batch nor k = 0: search one zero query, or one result, and cut it off again.
         num_queries = tf.shape(query_embeddings)[0]
         queries = tf.pad(query_embeddings, [[0, tf.cast(num_queries < 1, tf.int32)], [0, 0]])
-        wanted = tf.clip_by_value(k, 1, self.num_items)
+        num_found = tf.minimum(k, self.num_items)
+        wanted = tf.maximum(num_found, 1)
         leaves_for_k = 1 + tf.reduce_sum(tf.cast(self._fewest_items < wanted, tf.int32))
         handle = scann_ops.tensors_to_scann(*self.state, shared_name=self.searcher_name)
         searcher = scann_ops.ScannSearcher(handle)
         settings = (wanted, tf.clip_by_value(num_rescored, wanted, self.num_items), tf.maximum(leaves, leaves_for_k))
         # Of one query too: its own operation is a few microseconds quicker, but choosing it by `tf.cond` costs fifty.
         rows, scores = searcher.search_batched_parallel(queries, *settings)
-        rows, scores = tf.ensure_shape(rows, [None, None]), tf.ensure_shape(scores, [None, None])
-        return pad_to_k(scores[:num_queries, :k], rows[:num_queries, :k], k)
+        size = tf.stack([num_queries, num_found])
+        return pad_to_k(tf.slice(scores, [0, 0], size), tf.slice(rows, [0, 0], size), k)
 
 
 def initial_parameters(kind: IndexKind, num_items: int, config: IndexConfig) -> ScannParameters:
