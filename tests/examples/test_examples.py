@@ -41,7 +41,7 @@ def test_every_example_is_run_here_and_in_the_table() -> None:
     assert all(text.count(path.name) >= 2 for path in EXAMPLES)
 
 
-@pytest.mark.parametrize("model", ["retrieval_exact", "recommender"])
+@pytest.mark.parametrize("model", ["retrieval_exact", pytest.param("recommender", marks=pytest.mark.slow)])
 def test_plain_tensorflow(checkerboard: StackConfig, model: ModelName, capsys: pytest.CaptureFixture[str]) -> None:
     run("plain_tensorflow.py", checkerboard.layout.model(model).base, "u4", "u5", "--k", "3")
     lines = capsys.readouterr().out.splitlines()
@@ -53,6 +53,7 @@ def test_plain_tensorflow(checkerboard: StackConfig, model: ModelName, capsys: p
         assert all(likes(user, item_id) == (model == "retrieval_exact") for item_id in items)
 
 
+@pytest.mark.slow
 def test_batch_scoring(checkerboard: StackConfig, tmp_path: Path) -> None:
     users = [f"u{n}" for n in range(40)] * 5
     (tmp_path / "users.txt").write_text("\n".join(users) + "\n")
