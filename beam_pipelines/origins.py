@@ -10,7 +10,13 @@ from beam_pipelines.stores.contract import Store
 from beam_pipelines.tables import Table
 
 # Imported when a table needs it: each brings a driver along.
-_STORES: dict[StoreKind, str] = {"postgresql": "sql", "mysql": "sql"}
+_STORES: dict[StoreKind, str] = {
+    "postgresql": "sql",
+    "mysql": "sql",
+    "mongodb": "mongodb",
+    "opensearch": "search",
+    "elasticsearch": "search",
+}
 
 
 def find_origin(table: Table) -> list[SourceFile]:

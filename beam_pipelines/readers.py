@@ -208,12 +208,12 @@ def _json_batch_by_line(block: bytes, names: list[str], row: int) -> RawBatch:
             rows.append(number)
         elif line.strip():
             malformed.append((number, "not a JSON object", line.decode(errors="replace")))
-    arrays = [_array_of([o.get(name) for o in objects]) for name in names]
+    arrays = [array_of([o.get(name) for o in objects]) for name in names]
     return RawBatch(pa.RecordBatch.from_arrays(arrays, names), np.array(rows, np.int64), malformed)
 
 
-def _array_of(values: list[Any]) -> pa.Array:
-    """An array of the values' own type, or of their texts where the types are mixed."""
+def array_of(values: list[Any]) -> pa.Array:
+    """An array of the values' own type, or of their texts where the types are mixed; lists become lists of texts."""
     if any(isinstance(value, list) for value in values):
         lists = [value if value is None or isinstance(value, list) else [value] for value in values]
         return pa.array([v and [_text(x) for x in v] for v in lists], pa.list_(pa.string()))

@@ -7,14 +7,21 @@ from urllib.parse import quote, urlsplit
 
 from features.errors import ConfigError
 
-StoreKind: TypeAlias = Literal["postgresql", "mysql"]
+StoreKind: TypeAlias = Literal["postgresql", "mysql", "mongodb", "opensearch", "elasticsearch"]
 
 _KINDS: dict[str, StoreKind] = {
     "postgresql": "postgresql",
     "postgres": "postgresql",
     "mysql": "mysql",
     "mariadb": "mysql",
+    "mongodb": "mongodb",
+    "mongodb+srv": "mongodb",
+    "opensearch+http": "opensearch",
+    "opensearch+https": "opensearch",
+    "elasticsearch+http": "elasticsearch",
+    "elasticsearch+https": "elasticsearch",
 }
+_WITH_KEYS = ("postgresql", "mysql")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,20 +29,22 @@ class DatabaseSource:
     """One table of a database; without a `url` there is none."""
 
     url: str = ""
-    """Server and database without the password, such as `postgresql://reader@db.example:5432/shop` or
-    `mysql://reader@db.example/shop` (MariaDB too)."""
+    """Server and database without the password, such as `postgresql://reader@db.example:5432/shop`,
+    `mysql://reader@db.example/shop` (MariaDB too), `mongodb://reader@db.example/shop`,
+    `opensearch+https://reader@search.example:9200` or `elasticsearch+https://…`."""
     password_variable: str = ""
     """Environment variable that holds the password; empty: none is needed. The configuration is printed and kept, so
     it never holds the password itself."""
     table: str = ""
-    """Table or view, with its schema if need be: `logs.events`."""
+    """Table or view, with its schema if need be (`logs.events`); collection; index."""
     key: str = ""
-    """A whole-number column, indexed and best unique, whose ranges are read at the same time; rejected rows are told by
-    it. Empty: one worker reads the table, and rows of the same user, item and moment have no fixed order."""
+    """SQL only: a whole-number column, indexed and best unique, whose ranges are read at the same time; rejected rows
+    are told by it. Empty: one worker reads the table, and rows equal in user, item and moment have no order."""
     where: str = ""
-    """Which rows are read, in the database's own language; empty: all."""
+    """Which rows are read: an SQL condition, a MongoDB filter as JSON, or a query string of the search server; empty:
+    all."""
     num_ranges: int = 0
-    """Key ranges; 0: one for each half million rows."""
+    """Ranges (slices of a search index) that are read at the same time; 0: one for each half million rows."""
 
     @property
     def is_given(self) -> bool:
@@ -77,7 +86,9 @@ class DatabaseSource:
             raise ConfigError(f"{path}.table", self.table, "the table's name")
         if not 0 <= self.num_ranges <= 10_000:
             raise ConfigError(f"{path}.num_ranges", self.num_ranges, "0 to 10000")
-        if self.num_ranges > 1 and not self.key:
+        if self.key and self.kind not in _WITH_KEYS:
+            raise ConfigError(f"{path}.key", self.key, "none: only tables of SQL databases are cut by a key")
+        if self.num_ranges > 1 and not self.key and self.kind in _WITH_KEYS:
             raise ConfigError(f"{path}.key", self.key, "the column to cut into num_ranges ranges")
 
     def url_with_password(self) -> str:

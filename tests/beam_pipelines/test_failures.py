@@ -30,7 +30,7 @@ def write(path: Path) -> bytes:
 
 
 def run(schema: Schema, source: Path, dataset: Path, progress: Callable[[str], None] | None = None) -> Prepared:
-    config = PipelineConfig(interactions=TableSource(path=str(source)))
+    config = PipelineConfig(interactions=TableSource(path=str(source)), report=False)
     layout = DatasetLayout(dataset)
     return Prepared(*prepare_dataset(schema, config, layout, seed=1, progress=progress), layout)
 

@@ -114,15 +114,63 @@ def mariadb() -> Iterator[SqlServer]:
         def sql(statements: str) -> None:
             run(["mariadb", "--no-defaults", sock, "-uroot", "-e", statements])
 
-        def answers() -> bool:
+        def is_up() -> bool:
             asked = subprocess.run(["mariadb", "--no-defaults", sock, "-uroot", "-e", ""], capture_output=True)
             return asked.returncode == 0
 
         try:
-            wait_until(answers)
+            wait_until(is_up)
             sql(f"CREATE DATABASE shop; CREATE USER reader@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'")
             sql("GRANT SELECT ON shop.* TO reader@'127.0.0.1'")
             yield SqlServer(f"mysql://reader@127.0.0.1:{port}/shop", lambda text: sql("USE shop; " + text))
         finally:
             process.terminate()
             process.wait()
+
+
+@pytest.fixture(scope="session")
+def ferretdb() -> Iterator[str]:
+    """URL of a database `shop` of a server that speaks MongoDB's protocol."""
+    program = Path.home() / ".cache" / "recstack" / "ferretdb"
+    if not program.exists():
+        pytest.skip("no ferretdb here; build it by tests/servers/ferretdb.sh")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="recstack-server-") as folder:
+        command = [program, "--handler=sqlite", f"--sqlite-url=file:{folder}/", f"--state-dir={folder}"]
+        options = [f"--listen-addr=127.0.0.1:{port}", "--telemetry=disable", "--debug-addr=-"]
+        process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: answers(port))
+            yield f"mongodb://127.0.0.1:{port}/shop"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def opensearch() -> Iterator[int]:
+    """The port of an OpenSearch node."""
+    java, maven = find_program("java", "openjdk-17-jre-headless", "/usr/bin"), find_program("mvn", "maven", "/usr/bin")
+    source = Path(__file__).parents[2] / "servers" / "opensearch"
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="recstack-server-") as folder:
+        listing = f"-Dmdep.outputFile={folder}/classpath"
+        run([maven, "--batch-mode", "--quiet", "-f", str(source / "pom.xml"), "dependency:build-classpath", listing])
+        command = [java, "-Xmx512m", "--add-opens=java.base/java.nio.file=ALL-UNNAMED", "-cp"]
+        command += [(Path(folder) / "classpath").read_text(), str(source / "OpenSearchNode.java")]
+        (Path(folder) / "config").mkdir()
+        process = subprocess.Popen([*command, folder, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: answers(port), 180)
+            yield port
+        finally:
+            process.kill()
+            process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

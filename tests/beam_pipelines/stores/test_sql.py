@@ -139,7 +139,7 @@ def test_a_dataset_is_the_one_that_parquet_gives(server: SqlServer, tmp_path: Pa
     columns = {"user_id": "User", "item_id": "item", "timestamp": "time"}
     source = TableSource(database=database(server, num_ranges=3), columns=columns)
     dataset = DatasetLayout(tmp_path / "from_sql")
-    config = PipelineConfig(interactions=source)
+    config = PipelineConfig(interactions=source, report=False)
     manifest, _ = prepare_dataset(ids_only, config, dataset, seed=1)
     rows = [{"user_id": f"u{n % 20}", "item_id": str(n % 33), "timestamp": _MOMENT + n // 20 * 86_400} for n in numbers]
     from_parquet = prepare(tmp_path, ids_only, interactions=rows)

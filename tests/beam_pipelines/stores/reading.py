@@ -1,0 +1,27 @@
+"""Rows of a database table as `prepare` reads them."""
+
+from typing import Any
+
+from beam_pipelines.config import TableSource
+from beam_pipelines.origins import find_origin, origin_units, read_origin
+from beam_pipelines.stores.config import DatabaseSource
+from beam_pipelines.tables import Column, Table
+from beam_pipelines.validation import validate
+
+Rows = list[dict[str, Any]]
+
+
+def table_of(source: DatabaseSource, columns: tuple[Column, ...]) -> Table:
+    return Table(name="items", source=TableSource(database=source), columns=columns, key=columns[0].name)
+
+
+def read(table: Table) -> tuple[Rows, Rows, int]:
+    """Good rows, rejects and the number of units."""
+    good, bad = [], []
+    units = list(origin_units(table, find_origin(table)))
+    for unit in units:
+        for raw in read_origin(table, unit):
+            batch, rejects = validate(table, unit.path, raw)
+            good += batch.to_pylist()
+            bad += rejects.to_pylist()
+    return good, bad, len(units)
