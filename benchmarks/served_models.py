@@ -105,8 +105,7 @@ def make_modules(encoder: SchemaEncoder, candidates: CandidateTable) -> dict[Mod
     lookup = ItemIds(ids)
     rng = np.random.default_rng(0)
     histories = rng.integers(0, len(ids), (NUM_USERS, HISTORY), np.int32)
-    users = [token.encode() for token in encoder.lookup("user_id").vocabulary.tokens]
-    query = QueryInputs(SCHEMA, UserHistories(users, histories, lookup))
+    query = QueryInputs(SCHEMA, UserHistories(encoder.lookup("user_id"), histories, lookup))
     towers = Towers(
         embed_query=two_tower.query_tower,
         embed_candidate=two_tower.candidate_tower,
@@ -155,7 +154,7 @@ def save(layout: ModelLayout, name: ModelName, module: Any, candidates: Candidat
         signatures,
         module,
         requests={key: [request(function, size) for size in WARMUP_BATCHES] for key, function in chosen.items()},
-        manifest=lambda: manifest,
+        describe=lambda extra: manifest.write(extra.manifest),
     )
     print(f"{layout.version(version)}: {len(candidates):,} items")
 

@@ -1,11 +1,12 @@
-"""Which results of a graph are sure to come: those that no loop, queue or call to the outside is needed for.
+"""Which results of a graph are sure to come: those that no open loop, queue or call to the outside is needed for.
 
-Without such an operation each operation of a run is executed once. All that a deadline could stop is the rest of a run
+A loop with a constant `maximum_iterations` ends, too. Without any other such operation each operation of a run is
+executed once, or so often. All that a deadline could stop is the rest of a run
 that ends soon, so that such a run needs none and takes the quick path of `serving.session`.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tensorflow.core.framework import graph_pb2
@@ -15,14 +16,14 @@ _MAY_GO_ON = re.compile("While|^For$|Enter$|NextIteration|Queue|Barrier|Stage|It
 
 def endless_functions(graph: graph_pb2.GraphDef) -> frozenset[str]:
     """Names of the graph's functions that hold such an operation, or call a function that does."""
+    functions = {function.signature.name: function for function in graph.library.function}
     calls: dict[str, set[str]] = {}
     endless: set[str] = set()
-    for function in graph.library.function:
-        name = function.signature.name
+    for name, function in functions.items():
         calls[name] = set()
         for node in function.node_def:
             calls[name].update(_called(node))
-            if _MAY_GO_ON.search(node.op):
+            if _MAY_GO_ON.search(node.op) and not _is_bounded(node, function, functions):
                 endless.add(name)
     grown = True
     while grown:
@@ -50,6 +51,19 @@ def always_ends(results: Sequence[Any], endless: frozenset[str]) -> bool:
             return False
         waiting += [tensor.op for tensor in operation.inputs] + list(operation.control_inputs)
     return True
+
+
+def _is_bounded(node: Any, function: Any, functions: Mapping[str, Any]) -> bool:
+    """Whether a node is a `tf.while_loop` that counts to a constant; its first two inputs are the count and the end."""
+    if node.op not in ("While", "StatelessWhile") or len(node.input) < 2:
+        return False
+    constants = {each.name: each.attr["value"].tensor for each in function.node_def if each.op == "Const"}
+    maximum = constants.get(node.input[1].partition(":")[0])
+    if maximum is None or not any(value >= 0 for value in maximum.int_val):
+        return False
+    condition = functions[node.attr["cond"].func.name]
+    counted = [argument.name for argument in condition.signature.input_arg[:2]]
+    return any(each.op == "Less" and list(each.input) == counted for each in condition.node_def)
 
 
 def _called(node: Any) -> Iterable[str]:

@@ -23,6 +23,30 @@ def choosing(x):
     return tf.cond(x > 0, lambda: looping(x), lambda: halved(x))
 
 
+@tf.function
+def counting(x):
+    return tf.while_loop(lambda v: v < 10.0, lambda v: (v + 1.0,), [x], maximum_iterations=20)[0]
+
+
+@tf.function
+def counting_as_told(x):
+    most = tf.cast(x, tf.int32)
+    return tf.while_loop(lambda v: v < 10.0, lambda v: (v + 1.0,), [x], maximum_iterations=most)[0]
+
+
+@tf.function
+def counting_to_loop(x):
+    return tf.while_loop(lambda v: v < 10.0, lambda v: (looping(v),), [x], maximum_iterations=20)[0]
+
+
+def test_a_loop_that_counts_to_a_constant_ends():
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [])
+        results = [counting(x), counting_as_told(x), counting_to_loop(x)]
+    endless = endless_functions(graph.as_graph_def())
+    assert [always_ends([tensor], endless) for tensor in results] == [True, False, False]
+
+
 def test_only_what_needs_a_loop_may_go_on():
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [])

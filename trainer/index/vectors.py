@@ -75,6 +75,8 @@ class Vectors(tf.Module):
             (tf.constant(0), tf.zeros([num_queries, 0]), tf.zeros([num_queries, 0], tf.int32)),
             shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, None]), tf.TensorShape([None, None])),
             parallel_iterations=1,
+            # A bound that a server can see: a graph that is sure to end needs no watch over its deadline.
+            maximum_iterations=-(-self.num_items // MIN_BLOCK_ROWS),
         )
         return scores, rows
 
