@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Iterator
 
+from beam_pipelines.passes import Engine
 from beam_pipelines.readers import RawBatch, read_unit
 from beam_pipelines.sources import ReadUnit, SourceFile, find_files, read_units
 from beam_pipelines.stores.config import StoreKind
@@ -16,6 +17,7 @@ _STORES: dict[StoreKind, str] = {
     "mongodb": "mongodb",
     "opensearch": "search",
     "elasticsearch": "search",
+    "bigquery": "bigquery",
 }
 
 
@@ -29,13 +31,13 @@ def find_origin(table: Table) -> list[SourceFile]:
     return [_store(table).find(table)] if table.source.database.is_given else find_files(table)
 
 
-def origin_units(table: Table, found: list[SourceFile]) -> Iterator[ReadUnit]:
+def origin_units(table: Table, found: list[SourceFile], engine: Engine) -> Iterator[ReadUnit]:
     """Cuts what was found into units that workers read.
 
     Raises:
         InputError: it is empty, cannot be read or lacks a column.
     """
-    yield from _store(table).units(table) if table.source.database.is_given else read_units(table, found)
+    yield from _store(table).units(table, engine) if table.source.database.is_given else read_units(table, found)
 
 
 def read_origin(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:

@@ -98,7 +98,7 @@ def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: t
         RecstackError: a task or the engine failed.
     """
     try:
-        with _pipeline(name, engine) as pipeline:
+        with new_pipeline(name, engine) as pipeline:
             (
                 pipeline
                 | "tasks" >> beam.Create(list(enumerate(tasks)), reshuffle=True)
@@ -111,7 +111,8 @@ def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: t
     return [_read_report(engine.workspace, name, number, report) for number in range(len(tasks))]
 
 
-def _pipeline(name: str, engine: Engine) -> beam.Pipeline:
+def new_pipeline(name: str, engine: Engine) -> beam.Pipeline:
+    """An empty pipeline for the engine's runner; it runs when its `with` block ends."""
     if engine.runner == "local":
         # Threads: Arrow, NumPy and zlib work outside of Python's lock, and processes take seconds to start.
         workers = engine.num_workers or os.cpu_count() or 1

@@ -84,7 +84,6 @@ def prepare_dataset(
     if finished is not None:
         return finished, True
     _require_replaceable(dataset)
-    units = [unit for table in tables for unit in origin_units(table, files[table.name])]
     with staged_directory(dataset.root) as staging:
         target = DatasetLayout(staging)
         workspace = _make_directories(target)
@@ -94,6 +93,7 @@ def prepare_dataset(
             runner=config.runner,
             runner_options=config.runner_options,
         )
+        units = [unit for table in tables for unit in origin_units(table, files[table.name], engine)]
         tell(f"reading {sum(len(found) for found in files.values())} files")
         read = run_pass(
             "read",

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from features.errors import ConfigError
 
-StoreKind: TypeAlias = Literal["postgresql", "mysql", "mongodb", "opensearch", "elasticsearch"]
+StoreKind: TypeAlias = Literal["postgresql", "mysql", "mongodb", "opensearch", "elasticsearch", "bigquery"]
 
 _KINDS: dict[str, StoreKind] = {
     "postgresql": "postgresql",
@@ -20,6 +20,7 @@ _KINDS: dict[str, StoreKind] = {
     "opensearch+https": "opensearch",
     "elasticsearch+http": "elasticsearch",
     "elasticsearch+https": "elasticsearch",
+    "bigquery": "bigquery",
 }
 _WITH_KEYS = ("postgresql", "mysql")
 
@@ -31,7 +32,7 @@ class DatabaseSource:
     url: str = ""
     """Server and database without the password, such as `postgresql://reader@db.example:5432/shop`,
     `mysql://reader@db.example/shop` (MariaDB too), `mongodb://reader@db.example/shop`,
-    `opensearch+https://reader@search.example:9200` or `elasticsearch+https://…`."""
+    `opensearch+https://reader@search.example:9200` or `elasticsearch+https://…`, `bigquery://project/dataset`."""
     password_variable: str = ""
     """Environment variable that holds the password; empty: none is needed. The configuration is printed and kept, so
     it never holds the password itself."""
@@ -86,8 +87,15 @@ class DatabaseSource:
             raise ConfigError(f"{path}.table", self.table, "the table's name")
         if not 0 <= self.num_ranges <= 10_000:
             raise ConfigError(f"{path}.num_ranges", self.num_ranges, "0 to 10000")
+        self._check_ranges(path)
+
+    def _check_ranges(self, path: str) -> None:
         if self.key and self.kind not in _WITH_KEYS:
             raise ConfigError(f"{path}.key", self.key, "none: only tables of SQL databases are cut by a key")
+        if self.kind == "bigquery" and (self.num_ranges or self.password_variable):
+            raise ConfigError(
+                f"{path}.url", self.url, "no num_ranges or password_variable beside it: Google has its own"
+            )
         if self.num_ranges > 1 and not self.key and self.kind in _WITH_KEYS:
             raise ConfigError(f"{path}.key", self.key, "the column to cut into num_ranges ranges")
 

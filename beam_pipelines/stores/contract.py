@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+from beam_pipelines.passes import Engine
 from beam_pipelines.readers import RawBatch
 from beam_pipelines.sources import ReadUnit, SourceFile
 from beam_pipelines.tables import Table
@@ -20,8 +21,8 @@ class Store(Protocol):
         """
         ...
 
-    def units(self, table: Table) -> Iterator[ReadUnit]:
-        """Cuts the table into what is read at the same time."""
+    def units(self, table: Table, engine: Engine, /) -> Iterator[ReadUnit]:
+        """Cuts the table into what is read at the same time; a store may copy the table by the engine first."""
         ...
 
     def read(self, table: Table, unit: ReadUnit) -> Iterator[RawBatch]:

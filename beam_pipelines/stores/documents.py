@@ -67,7 +67,9 @@ def _no_times(values: list[Any]) -> list[tuple[int, str]]:
 def _column(values: list[Any]) -> pa.Array:
     given = [value for value in values if value is not None]
     if given and all(isinstance(value, datetime.datetime) for value in given):
-        return pa.array(values, pa.timestamp("ms", "UTC"))
+        return pa.array(values, pa.timestamp("us", "UTC" if given[0].tzinfo else None))
+    if given and all(type(value) is datetime.date for value in given):
+        return pa.array(values, pa.date32())
     return array_of([_plain(value) for value in values])
 
 

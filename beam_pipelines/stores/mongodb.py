@@ -17,6 +17,7 @@ from pymongo import ASCENDING, MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import ConfigurationError, PyMongoError, ServerSelectionTimeoutError
 
+from beam_pipelines.passes import Engine
 from beam_pipelines.readers import RawBatch
 from beam_pipelines.sources import ReadUnit, SourceFile, first_line
 from beam_pipelines.stores.config import DatabaseSource
@@ -47,7 +48,7 @@ def find(table: Table) -> SourceFile:
     return SourceFile(path=source.label, size=size, modified=0.0, digest=checksum.hexdigest())
 
 
-def units(table: Table) -> Iterator[ReadUnit]:
+def units(table: Table, _engine: Engine) -> Iterator[ReadUnit]:
     """`contract.Store.units`: as many documents each, in the order of `_id`."""
     source = table.source.database
     with _collection(source) as collection:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
+from beam_pipelines.passes import Engine
 from beam_pipelines.readers import RawBatch
 from beam_pipelines.sources import ReadUnit, SourceFile, first_line
 from beam_pipelines.stores.config import DatabaseSource
@@ -49,7 +50,7 @@ def find(table: Table) -> SourceFile:
     return SourceFile(path=source.label, size=size, modified=0.0, digest=fingerprint(numbers))
 
 
-def units(table: Table) -> Iterator[ReadUnit]:
+def units(table: Table, _engine: Engine) -> Iterator[ReadUnit]:
     """`contract.Store.units`: slices, which the server cuts by the hash of the document's id."""
     source = table.source.database
     with _client(source) as (client, _):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_pipelines.passes import Engine
 from beam_pipelines.readers import RawBatch
 from beam_pipelines.sources import ReadUnit, SourceFile, first_line, require_columns
 from beam_pipelines.stores.config import DatabaseSource
@@ -90,7 +91,7 @@ def find(table: Table) -> SourceFile:
     return SourceFile(path=source.label, size=int(row["num_rows"]), modified=0.0, digest=fingerprint([row["checksum"]]))
 
 
-def units(table: Table) -> Iterator[ReadUnit]:
+def units(table: Table, _engine: Engine) -> Iterator[ReadUnit]:
     """`contract.Store.units`: ranges of equal width of the key; rows without a key belong to the first one."""
     source = table.source.database
     if not source.key:

@@ -1,12 +1,15 @@
 """Rows of a database table as `prepare` reads them."""
 
+from pathlib import Path
 from typing import Any
 
 from beam_pipelines.config import TableSource
 from beam_pipelines.origins import find_origin, origin_units, read_origin
+from beam_pipelines.passes import Engine
 from beam_pipelines.stores.config import DatabaseSource
 from beam_pipelines.tables import Column, Table
 from beam_pipelines.validation import validate
+from beam_pipelines.workspace import Workspace
 
 Rows = list[dict[str, Any]]
 
@@ -15,10 +18,10 @@ def table_of(source: DatabaseSource, columns: tuple[Column, ...]) -> Table:
     return Table(name="items", source=TableSource(database=source), columns=columns, key=columns[0].name)
 
 
-def read(table: Table) -> tuple[Rows, Rows, int]:
-    """Good rows, rejects and the number of units."""
+def read(table: Table, folder: Path = Path()) -> tuple[Rows, Rows, int]:
+    """Good rows, rejects and the number of units; `folder` is for what is copied first."""
     good, bad = [], []
-    units = list(origin_units(table, find_origin(table)))
+    units = list(origin_units(table, find_origin(table), Engine(workspace=Workspace(folder))))
     for unit in units:
         for raw in read_origin(table, unit):
             batch, rejects = validate(table, unit.path, raw)

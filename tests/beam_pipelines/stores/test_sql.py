@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from beam_pipelines.config import PipelineConfig, TableSource
-from beam_pipelines.origins import find_origin, origin_units, read_origin
+from beam_pipelines.origins import find_origin
 from beam_pipelines.prepare import prepare_dataset
 from beam_pipelines.readers import RawBatch
 from beam_pipelines.stores.config import DatabaseSource
@@ -20,6 +20,8 @@ from features.layout import DatasetLayout
 from features.schema import Schema
 from tests.beam_pipelines.conftest import Prepared, prepare
 from tests.beam_pipelines.stores.conftest import PASSWORD, SqlServer
+from tests.beam_pipelines.stores.reading import Rows
+from tests.beam_pipelines.stores.reading import read as read_table
 
 _COLUMNS = (
     Column(name="user_id", source="User", kind="id"),
@@ -65,17 +67,9 @@ def table_of(source: DatabaseSource, columns: tuple[Column, ...] = _COLUMNS) -> 
     return Table(name="interactions", source=TableSource(database=source), columns=columns, key="user_id")
 
 
-def read(source: DatabaseSource) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+def read(source: DatabaseSource) -> tuple[Rows, Rows, int]:
     """Good rows, rejects and the number of units."""
-    table = table_of(source)
-    good, bad = [], []
-    units = list(origin_units(table, find_origin(table)))
-    for unit in units:
-        for raw in read_origin(table, unit):
-            batch, rejects = validate(table, unit.path, raw)
-            good += batch.to_pylist()
-            bad += rejects.to_pylist()
-    return good, bad, len(units)
+    return read_table(table_of(source))
 
 
 def test_rows_come_in_ranges_of_the_key_with_types_and_rejects(server: SqlServer) -> None:
