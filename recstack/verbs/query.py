@@ -15,6 +15,8 @@ from recstack.console import Voice
 if TYPE_CHECKING:
     from serving.answers import Recommendation
 
+_MOST_ITEMS = 2**31 - 1  # what the signatures' int32 holds; the model refuses what is too many for it
+
 
 @dataclass(frozen=True, kw_only=True)
 class QueryArguments(StackArguments):
@@ -51,13 +53,17 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     """Asks the server and shows its answer.
 
     Raises:
-        InputError: `k` is below 1, a filter is not as it must be, or a history is given and the features have none.
+        InputError: `k`, the timeout or the address cannot be, a filter is not as it must be, or a history is given and the features have none.
         CallError: the server cannot be reached or refuses.
     """
     from serving.client import RecommenderClient
 
-    if arguments.k < 1:
-        raise InputError(f"--k {arguments.k}: expected at least 1")
+    if not 1 <= arguments.k <= _MOST_ITEMS:
+        raise InputError(f"--k {arguments.k}: expected at least 1 and at most {_MOST_ITEMS}")
+    if not arguments.timeout > 0:
+        raise InputError(f"--timeout {arguments.timeout}: expected more than 0 seconds")
+    if not arguments.address:
+        raise InputError("--address '': expected host:port of a server's gRPC API, such as localhost:8500")
     inputs = _inputs(arguments.stack, arguments)
     with RecommenderClient(arguments.address, model=arguments.model, timeout_seconds=arguments.timeout) as client:
         exclude = [list(arguments.exclude)] if arguments.exclude else None

@@ -61,6 +61,9 @@ def test_unknown_verb_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> Non
         (["prepare", "--retrieval.batch-sise", "0"], 2, ["--retrieval.batch-size"]),
         (["train", "everything"], 2, ["retrieval"]),
         (["query", "--k", "0"], 2, ["--k 0", "at least 1"]),
+        (["query", "--k", "99999999999"], 2, ["--k 99999999999", "at most 2147483647"]),
+        (["query", "--timeout", "-1"], 2, ["--timeout -1", "more than 0"]),
+        (["query", "--address", ""], 2, ["--address ''", "host:port"]),
         (["query", "--address", "localhost:1"], 1, ["localhost:1", "UNAVAILABLE"]),
     ],
 )

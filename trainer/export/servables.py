@@ -44,6 +44,9 @@ class Ranker:
     variables: Iterable[tf.Variable]
 
 
+_HARMLESS_COUNT = 10_000
+
+
 class RetrievalServable(tf.Module):
     """`retrieval` and `retrieval_exact`: queries to item ids."""
 
@@ -74,6 +77,11 @@ class RetrievalServable(tf.Module):
             "embed_encoded_query": make_signature(self._embed_encoded_query, _encoded_inputs(self.encoder)),
         }
 
+    @property
+    def most_items(self) -> int:
+        """Most items that a request may ask for: the catalogue, or a number that does no harm where that is small."""
+        return max(self.retriever.index.num_items, _HARMLESS_COUNT)
+
     def restrictions(self) -> dict[str, Input]:
         """Optional inputs that say which items not to return, each `[batch, …]`, or `[1, …]` for the whole batch.
 
@@ -96,7 +104,7 @@ class RetrievalServable(tf.Module):
 
     def _retrieve(self, request: Tensors) -> Outputs:
         embeddings = self._embed_query(request)["embedding"]
-        count = checked_count("k", request["k"])
+        count = checked_count("k", request["k"], self.most_items)
         found = self.retriever.retrieve(embeddings, count, request[EXCLUSIONS], self.filters(request))
         return {"item_ids": found.item_ids, "scores": found.scores}
 
@@ -185,7 +193,7 @@ class RecommenderServable(tf.Module):
 
     def _recommend(self, request: Tensors) -> Outputs:
         query = self.retrieval.query
-        limit = checked_count("limit", request["limit"])
+        limit = checked_count("limit", request["limit"], self.retrieval.most_items)
         raw = query.complete(request)
         excluded = tf.concat([_for_all(request[EXCLUSIONS], raw[query.required]), query.history(raw)], axis=1)
         embeddings = self.retrieval._towers.value.embed_query(self.retrieval.encoder.encode_query(raw))
@@ -214,10 +222,16 @@ class _Untracked:
         self.value = value
 
 
-def checked_count(name: str, count: tf.Tensor) -> tf.Tensor:
-    """The count, refused inside the graph (INVALID_ARGUMENT) where it is negative."""
-    check = tf.debugging.assert_non_negative(count, message=f"{name} must be at least 0")
-    with tf.control_dependencies([check]):
+def checked_count(name: str, count: tf.Tensor, most: int) -> tf.Tensor:
+    """The count, refused inside the graph (INVALID_ARGUMENT) where it is negative or above `most`.
+
+    Answers are padded to the count, so without a bound a single request could ask for all of the server's memory.
+    """
+    checks = [
+        tf.debugging.assert_non_negative(count, message=f"{name} must be at least 0"),
+        tf.debugging.assert_less_equal(count, most, message=f"{name} must be at most {most}"),
+    ]
+    with tf.control_dependencies(checks):
         return tf.identity(count)
 
 

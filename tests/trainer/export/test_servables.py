@@ -129,9 +129,15 @@ def test_more_items_than_there_are_is_padding(exact: Any) -> None:
     assert np.isneginf(answer["scores"].numpy()[0, -3:]).all()
 
 
-def test_negative_k_is_refused(exact: Any) -> None:
-    with pytest.raises(tf.errors.InvalidArgumentError, match="k must be at least 0"):
-        exact.signatures["retrieve"](**request(["u2"]), k=tf.constant(-1), **restrictions())
+@pytest.mark.parametrize(("k", "expected"), [(-1, "at least 0"), (2**31 - 1, "at most 10000")])
+def test_count_that_is_none_or_takes_all_memory_is_refused(
+    exact: Any, checkerboard: StackConfig, k: int, expected: str
+) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"k must be {expected}"):
+        exact.signatures["retrieve"](**request(["u2"]), k=tf.constant(k), **restrictions())
+    recommend = load(checkerboard, "recommender").signatures["serving_default"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"limit must be {expected}"):
+        recommend(**request(["u2"]), limit=tf.constant(k), **restrictions())
 
 
 def test_ranking_tells_liked_from_disliked(checkerboard: StackConfig) -> None:
