@@ -248,6 +248,9 @@ def test_a_server_with_batching_gives_the_same_answers(start_server, flags, tmp_
         responses = list(pool.map(lambda x: client.predict(x=x), requests))
     for request, response in zip(requests, responses, strict=True):
         np.testing.assert_array_equal(tf.make_ndarray(response.outputs["y"]), request / 2 + 2)
+    session = "/tensorflow/serving/batching_session"
+    assert client.server.metrics.totals(f"{session}/queuing_latency") == {("batch_threads",): 40.0}
+    assert 20 <= client.server.metrics.totals(f"{session}/wrapped_run_count")[()] <= 40  # two requests fit in a batch
     too_large = client.request(x=np.arange(5, dtype=np.float32))
     assert "Task size 5" in client.refused(client.prediction.Predict, too_large, StatusCode.INVALID_ARGUMENT)
 

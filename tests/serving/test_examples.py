@@ -122,6 +122,16 @@ def test_multi_inference_answers_both_tasks(shared):
     assert regressed.model_spec.version.value == 1
 
 
+def test_multi_inference_counts_its_examples(shared):
+    serving = "/tensorflow/serving"
+    before = shared.server.metrics.totals(f"{serving}/request_example_count_total").get(("shared",), 0)
+    request = multi_request(("classify", CLASSIFY))
+    request.input.example_list.examples.append(example(x=3.0))
+    shared.prediction.MultiInference(request)
+    assert shared.server.metrics.totals(f"{serving}/request_example_count_total")[("shared",)] == before + 2
+    assert shared.server.metrics.totals(f"{serving}/request_example_counts")[("shared",)] >= 1
+
+
 def test_row_multi_inference_refusals(shared):
     def refused(request, code=StatusCode.INVALID_ARGUMENT):
         return shared.refused(shared.prediction.MultiInference, request, code)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from grpc import RpcError, StatusCode
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import get_model_status_pb2, predict_pb2, prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -131,9 +132,27 @@ def empty(base):
     (base / "2").mkdir()
 
 
+def of_another_platform(base):
+    (base / "2").mkdir()
+    (base / "2" / "model.onnx").write_bytes(b"a model of another runtime")
+
+
+def without_its_operation(base):
+    shutil.copytree(base / "1", base / "staging")
+    file = base / "staging" / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for function in model.meta_graphs[0].graph_def.library.function:
+        for node in function.node_def:
+            node.op = "Nobodys>Operation" if node.op == "Mul" else node.op
+    file.write_bytes(model.SerializeToString())
+    (base / "staging").rename(base / "2")
+
+
 @pytest.mark.parametrize(
     ("break_it", "code", "message"),
     [
+        (of_another_platform, Code.NOT_FOUND, "Could not find SavedModel .pb or .pbtxt"),
+        (without_its_operation, Code.NOT_FOUND, "Op type not registered 'Nobodys>Operation'"),
         (corrupt, Code.DATA_LOSS, "Can't parse"),
         (half_written, Code.NOT_FOUND, "are missing or incomplete"),
         (empty, Code.NOT_FOUND, "Could not find SavedModel .pb or .pbtxt at supplied export directory path"),
