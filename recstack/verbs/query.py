@@ -53,7 +53,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     """Asks the server and shows its answer.
 
     Raises:
-        InputError: `k`, the timeout or the address cannot be, a filter is not as it must be, or a history is given and the features have none.
+        InputError: `k`, the timeout, the address or a filter is not as it must be, or a history is given and the
+            features have none.
         CallError: the server cannot be reached or refuses.
     """
     from serving.client import RecommenderClient
