@@ -1,15 +1,28 @@
 """`recstack prepare`: raw tables in, a dataset directory out."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 import tyro
 from rich.table import Table
 
+from features.layout import SPLITS
 from features.manifest import Manifest
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
+
+_REJECTED = "rejected: "
+# Counts of the manifest that are named only where they are not zero.
+_LEFT_OUT = {
+    "interactions_duplicates": "equal events",
+    "near_duplicates": "repetitions within seconds",
+    "bot_events": "events of bots",
+    "outside_core": "events of rare users and items",
+    "items_duplicates": "items with a repeated id",
+    "users_duplicates": "users with a repeated id",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +59,11 @@ def prepare(stack: StackConfig, voice: Voice) -> Manifest:
         stack.features, stack.pipeline, dataset, seed=stack.seed, progress=voice.progress
     )
     state = "nothing to do, up to date" if nothing_to_do else f"done in {manifest.seconds:.1f} s"
-    voice.show(_table(manifest))
+    voice.show(_splits_table(manifest.counts))
+    for line in _rows(manifest.counts):
+        voice.progress(line)
+    if dataset.report.exists():
+        voice.progress(f"what the data looks like, for a browser: {dataset.report}")
     voice.result(
         f"{state}: {dataset.root}",
         {"directory": str(dataset.root), "nothing_to_do": nothing_to_do, "counts": dict(manifest.counts)},
@@ -54,8 +71,26 @@ def prepare(stack: StackConfig, voice: Voice) -> Manifest:
     return manifest
 
 
-def _table(manifest: Manifest) -> Table:
-    table = Table(show_header=False)
-    for name, count in manifest.counts.items():
-        table.add_row(name.replace("_", " "), f"{count:,}")
+def _splits_table(counts: Mapping[str, int]) -> Table:
+    """How much of the log each split holds, and what the models learn or are judged by."""
+    table = Table(title="What the splits hold", title_justify="left")
+    table.add_column("split")
+    for name in ("users", "events", "for retrieval", "for ranking"):
+        table.add_column(name, justify="right")
+    for split in SPLITS:
+        keys = (f"users_{split}", f"events_{split}", f"targets: {split}", f"targets: ranking/{split}")
+        table.add_row(split, *(f"{counts.get(key, 0):,}" for key in keys))
     return table
+
+
+def _rows(counts: Mapping[str, int]) -> Iterator[str]:
+    """What became of the tables' rows: of what was refused or left out only what there is."""
+    tables = [table for table in ("interactions", "items", "users") if f"{table}_read" in counts]
+    read = ", ".join(f"{counts[f'{table}_read']:,} {table}" for table in tables)
+    yield f"rows read: {read}; items in the catalogue: {counts['candidates']:,}"
+    for key, count in counts.items():
+        if key.startswith(_REJECTED):
+            yield f"rows refused: {count:,} {key.removeprefix(_REJECTED)}"
+    left_out = [f"{count:,} {what}" for key, what in _LEFT_OUT.items() if (count := counts.get(key, 0))]
+    if left_out:
+        yield f"left out: {', '.join(left_out)}"

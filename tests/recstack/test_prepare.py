@@ -56,3 +56,22 @@ def test_a_window_without_folders_is_told(config: Path, capsys: pytest.CaptureFi
     assert main(["prepare", "--config", str(config), "--from", "2026-12-01"]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "none of 5 files lies in a folder from '2026-12-01' to 'the last'" in error
+
+
+def test_the_splits_are_shown_and_the_report_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # One event of the first day occurs twice, one has no item.
+    part = config.parent / "logs" / "dt=2026-11-01" / "part.csv"
+    header, *rows = part.read_text().splitlines()
+    part.write_text("\n".join([header, *rows, rows[0], "u1,,1793491200"]) + "\n")
+    half = ["--pipeline.max-reject-ratio", "0.5"]
+    assert main(["prepare", "--config", str(config), "--from", "2026-11-01", "--to", "2026-11-03", *half]) == 0
+    said = capsys.readouterr()
+    assert [line.split("│")[1].strip() for line in said.out.splitlines() if line.startswith("│")] == [
+        "train",
+        "validation",
+        "test",
+    ]
+    assert "rows read: 14 interactions; items in the catalogue: 5" in said.err
+    assert "left out: 1 equal events" in said.err
+    assert "rows refused: 1 interactions: item_id is missing" in said.err
+    assert f"for a browser: {config.parent}/dataset/report.html" in said.err
