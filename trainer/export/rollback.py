@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from features.errors import InputError
 from features.layout import ExtraLayout, ModelLayout
@@ -53,10 +54,19 @@ def roll_back(layout: ModelLayout, former: int) -> int:
     return new.version
 
 
+def is_rollback(manifest: Path) -> bool:
+    """Whether the version at `manifest` is a former one that was published again."""
+    return bool(_rollback(manifest))
+
+
 def was_rolled_back(manifest: Path, inputs: Mapping[str, str]) -> bool:
     """Whether the version at `manifest` was put in the place of one made from these inputs."""
+    return bool(_rollback(manifest).get("refused_inputs") == dict(inputs))
+
+
+def _rollback(manifest: Path) -> Mapping[str, Any]:
     try:
-        rollback = read_manifest(manifest, "saved_model").config.get(_ROLLBACK, {})
+        found: Mapping[str, Any] = read_manifest(manifest, "saved_model").config.get(_ROLLBACK, {})
     except InputError:
-        return False
-    return bool(rollback.get("refused_inputs") == dict(inputs))
+        return {}
+    return found

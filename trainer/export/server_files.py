@@ -20,8 +20,9 @@ from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
 from features.files import make_directory, write_text_atomically
-from features.layout import ModelName, ServerFile, Workdir
+from features.layout import ModelLayout, ModelName, ServerFile, Workdir
 from trainer.export.config import ExportConfig
+from trainer.export.rollback import is_rollback
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
@@ -53,12 +54,18 @@ def _models(base_paths: Mapping[ModelName, str]) -> model_server_config_pb2.Mode
 def _canary(workdir: Workdir, base_paths: Mapping[ModelName, str], *, with_labels: bool) -> str:
     config = _models(base_paths)
     for model in config.model_config_list.config:
-        versions = workdir.model(model.name).versions()[-2:]
+        versions = _candidates(workdir.model(model.name))
         model.model_version_policy.specific.versions.extend(versions)
         if with_labels:
             model.version_labels["stable"] = versions[0]
             model.version_labels["canary"] = versions[-1]
     return _text(config)
+
+
+def _candidates(layout: ModelLayout) -> list[int]:
+    """The former and the newest version; after a rollback the newest alone, because the former is the refused one."""
+    versions = layout.versions()[-2:]
+    return versions[-1:] if versions and is_rollback(layout.manifest(versions[-1])) else versions
 
 
 def _batching(export: ExportConfig) -> str:

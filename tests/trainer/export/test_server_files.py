@@ -8,8 +8,10 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from features.errors import ConfigError
 from features.layout import Workdir
+from features.manifest import Manifest
 from serving.protos import BatchingParameters, MonitoringConfig
 from trainer.export.config import ExportConfig
+from trainer.export.rollback import roll_back
 from trainer.export.server_files import write_server_files
 
 
@@ -43,6 +45,19 @@ def test_labels_come_in_a_second_step_over_the_same_versions(workdir: Workdir) -
         assert list(second[name].model_version_policy.specific.versions) == expected
         assert dict(first[name].version_labels) == {}
         assert dict(second[name].version_labels) == {"stable": expected[0], "canary": expected[-1]}
+
+
+def test_after_a_rollback_no_label_points_to_the_refused_version(tmp_path: Path) -> None:
+    workdir = Workdir(tmp_path)
+    layout = workdir.model("retrieval")
+    for version in (1, 2):
+        manifest = Manifest(kind="saved_model", schema_fingerprint="s", inputs={"run": str(version)})
+        manifest.write(layout.manifest(version))
+    assert roll_back(layout, 1) == 3
+    write_server_files(workdir, ExportConfig(models=("retrieval",)))
+    labelled = models(workdir.server_file("canary_labels"))["retrieval"]
+    assert list(labelled.model_version_policy.specific.versions) == [3]
+    assert dict(labelled.version_labels) == {"stable": 3, "canary": 3}
 
 
 def test_no_file_asks_for_request_logs_which_the_stock_server_refuses(workdir: Workdir) -> None:
