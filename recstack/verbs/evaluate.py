@@ -1,8 +1,8 @@
 """`recstack evaluate`: trained models in, metrics beside baselines out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import tyro
 from rich.table import Table
@@ -12,6 +12,7 @@ from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.verbs.train import stages
+from trainer.baselines.config import BaselineName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,17 @@ class EvaluateArguments(StackArguments):
 
     stage: tyro.conf.Positional[Literal["retrieval", "ranking", "all"]] = "all"
     """Which model."""
+    baselines: tuple[BaselineName | Literal["all"], ...] = ()
+    """Baselines beside the retrieval model, or `all`; overrides evaluation.baselines.names."""
+
+    @property
+    def resolved(self) -> StackConfig:
+        """The configuration with these baselines."""
+        if not self.baselines:
+            return self.stack
+        names = tuple(name for name in get_args(BaselineName) if "all" in self.baselines or name in self.baselines)
+        chosen = replace(self.stack.evaluation.baselines, names=names)
+        return replace(self.stack, evaluation=replace(self.stack.evaluation, baselines=chosen))
 
 
 def main(arguments: list[str]) -> int:
@@ -27,7 +39,7 @@ def main(arguments: list[str]) -> int:
     parsed = parse(EvaluateArguments, "evaluate", arguments)
     voice = Voice("evaluate", as_json=parsed.json)
     for stage in stages(parsed.stage):
-        evaluate(parsed.stack, stage, voice)
+        evaluate(parsed.resolved, stage, voice)
     return 0
 
 

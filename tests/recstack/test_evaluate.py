@@ -1,10 +1,13 @@
 """The table that `recstack evaluate` shows."""
 
 import io
+from typing import get_args
 
 from rich.console import Console
 
-from recstack.verbs.evaluate import retrieval_table
+from recstack.arguments import parse
+from recstack.verbs.evaluate import EvaluateArguments, retrieval_table
+from trainer.baselines.config import BaselineName, BaselinesConfig
 
 
 def row(name: str, recall: float) -> dict:
@@ -34,3 +37,11 @@ def test_each_model_has_its_intervals_and_a_star_only_where_the_difference_is_ce
     assert "*" not in lines["close"] + lines["two_tower"]
     assert "0.400-0.600" in text
     assert "0.500" in lines["two_tower"]
+
+
+def test_baselines_of_the_command_line_replace_those_of_the_file() -> None:
+    names = ["--baselines", "ease", "svd"]
+    assert parse(EvaluateArguments, "evaluate", names).resolved.evaluation.baselines.names == ("svd", "ease")
+    every = parse(EvaluateArguments, "evaluate", ["--baselines", "all"]).resolved.evaluation.baselines.names
+    assert every == get_args(BaselineName)
+    assert parse(EvaluateArguments, "evaluate", []).resolved.evaluation.baselines == BaselinesConfig()

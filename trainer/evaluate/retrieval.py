@@ -11,10 +11,12 @@ from trainer.baselines.contract import Baseline
 from trainer.baselines.tuning import tune
 from trainer.embedding import embed_queries
 from trainer.evaluate.data import evaluation_set, training_interactions, training_users
+from trainer.evaluate.slicing import feature_slices
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.protocol import EvaluationSet, Interactions
 from trainer.evaluation.report import Evaluation, compare, evaluate_rankings
 from trainer.evaluation.scoring import rank_by_inner_product, rank_by_scorer
+from trainer.evaluation.slices import Slices, standard_slices
 from trainer.events import Events, Int64, load_events
 from trainer.raw_candidates import read_raw_candidates
 from trainer.restore import TrainedRetrieval
@@ -61,10 +63,12 @@ def evaluate_retrieval(
 
     Raises:
         InputError: the split holds no query.
+        ConfigError: `evaluation.slice_by` names no feature that makes slices.
     """
     data = _load(trained, dataset, config.split)
     judged = data.splits[config.split]
-    model = _judge(MODEL, _rank_by_model(trained, judged, config), data, config)
+    slices = _slices(trained, dataset, data, config)
+    model = _judge(MODEL, _rank_by_model(trained, judged, config), data, config, slices)
     say(_line(model))
     baselines, tuned = [], {}
     for name in config.baselines.names:
@@ -72,7 +76,7 @@ def evaluate_retrieval(
         ranked = rank_by_scorer(
             baseline.fit(data.interactions), judged.queries, max(config.cutoffs), exclude_seen=config.exclude_seen
         )
-        baselines.append(_judge(name, ranked.item_rows, data, config))
+        baselines.append(_judge(name, ranked.item_rows, data, config, slices))
         tuned[name] = {field: value for field, value in asdict(baseline).items() if field != "item_texts"}
         say(_line(baselines[-1]))
     return {
@@ -115,9 +119,16 @@ def _rank_by_model(trained: TrainedRetrieval, split: _Split, config: EvaluationC
     return rank_by_inner_product(queries, items, max(config.cutoffs), seen=seen).item_rows
 
 
-def _judge(name: str, ranked: Any, data: _Data, config: EvaluationConfig) -> Evaluation:
-    popularity = data.interactions.popularity
-    return evaluate_rankings(name, ranked, data.splits[config.split].queries, popularity=popularity, config=config)
+def _slices(trained: TrainedRetrieval, dataset: DatasetLayout, data: _Data, config: EvaluationConfig) -> Slices:
+    judged = data.splits[config.split]
+    standard = standard_slices(judged.queries, data.interactions.popularity)
+    named = feature_slices(config.slice_by, trained.encoder, dataset, judged.events, judged.asked_at)
+    return Slices(queries={**standard.queries, **named.queries}, items={**standard.items, **named.items})
+
+
+def _judge(name: str, ranked: Any, data: _Data, config: EvaluationConfig, slices: Slices) -> Evaluation:
+    queries, popularity = data.splits[config.split].queries, data.interactions.popularity
+    return evaluate_rankings(name, ranked, queries, popularity=popularity, config=config, slices=slices)
 
 
 def _tuned_baseline(

@@ -19,6 +19,8 @@ class EvaluationConfig:
     """Split whose events are the targets; tune on `validation` only."""
     baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
     """What the models are compared with."""
+    slice_by: tuple[str, ...] = ()
+    """Features whose most frequent values are judged apart, beside the slices by history, popularity and novelty."""
     resamples: int = 1000
     """Bootstrap resamples of the users behind each confidence interval."""
     confidence: float = 0.95

@@ -1,9 +1,12 @@
 """Parts of an evaluation that an average hides: new users, short histories, the long tail, new items."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from trainer.evaluation.protocol import UNKNOWN, Bool, EvaluationSet, Int
 
@@ -54,14 +57,27 @@ def item_slices(popularity: Int) -> dict[str, Bool]:
     return {**slices, "item: cold": ~warm}
 
 
-def slices_by_value(feature: str, values: Sequence[str], limit: int = 20) -> dict[str, Bool]:
-    """Slices by the value of any feature of a query or an item, the most frequent `limit` values.
+def slices_by_value(feature: str, values: Sequence[Sequence[str]], limit: int = 20) -> dict[str, Bool]:
+    """Slices by the values of any feature of a query or an item, the most frequent `limit` of them.
 
     Args:
         feature: the name to show.
-        values: the feature's value of each query (for query slices) or of each item (for item slices).
+        values: the feature's values, none, one or several, of each query (for query slices) or item (for item slices).
         limit: the number of slices at most.
     """
-    distinct, inverse, counts = np.unique(np.asarray(values, dtype=str), return_inverse=True, return_counts=True)
-    chosen = np.argsort(-counts, kind="stable")[:limit]
-    return {f"{feature}: {distinct[index]}": inverse == index for index in chosen}
+    counts = Counter(value for row in values for value in set(row))
+    chosen = sorted(counts, key=lambda value: (-counts[value], value))[:limit]
+    return {f"{feature}: {value}": np.array([value in row for row in values], dtype=bool) for value in chosen}
+
+
+def quarters(values: npt.NDArray[np.floating]) -> list[list[str]]:
+    """The quarter of the numbers that each number lies in, as a text such as `10 to 25`; none for NaN.
+
+    Args:
+        values: `[n]`.
+    """
+    present = values[~np.isnan(values)]
+    edges = np.unique(np.quantile(present, (0.0, 0.25, 0.5, 0.75, 1.0))) if len(present) else np.zeros(1)
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)] or [f"{edges[0]:g}"]
+    places = np.searchsorted(edges[1:-1], values, side="right").clip(max=len(names) - 1)
+    return [[] if np.isnan(value) else [names[place]] for value, place in zip(values, places, strict=True)]

@@ -1,9 +1,11 @@
+from collections import Counter
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.evaluation.protocol import EvaluationSet, Ragged
-from trainer.evaluation.slices import item_slices, query_slices, slices_by_value
+from trainer.evaluation.slices import item_slices, quarters, query_slices, slices_by_value
 
 
 def test_query_slices_by_history_and_unknown_user() -> None:
@@ -40,8 +42,28 @@ def test_each_item_is_in_one_slice(popularity: list[int]) -> None:
 
 
 def test_slices_by_value_take_the_most_frequent_values() -> None:
-    slices = slices_by_value("country", ["NO", "DE", "DE", "FR", "FR", "FR"], limit=2)
+    slices = slices_by_value("country", [["NO"], ["DE"], ["DE"], ["FR"], ["FR"], ["FR"]], limit=2)
     assert {name: np.flatnonzero(mask).tolist() for name, mask in slices.items()} == {
         "country: FR": [3, 4, 5],
         "country: DE": [1, 2],
     }
+
+
+def test_an_item_of_several_values_is_in_several_slices() -> None:
+    slices = slices_by_value("genres", [["war", "drama"], ["drama"], []])
+    assert {name: mask.tolist() for name, mask in slices.items()} == {
+        "genres: drama": [True, True, False],
+        "genres: war": [True, False, False],
+    }
+
+
+def test_quarters_hold_equally_many_numbers() -> None:
+    names = quarters(np.array([8.0, 1.0, np.nan, 2.0, 7.0, 3.0, 4.0, 5.0, 6.0]))
+    assert names[2] == []
+    assert sorted(Counter(name for (name,) in (row for row in names if row)).values()) == [2, 2, 2, 2]
+    assert names[1] == names[3] == ["1 to 2.75"]
+
+
+def test_quarters_of_one_number_are_that_number() -> None:
+    assert quarters(np.array([3.0, 3.0])) == [["3"], ["3"]]
+    assert quarters(np.array([np.nan])) == [[]]
