@@ -12,6 +12,7 @@ from recstack.init.proposal import Setting
 
 _TABLE = "pipeline.label"
 _MOST_TYPES = 30
+_LEAST_TYPES_BY_VALUES = 2
 _MOST_RATINGS = 101
 _MOST_LIKED = 0.6
 # Weight of an example by what its event is called; the first fitting word counts.
@@ -54,14 +55,16 @@ def find_labels(events: TableProfile, taken: frozenset[str]) -> Labels:
 
 
 def _event_types(column: ColumnProfile) -> Labels | None:
-    named = names.words(column.name)
-    if column.kind != "text" or not set(named) & names.EVENT_TYPE or not 2 <= column.distinct <= _MOST_TYPES:
+    if column.kind != "text" or not 2 <= column.distinct <= _MOST_TYPES:
         return None
+    named = set(names.words(column.name))
     kinds = column.values.drop_null().value_counts().sort("descending", by="counts")
     weights = {str(kind): _weight(str(kind)) for kind in kinds.field("values").to_pylist()}
-    if all(weight is None for weight in weights.values()) and not {"event", "action", "behavior"} & set(named):
-        return None
     unclear = [kind for kind, weight in weights.items() if weight is None]
+    by_name = named & names.EVENT_TYPE and (len(unclear) < len(weights) or {"event", "action", "behavior"} & named)
+    # In a column that is called something else, or in another language, most values have to be kinds of events.
+    if not by_name and len(weights) < max(_LEAST_TYPES_BY_VALUES, 2 * len(unclear) + 1):
+        return None
     known = {kind: _UNCLEAR if weight is None else weight for kind, weight in weights.items()}
     why = "how much each kind of event counts; 0: shown or taken back, no positive interaction"
     why += f"; not understood, so 1: {', '.join(unclear)}" if unclear else ""

@@ -107,7 +107,8 @@ def _typical_users(catalogue: Catalogue) -> list[str]:
 
 
 def _table(user: str, seen: Sequence[str], items: "Sequence[Recommendation]", catalogue: Catalogue) -> Table:
-    table = Table(title=f"User {user}: {len(seen)} films rated", title_justify="left")
+    title = f"User {user}: {len(seen)} films rated" if seen else f"{user[:1].upper()}{user[1:]}"
+    table = Table(title=title, title_justify="left")
     table.add_column("last rated")
     table.add_column("recommended over gRPC")
     table.add_column("score", justify="right")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recstack.init.propose import Proposal
 
 _SHOWN_ENTRIES = 8
+_CAPTION = "in (parentheses): stands in the file as a comment, for you to turn on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ def init(arguments: InitArguments, voice: Voice, *, command: str) -> StackConfig
 def _columns_table(proposal: "Proposal") -> Table:
     from recstack.init.explain import column_uses
 
-    table = Table(title="What your columns are taken for", title_justify="left")
+    table = Table(title="What your columns are taken for", title_justify="left", caption=_CAPTION, caption_justify="left")
     for name in ("table", "column", "type", "different", "missing", "taken for", "why"):
         table.add_column(name, justify="right" if name in ("different", "missing") else "left")
     for use in column_uses(proposal):
@@ -100,11 +101,19 @@ def _facts_table(proposal: "Proposal") -> Table:
 
 
 def _settings_table(proposal: "Proposal") -> Table:
-    table = Table(title="What follows", title_justify="left")
+    table = Table(title="What follows", title_justify="left", caption=_CAPTION, caption_justify="left")
     for name in ("setting", "value", "why"):
         table.add_column(name)
     for setting in proposal.settings:
         name = setting.path if setting.active else f"({setting.path})"
-        is_long = isinstance(setting.value, dict) and len(setting.value) > _SHOWN_ENTRIES
-        table.add_row(name, f"{len(setting.value)} columns" if is_long else str(setting.value), setting.why)
+        table.add_row(name, _shown(setting.value), setting.why)
     return table
+
+
+def _shown(value: object) -> str:
+    """A setting's value as a person reads it: a table as lines of `key = value`."""
+    if not isinstance(value, dict):
+        return str(value)
+    if len(value) > _SHOWN_ENTRIES:
+        return f"{len(value)} columns"
+    return "\n".join(f"{key} = {entry}" for key, entry in value.items())

@@ -150,6 +150,24 @@ def test_kinds_of_events_get_weights_by_what_they_are_called(tmp_path: Path) -> 
     assert stack.pipeline.label.event_weights == {"product_view": 1.0, "Purchase": 5.0}
 
 
+@pytest.mark.parametrize(
+    ("values", "column"),
+    [
+        (("view", "add_to_cart", "purchase"), "aktion"),  # nothing but its values says what the column is
+        (("view", "mystery"), ""),  # half of the values is not most of them
+        (("ios", "android", "desktop"), ""),
+    ],
+)
+def test_kinds_of_events_are_found_by_their_values(tmp_path: Path, values: tuple[str, ...], column: str) -> None:
+    table = events()
+    table["aktion"] = [values[n % len(values)] for n in range(len(table))]
+    stack = init(tmp_path, "--interactions", str(write(table, tmp_path / "log.csv")))
+    assert stack is not None
+    assert stack.pipeline.label.event_type_column == column
+    if column:
+        assert stack.pipeline.label.event_weights == {"view": 1.0, "add_to_cart": 3.0, "purchase": 5.0}
+
+
 def test_a_threshold_parts_liked_from_disliked(tmp_path: Path) -> None:
     stack = init(tmp_path, "--interactions", str(write(_ratings(events()), tmp_path / "e.csv")))
     assert stack is not None
