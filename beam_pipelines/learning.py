@@ -13,6 +13,7 @@ from beam_pipelines.facts import PartitionFacts, facts_of
 from beam_pipelines.moments import Moments
 from beam_pipelines.partitions import Partition, PartitionJob, load_partition
 from beam_pipelines.splits import TRAIN
+from beam_pipelines.tables import EVENT_TYPE
 from beam_pipelines.workspace import Workspace, read_arrow, write_arrow
 from features.layout import SPLITS
 from features.records import vocabulary_features
@@ -77,6 +78,9 @@ def _value_counts(found: Partition, schema: Schema) -> pa.Table:
         counts.append(_counted(name, events.users.column(name), [size > 0 for size in sizes]))
     for name in named & set(events.table.column_names):
         counts.append(_counted(name, events.table.column(name), of_events))
+    kinds = schema.history_event_types
+    if kinds is not None:
+        counts.append(_counted(kinds.name, events.table.column(EVENT_TYPE), of_events))
     return pa.concat_tables(counts)
 
 

@@ -11,10 +11,12 @@ from beam_pipelines.events import Events
 from beam_pipelines.partitions import PartitionJob, load_partition
 from beam_pipelines.ranking_examples import Examples, with_negatives
 from beam_pipelines.splits import TRAIN
+from beam_pipelines.tables import EVENT_TYPE as RAW_EVENT_TYPE
 from beam_pipelines.windows import WindowLimits, Windows, make_windows
 from features.examples import write_shard
 from features.layout import SPLITS, DatasetLayout, shard_name
 from features.records import (
+    EVENT_TYPE,
     IN_HISTORY,
     LABEL,
     NUM_CONTEXT,
@@ -117,6 +119,7 @@ def _batch(
     rows = windows.rows[starts[0] : starts[-1]]
     own = {
         schema.item_id: lambda: examples.items.take(pa.array(rows)).cast(pa.string()),
+        EVENT_TYPE: lambda: events.table.column(RAW_EVENT_TYPE).combine_chunks().take(pa.array(examples.source[rows])),
         LABEL: lambda: pa.array(examples.labels.label[rows]),
         WEIGHT: lambda: pa.array(examples.labels.weight[rows]),
         IN_HISTORY: lambda: pa.array(examples.labels.positive[rows].astype(np.int64)),

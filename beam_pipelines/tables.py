@@ -99,6 +99,9 @@ def _interactions(schema: Schema, config: PipelineConfig) -> Table:
     ]
     if label.rating_column:
         columns.append(Column(name=RATING, source=label.rating_column, kind="rating"))
+    kinds = schema.history_event_types
+    if kinds is not None and not label.event_type_column:
+        raise ConfigError("pipeline.label.event_type_column", "", f"the column that {kinds.name} is made of")
     if label.event_type_column:
         columns.append(Column(name=EVENT_TYPE, source=label.event_type_column, kind="event_type"))
     return Table(

@@ -29,7 +29,7 @@ from features.vocabulary import Vocabulary
 from trainer.candidates import CandidateTable, load_candidates
 from trainer.config import RankingConfig, RetrievalConfig
 from trainer.export.items import ItemFeatures
-from trainer.export.query import QueryInputs, UserHistories
+from trainer.export.query import KnownHistories, QueryInputs, UserHistories
 from trainer.export.saving import save_version
 from trainer.export.servables import Ranker, RankingServable, RecommenderServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
@@ -105,7 +105,8 @@ def make_modules(encoder: SchemaEncoder, candidates: CandidateTable) -> dict[Mod
     lookup = ItemIds(ids)
     rng = np.random.default_rng(0)
     histories = rng.integers(0, len(ids), (NUM_USERS, HISTORY), np.int32)
-    query = QueryInputs(SCHEMA, UserHistories(encoder.lookup("user_id"), histories, lookup))
+    known = KnownHistories(rows=histories, kinds=None, kind_names=[], times=None)
+    query = QueryInputs(SCHEMA, UserHistories(SCHEMA, encoder.lookup("user_id"), known, lookup))
     towers = Towers(
         embed_query=two_tower.query_tower,
         embed_candidate=two_tower.candidate_tower,

@@ -4,6 +4,7 @@ The same objects run in the training input and inside the exported SavedModels, 
 the same raw record in both. Everything is a stock TensorFlow op; nothing here needs recstack once it is saved.
 """
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from features.spec import (
     TIME_PART_SIZES,
     CategoricalFeature,
     Feature,
+    HistoryCompanion,
+    HistoryEventTypesFeature,
     HistoryFeature,
+    HistoryTimesFeature,
     IdFeature,
     MultiValuedFeature,
     NumericFeature,
@@ -36,6 +40,9 @@ Tensors: TypeAlias = dict[str, tf.Tensor]
 # Standardised numbers beyond this many deviations are clipped: one absurd value must not drown the other features.
 _MAX_DEVIATIONS = 8.0
 _SECONDS_PER_DAY = 86_400
+NUM_GAPS = 34
+"""Buckets of the time between two events of a history; the last one holds more than 136 years."""
+_LOG_2 = math.log(2.0)
 # Years 1900 to 9999 in seconds: keeps the calendar arithmetic far from int64's limits.
 _EARLIEST, _LATEST = -2_208_988_800, 253_402_300_799
 
@@ -110,6 +117,46 @@ def last_values(values: tf.Tensor | tf.RaggedTensor, width: int) -> tf.Tensor:
     """
     ragged = _without_missing(values)
     return ragged[:, -width:].to_tensor(default_value="", shape=[None, width])
+
+
+def last_companions(companion: tf.Tensor, history: tf.Tensor, width: int) -> tf.Tensor:
+    """What belongs to the entries of a history that `last_values` keeps.
+
+    Args:
+        companion: `[batch, m]`; entries that a history has beyond them are missing.
+        history: `[batch, n] string`, padded with `""` anywhere.
+        width: entries to keep.
+
+    Returns:
+        `[batch, width]` of the companion's type, in the places of `last_values(history, width)`.
+    """
+    missing = "" if companion.dtype == tf.string else 0
+    wanted = tf.shape(history)[1]
+    beyond = tf.maximum(wanted - tf.shape(companion)[1], 0)
+    aligned = tf.pad(companion[:, :wanted], [[0, 0], [0, beyond]], constant_values=missing)
+    ragged = tf.ragged.boolean_mask(aligned, history != "")
+    return ragged[:, -width:].to_tensor(default_value=missing, shape=[None, width])
+
+
+def time_gaps(times: tf.Tensor) -> tf.Tensor:
+    """Buckets of the time since the entry before, by powers of two seconds.
+
+    Args:
+        times: `[..., width] int64`, seconds since 1970-01-01 UTC, 0 where unknown or padding.
+
+    Returns:
+        `[..., width] int32`: 0 where it or the entry before has no time, else `1 + floor(log2(gap + 1))`: 1 for the
+        same second, 2 for one or two, 3 for three to six, up to `NUM_GAPS - 1`.
+    """
+    before = tf.concat([tf.zeros_like(times[..., :1]), times[..., :-1]], axis=-1)
+    return gap_buckets(times, before)
+
+
+def gap_buckets(times: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+    """As `time_gaps`, of given pairs of times."""
+    gap = tf.cast(tf.maximum(times - before, 0), tf.float64)
+    bucket = 1 + tf.cast(tf.math.floor(tf.math.log(gap + 1.0) / _LOG_2 + 1e-9), tf.int32)
+    return tf.where((times > 0) & (before > 0), tf.minimum(bucket, NUM_GAPS - 1), tf.zeros_like(bucket))
 
 
 def _without_missing(values: tf.Tensor | tf.RaggedTensor) -> tf.RaggedTensor:
@@ -234,8 +281,15 @@ class SchemaEncoder(tf.Module):
         return self._lookups[feature_name]
 
     def encode_query(self, raw: Mapping[str, tf.Tensor]) -> Tensors:
-        """Encodes the query features: `[batch]` each, `[batch, n]` for the history."""
-        return {feature.name: self.encode(feature, raw[feature.name]) for feature in self.schema.query}
+        """Encodes the query features: `[batch]` each, `[batch, n]` for the history and what belongs to it."""
+        return {feature.name: self.encode(feature, self._raw_query(feature, raw)) for feature in self.schema.query}
+
+    def _raw_query(self, feature: Feature, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """A feature's values; of what belongs to the history, those of the entries that are kept."""
+        history = self.schema.history
+        if history is None or not isinstance(feature, HistoryCompanion):
+            return raw[feature.name]
+        return last_companions(raw[feature.name], raw[history.name], history.length)
 
     def encode_candidate(self, raw: Mapping[str, tf.Tensor]) -> Tensors:
         """Encodes the candidate features: `[batch]` each, `[batch, n]` for multi-valued ones."""
@@ -252,6 +306,11 @@ class SchemaEncoder(tf.Module):
             item_id = self.schema.item_id
             size = self._lookups[item_id].vocabulary.num_indices
             return Encoded(form="bag", width=feature.length, num_indices=size, table=item_id)
+        if isinstance(feature, HistoryCompanion):
+            length = self.schema.history.length if self.schema.history is not None else 0
+            is_time = isinstance(feature, HistoryTimesFeature)
+            size = NUM_GAPS if is_time else self._lookups[name].vocabulary.num_indices
+            return Encoded(form="bag", width=length, num_indices=size, table=name)
         if isinstance(feature, TimestampFeature):
             size = sum(1 + TIME_PART_SIZES[part] for part in feature.parts)
             return Encoded(form="parts", width=len(feature.parts), num_indices=size, table=name)
@@ -302,6 +361,12 @@ class SchemaEncoder(tf.Module):
     def _encode_history(self, feature: HistoryFeature, values: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
         return self._lookups[self.schema.item_id](last_values(values, feature.length))
 
+    def _encode_event_types(self, feature: HistoryEventTypesFeature, values: tf.Tensor) -> tf.Tensor:
+        return self._lookups[feature.name](values)
+
+    def _encode_times(self, feature: HistoryTimesFeature, values: tf.Tensor) -> tf.Tensor:
+        return time_gaps(values)
+
     def _encode_timestamp(self, feature: TimestampFeature, values: tf.Tensor) -> tf.Tensor:
         return calendar_parts(values, feature)
 
@@ -312,6 +377,8 @@ class SchemaEncoder(tf.Module):
         TextFeature: _encode_text,
         MultiValuedFeature: _encode_multi_valued,
         HistoryFeature: _encode_history,
+        HistoryEventTypesFeature: _encode_event_types,
+        HistoryTimesFeature: _encode_times,
         TimestampFeature: _encode_timestamp,
     }
 

@@ -8,6 +8,7 @@ window of a user with very many events. It holds, under the names of the schema,
     item id, timestamp,       lists of equal length, one entry an event, in order of time and then of item id:
     context features,         bytes, int64 (seconds since 1970-01-01 UTC), the feature's own type,
     label, weight,            float32 (what a ranking model predicts), float32 (of the example in the loss),
+    event_type                bytes, only where the schema has `history_event_types`: the kind of event
     in_history                int64: 1 if the event enters the histories of later events, 0 if it must not
     sampling_probability      float32, ranking only: 1 for a logged event, else the probability of the sampled negative
 
@@ -36,6 +37,7 @@ from features.spec import Feature, IdFeature, RawType, raw_type
 NUM_CONTEXT: Final = "num_context"
 LABEL: Final = "label"
 WEIGHT: Final = "weight"
+EVENT_TYPE: Final = "event_type"
 IN_HISTORY: Final = "in_history"
 SAMPLING_PROBABILITY: Final = "sampling_probability"
 TRAIN_FREQUENCY: Final = "train_frequency"
@@ -51,6 +53,8 @@ def event_columns(schema: Schema, *, ranking: bool) -> dict[str, RawType]:
     """Columns with one value an event, by name, in the order they are written."""
     columns: dict[str, RawType] = {schema.item_id: "string", schema.timestamp: "int64"}
     columns |= {feature.name: raw_type(feature) for feature in schema.context_features}
+    if schema.history_event_types is not None:
+        columns[EVENT_TYPE] = "string"
     columns |= {LABEL: "float32", WEIGHT: "float32", IN_HISTORY: "int64"}
     return columns | ({SAMPLING_PROBABILITY: "float32"} if ranking else {})
 

@@ -11,7 +11,10 @@ from features.serialization import unstructure
 from features.spec import (
     CandidateFeature,
     Feature,
+    HistoryCompanion,
+    HistoryEventTypesFeature,
     HistoryFeature,
+    HistoryTimesFeature,
     IdFeature,
     MultiValuedFeature,
     QueryFeature,
@@ -62,12 +65,28 @@ class Schema:
                 raise ConfigError("features.query.history.name", feature.name, "a name no column has")
         if sum(isinstance(feature, HistoryFeature) for feature in self.query) > 1:
             raise ConfigError("features.query", "two histories", "at most one feature of kind 'history'")
+        _check_companions(self)
         _check_apart(self)
 
     @property
     def history(self) -> HistoryFeature | None:
         """The history feature, if the query has one."""
         return next((f for f in self.query if isinstance(f, HistoryFeature)), None)
+
+    @property
+    def history_companions(self) -> tuple[HistoryCompanion, ...]:
+        """What is known of each event of the history beside its item."""
+        return tuple(f for f in self.query if isinstance(f, HistoryCompanion))
+
+    @property
+    def history_event_types(self) -> HistoryEventTypesFeature | None:
+        """The kinds of the history's events, if the query has them."""
+        return next((f for f in self.query if isinstance(f, HistoryEventTypesFeature)), None)
+
+    @property
+    def history_times(self) -> HistoryTimesFeature | None:
+        """The times of the history's events, if the query has them."""
+        return next((f for f in self.query if isinstance(f, HistoryTimesFeature)), None)
 
     @property
     def item_id_feature(self) -> IdFeature:
@@ -82,11 +101,9 @@ class Schema:
     @property
     def context_features(self) -> tuple[QueryFeature, ...]:
         """Query features that each event has its own value of, the timestamp included."""
-        return tuple(
-            f
-            for f in self.query
-            if not isinstance(f, HistoryFeature) and f.name != self.user_id and getattr(f, "table", "") != "users"
-        )
+        of_history = HistoryFeature | HistoryCompanion
+        others = [f for f in self.query if not isinstance(f, of_history) and f.name != self.user_id]
+        return tuple(f for f in others if getattr(f, "table", "") != "users")
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change whenever the meaning of a record may change."""
@@ -107,6 +124,14 @@ def _check_unique(field: str, features: Iterable[_F]) -> None:
         if feature.name in RESERVED_NAMES:
             raise ConfigError(field, feature.name, f"a name other than the reserved {sorted(RESERVED_NAMES)}")
         seen.add(feature.name)
+
+
+def _check_companions(schema: Schema) -> None:
+    kinds = [feature.kind for feature in schema.history_companions]
+    if kinds and schema.history is None:
+        raise ConfigError("features.query", kinds[0], "a feature of kind 'history' beside it")
+    if len(set(kinds)) < len(kinds):
+        raise ConfigError("features.query", f"two of {kinds[0]}", "each kind at most once")
 
 
 def _check_apart(schema: Schema) -> None:

@@ -183,9 +183,42 @@ class HistoryFeature:
         _require(self, "length", self.length >= 1, "at least 1")
 
 
+@dataclass(frozen=True, kw_only=True)
+class HistoryEventTypesFeature:
+    """What kind of event each item of the history was, such as view or purchase; needs a history and event types."""
+
+    name: str = "history_event_types"
+    """Key in the signatures; derived from the interactions, so no raw column has this name."""
+    encoding: Literal["vocabulary"] = "vocabulary"
+    """Learnt from the training data."""
+    oov_buckets: int = 1
+    """Buckets for kinds outside the vocabulary."""
+    kind: Literal["history_event_types"] = "history_event_types"
+
+    def __post_init__(self) -> None:
+        _check_name(self)
+        _require(self, "oov_buckets", self.oov_buckets >= 1, "at least 1, so that unknown kinds can be served")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryTimesFeature:
+    """When each item of the history was, as the time since the one before it; needs a history."""
+
+    name: str = "history_timestamps"
+    """Key in the signatures, seconds since 1970-01-01 UTC, 0 where unknown; derived from the interactions."""
+    kind: Literal["history_times"] = "history_times"
+
+    def __post_init__(self) -> None:
+        _check_name(self)
+
+
+# Features of the same events as the history, entry by entry.
+HistoryCompanion: TypeAlias = HistoryEventTypesFeature | HistoryTimesFeature
 QueryFeature: TypeAlias = (
     IdFeature
     | HistoryFeature
+    | HistoryEventTypesFeature
+    | HistoryTimesFeature
     | TimestampFeature
     | CategoricalFeature
     | NumericFeature
@@ -200,12 +233,12 @@ def raw_type(feature: Feature) -> RawType:
     """Data type of the feature's values in records and signatures."""
     if isinstance(feature, NumericFeature):
         return "float32"
-    return "int64" if isinstance(feature, TimestampFeature) else "string"
+    return "int64" if isinstance(feature, TimestampFeature | HistoryTimesFeature) else "string"
 
 
 def is_list(feature: Feature) -> bool:
     """Whether one example holds a list of values (`[batch, length]`) instead of one (`[batch]`)."""
-    return isinstance(feature, HistoryFeature | MultiValuedFeature)
+    return isinstance(feature, HistoryFeature | HistoryCompanion | MultiValuedFeature)
 
 
 def missing_value_of(dtype: RawType) -> str | int | float:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from features.encoding import Tensors
+from features.encoding import Tensors, gap_buckets, time_gaps
 from features.schema import Schema
 from trainer.events import Events, Int64
 
@@ -66,6 +66,10 @@ def gather_query(events: Events, schema: Schema) -> Callable[[tf.Tensor], Tensor
     starts, ends = tf.constant(events.history_start), tf.constant(events.history_end)
     # One zero at the end: what lies beyond a history's end reads it.
     items = tf.concat([tf.constant(events.history_items), [0]], axis=0)
+    beside = {
+        name: tf.concat([tf.constant(values[events.history_events]), [0]], axis=0)
+        for name, values in events.companions.items()
+    }
 
     def gather(indices: tf.Tensor) -> Tensors:
         records = tf.gather(record_of_event, indices)
@@ -76,10 +80,17 @@ def gather_query(events: Events, schema: Schema) -> Callable[[tf.Tensor], Tensor
             start = tf.maximum(tf.gather(starts, indices)[:, None], end - history.length)
             positions = start + tf.range(history.length, dtype=tf.int64)
             beyond = tf.size(items, tf.int64) - 1
-            query[history.name] = tf.gather(items, tf.where(positions < end, positions, beyond))
+            places = tf.where(positions < end, positions, beyond)
+            query[history.name] = tf.gather(items, places)
+            query |= {name: _encoded(tf.gather(values, places)) for name, values in beside.items()}
         return query
 
     return gather
+
+
+def _encoded(companion: tf.Tensor) -> tf.Tensor:
+    """Kinds are indices already; times, `[n, length] int64`, become gaps."""
+    return time_gaps(companion) if companion.dtype == tf.int64 else companion
 
 
 def sequence_examples(events: Events, schema: Schema) -> Gather:
@@ -97,6 +108,7 @@ def sequence_examples(events: Events, schema: Schema) -> Gather:
     record_of_event = tf.constant(events.record_of_event())
     item_index, rows = tf.constant(events.item_index), tf.constant(events.candidate_row)
     weights, places_back = tf.constant(events.weight), tf.constant(events.places_back())
+    companions = {name: tf.constant(values) for name, values in events.companions.items()}
 
     def gather(packed: tf.Tensor) -> Batch:
         event, positions = packed[..., 0], packed[..., 1]
@@ -115,6 +127,7 @@ def sequence_examples(events: Events, schema: Schema) -> Gather:
             "query": query,
             "items": tf.where(positions >= 0, tf.gather(item_index, event), 0),
             "positions": tf.cast(positions, tf.int32),
+            "beside": {name: _packed(values, event, positions) for name, values in companions.items()},
             "state": tf.stack([states // width, states % width], axis=1),
             "positive_query": query_of_target,
             "positive_row": tf.gather(rows, target),
@@ -122,6 +135,15 @@ def sequence_examples(events: Events, schema: Schema) -> Gather:
         }
 
     return gather
+
+
+def _packed(companion: tf.Tensor, event: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """What belongs to the events of packed rows, `[R, W] int32`, 0 for padding; a stretch's first event has no gap."""
+    values = tf.gather(companion, event)
+    if companion.dtype != tf.int64:
+        return tf.where(positions >= 0, values, 0)
+    before = tf.gather(companion, tf.maximum(event - 1, 0))
+    return tf.where(positions > 0, gap_buckets(values, before), 0)
 
 
 def event_examples(events: Events, schema: Schema) -> Gather:
@@ -150,6 +172,7 @@ def set_examples(events: Events, schema: Schema) -> Gather:
     context = {name: tf.constant(values) for name, values in events.context.items()}
     item_index, rows = tf.constant(events.item_index), tf.constant(events.candidate_row)
     weights = tf.constant(events.weight)
+    companions = {name: tf.constant(values) for name, values in events.companions.items()}
 
     def gather(records: tf.Tensor) -> Batch:
         ends = tf.gather(splits, records + 1)
@@ -159,6 +182,7 @@ def set_examples(events: Events, schema: Schema) -> Gather:
         query |= {name: tf.gather(values, tf.gather(last_event, records)) for name, values in context.items()}
         if history is not None:
             query[history.name] = members.with_flat_values(tf.gather(item_index, members.flat_values))
+            query |= {name: members.with_flat_values(_of_set(v, members)) for name, v in companions.items()}
         row = tf.gather(rows, members.flat_values)
         known = tf.cast(row >= 0, tf.float32)
         sizes = tf.cast(tf.gather(members.row_lengths(), members.value_rowids()), tf.float32)
@@ -170,6 +194,16 @@ def set_examples(events: Events, schema: Schema) -> Gather:
         }
 
     return gather
+
+
+def _of_set(companion: tf.Tensor, members: tf.RaggedTensor) -> tf.Tensor:
+    """What belongs to the events of ragged sets, `[members] int32`; a set's first event has no gap."""
+    event = members.flat_values
+    values = tf.gather(companion, event)
+    if companion.dtype != tf.int64:
+        return values
+    is_first = tf.gather(members.row_starts(), members.value_rowids()) == tf.range(tf.size(event, tf.int64))
+    return tf.where(is_first, 0, gap_buckets(values, tf.gather(companion, tf.maximum(event - 1, 0))))
 
 
 def ranking_examples(events: Events, schema: Schema) -> Gather:

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from features.encoding import SchemaEncoder
 from features.parsing import interaction_parsing_spec, read_records, reading
-from features.records import IN_HISTORY, LABEL, NUM_CONTEXT, SAMPLING_PROBABILITY, WEIGHT
+from features.records import EVENT_TYPE, IN_HISTORY, LABEL, NUM_CONTEXT, SAMPLING_PROBABILITY, WEIGHT
 from features.schema import Schema
+from features.spec import HistoryEventTypesFeature
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Int32: TypeAlias = npt.NDArray[np.int32]
@@ -46,8 +47,13 @@ class Events:
     """`[events]`: what a ranking model predicts."""
     weight: Float32
     """`[events]`: of the example in the loss, sampled negatives scaled up to what they stand for."""
+    companions: Mapping[str, Array]
+    """What is known of the events in histories beside their items, by name, `[events]`: kinds as indices (int32), times
+    as seconds (int64)."""
     history_items: Int32
     """`[in history]`: `item_index` of the events that enter histories."""
+    history_events: Int64
+    """`[in history]`: the events that enter histories."""
     history_start: Int64
     """`[events]`: where the history of the event's record starts in `history_items`."""
     history_end: Int64
@@ -150,6 +156,11 @@ def _encode(
     columns |= {name: raw[name].flat_values for name in (LABEL, WEIGHT, IN_HISTORY)}
     if SAMPLING_PROBABILITY in raw:
         columns[WEIGHT] = columns[WEIGHT] / raw[SAMPLING_PROBABILITY].flat_values
+    for companion in schema.history_companions:
+        if isinstance(companion, HistoryEventTypesFeature):
+            columns[f"companion/{companion.name}"] = encoder.encode(companion, raw[EVENT_TYPE].flat_values)
+        else:
+            columns[f"companion/{companion.name}"] = raw[schema.timestamp].flat_values
     for feature in schema.user_features:
         columns[f"user/{feature.name}"] = encoder.encode(feature, raw[feature.name])
     for feature in schema.context_features:
@@ -172,7 +183,9 @@ def _assemble(columns: Mapping[str, Array], schema: Schema) -> Events:
         timestamp=timestamp,
         label=columns[LABEL].astype(np.float32),
         weight=columns[WEIGHT].astype(np.float32),
+        companions={feature.name: columns[f"companion/{feature.name}"] for feature in schema.history_companions},
         history_items=columns["item_index"].astype(np.int32)[in_history],
+        history_events=np.flatnonzero(in_history),
         history_start=history_start,
         history_end=history_end,
     )

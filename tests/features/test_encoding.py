@@ -11,7 +11,16 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from features.encoding import SchemaEncoder, bucketize, calendar_parts, last_values, standardise, tokenize
+from features.encoding import (
+    SchemaEncoder,
+    bucketize,
+    calendar_parts,
+    last_companions,
+    last_values,
+    standardise,
+    time_gaps,
+    tokenize,
+)
 from features.errors import InputError
 from features.layout import DatasetLayout
 from features.schema import Schema
@@ -241,3 +250,26 @@ def test_statistics_without_a_feature_are_refused(schema: Schema, tmp_path: Path
     Statistics(num_users=3, num_items=5, num_interactions=9).write(layout.statistics)
     with pytest.raises(InputError, match=r"statistics\.json: none of 'price'; .*recstack prepare"):
         SchemaEncoder(schema, layout)
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=5, max_size=5), min_size=1, max_size=3),
+    st.integers(0, 7),
+)
+@settings(deadline=None, max_examples=25)
+def test_what_belongs_to_a_history_keeps_its_places(history: list[list[str]], width: int) -> None:
+    # Each entry's companion is the number of its place, so it can be told whose it is; some requests send too few.
+    numbers = np.tile(np.arange(1, width + 1), (len(history), 1)).reshape(len(history), width)
+    found = last_companions(tf.constant(numbers, tf.int64), tf.constant(history), 3).numpy()
+    for row, items in zip(found, history, strict=True):
+        places = [place + 1 for place, item in enumerate(items) if item != ""][-3:]
+        expected = [place if place <= width else 0 for place in places]
+        assert row.tolist() == expected + [0] * (3 - len(expected))
+
+
+def test_gaps_are_powers_of_two_seconds() -> None:
+    times = tf.constant([[100, 100, 101, 103, 106, 100_106, 0, 200_000]], tf.int64)
+    gaps = [0, 1, 2, 3, 100_000]
+    expected = [0, *(1 + math.floor(math.log2(gap + 1)) for gap in gaps), 0, 0]
+    assert time_gaps(times).numpy().tolist() == [expected]
+    assert time_gaps(tf.constant([[10, 5]], tf.int64)).numpy().tolist() == [[0, 1]]  # an order that cannot be

@@ -5,7 +5,14 @@ import pytest
 from features.errors import ConfigError
 from features.schema import Schema, fingerprint
 from features.serialization import feature_kinds, structure, unstructure
-from features.spec import CategoricalFeature, HistoryFeature, IdFeature, MultiValuedFeature, NumericFeature
+from features.spec import (
+    CategoricalFeature,
+    HistoryFeature,
+    HistoryTimesFeature,
+    IdFeature,
+    MultiValuedFeature,
+    NumericFeature,
+)
 
 USER = IdFeature(name="user_id")
 ITEM = IdFeature(name="item_id")
@@ -41,6 +48,8 @@ def test_fingerprint_ignores_key_order() -> None:
         ((USER, NumericFeature(name="label")), (ITEM,), ["label", "reserved"]),
         ((IdFeature(name="client"),), (ITEM,), ["client", "'user_id'", "categorical"]),
         ((USER, HistoryFeature(), HistoryFeature(name="other")), (ITEM,), ["at most one"]),
+        ((USER, HistoryTimesFeature()), (ITEM,), ["history_times", "kind 'history' beside it"]),
+        ((HistoryFeature(), HistoryTimesFeature(), HistoryTimesFeature(name="b")), (ITEM,), ["each kind at most once"]),
         ((USER, HistoryFeature(name="timestamp")), (ITEM,), ["history", "timestamp"]),
         ((USER, CategoricalFeature(name="x")), (ITEM, CategoricalFeature(name="x")), ["different names"]),
         ((USER, NumericFeature(name="year_min")), (ITEM, NumericFeature(name="year")), ["year_min", "filter"]),

@@ -5,9 +5,12 @@ import numpy.typing as npt
 
 from features.encoding import SchemaEncoder
 from features.schema import Schema
+from features.vocabulary import Vocabulary
 from trainer.events import Events
-from trainer.export.query import UserHistories
+from trainer.export.query import KnownHistories, UserHistories
 from trainer.index.item_ids import ItemIds
+
+_ROWS = "rows of the catalogue"
 
 
 def user_histories(
@@ -28,18 +31,40 @@ def user_histories(
     if not enabled or schema.history is None or schema.user_id not in {f.name for f in schema.query}:
         return None
     users = encoder.lookup(schema.user_id)
-    rows = np.full((len(users.vocabulary.tokens), schema.history.length), -1, np.int32)
+    shape = (len(users.vocabulary.tokens), schema.history.length)
+    known: dict[str, npt.NDArray[np.int64]] = {_ROWS: np.full(shape, -1, np.int64)}
+    known |= {feature.name: np.full(shape, 0, np.int64) for feature in schema.history_companions}
     for events in splits:
-        _fill(rows, events, schema, users.vocabulary.first_token_index)
-    return UserHistories(users, rows, item_ids)
+        _fill(known, events, schema, users.vocabulary.first_token_index)
+    kinds, times = schema.history_event_types, schema.history_times
+    places, names = (None, []) if kinds is None else _kinds(known[kinds.name], encoder.lookup(kinds.name).vocabulary)
+    return UserHistories(
+        schema,
+        users,
+        KnownHistories(
+            rows=known[_ROWS].astype(np.int32),
+            kinds=places,
+            kind_names=names,
+            times=None if times is None else known[times.name],
+        ),
+        item_ids,
+    )
 
 
-def _fill(rows: npt.NDArray[np.int32], events: Events, schema: Schema, first_user_index: int) -> None:
+def _kinds(indices: npt.NDArray[np.int64], vocabulary: Vocabulary) -> tuple[npt.NDArray[np.int32] | None, list[bytes]]:
+    """Places among the kinds' names, -1 for one that training does not know, and the names."""
+    places = np.maximum(indices - vocabulary.first_token_index, -1).astype(np.int32)
+    return places, [token.encode() for token in vocabulary.tokens]
+
+
+def _fill(known: dict[str, npt.NDArray[np.int64]], events: Events, schema: Schema, first_user_index: int) -> None:
     """Overwrites the histories of the split's users; a record holds all that was known of its user."""
     users = events.user[schema.user_id].astype(np.int64) - first_user_index
-    width = rows.shape[1]
+    columns = {_ROWS: events.candidate_row, **events.companions}
+    width = known[_ROWS].shape[1]
     for record in np.flatnonzero(users >= 0):
-        items = events.candidate_row[events.record_splits[record] : events.record_splits[record + 1]]
-        last = items[items >= 0][-width:]
-        rows[users[record]] = -1
-        rows[users[record], : len(last)] = last
+        of_record = slice(events.record_splits[record], events.record_splits[record + 1])
+        last = np.flatnonzero(events.candidate_row[of_record] >= 0)[-width:]
+        for name, values in known.items():
+            values[users[record]] = -1 if name == _ROWS else 0
+            values[users[record], : len(last)] = columns[name][of_record][last]

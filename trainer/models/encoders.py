@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from features.encoding import Tensors
 from trainer.config import EncoderConfig, EncoderKind
 from trainer.models.dropout import StepDropout
 from trainer.models.embedding import EmbeddingTable, pool
@@ -34,6 +35,12 @@ class HistoryEncoder(tf.keras.layers.Layer):
         self.config, self.table, self.length = config, table, length
         self.dimension = int(table.table.shape[1])
         self.input_dropout = StepDropout(config.dropout, step=step, number=1)
+        self.companions: dict[str, EmbeddingTable] = {}
+        """Tables of what is known of the events beside their items, by name; added to the items' vectors."""
+
+    def embed(self, items: tf.Tensor, beside: Tensors | None) -> tf.Tensor:
+        """Items, and what is known of their events, `[...] int32` each, to `[..., D] float32`."""
+        return tf.add_n([self.table(items), *(table((beside or {})[n]) for n, table in self.companions.items())])
 
     @abstractmethod
     def states(self, vectors: tf.Tensor, positions: tf.Tensor, training: bool) -> tf.Tensor:
@@ -48,15 +55,18 @@ class HistoryEncoder(tf.keras.layers.Layer):
             `[R, W, D] float32`.
         """
 
-    def all_states(self, items: tf.Tensor, positions: tf.Tensor, training: bool) -> tf.Tensor:
-        """`states` of packed items, `[R, W] int32` rows of the table, to `[R, W, D] float32`."""
-        return self.states(self.input_dropout(self.table(items), training=training), positions, training)
+    def all_states(
+        self, items: tf.Tensor, positions: tf.Tensor, training: bool, beside: Tensors | None = None
+    ) -> tf.Tensor:
+        """`states` of packed items and of what is beside them, `[R, W] int32` each, to `[R, W, D] float32`."""
+        return self.states(self.input_dropout(self.embed(items, beside), training=training), positions, training)
 
-    def call(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, history: tf.Tensor, beside: Tensors | None = None, training: bool = False) -> tf.Tensor:
         """The vector after the last item of each history.
 
         Args:
             history: `[batch, length] int32`, rows of the table, 0 is padding at the end.
+            beside: the companions of its entries by name, `[batch, length] int32`.
             training: whether dropout is on.
 
         Returns:
@@ -64,7 +74,7 @@ class HistoryEncoder(tf.keras.layers.Layer):
         """
         present = history > 0
         positions = tf.where(present, tf.range(tf.shape(history)[1])[None, :], -1)
-        states = self.all_states(history, positions, training)
+        states = self.all_states(history, positions, training, beside)
         last = tf.reduce_max(positions, axis=1)
         final = tf.gather(states, tf.maximum(last, 0), batch_dims=1)
         return tf.where(last[:, None] >= 0, final, tf.zeros_like(final))
@@ -78,12 +88,16 @@ class MeanEncoder(HistoryEncoder):
         visible = tf.cast(same_history(positions), vectors.dtype)
         return tf.matmul(visible, vectors) / tf.cast(tf.maximum(positions + 1, 1), vectors.dtype)[..., None]
 
-    def call(self, history: tf.Tensor | tf.RaggedTensor, training: bool = False) -> tf.Tensor:
+    def call(
+        self, history: tf.Tensor | tf.RaggedTensor, beside: Tensors | None = None, training: bool = False
+    ) -> tf.Tensor:
         """As for every encoder, without the states in between; takes ragged histories too."""
         if not isinstance(history, tf.RaggedTensor):
-            return self.input_dropout(pool(self.table(history), history), training=training)
+            return self.input_dropout(pool(self.embed(history, beside), history), training=training)
         rows = tf.cast(history.nrows(), tf.int32)
-        total = tf.math.unsorted_segment_sum(self.table(history.flat_values), history.value_rowids(), rows)
+        flat = {name: values.flat_values for name, values in (beside or {}).items()}
+        vectors = self.embed(history.flat_values, flat)
+        total = tf.math.unsorted_segment_sum(vectors, history.value_rowids(), rows)
         lengths = tf.cast(history.row_lengths(), total.dtype)
         return self.input_dropout(total / tf.maximum(lengths, 1.0)[:, None], training=training)
 
@@ -105,13 +119,13 @@ class RecencyEncoder(HistoryEncoder):
         back = tf.clip_by_value(places[:, None] - places[None, :], 0, self.length - 1)
         return tf.matmul(_softmax_over(tf.gather(self.log_weights, back)[None], same_history(positions)), vectors)
 
-    def call(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, history: tf.Tensor, beside: Tensors | None = None, training: bool = False) -> tf.Tensor:
         """As for every encoder, without the states in between."""
         present = history > 0
         lengths = tf.reduce_sum(tf.cast(present, tf.int32), axis=1, keepdims=True)
         back = tf.maximum(lengths - 1 - tf.range(tf.shape(history)[1])[None, :], 0)
         weights = _softmax_over(tf.gather(self.log_weights, back), present)
-        vectors = self.input_dropout(self.table(history), training=training)
+        vectors = self.input_dropout(self.embed(history, beside), training=training)
         return tf.reduce_sum(weights[..., None] * vectors, axis=1)
 
 

@@ -8,6 +8,7 @@ from features.encoding import Encoded, Tensors
 from trainer.config import RetrievalConfig
 from trainer.models.dropout import replica_number
 from trainer.models.embedding import EmbeddingTable, FeatureVector
+from trainer.models.encoders import HistoryEncoder
 
 # Keeps the gradient of a vector near zero bounded; far below any trained vector's squared norm.
 _NORM_EPSILON = 1e-6
@@ -32,7 +33,7 @@ class Tower(tf.keras.layers.Layer):
         tables: Mapping[str, EmbeddingTable],
         config: RetrievalConfig,
         *,
-        history: tuple[str, tf.keras.layers.Layer] | None = None,
+        history: tuple[str, HistoryEncoder] | None = None,
         item_id: str | None = None,
         step: tf.Variable,
     ) -> None:
@@ -48,15 +49,17 @@ class Tower(tf.keras.layers.Layer):
         """
         super().__init__()
         self.config, self.item_id, self.step = config, item_id, step
-        self.vectors: dict[str, tf.keras.layers.Layer] = {
-            name: FeatureVector(encoded, tables.get(encoded.table), config.dimension)
-            for name, encoded in features.items()
-            if history is None or name != history[0]
-        }
         self.history_name = history[0] if history is not None else None
+        self.companions = tuple(history[1].companions) if history is not None else ()
+        # What belongs to the history's events enters by the history's encoder.
+        names = [name for name in features if name not in self.companions]
+        self.vectors: dict[str, tf.keras.layers.Layer] = {
+            name: FeatureVector(features[name], tables.get(features[name].table), config.dimension)
+            for name in names
+            if name != self.history_name
+        }
         if history is not None:
             self.history_encoder = history[1]
-        names = list(features)
         self.gates = {name: self.add_weight(name=f"gate_{name}", shape=(), initializer="ones") for name in names}
         self.mixing = _dense_layers(config, len(names))
         if item_id is not None and config.item_bias:
@@ -68,7 +71,8 @@ class Tower(tf.keras.layers.Layer):
             encoded = {**encoded, self.item_id: self._forget_ids(encoded[self.item_id])}
         history = None
         if self.history_name is not None:
-            history = self.history_encoder(encoded[self.history_name], training=training)
+            beside = {name: encoded[name] for name in self.companions}
+            history = self.history_encoder(encoded[self.history_name], beside, training=training)
         return self.combine(encoded, history)
 
     def combine(self, encoded: Tensors, history: tf.Tensor | None) -> tf.Tensor:

@@ -55,8 +55,8 @@ class TwoTowerModel(tfrs.Model):
         Args:
             inputs: `query`: encoded query features of Q queries; `positive_query [m] int32`, `positive_row [m] int32`
                 and `weight [m] float32` of the positives. In place of the histories may come all of them at once:
-                `items` and `positions [R, W] int32`, packed, and `state [Q, 2] int64`, the place after which each
-                query is asked.
+                `items`, `positions` and each of `beside`, `[R, W] int32`, packed, and `state [Q, 2] int64`, the place
+                after which each query is asked.
             training: whether dropout is on.
 
         Returns:
@@ -100,7 +100,8 @@ class TwoTowerModel(tfrs.Model):
     def _embed_queries(self, inputs: Mapping[str, Any], training: bool) -> tf.Tensor:
         if "items" not in inputs:
             return self.query_tower(inputs["query"], training=training)
-        states = self.query_tower.history_encoder.all_states(inputs["items"], inputs["positions"], training)
+        encoder = self.query_tower.history_encoder
+        states = encoder.all_states(inputs["items"], inputs["positions"], training, inputs["beside"])
         return self.query_tower.combine(inputs["query"], tf.gather_nd(states, inputs["state"]))
 
     def _embed(self, rows: tf.Tensor, training: bool) -> tf.Tensor:
@@ -140,7 +141,9 @@ def _make_towers(
     if feature is not None:
         encoder_class = ENCODERS[config.encoder.kind]
         item_table = tables[schema.item_id]
-        history = feature.name, encoder_class(config.encoder, item_table, length=feature.length, step=step)
+        layer = encoder_class(config.encoder, item_table, length=feature.length, step=step)
+        layer.companions = {companion.name: tables[companion.name] for companion in schema.history_companions}
+        history = feature.name, layer
     return (
         Tower(query, tables, config, history=history, step=step),
         Tower(candidate, tables, config, item_id=schema.item_id, step=step),

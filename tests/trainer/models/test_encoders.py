@@ -42,6 +42,16 @@ class TestEveryEncoder:
         np.testing.assert_allclose(packed[0, 1], encoder(tf.constant([[5, 2]]))[0], atol=1e-5)
         np.testing.assert_allclose(packed[0, 4], encoder(tf.constant([[9, 7, 3]]))[0], atol=1e-5)
 
+    def test_what_is_beside_the_items_belongs_to_their_places(self, encoder):
+        kinds = EmbeddingTable(5, 8, tf.keras.initializers.RandomNormal(seed=2))
+        encoder.companions = {"kinds": kinds}
+        items, beside = tf.constant([[5, 2, 9, 7, 3, 0]]), tf.constant([[1, 2, 4, 0, 3, 0]])
+        packed = encoder.all_states(items, tf.constant([[0, 1, 0, 1, 2, -1]]), False, {"kinds": beside})
+        alone = encoder(tf.constant([[9, 7, 3, 0]]), {"kinds": tf.constant([[4, 0, 3, 0]])})
+        np.testing.assert_allclose(packed[0, 4], alone[0], atol=1e-5)
+        other = encoder(tf.constant([[9, 7, 3, 0]]), {"kinds": tf.constant([[4, 0, 1, 0]])})
+        assert np.abs(other - alone).max() > 1e-3
+
     def test_dropout_depends_on_the_step_alone(self, encoder):
         history = tf.constant([[1, 2, 3]])
         first = encoder(history, training=True)
