@@ -12,7 +12,7 @@ from beam_pipelines.ingest import Chunk
 from beam_pipelines.moments import Moments, numeric_statistics
 from features.examples import write_shard
 from features.layout import DatasetLayout, shard_name
-from features.records import TRAIN_FREQUENCY, vocabulary_features
+from features.records import ITEM_EVENTS, TRAIN_FREQUENCY, vocabulary_features
 from features.schema import Schema
 from features.spec import MultiValuedFeature, NumericFeature
 from features.statistics import NumericStatistics
@@ -34,6 +34,8 @@ class Catalogue:
     """`[m]` positive training interactions of each item."""
     duplicates: int
     """Rows of the items table with an id that comes again later; the last row counts."""
+    item_events: pa.Int64Array | None = None
+    """`[m]` positive interactions of all splits; none where the schema does not ask for them."""
 
 
 def build_catalogue(schema: Schema, chunks: Sequence[Chunk], seen: pa.Table) -> Catalogue:
@@ -93,7 +95,10 @@ def write_candidates(
     ids = catalogue.table.column(schema.item_id).combine_chunks()
     place = pc.index_in(ids, pa.array(vocabulary.tokens, pa.string())).fill_null(len(vocabulary.tokens)).to_numpy()
     order = np.argsort(place, kind="stable")
-    table = catalogue.table.append_column(TRAIN_FREQUENCY, catalogue.positives).take(pa.array(order))
+    table = catalogue.table.append_column(TRAIN_FREQUENCY, catalogue.positives)
+    if catalogue.item_events is not None:
+        table = table.append_column(ITEM_EVENTS, catalogue.item_events)
+    table = table.take(pa.array(order))
     num_shards = max(1, -(-len(order) // _ITEMS_PER_SHARD))
     edges = np.linspace(0, len(order), num_shards + 1).astype(np.int64)
     for shard in range(num_shards):

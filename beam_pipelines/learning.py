@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from beam_pipelines.events import Events
 from beam_pipelines.facts import PartitionFacts, facts_of
+from beam_pipelines.item_times import partition_item_times
 from beam_pipelines.moments import Moments
 from beam_pipelines.partitions import Partition, PartitionJob, load_partition
 from beam_pipelines.splits import TRAIN
@@ -51,6 +52,8 @@ def learn_partition(partition: int, *, job: PartitionJob) -> LearnReport:
     training = split == TRAIN
     train_users = np.bincount(events.user_index[training], minlength=events.users.num_rows)
     write_arrow(job.workspace.counts(partition), _value_counts(found, job.schema))
+    if job.schema.item_events:
+        write_arrow(job.workspace.item_times_of(partition), partition_item_times(found, job.schema))
     return LearnReport(
         events={name: int((split == place).sum()) for place, name in enumerate(SPLITS)},
         positives={name: int((positive & (split == place)).sum()) for place, name in enumerate(SPLITS)},

@@ -20,6 +20,7 @@ from beam_pipelines.drift import Described, Drift, former_dataset, measure_drift
 from beam_pipelines.events import SortReport, SortTask, sort_partition
 from beam_pipelines.histogram import TimeHistogram
 from beam_pipelines.ingest import NUM_BUCKETS, Chunk, IngestReport, assign_buckets, ingest, ingest_tasks
+from beam_pipelines.item_times import ItemTimes, write_item_times
 from beam_pipelines.learning import LearnReport, learn_partition, merged_counts
 from beam_pipelines.minimum_counts import find_core
 from beam_pipelines.moments import numeric_statistics
@@ -141,7 +142,7 @@ def prepare_dataset(
         vocabularies = _write_vocabularies(schema, seen, catalogue, dataset, target)
         _write_statistics(schema, learnt, catalogue, target)
         tell(f"writing {len(partitions)} shards a split")
-        _write_train_items(seen[schema.item_id], workspace)
+        catalogue = _write_items_of_events(schema, seen[schema.item_id], catalogue, workspace, numbers)
         job = ShardJob(
             schema=schema,
             config=config,
@@ -341,8 +342,20 @@ def _describe(
     return drift
 
 
-def _write_train_items(items: pa.Table, workspace: Workspace) -> None:
-    write_arrow(workspace.train_items, items.filter(pc.greater(items.column("events"), 0)))
+def _write_items_of_events(
+    schema: Schema, seen: pa.Table, catalogue: Catalogue, workspace: Workspace, partitions: Sequence[int]
+) -> Catalogue:
+    """Tells the workers which items negatives are drawn from, and when each item was interacted with if it matters.
+
+    Returns:
+        The catalogue, with all interactions of each item if the schema asks for them.
+    """
+    write_arrow(workspace.train_items, seen.filter(pc.greater(seen.column("events"), 0)))
+    if not schema.item_events:
+        return catalogue
+    write_item_times(workspace, partitions)
+    ids = catalogue.table.column(schema.item_id).combine_chunks()
+    return replace(catalogue, item_events=ItemTimes.read(workspace).totals(ids))
 
 
 def _counts(

@@ -29,6 +29,8 @@ class Examples:
     """Positions in `features.layout.SPLITS`."""
     probability: npt.NDArray[np.float32]
     """1 for a logged event, else that of the sampled negative."""
+    item_events: npt.NDArray[np.int64] | None = None
+    """Positive interactions with the item strictly before the event; none where the schema does not ask for them."""
 
 
 def known_interactions(examples: Examples, place: int) -> npt.NDArray[np.int64]:

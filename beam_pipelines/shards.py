@@ -1,13 +1,14 @@
 """Fourth pass: each partition writes its shard of every split, for retrieval and for ranking."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from beam_pipelines.events import Events
+from beam_pipelines.item_times import ItemTimes
 from beam_pipelines.partitions import PartitionJob, load_partition
 from beam_pipelines.ranking_examples import Examples, with_negatives
 from beam_pipelines.splits import TRAIN
@@ -18,6 +19,7 @@ from features.layout import SPLITS, DatasetLayout, shard_name
 from features.records import (
     EVENT_TYPE,
     IN_HISTORY,
+    ITEM_EVENTS,
     LABEL,
     NUM_CONTEXT,
     SAMPLING_PROBABILITY,
@@ -64,10 +66,15 @@ def write_partition(partition: int, *, job: ShardJob) -> ShardReport:
         split=split,
         probability=np.ones(len(split), np.float32),
     )
+    item_times = ItemTimes.read(job.workspace) if job.schema.item_events else None
     records, targets = {}, {}
     for place, name in enumerate(SPLITS):
         rng = np.random.default_rng([job.seed, partition, place])
         ranked_examples = with_negatives(logged, events, place, job=job, rng=rng)
+        if item_times is not None:
+            moments = events.numpy(job.schema.timestamp)[ranked_examples.source]
+            counts = item_times.before(ranked_examples.items, moments, place)
+            ranked_examples = replace(ranked_examples, item_events=counts)
         for directory, examples, wanted in (
             (job.dataset.interactions(name), logged, logged.labels.positive & (split == place)),
             (job.dataset.ranking(name), ranked_examples, ranked_examples.split == place),
@@ -120,6 +127,7 @@ def _batch(
     own = {
         schema.item_id: lambda: examples.items.take(pa.array(rows)).cast(pa.string()),
         EVENT_TYPE: lambda: events.table.column(RAW_EVENT_TYPE).combine_chunks().take(pa.array(examples.source[rows])),
+        ITEM_EVENTS: lambda: pa.array(_item_events(examples)[rows]),
         LABEL: lambda: pa.array(examples.labels.label[rows]),
         WEIGHT: lambda: pa.array(examples.labels.weight[rows]),
         IN_HISTORY: lambda: pa.array(examples.labels.positive[rows].astype(np.int64)),
@@ -135,3 +143,9 @@ def _batch(
     scalars = {name: users.column(name).combine_chunks() for name in user_columns(schema)}
     context = {NUM_CONTEXT: pa.array(windows.num_context[chosen], pa.int64())}
     return pa.RecordBatch.from_pydict(scalars | context | lists)
+
+
+def _item_events(examples: Examples) -> npt.NDArray[np.int64]:
+    if examples.item_events is None:
+        raise ValueError("the counters of the items have not been looked up")
+    return examples.item_events

@@ -43,6 +43,20 @@ class Workspace:
         """How many of the partition's events each item still has."""
         return self.root / f"core-counts-{partition:05d}.arrow"
 
+    def item_times_of(self, partition: int) -> Path:
+        """Item, time and split of the partition's positive interactions."""
+        return self.root / f"item-times-{partition:05d}.arrow"
+
+    @property
+    def item_times(self) -> Path:
+        """The positive interactions of all partitions, by item and time."""
+        return self.root / "item-times.arrow"
+
+    @property
+    def item_names(self) -> Path:
+        """The items of `item_times`."""
+        return self.root / "item-names.arrow"
+
     @property
     def core(self) -> Path:
         """Items with too few events."""

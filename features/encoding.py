@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from features.errors import MEND_DATASET, InputError
 from features.layout import DatasetLayout
+from features.records import ITEM_EVENTS
 from features.schema import Schema
 from features.spec import (
     TIME_PART_SIZES,
@@ -40,8 +41,8 @@ Tensors: TypeAlias = dict[str, tf.Tensor]
 # Standardised numbers beyond this many deviations are clipped: one absurd value must not drown the other features.
 _MAX_DEVIATIONS = 8.0
 _SECONDS_PER_DAY = 86_400
-NUM_GAPS = 34
-"""Buckets of the time between two events of a history; the last one holds more than 136 years."""
+NUM_COUNTS = 34
+"""Buckets of counts, and of seconds between two events: 0 for none, the last one for all beyond 2^32."""
 _LOG_2 = math.log(2.0)
 # Years 1900 to 9999 in seconds: keeps the calendar arithmetic far from int64's limits.
 _EARLIEST, _LATEST = -2_208_988_800, 253_402_300_799
@@ -146,7 +147,7 @@ def time_gaps(times: tf.Tensor) -> tf.Tensor:
 
     Returns:
         `[..., width] int32`: 0 where it or the entry before has no time, else `1 + floor(log2(gap + 1))`: 1 for the
-        same second, 2 for one or two, 3 for three to six, up to `NUM_GAPS - 1`.
+        same second, 2 for one or two, 3 for three to six, up to `NUM_COUNTS - 1`.
     """
     before = tf.concat([tf.zeros_like(times[..., :1]), times[..., :-1]], axis=-1)
     return gap_buckets(times, before)
@@ -154,9 +155,19 @@ def time_gaps(times: tf.Tensor) -> tf.Tensor:
 
 def gap_buckets(times: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     """As `time_gaps`, of given pairs of times."""
-    gap = tf.cast(tf.maximum(times - before, 0), tf.float64)
-    bucket = 1 + tf.cast(tf.math.floor(tf.math.log(gap + 1.0) / _LOG_2 + 1e-9), tf.int32)
-    return tf.where((times > 0) & (before > 0), tf.minimum(bucket, NUM_GAPS - 1), tf.zeros_like(bucket))
+    buckets = count_buckets(times - before)
+    return tf.where((times > 0) & (before > 0), buckets, tf.zeros_like(buckets))
+
+
+def count_buckets(counts: tf.Tensor) -> tf.Tensor:
+    """Buckets by powers of two, `1 + floor(log2(count + 1))` and at most `NUM_COUNTS - 1`; int64 in, int32 out."""
+    counts = tf.cast(tf.maximum(counts, 0), tf.float64)
+    bucket = 1 + tf.cast(tf.math.floor(tf.math.log(counts + 1.0) / _LOG_2 + 1e-9), tf.int32)
+    return tf.minimum(bucket, NUM_COUNTS - 1)
+
+
+ITEM_EVENTS_ENCODED = Encoded(form="single", width=1, num_indices=NUM_COUNTS, table=ITEM_EVENTS)
+"""The form of the items' counters."""
 
 
 def _without_missing(values: tf.Tensor | tf.RaggedTensor) -> tf.RaggedTensor:
@@ -292,8 +303,12 @@ class SchemaEncoder(tf.Module):
         return last_companions(raw[feature.name], raw[history.name], history.length)
 
     def encode_candidate(self, raw: Mapping[str, tf.Tensor]) -> Tensors:
-        """Encodes the candidate features: `[batch]` each, `[batch, n]` for multi-valued ones."""
-        return {feature.name: self.encode(feature, raw[feature.name]) for feature in self.schema.candidate}
+        """Encodes the candidate features: `[batch]` each, `[batch, n]` for multi-valued ones.
+
+        The counter of the items' events is encoded where it is given: only ranking reads it.
+        """
+        encoded = {feature.name: self.encode(feature, raw[feature.name]) for feature in self.schema.candidate}
+        return encoded | ({ITEM_EVENTS: count_buckets(raw[ITEM_EVENTS])} if ITEM_EVENTS in raw else {})
 
     def encode(self, feature: Feature, values: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
         """Encodes one feature; `encoded(feature)` says what comes out."""
@@ -309,7 +324,7 @@ class SchemaEncoder(tf.Module):
         if isinstance(feature, HistoryCompanion):
             length = self.schema.history.length if self.schema.history is not None else 0
             is_time = isinstance(feature, HistoryTimesFeature)
-            size = NUM_GAPS if is_time else self._lookups[name].vocabulary.num_indices
+            size = NUM_COUNTS if is_time else self._lookups[name].vocabulary.num_indices
             return Encoded(form="bag", width=length, num_indices=size, table=name)
         if isinstance(feature, TimestampFeature):
             size = sum(1 + TIME_PART_SIZES[part] for part in feature.parts)
@@ -333,7 +348,8 @@ class SchemaEncoder(tf.Module):
 
     def candidate_signature(self) -> dict[str, tf.TensorSpec]:
         """Raw inputs of a candidate: `[batch]` each, `[batch, n]` for multi-valued ones."""
-        return {feature.name: raw_spec(feature) for feature in self.schema.candidate}
+        signature = {feature.name: raw_spec(feature) for feature in self.schema.candidate}
+        return signature | ({ITEM_EVENTS: tf.TensorSpec([None], tf.int64)} if self.schema.item_events else {})
 
     def _numeric(self, feature: NumericFeature) -> NumericStatistics:
         return self.statistics.numeric[feature.name]

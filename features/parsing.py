@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from features.errors import MEND_DATASET, InputError
 from features.layout import shards, total_of
-from features.records import NUM_CONTEXT, TRAIN_FREQUENCY, event_columns, user_columns
+from features.records import ITEM_EVENTS, NUM_CONTEXT, TRAIN_FREQUENCY, event_columns, user_columns
 from features.schema import Schema
 from features.spec import is_list, missing_value_of, raw_type
 
@@ -29,6 +29,8 @@ def interaction_parsing_spec(schema: Schema, *, ranking: bool) -> dict[str, Any]
 def candidate_parsing_spec(schema: Schema) -> dict[str, Any]:
     """Argument of `tf.io.parse_example` for candidate records."""
     spec: dict[str, Any] = {TRAIN_FREQUENCY: tf.io.FixedLenFeature([], tf.int64)}
+    if schema.item_events:
+        spec[ITEM_EVENTS] = tf.io.FixedLenFeature([], tf.int64)
     for feature in schema.candidate:
         dtype = raw_type(feature)
         spec[feature.name] = (

@@ -10,6 +10,8 @@ window of a user with very many events. It holds, under the names of the schema,
     label, weight,            float32 (what a ranking model predicts), float32 (of the example in the loss),
     event_type                bytes, only where the schema has `history_event_types`: the kind of event
     in_history                int64: 1 if the event enters the histories of later events, 0 if it must not
+    item_events               int64, ranking only, where the schema asks for it: positive interactions of all users with
+                              the item strictly before the event, of its own and earlier splits
     sampling_probability      float32, ranking only: 1 for a logged event, else the probability of the sampled negative
 
 The history of an event is every event of the record with `in_history = 1` and a timestamp strictly before its own,
@@ -23,6 +25,8 @@ Retrieval records hold positive interactions only (`in_history = 1` throughout);
 Candidate record: one Example an item of the catalogue, with the candidate features and
 
     train_frequency           one int64: positive training interactions with the item (for the logQ correction)
+    item_events               one int64, where the schema asks for it: positive interactions of all splits, which is
+                              what the item has behind it when a request comes
 
 Candidates come in the order of the item vocabulary, then the items without training interactions in code point order.
 
@@ -39,6 +43,7 @@ LABEL: Final = "label"
 WEIGHT: Final = "weight"
 EVENT_TYPE: Final = "event_type"
 IN_HISTORY: Final = "in_history"
+ITEM_EVENTS: Final = "item_events"
 SAMPLING_PROBABILITY: Final = "sampling_probability"
 TRAIN_FREQUENCY: Final = "train_frequency"
 
@@ -56,6 +61,8 @@ def event_columns(schema: Schema, *, ranking: bool) -> dict[str, RawType]:
     if schema.history_event_types is not None:
         columns[EVENT_TYPE] = "string"
     columns |= {LABEL: "float32", WEIGHT: "float32", IN_HISTORY: "int64"}
+    if ranking and schema.item_events:
+        columns[ITEM_EVENTS] = "int64"
     return columns | ({SAMPLING_PROBABILITY: "float32"} if ranking else {})
 
 

@@ -25,7 +25,16 @@ _F = TypeVar("_F", bound=Feature)
 
 # Keys that records hold beside the features (see `features.records`).
 RESERVED_NAMES = frozenset(
-    {"label", "in_history", "num_context", "sampling_probability", "train_frequency", "event_type", "weight"}
+    {
+        "label",
+        "in_history",
+        "num_context",
+        "sampling_probability",
+        "train_frequency",
+        "event_type",
+        "weight",
+        "item_events",
+    }
     # Inputs and outputs of the signatures.
     | {"k", "item_ids", "scores", "exclude_item_ids", "allow_item_ids", "embedding", "limit"}
 )
@@ -53,6 +62,8 @@ class Schema:
     """Column of the interactions (and of the items table) that identifies the item."""
     timestamp: str = "timestamp"
     """Column of the interactions with the event's time, stored as seconds since 1970-01-01 UTC."""
+    item_events: bool = False
+    """Whether ranking knows how many positive interactions of all users an item had strictly before the example."""
 
     def __post_init__(self) -> None:
         _check_unique("features.query", self.query)

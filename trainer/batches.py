@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from features.encoding import Tensors, gap_buckets, time_gaps
+from features.encoding import Tensors, count_buckets, gap_buckets, time_gaps
+from features.records import ITEM_EVENTS
 from features.schema import Schema
 from trainer.events import Events, Int64
 
@@ -207,15 +208,17 @@ def _of_set(companion: tf.Tensor, members: tf.RaggedTensor) -> tf.Tensor:
 
 
 def ranking_examples(events: Events, schema: Schema) -> Gather:
-    """One example an event: its query, the row of its item and its label."""
+    """One example an event: its query, the row of its item, what was known of the item at the time, and its label."""
     query = gather_query(events, schema)
     rows, weights = tf.constant(events.candidate_row), tf.constant(events.weight)
     labels = tf.constant(events.label)
+    counts = {ITEM_EVENTS: tf.constant(events.item_events)} if schema.item_events else {}
 
     def gather(indices: tf.Tensor) -> Batch:
         return {
             "query": query(indices),
             "candidate_row": tf.gather(rows, indices),
+            "item_at_the_time": {name: count_buckets(tf.gather(values, indices)) for name, values in counts.items()},
             "label": tf.gather(labels, indices),
             "weight": tf.gather(weights, indices),
         }

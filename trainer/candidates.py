@@ -61,7 +61,7 @@ def load_candidates(layout: DatasetLayout, encoder: SchemaEncoder) -> CandidateT
     columns = {name: tf.concat([batch[name] for batch in batches], axis=0) for name in batches[0]}
     return CandidateTable(
         item_ids=columns["item_ids"],
-        features={feature.name: _trimmed(columns[f"feature/{feature.name}"]) for feature in schema.candidate},
+        features={name: _trimmed(columns[f"feature/{name}"]) for name in encoder.candidate_signature()},
         train_frequency=columns[TRAIN_FREQUENCY].numpy(),
     )
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from features.encoding import SchemaEncoder
 from features.parsing import interaction_parsing_spec, read_records, reading
-from features.records import EVENT_TYPE, IN_HISTORY, LABEL, NUM_CONTEXT, SAMPLING_PROBABILITY, WEIGHT
+from features.records import EVENT_TYPE, IN_HISTORY, ITEM_EVENTS, LABEL, NUM_CONTEXT, SAMPLING_PROBABILITY, WEIGHT
 from features.schema import Schema
 from features.spec import HistoryEventTypesFeature
 
@@ -50,6 +50,8 @@ class Events:
     companions: Mapping[str, Array]
     """What is known of the events in histories beside their items, by name, `[events]`: kinds as indices (int32), times
     as seconds (int64)."""
+    item_events: Int64
+    """`[events]`: positive interactions with the item strictly before, where the schema asks for them; else 0."""
     history_items: Int32
     """`[in history]`: `item_index` of the events that enter histories."""
     history_events: Int64
@@ -156,6 +158,8 @@ def _encode(
     columns |= {name: raw[name].flat_values for name in (LABEL, WEIGHT, IN_HISTORY)}
     if SAMPLING_PROBABILITY in raw:
         columns[WEIGHT] = columns[WEIGHT] / raw[SAMPLING_PROBABILITY].flat_values
+    if ITEM_EVENTS in raw:
+        columns[ITEM_EVENTS] = raw[ITEM_EVENTS].flat_values
     for companion in schema.history_companions:
         if isinstance(companion, HistoryEventTypesFeature):
             columns[f"companion/{companion.name}"] = encoder.encode(companion, raw[EVENT_TYPE].flat_values)
@@ -184,6 +188,7 @@ def _assemble(columns: Mapping[str, Array], schema: Schema) -> Events:
         label=columns[LABEL].astype(np.float32),
         weight=columns[WEIGHT].astype(np.float32),
         companions={feature.name: columns[f"companion/{feature.name}"] for feature in schema.history_companions},
+        item_events=columns.get(ITEM_EVENTS, np.zeros(len(timestamp))).astype(np.int64),
         history_items=columns["item_index"].astype(np.int32)[in_history],
         history_events=np.flatnonzero(in_history),
         history_start=history_start,

@@ -14,6 +14,7 @@ import pytest
 
 from beam_pipelines import learning, ranking_examples, shards
 from beam_pipelines.config import NegativesConfig, SplitConfig
+from beam_pipelines.item_times import ItemTimes
 from beam_pipelines.splits import TEST
 from features.schema import Schema
 from features.statistics import Statistics
@@ -71,7 +72,7 @@ def differences(tmp_path: Path, schema: Schema, kind: str) -> set[str]:
         past_of(
             prepare(
                 tmp_path,
-                schema,
+                replace(schema, item_events=True),
                 interactions=rows(future, _BEFORE_TEST[kind]),
                 items=[{"item_id": f"i{n}", "brand": "b"} for n in range(8)],
                 split=_SPLITS[kind],
@@ -115,12 +116,23 @@ def _negatives_avoid_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking_examples, "known_interactions", lambda examples, place: honest(examples, TEST))
 
 
+def _counters_of_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An item's counter counts all of its interactions, whenever they were."""
+    honest = ItemTimes.before
+
+    def all_of_them(times: ItemTimes, items: Any, moments: Any, place: int) -> Any:
+        return honest(times, items, np.full_like(moments, 2**31), TEST)
+
+    monkeypatch.setattr(ItemTimes, "before", all_of_them)
+
+
 @pytest.mark.parametrize(
     ("plant", "noticed"),
     [
         (_learn_from_all, {"vocabulary item_id", "vocabulary device", "statistics", "frequencies", "ranking train"}),
         (_context_from_all, {"retrieval validation", "ranking validation"}),
         (_negatives_avoid_the_future, {"ranking train", "ranking validation"}),
+        (_counters_of_the_future, {"ranking train", "ranking validation"}),
     ],
 )
 def test_a_planted_leak_is_noticed(

@@ -57,7 +57,8 @@ def _probabilities(trained: TrainedRanking, events: Events, targets: Int64) -> V
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)])
     def predict(indices: tf.Tensor) -> tf.Tensor:
         batch = gather(indices)
-        return tf.sigmoid(trained.model(batch["query"], trained.candidates.gather(batch["candidate_row"]))[LABEL])
+        candidate = trained.candidates.gather(batch["candidate_row"]) | batch["item_at_the_time"]
+        return tf.sigmoid(trained.model(batch["query"], candidate)[LABEL])
 
     starts = range(0, len(targets), _EVENTS_A_BLOCK)
     blocks = [predict(tf.constant(targets[start : start + _EVENTS_A_BLOCK])).numpy() for start in starts]

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from features.encoding import SchemaEncoder, Tensors, raw_spec
+from features.records import ITEM_EVENTS
 from features.spec import is_list, missing_value_of, raw_type
 from trainer.candidates import CandidateTable
 from trainer.index.item_ids import ItemIds
@@ -45,4 +46,4 @@ def _missing_candidate(encoder: SchemaEncoder) -> Tensors:
     for feature in encoder.schema.candidate:
         missing = missing_value_of(raw_type(feature))
         raw[feature.name] = tf.constant([[missing]] if is_list(feature) else [missing], raw_spec(feature).dtype)
-    return raw
+    return raw | ({ITEM_EVENTS: tf.constant([0], tf.int64)} if encoder.schema.item_events else {})

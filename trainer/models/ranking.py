@@ -6,8 +6,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from features.encoding import SchemaEncoder, Tensors
-from features.records import LABEL
+from features.encoding import ITEM_EVENTS_ENCODED, SchemaEncoder, Tensors
+from features.records import ITEM_EVENTS, LABEL
 from trainer.candidates import CandidateTable
 from trainer.config import RankingConfig
 from trainer.models.dropout import StepDropout
@@ -38,6 +38,8 @@ class RankingModel(tfrs.Model):
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self._candidates = candidates
         features = {f.name: encoder.encoded(f) for f in (*encoder.schema.query, *encoder.schema.candidate)}
+        if encoder.schema.item_events:
+            features[ITEM_EVENTS] = ITEM_EVENTS_ENCODED
         tables = frozenset(encoded.table for encoded in features.values())
         dimensioned = make_tables(features, config.dimension, tables, stddev=0.05, seed=seed)
         single = make_tables(features, 1, frozenset(), stddev=0.0, seed=seed)
@@ -62,14 +64,15 @@ class RankingModel(tfrs.Model):
         """Weighted sum of the examples' cross-entropies and of the penalty on their embeddings.
 
         Args:
-            inputs: `query`: encoded query features; `candidate_row [batch] int32`, `label` and `weight`
-                `[batch] float32`.
+            inputs: `query`: encoded query features; `candidate_row [batch] int32`; `item_at_the_time`: encoded
+                features of the candidates as they were then; `label` and `weight [batch] float32`.
             training: whether dropout is on.
 
         Returns:
             `[] float32`.
         """
-        encoded = {**inputs["query"], **self._candidates.gather(inputs["candidate_row"])}
+        candidate = self._candidates.gather(inputs["candidate_row"])
+        encoded = {**inputs["query"], **candidate, **inputs["item_at_the_time"]}
         logits, vectors = self._forward(encoded, training)
         weights = inputs["weight"]
         loss = self.ranking_task(

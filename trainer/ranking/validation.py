@@ -36,7 +36,8 @@ class RankingValidation:
     def __call__(self, model: RankingModel) -> Mapping[str, float]:
         """Log loss, and AUC where both labels occur."""
         logits = [
-            model(batch["query"], self._candidates.gather(batch["candidate_row"]))[LABEL] for batch in self._batches
+            model(batch["query"], self._candidates.gather(batch["candidate_row"]) | batch["item_at_the_time"])[LABEL]
+            for batch in self._batches
         ]
         probability = tf.sigmoid(tf.concat(logits, axis=0)).numpy().astype(np.float64)
         is_positive = self._labels >= 0.5
