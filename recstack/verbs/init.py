@@ -82,7 +82,9 @@ def init(arguments: InitArguments, voice: Voice, *, command: str) -> StackConfig
 def _columns_table(proposal: "Proposal") -> Table:
     from recstack.init.explain import column_uses
 
-    table = Table(title="What your columns are taken for", title_justify="left", caption=_CAPTION, caption_justify="left")
+    table = Table(
+        title="What your columns are taken for", title_justify="left", caption=_CAPTION, caption_justify="left"
+    )
     for name in ("table", "column", "type", "different", "missing", "taken for", "why"):
         table.add_column(name, justify="right" if name in ("different", "missing") else "left")
     for use in column_uses(proposal):

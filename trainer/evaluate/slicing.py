@@ -9,6 +9,7 @@ from features.errors import ConfigError
 from features.layout import DatasetLayout
 from features.schema import Schema
 from features.spec import CategoricalFeature, MultiValuedFeature, NumericFeature
+from trainer.evaluation.protocol import Bool
 from trainer.evaluation.slices import Slices, quarters, slices_by_value
 from trainer.events import Array, Events, Int64
 from trainer.raw_candidates import read_raw_candidates
@@ -36,7 +37,8 @@ def feature_slices(
     schema = encoder.schema
     of_candidates = {feature.name for feature in schema.candidate}
     raw = read_raw_candidates(schema, dataset) if of_candidates & set(names) else {}
-    queries, items = {}, {}
+    queries: dict[str, Bool] = {}
+    items: dict[str, Bool] = {}
     for name in names:
         if name in of_candidates:
             items |= slices_by_value(name, _candidate_values(schema, name, raw[name]))
