@@ -56,6 +56,9 @@ class StackConfig:
         """Checks what no node checks."""
         if not 0 <= self.seed < 2**32:
             raise ConfigError("seed", self.seed, "a whole number from 0 to 4294967295")
+        if any(character in str(self.workdir) for character in "[]*?"):
+            expected = "a path without [ ] * ?, since TensorFlow reads a checkpoint's path as a pattern; choose another"
+            raise ConfigError("workdir", str(self.workdir), expected)
 
     @property
     def layout(self) -> Workdir:

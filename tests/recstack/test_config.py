@@ -98,3 +98,8 @@ def test_configuration_in_the_readme_loads() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     (text,) = (block.split("```")[0] for block in readme.split("```toml")[1:])
     assert parse_config(text).pipeline.interactions.column("user_id") == "customer"
+
+
+def test_workdir_that_tensorflow_would_read_as_a_pattern_is_refused() -> None:
+    with pytest.raises(ConfigError, match="workdir = 'shop \\[b\\]'"):
+        parse_config('workdir = "shop [b]"\n' + MINIMAL)
