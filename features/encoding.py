@@ -4,7 +4,6 @@ The same objects run in the training input and inside the exported SavedModels, 
 the same raw record in both. Everything is a stock TensorFlow op; nothing here needs recstack once it is saved.
 """
 
-import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 import tensorflow as tf
 
+from features.calendar_parts import calendar_parts
+from features.counts import NUM_COUNTS, count_buckets, time_gaps
 from features.errors import MEND_DATASET, InputError
 from features.layout import DatasetLayout
 from features.records import ITEM_EVENTS
@@ -28,7 +29,6 @@ from features.spec import (
     MultiValuedFeature,
     NumericFeature,
     TextFeature,
-    TimePart,
     TimestampFeature,
     is_list,
     raw_type,
@@ -40,12 +40,6 @@ Tensors: TypeAlias = dict[str, tf.Tensor]
 
 # Standardised numbers beyond this many deviations are clipped: one absurd value must not drown the other features.
 _MAX_DEVIATIONS = 8.0
-_SECONDS_PER_DAY = 86_400
-NUM_COUNTS = 34
-"""Buckets of counts, and of seconds between two events: 0 for none, the last one for all beyond 2^32."""
-_LOG_2 = math.log(2.0)
-# Years 1900 to 9999 in seconds: keeps the calendar arithmetic far from int64's limits.
-_EARLIEST, _LATEST = -2_208_988_800, 253_402_300_799
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,33 +133,6 @@ def last_companions(companion: tf.Tensor, history: tf.Tensor, width: int) -> tf.
     return ragged[:, -width:].to_tensor(default_value=missing, shape=[None, width])
 
 
-def time_gaps(times: tf.Tensor) -> tf.Tensor:
-    """Buckets of the time since the entry before, by powers of two seconds.
-
-    Args:
-        times: `[..., width] int64`, seconds since 1970-01-01 UTC, 0 where unknown or padding.
-
-    Returns:
-        `[..., width] int32`: 0 where it or the entry before has no time, else `1 + floor(log2(gap + 1))`: 1 for the
-        same second, 2 for one or two, 3 for three to six, up to `NUM_COUNTS - 1`.
-    """
-    before = tf.concat([tf.zeros_like(times[..., :1]), times[..., :-1]], axis=-1)
-    return gap_buckets(times, before)
-
-
-def gap_buckets(times: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
-    """As `time_gaps`, of given pairs of times."""
-    buckets = count_buckets(times - before)
-    return tf.where((times > 0) & (before > 0), buckets, tf.zeros_like(buckets))
-
-
-def count_buckets(counts: tf.Tensor) -> tf.Tensor:
-    """Buckets by powers of two, `1 + floor(log2(count + 1))` and at most `NUM_COUNTS - 1`; int64 in, int32 out."""
-    counts = tf.cast(tf.maximum(counts, 0), tf.float64)
-    bucket = 1 + tf.cast(tf.math.floor(tf.math.log(counts + 1.0) / _LOG_2 + 1e-9), tf.int32)
-    return tf.minimum(bucket, NUM_COUNTS - 1)
-
-
 ITEM_EVENTS_ENCODED = Encoded(form="single", width=1, num_indices=NUM_COUNTS, table=ITEM_EVENTS)
 """The form of the items' counters."""
 
@@ -207,61 +174,6 @@ def bucketize(values: tf.Tensor, boundaries: tuple[float, ...]) -> tf.Tensor:
     edges = tf.constant(boundaries, tf.float32)
     bucket = 1 + tf.searchsorted(edges, values, side="right")
     return tf.where(tf.math.is_nan(values), tf.zeros_like(bucket), bucket)
-
-
-def calendar_parts(seconds: tf.Tensor, feature: TimestampFeature) -> tf.Tensor:
-    """Calendar parts as indices into one table; each part has a row of its own for "unknown".
-
-    Args:
-        seconds: `[batch] int64`, seconds since 1970-01-01 UTC; 0 means unknown.
-        feature: which parts, and the users' offset from UTC.
-
-    Returns:
-        `[batch, parts] int32`.
-    """
-    local = tf.clip_by_value(seconds, _EARLIEST, _LATEST) + round(feature.utc_offset_hours * 3600)
-    known = tf.cast(seconds != 0, tf.int64)
-    columns, offset = [], 0
-    for part in feature.parts:
-        columns.append(offset + known * (1 + _CALENDAR[part](local)))
-        offset += 1 + TIME_PART_SIZES[part]
-    return tf.cast(tf.stack(columns, axis=-1), tf.int32)
-
-
-def _hour_of_day(seconds: tf.Tensor) -> tf.Tensor:
-    return tf.math.floormod(seconds, _SECONDS_PER_DAY) // 3600
-
-
-def _day_of_week(seconds: tf.Tensor) -> tf.Tensor:
-    """0 is Monday; 1970-01-01 was a Thursday."""
-    return tf.math.floormod(tf.math.floordiv(seconds, _SECONDS_PER_DAY) + 3, 7)
-
-
-def _year_and_month(seconds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Proleptic Gregorian year and month (0 is January).
-
-    Counts days from 0000-03-01 in eras of 400 years, so that the leap day is the last of its year.
-    """
-    days = tf.math.floordiv(seconds, _SECONDS_PER_DAY) + 719_468
-    era = tf.math.floordiv(days, 146_097)
-    day_of_era = days - era * 146_097
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    month_from_march = (5 * day_of_year + 2) // 153
-    month = tf.math.floormod(month_from_march + 2, 12)
-    return year_of_era + era * 400 + tf.cast(month <= 1, tf.int64), month
-
-
-def _year(seconds: tf.Tensor) -> tf.Tensor:
-    return tf.clip_by_value(_year_and_month(seconds)[0] - 1970, 0, TIME_PART_SIZES["year"] - 1)
-
-
-_CALENDAR: Mapping[TimePart, Callable[[tf.Tensor], tf.Tensor]] = {
-    "hour_of_day": _hour_of_day,
-    "day_of_week": _day_of_week,
-    "month": lambda seconds: _year_and_month(seconds)[1],
-    "year": _year,
-}
 
 
 class SchemaEncoder(tf.Module):

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from features.encoding import Tensors, count_buckets, gap_buckets, time_gaps
+from features.counts import count_buckets, gap_buckets, time_gaps
+from features.encoding import Tensors
 from features.records import ITEM_EVENTS
 from features.schema import Schema
 from trainer.events import Events, Int64

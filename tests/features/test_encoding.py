@@ -1,6 +1,5 @@
 """The encoders against plain Python: `datetime`, dictionaries and arithmetic give the right answers."""
 
-import datetime
 import math
 import sys
 from pathlib import Path
@@ -14,21 +13,17 @@ from hypothesis import strategies as st
 from features.encoding import (
     SchemaEncoder,
     bucketize,
-    calendar_parts,
     last_companions,
     last_values,
     standardise,
-    time_gaps,
     tokenize,
 )
 from features.errors import InputError
 from features.layout import DatasetLayout
 from features.schema import Schema
-from features.spec import TIME_PART_SIZES, TimestampFeature
 from features.statistics import NumericStatistics, Statistics
 from tests.conftest import write_learnt
 
-ALL_PARTS = TimestampFeature(name="timestamp", parts=("hour_of_day", "day_of_week", "month", "year"))
 FIRST_TOKEN = 2  # one out-of-vocabulary bucket
 
 
@@ -68,40 +63,6 @@ def test_multi_valued_keeps_the_first_values(encoder: SchemaEncoder, schema: Sch
     genres = next(f for f in schema.candidate if f.name == "genres")
     raw = tf.constant([["war", "", "drama", "opera", "war"]])
     assert encoder.encode(genres, raw).numpy().tolist() == [[FIRST_TOKEN + 1, FIRST_TOKEN, 1]]
-
-
-@given(
-    st.lists(
-        st.datetimes(datetime.datetime(1970, 1, 1, 0, 0, 1), datetime.datetime(2099, 12, 31)), min_size=1, max_size=20
-    )
-)
-@example([datetime.datetime(2000, 2, 29), datetime.datetime(2100 - 1, 12, 31), datetime.datetime(2024, 12, 31, 23)])
-@settings(deadline=None)
-def test_calendar_parts_equal_the_standard_library(moments: list[datetime.datetime]) -> None:
-    seconds = [int(m.replace(tzinfo=datetime.UTC).timestamp()) for m in moments]
-    offsets = np.cumsum([0, *(1 + TIME_PART_SIZES[part] for part in ALL_PARTS.parts)])[:-1]
-    expected = offsets + [[1 + m.hour, 1 + m.weekday(), m.month, 1 + m.year - 1970] for m in moments]
-    np.testing.assert_array_equal(calendar_parts(tf.constant(seconds, tf.int64), ALL_PARTS), expected)
-
-
-@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=20))
-@settings(deadline=None)
-def test_calendar_indices_stay_inside_their_part_for_any_integer(seconds: list[int]) -> None:
-    indices = calendar_parts(tf.constant(seconds, tf.int64), ALL_PARTS).numpy()
-    low = np.cumsum([0, *(1 + TIME_PART_SIZES[part] for part in ALL_PARTS.parts)])
-    assert (indices >= low[:-1]).all()
-    assert (indices < low[1:]).all()
-
-
-def test_zero_seconds_mean_unknown_in_each_part() -> None:
-    offsets = np.cumsum([0, *(1 + TIME_PART_SIZES[part] for part in ALL_PARTS.parts)])[:-1]
-    np.testing.assert_array_equal(calendar_parts(tf.constant([0], tf.int64), ALL_PARTS)[0], offsets)
-
-
-def test_utc_offset_moves_the_hour() -> None:
-    noon_utc = tf.constant([12 * 3600], tf.int64)
-    east = TimestampFeature(name="timestamp", parts=("hour_of_day",), utc_offset_hours=5.5)
-    assert calendar_parts(noon_utc, east).numpy().tolist() == [[1 + 17]]
 
 
 # TensorFlow's kernels take subnormal numbers for zero, so none is drawn; `std` has its own example below.
@@ -265,11 +226,3 @@ def test_what_belongs_to_a_history_keeps_its_places(history: list[list[str]], wi
         places = [place + 1 for place, item in enumerate(items) if item != ""][-3:]
         expected = [place if place <= width else 0 for place in places]
         assert row.tolist() == expected + [0] * (3 - len(expected))
-
-
-def test_gaps_are_powers_of_two_seconds() -> None:
-    times = tf.constant([[100, 100, 101, 103, 106, 100_106, 0, 200_000]], tf.int64)
-    gaps = [0, 1, 2, 3, 100_000]
-    expected = [0, *(1 + math.floor(math.log2(gap + 1)) for gap in gaps), 0, 0]
-    assert time_gaps(times).numpy().tolist() == [expected]
-    assert time_gaps(tf.constant([[10, 5]], tf.int64)).numpy().tolist() == [[0, 1]]  # an order that cannot be

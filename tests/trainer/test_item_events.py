@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.encoding import SchemaEncoder, count_buckets
+from features.counts import count_buckets
+from features.encoding import SchemaEncoder
 from features.layout import DatasetLayout
 from features.records import LABEL
 from tests.trainer.small_dataset import NUM_ITEMS, NUM_USERS, example, write_learnt_parts, write_records
