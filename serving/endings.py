@@ -1,8 +1,8 @@
 """Which results of a graph are sure to come: those that no open loop, queue or call to the outside is needed for.
 
 A loop with a constant `maximum_iterations` ends, too. Without any other such operation each operation of a run is
-executed once, or so often. All that a deadline could stop is the rest of a run
-that ends soon, so that such a run needs none and takes the quick path of `serving.session`.
+executed once, or so often. All that a deadline could stop is the rest of a run that ends soon, so that such a run needs
+none and takes the quick path of `serving.session`.
 """
 
 import re

@@ -97,6 +97,11 @@ class Servable:
         call = self._queues.get((feeds, fetches)) if self._queues else None
         return (call or self._session.prepare(feeds, fetches))(arrays, timeout)
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a signature's graph may go on for ever."""
+        return self._session.may_go_on
+
     def close(self) -> None:
         """Frees the version's memory."""
         if self._scheduler is not None:
@@ -114,21 +119,27 @@ def load(name: str, version: int, path: str, tags: list[str], options: config_pb
         version: the version's number.
         path: the version directory.
         tags: tags of the MetaGraph.
-        options: of the session; a graph that the single-threaded executor refuses is loaded with the default one.
+        options: of the session; a graph that the single-threaded executor refuses, or that has loops without a bound,
+            is loaded with the default one.
 
     Raises:
         ServingError: the directory holds no SavedModel this server can run, in TensorFlow Serving's words.
     """
     _check_files(path)
+    plain = config_pb2.ConfigProto()
+    plain.CopyFrom(options)
+    plain.experimental.executor_type = ""
     try:
-        return _load(name, version, path, tags, options)
+        servable = _load(name, version, path, tags, options)
     except ServingError:
-        if not options.experimental.executor_type:
+        if options == plain:
             raise
-        plain = config_pb2.ConfigProto()
-        plain.CopyFrom(options)
-        plain.experimental.executor_type = ""
         return _load(name, version, path, tags, plain)
+    if options == plain or not servable.may_go_on:
+        return servable
+    # With a deadline, a loop's body waits for a thread of the pool that calls like it occupy: none would ever end.
+    servable.close()
+    return _load(name, version, path, tags, plain)
 
 
 def _load(name: str, version: int, path: str, tags: list[str], options: config_pb2.ConfigProto) -> Servable:

@@ -29,8 +29,6 @@ try:
 except ImportError:  # pragma: no cover -- another TensorFlow
     pywrap_tf_session = None
 
-silence_native_notices()
-
 FAR_DEADLINE_SECONDS = 60.0
 """A call with more time than this runs on the quick path, which cannot be cancelled, though its graph has loops."""
 
@@ -66,6 +64,7 @@ class GraphSession:
     """A session and the calls prepared on it. Safe to use from many threads."""
 
     def __init__(self, options: config_pb2.ConfigProto) -> None:
+        silence_native_notices()
         self.graph = tf.Graph()
         self.session = tf.compat.v1.Session(graph=self.graph, config=options)
         self.endless: frozenset[str] = frozenset()
@@ -87,6 +86,11 @@ class GraphSession:
                 if call is None:
                     call = self._calls[key] = PreparedCall(self, key[0], key[1])
         return call
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a prepared call may go on for ever."""
+        return any(not call.always_ends for call in self._calls.values())
 
     def close(self) -> None:
         """Frees the graph's memory. No call may be running."""
@@ -114,7 +118,8 @@ class PreparedCall:
         self._argument = {index: position for position, index in enumerate(order)}
         # What may go on for ever has one path only: TensorFlow optimises a graph anew for each, which may take longer
         # than a deadline, and the warm-up records, which have none, have to prepare the calls that have one.
-        self._quick = self._make_quick(feeds, fetches) if always_ends(results, owner.endless) else None
+        self.always_ends = always_ends(results, owner.endless)
+        self._quick = self._make_quick(feeds, fetches) if self.always_ends else None
 
     def _make_quick(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> _QuickCall | None:
         if not hasattr(self._session, "_make_callable_from_options"):  # pragma: no cover -- another TensorFlow

@@ -1,10 +1,14 @@
 """Which results are sure to come: a loop counts where a result needs it, also within functions that functions call."""
 
+import threading
+import time
+
 import numpy as np
 import tensorflow as tf
 
 from serving.config import ServerConfig
 from serving.endings import always_ends, endless_functions
+from serving.servable import load
 from serving.session import GraphSession, session_options
 
 
@@ -74,3 +78,41 @@ def test_a_call_without_a_deadline_prepares_those_with_one(monkeypatch):
     # TensorFlow prepares a graph once for each path: all three took the same.
     assert runs == [None, 1e12, 5.0]
     session.close()
+
+
+class Looping(tf.Module):
+    """Loops without a bound within choices, as a call to several stages has them."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    def __call__(self, x):
+        def grown(start):
+            return tf.while_loop(lambda v: tf.reduce_min(v) < 50.0, lambda v: (work(v) + 1.0,), [start])[0]
+
+        def work(v):
+            return v + 0.0 * tf.reduce_sum(tf.matmul(tf.ones([100, 100]), tf.random.uniform([100, 100])))
+
+        first = tf.cond(tf.reduce_sum(x) < 1e6, lambda: grown(x), lambda: x)
+        second = tf.cond(tf.reduce_sum(first) < 1e6, lambda: grown(x - 30.0), lambda: x)
+        return {"y": first + second + grown(x - 10.0)}
+
+
+def test_calls_with_deadlines_do_not_wait_for_each_others_loops(tmp_path):
+    module = Looping()
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.__call__)
+    servable = load("looping", 1, str(tmp_path / "1"), ["serve"], session_options(ServerConfig()))
+    assert servable.may_go_on
+    signature = servable.signatures["serving_default"]
+    answers = []
+
+    def call():
+        for _ in range(20):
+            answers.append(servable.run(signature.feeds, [np.zeros(1, np.float32)], signature.fetches, 30.0)[0][0])
+
+    callers = [threading.Thread(target=call, daemon=True) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    end = time.monotonic() + 60.0
+    for caller in callers:
+        caller.join(max(0.0, end - time.monotonic()))
+    assert answers == [150.0] * 160
+    servable.close()

@@ -21,8 +21,6 @@ from trainer.index.config import IndexConfig, IndexKind
 from trainer.index.report import ScannParameters
 from trainer.index.vectors import Vectors
 
-silence_native_notices()
-
 MIN_TREE_ITEMS = 16
 """A 4-bit codebook of a tree's residuals cannot be trained on fewer items."""
 
@@ -114,6 +112,7 @@ def initial_parameters(kind: IndexKind, num_items: int, config: IndexConfig) -> 
 def _build_searcher(
     embeddings: npt.NDArray[np.float32], kind: IndexKind, config: IndexConfig, num_leaves: int
 ) -> scann_ops.ScannSearcher:
+    silence_native_notices()
     num_items = len(embeddings)
     builder = scann_ops.builder(embeddings, min(config.tuned_k, num_items), "dot_product")
     rescoring = ReorderType.INT8 if config.precision == "int8" else ReorderType.FLOAT32
