@@ -95,7 +95,7 @@ def _manifest(
 ) -> Manifest:
     job = assembly.job
     runs = {stage: job.workdir.stage(stage) for stage in _STAGES[model]}
-    evaluation = {stage: result for stage, run in runs.items() if (result := _evaluation(run)) is not None}
+    evaluation = {stage: result for stage, run in runs.items() if (result := evaluation_of(run)) is not None}
     measured: dict[str, Any] = {"index": asdict(index.report)} if index else {}
     dataset = read_manifest(job.workdir.dataset.manifest, "dataset")
     return Manifest(
@@ -118,19 +118,22 @@ def _manifest(
     )
 
 
-def _evaluation(run: RunLayout) -> dict[str, Any] | None:
-    """Split and headline metrics of the run's evaluation; None where this run has not been evaluated."""
-    if not run.metrics.exists():
+def evaluation_of(run: RunLayout) -> dict[str, Any] | None:
+    """Split and headline metrics of the run's evaluation; None where there is none of this run, or a damaged one."""
+    try:
+        result = json.loads(run.metrics.read_text())
+        evaluated, judged = result["inputs"]["run"], result["model"]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    result = json.loads(run.metrics.read_text())
-    if result["inputs"]["run"] != read_manifest(run.manifest, "run").fingerprint():
+    if evaluated != read_manifest(run.manifest, "run").fingerprint():
         return None
-    judged = result["model"]
     if "metrics" in judged:
         return {"split": result["split"], "metrics": judged["metrics"]}
-    plain = {name: {"value": value} for name, value in judged.items() if isinstance(value, float)}
-    low, high = judged["auc_interval"]
-    return {"split": result["split"], "metrics": plain | {"auc": {"value": judged["auc"], "low": low, "high": high}}}
+    metrics = {name: {"value": value} for name, value in judged.items() if isinstance(value, float)}
+    # Where only one label occurs there is no AUC.
+    if "auc_interval" in judged:
+        metrics["auc"] |= dict(zip(("low", "high"), judged["auc_interval"], strict=True))
+    return {"split": result["split"], "metrics": metrics}
 
 
 def _exported(job: ExportJob, model: ModelName, version: int, *, nothing_to_do: bool) -> Exported:

@@ -11,8 +11,10 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from features.layout import MODEL_NAMES, ExtraLayout, ModelName
+from features.layout import MODEL_NAMES, ExtraLayout, ModelName, RunLayout
+from features.manifest import Manifest, read_manifest
 from recstack.config import StackConfig
+from trainer.export.job import evaluation_of
 
 RETRIEVAL = {"serving_default", "retrieve", "embed_query", "embed_item", "encode_query", "embed_encoded_query"}
 SIGNATURES = {
@@ -42,6 +44,25 @@ def test_manifest_holds_schema_vocabularies_metrics_and_producers(checkerboard: 
     assert found["counts"]["indexed_items"] == 40
     if model != "ranking":
         assert found["metrics"]["index"]["recall"] >= 0.97
+
+
+def judged(tmp_path: Path, text: str) -> RunLayout:
+    """A finished ranking run with this `metrics.json`, in which RUN stands for the run's fingerprint."""
+    run = RunLayout(tmp_path, "ranking")
+    run.directory.mkdir()
+    Manifest(kind="run", schema_fingerprint="s", inputs={}).write(run.manifest)
+    run.metrics.write_text(text.replace("RUN", read_manifest(run.manifest, "run").fingerprint()))
+    return run
+
+
+def test_an_evaluation_of_one_label_alone_has_no_auc(tmp_path: Path) -> None:
+    text = '{"inputs": {"run": "RUN"}, "split": "test", "model": {"auc": null, "log_loss": 0.25, "num_examples": 3}}'
+    assert evaluation_of(judged(tmp_path, text)) == {"split": "test", "metrics": {"log_loss": {"value": 0.25}}}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"inputs": {}}', '{"inputs": {"run": "another"}, "model": {}}'])
+def test_what_is_no_evaluation_of_the_run_is_not_told(tmp_path: Path, text: str) -> None:
+    assert evaluation_of(judged(tmp_path, text)) is None
 
 
 @pytest.mark.parametrize("model", MODEL_NAMES)
