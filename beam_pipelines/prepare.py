@@ -88,12 +88,7 @@ def prepare_dataset(
     with staged_directory(dataset.root) as staging:
         target = DatasetLayout(staging)
         workspace = _make_directories(target)
-        engine = Engine(
-            workspace=workspace,
-            num_workers=config.num_workers,
-            runner=config.runner,
-            runner_options=config.runner_options,
-        )
+        engine = engine_of(config, workspace)
         units = [unit for table in tables for unit in origin_units(table, files[table.name], engine)]
         tell(f"reading {sum(len(found) for found in files.values())} files")
         read = run_pass(
@@ -175,6 +170,16 @@ def prepare_dataset(
         manifest.write(target.manifest)
     dataset.refused_report.unlink(missing_ok=True)
     return manifest, False
+
+
+def engine_of(config: PipelineConfig, workspace: Workspace) -> Engine:
+    """What runs the passes, as configured."""
+    return Engine(
+        workspace=workspace,
+        num_workers=config.num_workers,
+        runner=config.runner,
+        runner_options=config.runner_options,
+    )
 
 
 def _metrics(cuts: TimeCuts, drift: Drift | None, config: PipelineConfig) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import pyarrow as pa
 from beam_pipelines.catalogue import build_catalogue, write_candidates
 from beam_pipelines.config import PipelineConfig
 from beam_pipelines.ingest import IngestReport, ingest, ingest_tasks
-from beam_pipelines.passes import Engine, run_pass
-from beam_pipelines.prepare import check_rejects
-from beam_pipelines.sources import files_fingerprint, find_files, read_units
+from beam_pipelines.origins import find_origin, origin_units
+from beam_pipelines.passes import run_pass
+from beam_pipelines.prepare import check_rejects, engine_of
+from beam_pipelines.sources import files_fingerprint
 from beam_pipelines.tables import raw_tables
 from beam_pipelines.workspace import Workspace
 from features.errors import ConfigError
@@ -59,7 +60,7 @@ def prepare_catalogue(
     table = next((table for table in raw_tables(schema, config) if table.name == "items"), None)
     if table is None:
         raise ConfigError("pipeline.items.path", config.items.path, "the table of the new catalogue")
-    files = find_files(table)
+    files = find_origin(table)
     inputs = {
         "dataset": trained.fingerprint(),
         "items": files_fingerprint(files),
@@ -74,12 +75,13 @@ def prepare_catalogue(
         workspace = Workspace(target.root / "workspace")
         for directory in (target.candidates, target.rejects, workspace.root):
             make_directory(directory)
+        engine = engine_of(config, workspace)
         read = run_pass(
             "read",
             partial(ingest, tables=(table,), workspace=workspace, rejects=target.rejects),
-            ingest_tasks(list(read_units(table, files))),
+            ingest_tasks(list(origin_units(table, files, engine))),
             report=IngestReport,
-            engine=Engine(workspace=workspace, num_workers=config.num_workers),
+            engine=engine,
         )
         counts = check_rejects(read, [table], config)
         items = build_catalogue(schema, [chunk for report in read for chunk in report.chunks], _NOTHING_SEEN)

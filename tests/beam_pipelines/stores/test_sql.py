@@ -12,6 +12,7 @@ from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.origins import find_origin
 from beam_pipelines.prepare import prepare_dataset
 from beam_pipelines.readers import RawBatch
+from beam_pipelines.refresh import prepare_catalogue
 from beam_pipelines.stores.config import DatabaseSource
 from beam_pipelines.tables import Column, Table
 from beam_pipelines.validation import validate
@@ -144,6 +145,23 @@ def test_a_dataset_is_the_one_that_parquet_gives(server: SqlServer, tmp_path: Pa
     assert not prepare_dataset(ids_only, config, dataset, seed=1)[1]
 
 
+def test_the_index_is_refreshed_from_a_table_of_a_database(server: SqlServer, tmp_path: Path, ids_only: Schema) -> None:
+    insert(server, [(n, f"u{n % 5}", n % 9, f"2026-11-{n // 5 + 1:02d} 00:00:00", 1, "x") for n in range(100)])
+    columns = {"user_id": "User", "item_id": "item", "timestamp": "time"}
+    config = PipelineConfig(
+        interactions=TableSource(database=database(server), columns=columns),
+        items=TableSource(database=database(server), columns={"item_id": "item"}),
+        report=False,
+    )
+    dataset = DatasetLayout(tmp_path / "dataset")
+    prepare_dataset(ids_only, config, dataset, seed=1)
+    insert(server, [(1000, None, 77, None, 1, "x")])
+    catalogue = DatasetLayout(tmp_path / "catalogue")
+    manifest = prepare_catalogue(ids_only, config, dataset, catalogue, lambda message: None)
+    assert manifest.counts["candidates"] == 10
+    assert prepare_catalogue(ids_only, config, dataset, catalogue, lambda message: None) == manifest
+
+
 def test_what_the_server_refuses_is_told(server: SqlServer) -> None:
     cases: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"table": "nothing"}, InputError, r"nothing"),
@@ -189,7 +207,7 @@ def test_a_table_has_one_origin() -> None:
     source = DatabaseSource(url="mysql://db/shop", table="events")
     for beside in ({"path": "a.csv"}, {"format": "movielens"}, {"first": "2026-11-01"}):
         with pytest.raises(ConfigError, match=r"pipeline\.items\.database"):
-            PipelineConfig(items=TableSource(database=source, **beside))  # type: ignore[arg-type]
+            PipelineConfig(items=TableSource(database=source, **beside))
 
 
 def test_numeric_ids_lose_only_their_empty_decimals() -> None:
