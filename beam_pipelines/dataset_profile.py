@@ -174,6 +174,16 @@ def _named(name: str, counts: pa.Table) -> pa.Table:
     return counts.add_column(0, "feature", pa.repeat(name, counts.num_rows)).select(COUNT_TYPE.names).cast(COUNT_TYPE)
 
 
+def of_feature(values: pa.Table, name: str) -> pa.Table:
+    """The counts of one feature's values."""
+    return values.filter(pc.equal(values.column("feature"), name))
+
+
+def events_of_all_splits(values: pa.Table) -> pa.ChunkedArray:
+    """How often each value occurs in all."""
+    return pc.add(values.column("events"), pc.add(values.column("validation"), values.column("test")))
+
+
 def write_values(values: pa.Table, dataset: DatasetLayout) -> None:
     """Writes the counts of values."""
     encoded = values.set_column(0, "feature", values.column("feature").dictionary_encode())

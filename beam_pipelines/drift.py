@@ -6,7 +6,7 @@ happened, above 0.25 the feature is another one. Chance alone makes it (bins - 1
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.config import DriftConfig
-from beam_pipelines.dataset_profile import DatasetProfile, FeatureProfile, read_values
+from beam_pipelines.dataset_profile import DatasetProfile, FeatureProfile, events_of_all_splits, of_feature, read_values
 from beam_pipelines.facts import Counts, sum_counts
 from features.errors import InputError
 from features.layout import DatasetLayout
@@ -115,13 +115,7 @@ def measure_drift(before: Described, now: Described, schema: Schema, limits: Dri
             for name, split in now.profile.splits.items()
         },
     )
-    return Drift(
-        stability=found.stability,
-        users=found.users,
-        items=found.items,
-        splits=found.splits,
-        exceeded=tuple(_exceeded(found, limits)),
-    )
+    return replace(found, exceeded=tuple(_exceeded(found, limits)))
 
 
 def stability_index(before: Sequence[float] | _Floats, now: Sequence[float] | _Floats) -> float:
@@ -136,7 +130,7 @@ def _stability(before: Described, now: Described, schema: Schema) -> Iterator[tu
         old = before.profile.features.get(name)
         if old is None or old.kind != new.kind or name == schema.user_id or not (old.rows and new.rows):
             continue
-        counts = [_of_feature(described.values, name) for described in (before, now)]
+        counts = [_totals(described.values, name) for described in (before, now)]
         if new.quantiles or old.quantiles:
             yield name, stability_index(*_number_bins(old, new))
         elif all(table.num_rows for table in counts):
@@ -146,11 +140,10 @@ def _stability(before: Described, now: Described, schema: Schema) -> Iterator[tu
     yield HISTORY, stability_index(*_padded(_histories(before.profile), _histories(now.profile)))
 
 
-def _of_feature(values: pa.Table, name: str) -> pa.Table:
+def _totals(values: pa.Table, name: str) -> pa.Table:
     """`value` and `count`, over all splits."""
-    rows = values.filter(pc.equal(values.column("feature"), name))
-    total = pc.add(rows.column("events"), pc.add(rows.column("validation"), rows.column("test")))
-    return pa.table({"value": rows.column("value"), "count": total})
+    rows = of_feature(values, name)
+    return pa.table({"value": rows.column("value"), "count": events_of_all_splits(rows)})
 
 
 def _value_bins(before: pa.Table, now: pa.Table) -> tuple[_Floats, _Floats]:
@@ -186,7 +179,7 @@ def _padded(before: Counts, now: Counts) -> tuple[_Floats, _Floats]:
 
 
 def _ids(before: pa.Table, now: pa.Table, name: str) -> IdDrift:
-    old, new = (table.filter(pc.equal(table.column("feature"), name)).column("value") for table in (before, now))
+    old, new = (of_feature(table, name).column("value") for table in (before, now))
     kept = int(pc.sum(pc.is_in(new, old.combine_chunks())).as_py() or 0)
     return IdDrift(before=len(old), now=len(new), new=1 - kept / max(len(new), 1), vanished=1 - kept / max(len(old), 1))
 

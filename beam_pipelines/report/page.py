@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.dataset_profile import FeatureProfile, SplitProfile
+from beam_pipelines.dataset_profile import FeatureProfile, SplitProfile, events_of_all_splits, of_feature
 from beam_pipelines.drift import Drift
 from beam_pipelines.report import plots
 from beam_pipelines.report.data import ReportData
@@ -40,7 +40,7 @@ class Coverage:
 def render(data: ReportData) -> str:
     """The page as HTML."""
     profile = data.profile
-    items = _of_feature(data.values, data.schema.item_id)
+    items = of_feature(data.values, data.schema.item_id)
     frequencies = items.column("positives").to_numpy()
     coverage = list(_coverage(data))
     missing = [(name, found.missing / max(found.rows, 1)) for name, found in profile.features.items() if found.missing]
@@ -79,14 +79,10 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.1%}"
 
 
-def _of_feature(values: pa.Table, name: str) -> pa.Table:
-    return values.filter(pc.equal(values.column("feature"), name))
-
-
 def _tiles(data: ReportData, items: pa.Table) -> list[tuple[str, str]]:
     splits = data.profile.splits.values()
     events, users = sum(split.events for split in splits), sum(data.profile.users)
-    used = pc.sum(pc.greater(_all_events(items), 0)).as_py() or 0
+    used = pc.sum(pc.greater(events_of_all_splits(items), 0)).as_py() or 0
     tiles = [("events", f"{events:,}"), ("users", f"{users:,}"), ("items", f"{items.num_rows:,}")]
     tiles.append(("of the items have events", f"{used:,}"))
     if users and used:
@@ -97,10 +93,6 @@ def _tiles(data: ReportData, items: pa.Table) -> list[tuple[str, str]]:
         first, last = (f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d}" for second in span)
         tiles.append((f"to {last}", first))
     return tiles
-
-
-def _all_events(values: pa.Table) -> pa.ChunkedArray:
-    return pc.add(values.column("events"), pc.add(values.column("validation"), values.column("test")))
 
 
 def _split_rows(data: ReportData) -> list[dict[str, object]]:
@@ -124,7 +116,7 @@ def _split_rows(data: ReportData) -> list[dict[str, object]]:
 def _coverage(data: ReportData) -> Iterator[Coverage]:
     candidate = {feature.name for feature in data.schema.candidate} - {data.schema.item_id}
     for name, vocabulary in data.vocabularies.items():
-        counts = _of_feature(data.values, name)
+        counts = of_feature(data.values, name)
         known = pc.is_in(counts.column("value"), pa.array(vocabulary.tokens, pa.string()))
         present = pc.not_equal(counts.column("value"), "")
         shares = {

@@ -74,8 +74,9 @@ def units(table: Table, engine: Engine) -> Iterator[ReadUnit]:
         selected_fields=list(dict.fromkeys(column.source for column in table.columns)),
         use_native_datetime=True,
     )
+    new = new_pipeline(f"fetch-{table.name}", engine)
     try:
-        with new_pipeline(f"fetch-{table.name}", engine) as pipeline:
+        with new as pipeline:
             batches = pipeline | "rows" >> rows | beam.BatchElements(_ROWS_PER_FILE, _ROWS_PER_FILE)
             _ = batches | "files" >> beam.ParDo(WriteRows(table, folder))
     except Exception as error:

@@ -189,7 +189,7 @@ def _batches(source: DatabaseSource, query: str) -> Iterator[pa.RecordBatch]:
     import connectorx
 
     url = source.url_with_password()
-    # Beam's other spellings of the scheme are unknown to the driver.
+    # The scheme's other spellings (`postgres`, `mariadb`) are unknown to the driver.
     url = f"{source.kind}{url[url.index('://') :]}"
     try:
         reader: Any = connectorx.read_sql(url, query, return_type="arrow_stream", batch_size=_BATCH_ROWS)

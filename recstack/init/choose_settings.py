@@ -97,7 +97,7 @@ def history_length(log: Log, examples: str) -> int:
 
 def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> Iterator[Setting]:
     """`[retrieval]`, `[ranking]` and what a small catalogue needs of the rest."""
-    items, events = round(log.num_items), log.total
+    items, events = log.num_items, log.total
     dimension = 32 if events < 30_000 or items < 500 else 128 if events >= 150_000 and items >= 10_000 else 64
     size = f"{events:,} events, {items:,} items"
     yield Setting(table="retrieval", name="dimension", value=dimension, why=f"width of the vectors, for {size}")
@@ -145,5 +145,5 @@ def _small_catalogue(items: int) -> Iterator[Setting]:
     yield Setting(table="evaluation", name="cutoffs", value=[short, long], why=why)
     yield Setting(table="index", name="tuned_k", value=long, why=why)
     yield Setting(table="export", name="retrieval_k", value=long, why=why)
-    yield Setting(table="export", name="recommender_candidates", value=max(long, short), why=why)
+    yield Setting(table="export", name="recommender_candidates", value=long, why=why)
     yield Setting(table="export", name="recommender_limit", value=short, why=why)

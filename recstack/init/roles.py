@@ -95,11 +95,7 @@ def find_key(table: TableProfile, ids: pa.Array, role: frozenset[str]) -> Choice
         InputError: no column does.
     """
     known = _texts(ids).unique()
-    shares = {
-        column.name: _overlap(known, column)
-        for column in table.columns
-        if column.kind in ("integer", "text") and column.distinct > 0.5 * table.num_rows
-    }
+    shares = {column.name: _overlap(known, column) for column in _keys(table)}
     best = max(shares, key=lambda name: (shares[name] > 0.5, names.role_score(name, role), shares[name]), default="")
     if not best or (shares[best] == 0 and names.role_score(best, role) < 1):
         raise _no_column(table, "holds the ids of the interactions", "add one")
