@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from beam_pipelines.config import NegativesConfig
+from beam_pipelines.config import LabelConfig, NegativesConfig, SplitConfig
 from beam_pipelines.negatives import ItemDistribution, Negatives, SessionEvents, sample_in_session, sample_negatives
+from features.schema import Schema
+from tests.beam_pipelines.conftest import prepare
 
 _NAMES = pa.array([str(n) for n in range(5)])
 _EVENTS = np.array([100, 10, 1, 0, 1])
@@ -66,3 +70,38 @@ def test_in_session_negatives_are_what_the_user_did_less_with() -> None:
     assert drawn == [{"a", "c"}, {"a"}, set(), set()]
     assert set(found.probability[found.positive == 0].tolist()) == {0.5}
     assert set(found.probability[found.positive == 1].tolist()) == {1.0}
+
+
+def test_popularity_negatives_carry_their_probability(tmp_path: Path, ids_only: Schema) -> None:
+    rows = [{"user_id": f"u{n}", "item_id": "hit", "timestamp": n} for n in range(9)]
+    rows += [{"user_id": "x", "item_id": "flop", "timestamp": 1}, {"user_id": "y", "item_id": "mine", "timestamp": 1}]
+    negatives = NegativesConfig(kind="popularity", alpha=0.5, per_positive=20)
+    nothing = SplitConfig(validation=0.0, test=0.0)
+    found = prepare(tmp_path, ids_only, interactions=rows, negatives=negatives, split=nothing)
+    [mine] = [r for r in found.ranking()["train"] if r["user_id"] == ["y"]]
+    stated = dict(zip(mine["item_id"], mine["sampling_probability"], strict=True))
+    # sqrt(9) : sqrt(1) without the user's own item, which is logged with probability 1.
+    assert stated == {"mine": 1.0, "hit": pytest.approx(0.75), "flop": pytest.approx(0.25)}
+
+
+def test_in_session_negatives_were_seen_and_not_bought(tmp_path: Path, ids_only: Schema) -> None:
+    visits = [("view", "a", 0), ("view", "b", 10), ("buy", "b", 20), ("view", "c", 30), ("view", "d", 9000)]
+    rows = [{"user_id": "u", "item_id": item, "timestamp": at, "kind": kind} for kind, item, at in visits]
+    found = prepare(
+        tmp_path,
+        ids_only,
+        interactions=rows,
+        label=LabelConfig(event_type_column="kind", event_weights={"view": 1.0, "buy": 4.0}),
+        negatives=NegativesConfig(kind="in_session", per_positive=30),
+        split=SplitConfig(validation=0.0, test=0.0),
+    )
+    [record] = found.ranking()["train"]
+    negatives = {
+        (item, second, probability)
+        for item, second, label, probability in zip(
+            *(record[n] for n in ("item_id", "timestamp", "label", "sampling_probability")), strict=True
+        )
+        if label == 0
+    }
+    # Only the purchase has something weaker in its session: a and c, equally likely; d belongs to the next session.
+    assert negatives == {("a", 20, 0.5), ("c", 20, 0.5)}

@@ -13,7 +13,6 @@ import pytest
 from beam_pipelines.config import (
     CleaningConfig,
     LabelConfig,
-    NegativesConfig,
     PipelineConfig,
     SplitConfig,
     TableSource,
@@ -296,18 +295,6 @@ def test_impressions_are_negatives_outside_of_histories(tmp_path: Path, ids_only
     assert [r["item_id"] for r in found.retrieval()["train"]] == [["i0"]]
 
 
-def test_popularity_negatives_carry_their_probability(tmp_path: Path, ids_only: Schema) -> None:
-    rows = [{"user_id": f"u{n}", "item_id": "hit", "timestamp": n} for n in range(9)]
-    rows += [{"user_id": "x", "item_id": "flop", "timestamp": 1}, {"user_id": "y", "item_id": "mine", "timestamp": 1}]
-    negatives = NegativesConfig(kind="popularity", alpha=0.5, per_positive=20)
-    nothing = SplitConfig(validation=0.0, test=0.0)
-    found = prepare(tmp_path, ids_only, interactions=rows, negatives=negatives, split=nothing)
-    [mine] = [r for r in found.ranking()["train"] if r["user_id"] == ["y"]]
-    stated = dict(zip(mine["item_id"], mine["sampling_probability"], strict=True))
-    # sqrt(9) : sqrt(1) without the user's own item, which is logged with probability 1.
-    assert stated == {"mine": 1.0, "hit": pytest.approx(0.75), "flop": pytest.approx(0.25)}
-
-
 def core_by_hand(pairs: set[tuple[str, str]], least: int) -> set[tuple[str, str]]:
     """Takes users and items away one by one."""
     while True:
@@ -378,26 +365,3 @@ def test_a_fold_of_a_rolling_origin_knows_nothing_of_what_it_takes_away(tmp_path
     }
     assert by_split == {"train": list(range(10)), "validation": [10, 11], "test": [12, 13, 14, 15]}
     assert len(found.candidates()) == 16
-
-
-def test_in_session_negatives_were_seen_and_not_bought(tmp_path: Path, ids_only: Schema) -> None:
-    visits = [("view", "a", 0), ("view", "b", 10), ("buy", "b", 20), ("view", "c", 30), ("view", "d", 9000)]
-    rows = [{"user_id": "u", "item_id": item, "timestamp": at, "kind": kind} for kind, item, at in visits]
-    found = prepare(
-        tmp_path,
-        ids_only,
-        interactions=rows,
-        label=LabelConfig(event_type_column="kind", event_weights={"view": 1.0, "buy": 4.0}),
-        negatives=NegativesConfig(kind="in_session", per_positive=30),
-        split=SplitConfig(validation=0.0, test=0.0),
-    )
-    [record] = found.ranking()["train"]
-    negatives = {
-        (item, second, probability)
-        for item, second, label, probability in zip(
-            *(record[n] for n in ("item_id", "timestamp", "label", "sampling_probability")), strict=True
-        )
-        if label == 0
-    }
-    # Only the purchase has something weaker in its session: a and c, equally likely; d belongs to the next session.
-    assert negatives == {("a", 20, 0.5), ("c", 20, 0.5)}

@@ -49,8 +49,8 @@ def connector(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             raise RuntimeError("404 not found")
         return shown
 
-    wrapper = lambda: SimpleNamespace(get_table=get_table)  # noqa: E731
-    monkeypatch.setattr(bigquery.bigquery_tools, "BigQueryWrapper", wrapper, raising=False)
+    wrapper = SimpleNamespace(get_table=get_table)
+    monkeypatch.setattr(bigquery.bigquery_tools, "BigQueryWrapper", lambda: wrapper, raising=False)
     monkeypatch.setattr(bigquery.bigquery, "ReadFromBigQuery", _Connector)
     return shown
 
