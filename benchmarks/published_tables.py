@@ -4,7 +4,9 @@
     recstack prepare --config configs/beauty.toml      # its paths are relative to the current folder
 
 The order in which the sets list a user's items is kept as one second an item. Gowalla's given split has no time: all
-of train is put at second 1 and all of test at second 2, so that a split by time cuts exactly there.
+of train is put at second 1 and all of test at second 2, so that a split by time cuts exactly there. Online Retail has
+real times and lies in a folder a month, as the nightly export of a shop would: `recstack prepare --to 2011-11` makes the
+dataset of all months but the last, and without `--to` the next one, compared with it.
 """
 
 import json
@@ -37,6 +39,20 @@ def gowalla(source: Path, target: Path) -> None:
     _write(events.astype({"user_id": str, "item_id": str}), target / "interactions.parquet")
 
 
+def online_retail(source: Path, target: Path) -> None:
+    """Online Retail II (https://doi.org/10.1057/dbm.2012.17): `events.parquet`, `items.parquet` and `users.parquet`.
+
+    An event is a line of an invoice; the lines of a basket have the same time. Prices of the items are medians over all
+    of the time, the test included, so they stay here.
+    """
+    events = pd.read_parquet(source / "events.parquet", columns=["user_id", "item_id", "timestamp"])
+    for month, part in events.groupby(pd.to_datetime(events["timestamp"], unit="s").dt.strftime("%Y-%m")):
+        _write(part, target / "interactions" / f"month={month}" / "events.parquet")
+    items = pd.read_parquet(source / "items.parquet", columns=["item_id", "description"])
+    _write(items, target / "items.parquet")
+    _write(pd.read_parquet(source / "users.parquet", columns=["user_id", "country"]), target / "users.parquet")
+
+
 def _sequences(path: Path) -> pd.DataFrame:
     """One line a user: the user and the items in order of time."""
     lines = [line.split() for line in path.read_text().splitlines()]
@@ -51,4 +67,6 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"beauty": beauty, "sports": sports, "gowalla": gowalla})
+    tyro.extras.subcommand_cli_from_dict(
+        {"beauty": beauty, "sports": sports, "gowalla": gowalla, "online-retail": online_retail}
+    )
