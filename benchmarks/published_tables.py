@@ -5,7 +5,7 @@
 
 The order in which the sets list a user's items is kept as one second an item. Gowalla's given split has no time: all
 of train is put at second 1 and all of test at second 2, so that a split by time cuts exactly there. Online Retail has
-real times and lies in a folder a month, as the nightly export of a shop would: `recstack prepare --to 2011-11` makes the
+real times and lies in a folder a month, as the exports of a shop would: `recstack prepare --to 2011-11` makes the
 dataset of all months but the last, and without `--to` the next one, compared with it.
 """
 
