@@ -11,6 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -34,12 +35,24 @@ R = TypeVar("R")
 
 
 class RunTask(beam.DoFn, Generic[T, R]):
-    """Runs one task and writes its report, or the user's mistake or the failure that it met."""
+    """Runs the tasks of a bundle and writes of each its report, or the user's mistake or the failure that it met.
 
-    def __init__(self, name: str, work: Callable[[T], R], workspace: Workspace) -> None:
+    Tasks run in threads: Arrow, NumPy and gzip work outside of Python's lock, and processes take seconds to start.
+    """
+
+    def __init__(self, name: str, work: Callable[[T], R], engine: "Engine") -> None:
         self._name = name
         self._work = work
-        self._workspace = workspace
+        self._workspace = engine.workspace
+        self._num_threads = engine.num_threads
+
+    def setup(self) -> None:
+        """Starts the threads."""
+        self._pool = ThreadPoolExecutor(self._num_threads, self._name)
+
+    def start_bundle(self) -> None:
+        """Nothing is running yet."""
+        self._running: list[Future[None]] = []
 
     def process(self, element: tuple[int, T], *_args: Any, **_kwargs: Any) -> None:
         """Works on a numbered task.
@@ -47,7 +60,18 @@ class RunTask(beam.DoFn, Generic[T, R]):
         Args:
             element: the task's number and the task.
         """
-        number, task = element
+        self._running.append(self._pool.submit(self._run, *element))
+
+    def finish_bundle(self) -> None:
+        """Waits for the bundle's tasks: the engine takes a bundle for done when this returns."""
+        for task in self._running:
+            task.result()
+
+    def teardown(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _run(self, number: int, task: T) -> None:
         try:
             report = json.dumps(self._report(task))
             write_text_atomically(self._workspace.result(self._name, number), report)
@@ -79,6 +103,11 @@ class Engine:
     runner_options: tuple[str, ...] = ()
     """Beam's options for it."""
 
+    @property
+    def num_threads(self) -> int:
+        """Tasks that a worker runs at once; on a cluster the engine decides how many workers there are."""
+        return (self.num_workers or os.cpu_count() or 1) if self.runner == "local" else 1
+
 
 def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: type[R], engine: Engine) -> list[R]:
     """Runs a pass and waits for it.
@@ -98,11 +127,12 @@ def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: t
         RecstackError: a task or the engine failed.
     """
     try:
-        with new_pipeline(name, engine) as pipeline:
+        with new_pipeline(name, engine, mode="in_memory") as pipeline:
             (
                 pipeline
-                | "tasks" >> beam.Create(list(enumerate(tasks)), reshuffle=True)
-                | name >> beam.ParDo(RunTask(name, work, engine.workspace))
+                # On a cluster the tasks are spread over the workers; here they would only be copied.
+                | "tasks" >> beam.Create(list(enumerate(tasks)), reshuffle=engine.runner != "local")
+                | name >> beam.ParDo(RunTask(name, work, engine))
             )
     except RecstackError:
         raise
@@ -111,12 +141,17 @@ def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: t
     return [_read_report(engine.workspace, name, number, report) for number in range(len(tasks))]
 
 
-def new_pipeline(name: str, engine: Engine) -> beam.Pipeline:
-    """An empty pipeline for the engine's runner; it runs when its `with` block ends."""
+def new_pipeline(name: str, engine: Engine, *, mode: str = "multi_threading") -> beam.Pipeline:
+    """An empty pipeline for the engine's runner; it runs when its `with` block ends.
+
+    Args:
+        name: of the job.
+        engine: where it runs.
+        mode: of Beam's local runner: `multi_threading`, or `in_memory` where the transforms see to that themselves.
+    """
     if engine.runner == "local":
-        # Threads: Arrow, NumPy and zlib work outside of Python's lock, and processes take seconds to start.
-        workers = engine.num_workers or os.cpu_count() or 1
-        options = PipelineOptions([], direct_running_mode="multi_threading", direct_num_workers=workers)
+        workers = engine.num_threads if mode == "multi_threading" else 1
+        options = PipelineOptions([], direct_running_mode=mode, direct_num_workers=workers)
         return beam.Pipeline(runner=FnApiRunner(), options=options)
     runner = f"{engine.runner.title()}Runner"
     options = PipelineOptions(["--job_name", f"recstack-{name}", *engine.runner_options, "--runner", runner])

@@ -122,9 +122,10 @@ def test_tensorflow_reads_the_shard(tmp_path: Path) -> None:
     np.testing.assert_array_equal(parsed["x"].numpy(), values)
 
 
-def test_equal_batches_give_equal_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", [1, 3, 4, 9])
+def test_equal_batches_give_equal_files(tmp_path: Path, level: int) -> None:
     for name in ("a", "b"):
-        write_shard(tmp_path / name, [batch_of([1, 2, 3])], 1)
+        write_shard(tmp_path / name, [batch_of([1, 2, 3])], level)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert len(unframe(gzip.decompress((tmp_path / "a").read_bytes()))) == 3
 
