@@ -18,9 +18,9 @@ def near_duplicates(keys: list[_Integers], times: _Integers, config: CleaningCon
         times: `[n] int64` seconds.
         config: how soon.
     """
-    order = np.lexsort([times, *keys])
     repeats = np.zeros(len(times), bool)
     if config.duplicate_seconds and len(times):
+        order = np.lexsort([times, *keys])
         same = np.logical_and.reduce([np.diff(key[order]) == 0 for key in keys])
         repeats[order[1:]] = same & (np.diff(times[order]) <= config.duplicate_seconds)
     return repeats

@@ -21,6 +21,7 @@ from beam_pipelines.workspace import Workspace, read_arrow, write_arrow
 from features.schema import Schema
 
 _NUM_EVENTS = ".num_events"
+_LARGEST = 2**63
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +170,7 @@ def _sorted_by_user(rows: pa.Table, schema: Schema) -> tuple[pa.Table, npt.NDArr
     users, _ = ranked(rows.column(schema.user_id))
     items, distinct_items = ranked(rows.column(schema.item_id))
     keys = [items, rows.column(schema.timestamp).to_numpy(), users]
-    order = np.lexsort(keys)
+    order = _order_by(keys)
     if _equal_to_previous(keys, order).any():
         # Equal user, time and item: order by the other columns too, so that the result is the same whatever order
         # the rows were read in, and equal rows come to lie side by side.
@@ -180,6 +181,21 @@ def _sorted_by_user(rows: pa.Table, schema: Schema) -> tuple[pa.Table, npt.NDArr
     encoded = pa.DictionaryArray.from_arrays(pa.array(items.astype(np.int32)), distinct_items)
     at = rows.schema.get_field_index(schema.item_id)
     return rows.set_column(at, schema.item_id, encoded).take(pa.array(order)).combine_chunks(), users[order]
+
+
+def _order_by(keys: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """`np.lexsort`, but equal keys come in any order: the last key first, packed into one number where all fit."""
+    if not len(keys[0]):
+        return np.zeros(0, np.int64)
+    packed = np.zeros(len(keys[0]), np.int64)
+    size = 1
+    for key in keys:
+        low = int(key.min())
+        packed += (key - low) * size
+        size *= int(key.max()) - low + 1
+        if size >= _LARGEST:
+            return np.lexsort(keys)
+    return np.argsort(packed)
 
 
 def ranked(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], pa.Array]:

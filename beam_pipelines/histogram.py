@@ -90,15 +90,17 @@ def _histogram(
     counts: npt.NDArray[np.int64],
     max_intervals: int = _MAX_INTERVALS,
 ) -> TimeHistogram:
+    if not len(intervals):
+        return TimeHistogram(log2_seconds=log2_seconds, intervals=(), counts=())
     shift = 0
-    if len(intervals):
-        low, high = int(intervals.min()), int(intervals.max())
-        while (high >> shift) - (low >> shift) >= max_intervals:
-            shift += 1
-    distinct, place = np.unique(intervals >> shift, return_inverse=True)
-    sums = np.bincount(place, weights=counts, minlength=len(distinct)).astype(np.int64)
+    low, high = int(intervals.min()), int(intervals.max())
+    while (high >> shift) - (low >> shift) >= max_intervals:
+        shift += 1
+    first = low >> shift
+    sums = np.bincount((intervals >> shift) - first, weights=counts)
+    filled = np.flatnonzero(sums)
     return TimeHistogram(
         log2_seconds=log2_seconds + shift,
-        intervals=tuple(distinct.tolist()),
-        counts=tuple(sums.tolist()),
+        intervals=tuple((filled + first).tolist()),
+        counts=tuple(sums[filled].astype(np.int64).tolist()),
     )

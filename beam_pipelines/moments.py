@@ -37,7 +37,7 @@ class Moments:
         Args:
             values: `[n]` numbers, NaN where missing.
         """
-        present = np.sort(values[~np.isnan(values)].astype(np.float64))
+        present = np.sort(values[~np.isnan(values)]).astype(np.float64)
         size = len(present)
         if size == 0:
             return cls(missing=len(values), count=0, mean=0.0, squares=0.0, minimum=0.0, maximum=0.0, sketch=())

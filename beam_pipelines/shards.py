@@ -31,6 +31,7 @@ from features.schema import Schema
 
 # Events serialised at a time: bounds the memory of the encoder.
 _EVENTS_PER_BATCH = 1 << 17
+_REPETITIONS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,8 @@ class ShardJob(PartitionJob):
 def write_partition(partition: int, *, job: ShardJob) -> ShardReport:
     """Writes the partition's shards of all splits, empty ones too, so that every shard of a set is there."""
     found = load_partition(partition, job)
-    events, labels, split = found.events, found.labels, found.split
+    events = replace(found.events, table=_with_dictionaries(found.events.table))
+    labels, split = found.labels, found.split
     logged = Examples(
         source=np.arange(len(split)),
         items=events.table.column(job.schema.item_id).combine_chunks(),
@@ -87,6 +89,16 @@ def write_partition(partition: int, *, job: ShardJob) -> ShardReport:
             records[key] = write_shard(path, batches, job.config.compression_level)
             targets[key] = int(wanted.sum())
     return ShardReport(records=records, targets=targets)
+
+
+def _with_dictionaries(table: pa.Table) -> pa.Table:
+    """Texts that occur again and again as numbers of texts: the encoder encodes each of them once."""
+    for place, name in enumerate(table.column_names):
+        if pa.types.is_string(table.schema.field(name).type):
+            encoded = table.column(name).combine_chunks().dictionary_encode()
+            if _REPETITIONS * len(encoded.dictionary) < table.num_rows:
+                table = table.set_column(place, name, encoded)
+    return table
 
 
 def _windows(examples: Examples, events: Events, place: int, targets: npt.NDArray[np.bool_], job: ShardJob) -> Windows:
@@ -125,7 +137,7 @@ def _batch(
     starts = windows.starts[chosen.start : chosen.stop + 1]
     rows = windows.rows[starts[0] : starts[-1]]
     own = {
-        schema.item_id: lambda: examples.items.take(pa.array(rows)).cast(pa.string()),
+        schema.item_id: lambda: examples.items.take(pa.array(rows)),
         EVENT_TYPE: lambda: events.table.column(RAW_EVENT_TYPE).combine_chunks().take(pa.array(examples.source[rows])),
         ITEM_EVENTS: lambda: pa.array(_item_events(examples)[rows]),
         LABEL: lambda: pa.array(examples.labels.label[rows]),

@@ -24,10 +24,13 @@ _FIELD_1 = b"\x0a"
 _FIELD_2 = b"\x12"
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
 
+_BYTES_KINDS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+
 _CRC_MASK_DELTA = 0xA282EAD8
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS  # 16 asks for a gzip header; it holds no time, so equal input gives equal bytes
 _FAST_LEVELS = 3
+_ONE_BYTE = 128  # smaller numbers are varints of one byte
 
 _Lengths = npt.NDArray[np.int64]
 
@@ -36,8 +39,8 @@ def encode_examples(batch: pa.RecordBatch) -> pa.LargeBinaryArray:
     """Serialises each row of the batch to one `tf.train.Example`.
 
     Args:
-        batch: columns of strings, bytes, int64 or float32, or lists of these; a column that is no list gives a feature
-            with one value.
+        batch: columns of strings, bytes (dictionaries of them too), int64 or float32, or lists of these; a column that
+            is no list gives a feature with one value.
 
     Returns:
         `[rows]` serialised Examples.
@@ -78,13 +81,9 @@ def _map_entry(name: str, column: pa.Array) -> tuple[list[object], _Lengths]:
 def _list_content(name: str, column: pa.Array) -> tuple[bytes, bool, pa.LargeBinaryArray, _Lengths]:
     """Tag of the list's kind, whether it is packed, and each row's values in wire format."""
     values, offsets = _values_and_offsets(name, column)
-    kind = values.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
-        values = pc.cast(values, pa.large_binary())
-        kind = values.type
-    if pa.types.is_large_binary(kind):
-        header = _prefixed(_FIELD_1, _binary_lengths(values), np.ones(len(values), bool))
-        entries = _join([header, values], len(values))
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if any(is_kind(kind) for is_kind in _BYTES_KINDS):
+        entries = _bytes_entries(values)
         starts = _binary_offsets(entries)[offsets]
         return _BYTES_LIST, False, _binary(starts, entries.buffers()[2]), np.diff(starts)
     if pa.types.is_float32(kind):
@@ -99,6 +98,16 @@ def _list_content(name: str, column: pa.Array) -> tuple[bytes, bool, pa.LargeBin
     )
 
 
+def _bytes_entries(values: pa.Array) -> pa.LargeBinaryArray:
+    """Each value as the entry of a BytesList that it is."""
+    if pa.types.is_dictionary(values.type):
+        if len(values.dictionary) < len(values):
+            return _bytes_entries(values.dictionary).take(values.indices)
+        values = values.dictionary_decode()
+    values = pc.cast(values, pa.large_binary())
+    return _join([_prefixed(_FIELD_1, _binary_lengths(values), np.ones(len(values), bool)), values], len(values))
+
+
 def _values_and_offsets(name: str, column: pa.Array) -> tuple[pa.Array, _Lengths]:
     """The flat values and where each row's begin and end in them."""
     if column.null_count:
@@ -106,7 +115,7 @@ def _values_and_offsets(name: str, column: pa.Array) -> tuple[pa.Array, _Lengths
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         offsets = column.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
         values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
-        if values.null_count:
+        if values.null_count or (pa.types.is_dictionary(values.type) and values.dictionary.null_count):
             raise ValueError(f"column {name!r} holds a null inside a list: Examples have no nulls, fill it first")
         return values, offsets - offsets[0]
     return column, np.arange(len(column) + 1, dtype=np.int64)
@@ -123,6 +132,13 @@ def _varint_lengths(values: npt.NDArray[np.int64 | np.uint64]) -> _Lengths:
 
 def _varints(values: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint8], _Lengths]:
     """Base-128 encodings of the values, one after the other, and the `[n + 1]` offsets between them."""
+    if len(values) and (size := _varint_length(int(values.max()))) == _varint_length(int(values.min())):
+        # Times, small numbers: a table of septets, all but the last with the bit that says that more follows.
+        table = np.empty((len(values), size), np.uint8)
+        for place in range(size):
+            table[:, place] = (values >> np.uint64(7 * place)).astype(np.uint8) | np.uint8(0x80)
+        table[:, -1] &= np.uint8(0x7F)
+        return table.ravel(), np.arange(len(values) + 1) * size
     lengths = _varint_lengths(values)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     data = np.empty(offsets[-1], np.uint8)
@@ -132,6 +148,10 @@ def _varints(values: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint8], _Le
         septets[lengths[longer] > place + 1] |= np.uint8(0x80)
         data[offsets[:-1][longer] + place] = septets
     return data, offsets
+
+
+def _varint_length(value: int) -> int:
+    return max(1, -(-value.bit_length() // 7))
 
 
 def _varint_array(values: _Lengths) -> pa.LargeBinaryArray:
@@ -146,6 +166,10 @@ def _varint(value: int) -> bytes:
 
 def _prefixed(field: bytes, lengths: _Lengths, where: npt.NDArray[np.bool_]) -> pa.LargeBinaryArray:
     """The field's first byte and the length as a varint; nothing where `where` is false."""
+    if len(lengths) and int(lengths.max()) < _ONE_BYTE and where.all():
+        table = np.empty((len(lengths), 2), np.uint8)
+        table[:, 0], table[:, 1] = field[0], lengths
+        return _fixed_width(table)
     sizes = np.where(where, 1 + _varint_lengths(lengths), 0)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     data = np.empty(offsets[-1], np.uint8)

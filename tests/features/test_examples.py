@@ -20,6 +20,7 @@ _TYPES = {
     pa.int64(): _INT64,
     pa.float32(): _FLOAT32,
     pa.list_(pa.string()): st.lists(st.text(max_size=4), max_size=5),
+    pa.list_(pa.dictionary(pa.int32(), pa.string())): st.lists(st.sampled_from(["", "a", "ab"]), max_size=5),
     pa.large_list(pa.int64()): st.lists(_INT64, max_size=40),
     pa.list_(pa.float32()): st.lists(_FLOAT32, max_size=40),
 }
