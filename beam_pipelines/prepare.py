@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,7 @@ from features.vocabulary import Vocabulary
 _EVENTS_PER_SHARD = 500_000
 _LEAST_SHARDS = 4
 _VOCABULARY = "vocabulary"
+_REPORT = "beam_pipelines.report.page"
 
 
 def prepare_dataset(
@@ -85,6 +88,9 @@ def prepare_dataset(
     if finished is not None:
         return finished, True
     _require_replaceable(dataset)
+    if config.report:
+        # Matplotlib takes a while to import, and reading a single file leaves the other cores idle.
+        threading.Thread(target=import_module, args=(_REPORT,), daemon=True).start()
     with staged_directory(dataset.root) as staging:
         target = DatasetLayout(staging)
         workspace = _make_directories(target)
@@ -152,8 +158,8 @@ def prepare_dataset(
             schema, catalogue, vocabularies[schema.item_id], target, config.compression_level
         )
         shutil.rmtree(workspace.root)
-        counts |= _counts(sorted_reports, learnt, written, catalogue)
-        counts |= {"shards": len(partitions), "candidate_shards": candidate_shards}
+        shards = {"shards": len(partitions), "candidate_shards": candidate_shards}
+        counts |= _counts(sorted_reports, learnt, written, catalogue) | shards
         tokens = fingerprint({name: v.fingerprint() for name, v in vocabularies.items()})
         described = Described(profile_dataset(schema, learnt, catalogue), value_counts(schema, seen, catalogue))
         drift = _describe(described, dataset, vocabularies, counts, job=job)
@@ -326,9 +332,6 @@ def _describe(
     drift = measure_drift(before, described, job.schema, job.config.drift) if before else None
     refused = bool(drift and drift.exceeded)
     if job.config.report:
-        # Matplotlib takes a second to import.
-        from beam_pipelines.report.page import render
-
         data = ReportData(
             schema=job.schema,
             profile=described.profile,
@@ -337,7 +340,9 @@ def _describe(
             counts=counts,
             drift=drift,
         )
-        write_text_atomically(former.refused_report if refused else job.dataset.report, render(data))
+        write_text_atomically(
+            former.refused_report if refused else job.dataset.report, import_module(_REPORT).render(data)
+        )
     if drift and refused:
         where = f"; see {former.refused_report}" if job.config.report else ""
         raise RecstackError(

@@ -20,6 +20,7 @@ from beam_pipelines.histogram import TimeHistogram
 COLOURS = {"train": "#4269d0", "validation": "#efb118", "test": "#ff725c"}
 _GREY = "#6b7280"
 _BARS = 80
+_ABOVE, _RIGHT, _BELOW_BUCKETS = 0.3, 0.1, 1.05  # inches
 # A log whose times end before 1975 has positions, not times.
 FIRST_TIME = 157_766_400
 
@@ -46,7 +47,7 @@ def events_over_time(splits: Mapping[str, SplitProfile]) -> str:
     first, last = merged.intervals[0], merged.intervals[-1]
     width = 1 << merged.log2_seconds
     seconds = (np.arange(first, last + 2) * width).astype(np.float64)
-    figure, axes = _figure(8.6, 2.6)
+    figure, axes = _figure(8.6, 2.4, left=0.8, below=0.3)
     is_time = seconds[-1] > FIRST_TIME
     places = date2num([datetime.fromtimestamp(s, UTC) for s in seconds]) if is_time else seconds
     bottom = np.zeros(last - first + 1)
@@ -55,7 +56,7 @@ def events_over_time(splits: Mapping[str, SplitProfile]) -> str:
         np.add.at(
             heights, (np.array(times.intervals) >> (merged.log2_seconds - times.log2_seconds)) - first, times.counts
         )
-        axes.bar(places[:-1], heights, np.diff(places), bottom, align="edge", color=COLOURS[name], label=name)
+        axes.stairs(bottom + heights, places, baseline=bottom, fill=True, color=COLOURS[name], label=name)
         bottom += heights
     if is_time:
         locator = AutoDateLocator()
@@ -81,6 +82,7 @@ def popularity(counts: npt.NDArray[np.int64]) -> str:
     axes.set_ylabel("training interactions")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(_THOUSANDS)
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     return _svg(figure)
 
@@ -108,7 +110,7 @@ def histories(splits: Mapping[str, SplitProfile]) -> str:
     if not filled:
         return ""
     size = max(map(len, filled.values()))
-    figure, axes = _figure(4.2, 2.6)
+    figure, axes = _figure(4.2, 3.0, below=_BELOW_BUCKETS)
     width = 0.8 / len(filled)
     for place, (name, counts) in enumerate(filled.items()):
         shares = 100 * np.array(counts) / sum(counts)
@@ -124,7 +126,7 @@ def interactions_a_user(counts: Counts) -> str:
     """How many users have how many positive interactions."""
     if not sum(counts):
         return ""
-    figure, axes = _figure(4.2, 2.6)
+    figure, axes = _figure(4.2, 3.0, below=_BELOW_BUCKETS)
     axes.bar(np.arange(len(counts)), counts, 0.8, color=_GREY)
     _name_buckets(axes, len(counts), 0.0)
     axes.set_xlabel("interactions of the user, all splits")
@@ -138,7 +140,7 @@ def missing_values(names: Sequence[str], shares: Sequence[float]) -> str:
     """Bars of the share of missing values, one a feature."""
     if not names:
         return ""
-    figure, axes = _figure(8.6, 0.7 + 0.24 * len(names))
+    figure, axes = _figure(8.6, 0.85 + 0.24 * len(names), left=0.3 + 0.07 * max(map(len, names)))
     places = np.arange(len(names))[::-1]
     axes.barh(places, [100 * share for share in shares], 0.7, color=COLOURS["test"])
     for place, share in zip(places, shares, strict=True):
@@ -165,10 +167,12 @@ def _duration(seconds: int) -> str:
     return f"{seconds} seconds"
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def _figure(width: float, height: float, *, left: float = 0.7, below: float = 0.5) -> tuple[Figure, Axes]:
+    """An empty plot of so many inches; margins are fixed, since measuring texts takes longer than drawing them."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.add_subplot()
+        figure = Figure(figsize=(width, height))
+        box = (left / width, below / height, 1 - (left + _RIGHT) / width, 1 - (below + _ABOVE) / height)
+        return figure, figure.add_axes(box)
 
 
 def _svg(figure: Figure) -> str:
