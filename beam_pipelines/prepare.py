@@ -88,9 +88,7 @@ def prepare_dataset(
     if finished is not None:
         return finished, True
     _require_replaceable(dataset)
-    if config.report:
-        # Matplotlib takes a while to import, and reading a single file leaves the other cores idle.
-        threading.Thread(target=import_module, args=(_REPORT,), daemon=True).start()
+    _import_meanwhile(_REPORT if config.report else "")
     with staged_directory(dataset.root) as staging:
         target = DatasetLayout(staging)
         workspace = _make_directories(target)
@@ -176,6 +174,12 @@ def prepare_dataset(
         manifest.write(target.manifest)
     dataset.refused_report.unlink(missing_ok=True)
     return manifest, False
+
+
+def _import_meanwhile(module: str) -> None:
+    """Matplotlib takes a while to import, and reading a single file leaves the other cores idle."""
+    if module:
+        threading.Thread(target=import_module, args=(module,), daemon=True).start()
 
 
 def engine_of(config: PipelineConfig, workspace: Workspace) -> Engine:
