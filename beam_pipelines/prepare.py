@@ -36,7 +36,7 @@ from beam_pipelines.splits import TimeCuts, time_cuts
 from beam_pipelines.tables import Table, TableName, raw_tables
 from beam_pipelines.workspace import Workspace, write_arrow
 from features.errors import InputError, RecstackError
-from features.files import make_directory, staged_directory, write_text_atomically
+from features.files import exclusive, make_directory, staged_directory, write_text_atomically
 from features.layout import SPLITS, DatasetLayout
 from features.manifest import FORMAT_VERSION, Manifest, producer_versions, read_manifest
 from features.records import vocabulary_features
@@ -76,7 +76,7 @@ def prepare_dataset(
         The manifest, and whether there was nothing to do: a finished dataset of the same inputs exists.
 
     Raises:
-        InputError: a table, a file or the directory is not as it must be.
+        InputError: a table, a file or the directory is not as it must be, or another process is preparing there.
         RecstackError: the work failed.
     """
     began = time.monotonic()
@@ -89,7 +89,7 @@ def prepare_dataset(
         return finished, True
     _require_replaceable(dataset)
     _import_meanwhile(_REPORT if config.report else "")
-    with staged_directory(dataset.root) as staging:
+    with exclusive(dataset.root.parent, "recstack prepare"), staged_directory(dataset.root) as staging:
         target = DatasetLayout(staging)
         workspace = _make_directories(target)
         engine = engine_of(config, workspace)

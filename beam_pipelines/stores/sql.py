@@ -1,11 +1,13 @@
 """PostgreSQL, MySQL and MariaDB through connectorx, which makes Arrow batches of rows without going through Python."""
 
+import contextlib
+import importlib
 import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -26,6 +28,7 @@ _ROWS_PER_RANGE = 500_000
 # So that the ranges of a large table are tasks of their own, and small tables share one.
 _BYTES_PER_ROW = 128
 _CONNECT_SECONDS = 10
+_PANIC = "PanicException"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +126,7 @@ def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
     if source.key:
         query += f" ORDER BY {_quoted_name(source, source.key)}"
     row = 1
-    for batch in _batches(source, query):
+    for batch in _batches(source, query, whole=bool(unit.selection)):
         # MySQL may write a column's name in another case than the query.
         batch = pa.RecordBatch.from_arrays(batch.columns, wanted)
         rows = _keys(batch.column(wanted.index(source.key))) if source.key else np.arange(row, row + batch.num_rows)
@@ -176,23 +179,51 @@ def _query(source: DatabaseSource, query: str) -> pa.Table:
         InputError: the server refuses it.
     """
     try:
-        return pa.Table.from_batches(_batches(source, query))
+        return _fetch(source, query)
     except InputError:
         raise
     except RecstackError as error:
         raise InputError(str(error)) from error
 
 
-def _batches(source: DatabaseSource, query: str) -> Iterator[pa.RecordBatch]:
+def _batches(source: DatabaseSource, query: str, *, whole: bool) -> Iterator[pa.RecordBatch]:
+    """The rows of a query; `whole` says that they fit into memory: other threads then run while the server works."""
+    if whole:
+        yield from _fetch(source, query).to_batches(_BATCH_ROWS)
+        return
+    with _reported(source):
+        yield from _driver().read_sql(_url(source), query, return_type="arrow_stream", batch_size=_BATCH_ROWS)
+
+
+def _fetch(source: DatabaseSource, query: str) -> pa.Table:
+    with _reported(source):
+        return _driver().read_sql(_url(source), query, return_type="arrow")
+
+
+def _driver() -> ModuleType:
     # The driver's own log would repeat the error that is raised here.
     os.environ.setdefault("RUST_LOG", "off")
-    import connectorx
+    return importlib.import_module("connectorx")
 
+
+def _url(source: DatabaseSource) -> str:
     url = source.url_with_password()
     # The scheme's other spellings (`postgres`, `mariadb`) are unknown to the driver.
-    url = f"{source.kind}{url[url.index('://') :]}"
+    return f"{source.kind}{url[url.index('://') :]}"
+
+
+@contextlib.contextmanager
+def _reported(source: DatabaseSource) -> Iterator[None]:
+    """Tells in one line what the driver raises.
+
+    Raises:
+        RecstackError: the server refuses a query, or is gone before its end.
+    """
     try:
-        reader: Any = connectorx.read_sql(url, query, return_type="arrow_stream", batch_size=_BATCH_ROWS)
-        yield from reader
-    except (RuntimeError, OSError, pa.ArrowException) as error:
+        yield
+    except BaseException as error:
+        # A stream that breaks off is a panic to the driver, which is no `Exception`.
+        known = isinstance(error, RuntimeError | OSError | pa.ArrowException) or type(error).__name__ == _PANIC
+        if not known:
+            raise
         raise RecstackError(f"{source.label}: the database refuses or broke off ({first_line(error)})") from error

@@ -97,6 +97,19 @@ def test_a_file_that_vanishes_ends_the_run(tmp_path: Path, ids_only: Schema, exp
     assert rerun(ids_only, source, place) == expected
 
 
+def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path, ids_only: Schema, expected: dict[str, bytes]) -> None:
+    source, place = tmp_path / "t.parquet", tmp_path / "out"
+    write(source)
+
+    def run_another(told: str) -> None:
+        if told.startswith("sorting"):
+            with pytest.raises(InputError, match="another `recstack prepare` is at work there; wait for its end"):
+                run(ids_only, source, place / "dataset")
+
+    assert run(ids_only, source, place / "dataset", run_another).bytes() == expected
+    assert [path.name for path in place.iterdir()] == ["dataset"]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of half a megabyte."""

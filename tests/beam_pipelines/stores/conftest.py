@@ -24,6 +24,8 @@ class SqlServer:
     url: str
     run: Callable[[str], None]
     """Runs SQL statements as the owner."""
+    control: Callable[[str], None] = str
+    """Makes PostgreSQL `start` or, without waiting for what it is doing, `stop`."""
 
 
 PASSWORD = "pä:ss@w/d"
@@ -81,7 +83,11 @@ def postgresql() -> Iterator[SqlServer]:
         run([*as_user, initdb, "-D", data, "-A", "trust", "-U", "owner", "-E", "UTF8", "--no-sync"], cwd=folder)
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         control = [*as_user, str(folder_of / "pg_ctl"), "-D", data, "-w"]
-        run([*control, "-l", str(folder / "log"), "-o", options, "start"], cwd=folder)
+
+        def control_server(command: str) -> None:
+            run([*control, "-l", str(folder / "log"), "-o", options, "-m", "immediate", command], cwd=folder)
+
+        control_server("start")
 
         def sql(statements: str, database: str = "shop") -> None:
             psql = [str(folder_of / "psql"), "-v", "ON_ERROR_STOP=1", "-h", str(folder), "-p", str(port), "-U", "owner"]
@@ -95,9 +101,9 @@ def postgresql() -> Iterator[SqlServer]:
                 "local all owner trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
             )
             run([*control, "reload"], cwd=folder)
-            yield SqlServer(f"postgresql://reader@127.0.0.1:{port}/shop", sql)
+            yield SqlServer(f"postgresql://reader@127.0.0.1:{port}/shop", sql, control_server)
         finally:
-            run([*control, "-m", "immediate", "stop"], cwd=folder)
+            control_server("stop")
 
 
 @pytest.fixture(scope="session")

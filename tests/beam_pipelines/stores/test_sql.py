@@ -1,7 +1,11 @@
 """PostgreSQL and MariaDB, real ones, give the rows that the same table in Parquet gives."""
 
+import sys
+import threading
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,10 +13,11 @@ import pyarrow as pa
 import pytest
 
 from beam_pipelines.config import PipelineConfig, TableSource
-from beam_pipelines.origins import find_origin
+from beam_pipelines.origins import find_origin, read_origin
 from beam_pipelines.prepare import prepare_dataset
 from beam_pipelines.readers import RawBatch
 from beam_pipelines.refresh import prepare_catalogue
+from beam_pipelines.sources import ReadUnit
 from beam_pipelines.stores.config import DatabaseSource
 from beam_pipelines.tables import Column, Table
 from beam_pipelines.validation import validate
@@ -176,6 +181,56 @@ def test_what_the_server_refuses_is_told(server: SqlServer) -> None:
     lacking = table_of(database(server), (Column(name="user_id", source="customer", kind="id"),))
     with pytest.raises(InputError, match=r"column 'customer' is missing, the columns are 'id', 'User'"):
         find_origin(lacking)
+
+
+def test_a_server_that_dies_while_it_is_read_ends_the_run(
+    postgresql: SqlServer, tmp_path: Path, ids_only: Schema
+) -> None:
+    postgresql.run("DROP TABLE IF EXISTS events CASCADE")
+    postgresql.run(
+        "CREATE TABLE events AS SELECT n AS id, n % 20 AS u, n % 33 AS i, n AS t FROM generate_series(1, 400) n"
+    )
+    postgresql.run("CREATE VIEW log AS SELECT id, u, i, t FROM events")
+    columns = {"user_id": "u", "item_id": "i", "timestamp": "t"}
+    source = TableSource(database=database(postgresql, table="log"), columns=columns)
+    config = PipelineConfig(interactions=source, report=False)
+    place = tmp_path / "out"
+
+    def slow_down_and_stop(told: str) -> None:
+        if told.startswith("reading"):
+            slow = "SELECT id, u, i, t + length(pg_sleep(0.1)::text) AS t FROM events"
+            postgresql.run(f"CREATE OR REPLACE VIEW log AS {slow}")
+            threading.Thread(target=stop_while_it_reads).start()
+
+    def stop_while_it_reads() -> None:
+        reading = "(SELECT 1 FROM pg_stat_activity WHERE usename = 'reader' AND wait_event = 'PgSleep')"
+        wait = "PERFORM pg_sleep(0.01); PERFORM pg_stat_clear_snapshot();"
+        postgresql.run(f"DO $$ BEGIN WHILE NOT EXISTS {reading} LOOP {wait} END LOOP; END $$")
+        postgresql.control("stop")
+
+    with pytest.raises(RecstackError, match=r"/shop/log: the database refuses or broke off"):
+        prepare_dataset(ids_only, config, DatasetLayout(place / "dataset"), seed=1, progress=slow_down_and_stop)
+    assert not list(place.iterdir())
+    postgresql.control("start")
+    postgresql.run("CREATE OR REPLACE VIEW log AS SELECT id, u, i, t FROM events")
+    manifest, _ = prepare_dataset(ids_only, config, DatasetLayout(place / "dataset"), seed=1)
+    assert manifest.counts["interactions_read"] == 400
+    assert [path.name for path in place.iterdir()] == ["dataset"]
+
+
+def test_a_stream_that_breaks_off_is_told(postgresql: SqlServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        """As the driver raises it: no `Exception`, and of a module that cannot be imported."""
+
+    def broken_stream(*_: Any, **__: Any) -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pydict({"user_id": ["u"]})
+        raise PanicException("Connection reset by peer")
+
+    monkeypatch.setitem(sys.modules, "connectorx", SimpleNamespace(read_sql=broken_stream))
+    table = table_of(database(postgresql, key=""), _COLUMNS[:1])
+    unit = ReadUnit(table="interactions", path="log", format="database")
+    with pytest.raises(RecstackError, match=r"the database refuses or broke off \(Connection reset by peer"):
+        list(read_origin(table, unit))
 
 
 def test_a_server_that_does_not_answer_is_told() -> None:
