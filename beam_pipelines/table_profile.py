@@ -14,9 +14,10 @@ from beam_pipelines.config import TableSource
 from beam_pipelines.readers import column_names, read_unit
 from beam_pipelines.sources import ReadUnit, find_files, read_units
 from beam_pipelines.tables import Column, Table, TableName
+from beam_pipelines.vectors import is_list
 from features.errors import InputError
 
-ProfiledKind: TypeAlias = Literal["integer", "number", "text", "boolean", "time", "list", "structure"]
+ProfiledKind: TypeAlias = Literal["integer", "number", "text", "boolean", "time", "list", "vector", "structure"]
 
 MOST_ROWS = 2_000_000
 _NO_VALUE = ("", "nan", "NaN", "NA", "N/A", "null", "NULL", "None", "\\N")
@@ -39,13 +40,13 @@ class ColumnProfile:
     def missing(self) -> float:
         """Share of rows without a value; an empty list is none."""
         nulls = self.values.null_count
-        if self.kind == "list":
+        if self.kind in ("list", "vector"):
             nulls = len(self.values) - int(pc.sum(pc.greater(pc.list_value_length(self.values), 0)).as_py() or 0)
         return float(nulls) / max(len(self.values), 1)
 
     @cached_property
     def distinct(self) -> int:
-        """How many values occur; of a list column, how many entries."""
+        """How many values occur; of a column of lists or vectors, how many entries."""
         if self.kind == "structure":
             return 0
         return int(pc.count_distinct(self.entries, mode="only_valid").as_py())
@@ -53,7 +54,7 @@ class ColumnProfile:
     @property
     def entries(self) -> pa.Array:
         """The values, or the entries of the lists."""
-        return self.values.flatten() if self.kind == "list" else self.values
+        return self.values.flatten() if self.kind in ("list", "vector") else self.values
 
     @property
     def examples(self) -> tuple[str, ...]:
@@ -153,7 +154,10 @@ def _profile(name: str, pieces: list[pa.Array]) -> ColumnProfile:
         return _of_numbers(name, pc.cast(values, pa.float64()))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return ColumnProfile(name, "time", values)
-    if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and not pa.types.is_nested(kind.value_type):
+    if is_list(kind) and not pa.types.is_nested(kind.value_type):
+        lengths = pc.list_value_length(values).drop_null().unique()
+        if pa.types.is_floating(kind.value_type) and len(lengths.filter(pc.greater(lengths, 0))) == 1:
+            return ColumnProfile(name, "vector", pc.cast(values, pa.list_(pa.float64())))
         return ColumnProfile(name, "list", pc.cast(values, pa.list_(pa.string())))
     return ColumnProfile(name, "structure", values)
 

@@ -7,10 +7,10 @@ from typing import Literal, TypeAlias
 from beam_pipelines.config import ColumnRule, PipelineConfig, TableSource
 from features.errors import ConfigError
 from features.schema import Schema
-from features.spec import Feature, MultiValuedFeature, NumericFeature, TextFeature
+from features.spec import Feature, MultiValuedFeature, NumericFeature, TextFeature, VectorFeature
 
 TableName: TypeAlias = Literal["interactions", "items", "users"]
-ColumnKind: TypeAlias = Literal["id", "time", "token", "text", "number", "list", "rating", "event_type"]
+ColumnKind: TypeAlias = Literal["id", "time", "token", "text", "number", "list", "vector", "rating", "event_type"]
 
 # Columns of the events that are no features; a feature's name is an identifier, so no name is used twice.
 RATING = ".rating"
@@ -31,6 +31,8 @@ class Column:
     """`token` is a string that may enter a vocabulary file, so it holds no line break; `text` is any string."""
     separator: str = ""
     """Cuts a string into a list, for `list`."""
+    length: int = 0
+    """Components of a `vector`."""
     rule: ColumnRule = ColumnRule()
     """Missing values and outliers."""
 
@@ -144,5 +146,7 @@ def _feature_column(source: TableSource, feature: Feature) -> Column:
         kind = "text"
     elif isinstance(feature, MultiValuedFeature):
         kind, separator = "list", feature.separator
+    elif isinstance(feature, VectorFeature):
+        return Column(name=feature.name, source=source.column(feature.name), kind="vector", length=feature.length)
     rule = source.rules.get(feature.name, ColumnRule())
     return Column(name=feature.name, source=source.column(feature.name), kind=kind, separator=separator, rule=rule)

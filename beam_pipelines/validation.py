@@ -1,8 +1,9 @@
 """Raw batches to batches of the schema's names and types; rows that cannot be converted are refused with a reason.
 
 Types after validation: `id`, `token`, `text`, `event_type` string; `list` list of strings; `number` and `rating`
-float32; `time` int64, whole seconds since 1970-01-01 UTC. A missing string is "", a missing number NaN, a missing list
-empty; an id, a time, a rating or an event type must not be missing.
+float32; `vector` list of float32, all of its length; `time` int64, whole seconds since 1970-01-01 UTC. A missing string
+is "", a missing number NaN, a missing list or vector empty; an id, a time, a rating or an event type must not be
+missing.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from beam_pipelines.readers import RawBatch
 from beam_pipelines.rules import apply_rule
 from beam_pipelines.tables import Column, Table
 from beam_pipelines.times import to_seconds
+from beam_pipelines.vectors import parse_vectors, to_vectors
 from features.errors import InputError
 
 # From 1970 up to, not including, the year 2100: beyond, a unit or a pattern is wrong.
@@ -119,6 +121,7 @@ def _convert(table: Table, column: Column, source: pa.Array) -> _Converted:
         "event_type": lambda: _event_type(source, table.event_types),
         "list": lambda: _list(source, column.separator),
         "number": lambda: _number(source),
+        "vector": lambda: _vector(source, column.length),
         "rating": lambda: _rating(source),
         "time": lambda: _time(source, table),
     }
@@ -245,6 +248,14 @@ def _number(source: pa.Array) -> _Converted:
     values, unreadable = _to_float(source)
     infinite = pa.array(np.isinf(values))
     return _Converted(pa.array(values, pa.float32()), {"is not a number": unreadable, "is not finite": infinite})
+
+
+def _vector(source: pa.Array, length: int) -> _Converted:
+    if not _is_text(source.type):
+        return _Converted(*to_vectors(source, length))
+    text, undecodable = _to_string(source)
+    vectors, refused = to_vectors(parse_vectors(text), length)
+    return _Converted(vectors, {"is not UTF-8": undecodable} | refused)
 
 
 def _rating(source: pa.Array) -> _Converted:

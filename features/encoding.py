@@ -4,6 +4,7 @@ The same objects run in the training input and inside the exported SavedModels, 
 the same raw record in both. Everything is a stock TensorFlow op; nothing here needs recstack once it is saved.
 """
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ from features.spec import (
     NumericFeature,
     TextFeature,
     TimestampFeature,
+    VectorFeature,
     is_list,
+    missing_value_of,
     raw_type,
 )
 from features.statistics import NumericStatistics, Statistics
@@ -176,6 +179,27 @@ def bucketize(values: tf.Tensor, boundaries: tuple[float, ...]) -> tf.Tensor:
     return tf.where(tf.math.is_nan(values), tf.zeros_like(bucket), bucket)
 
 
+def encode_vectors(values: tf.Tensor | tf.RaggedTensor, feature: VectorFeature) -> tf.Tensor:
+    """Vectors and a flag for missing ones. A vector that holds NaN or infinity is missing: half of one says nothing.
+
+    Args:
+        values: `[batch, length] float32`, dense, or ragged with empty rows where missing.
+        feature: how long they are, and whether their length is to be one.
+
+    Returns:
+        `[batch, length + 1] float32`: the vector, zero where missing; then 1 where missing, else 0.
+    """
+    if isinstance(values, tf.RaggedTensor):
+        values = values.to_tensor(default_value=math.nan, shape=[None, feature.length])
+    missing = ~tf.reduce_all(tf.math.is_finite(values), axis=1, keepdims=True)
+    known = tf.where(missing, tf.zeros_like(values), values)
+    if feature.normalise:
+        # Divided by the largest component first: squares of large numbers overflow, those of small ones vanish.
+        known = tf.math.divide_no_nan(known, tf.reduce_max(tf.abs(known), axis=1, keepdims=True))
+        known = tf.math.divide_no_nan(known, tf.norm(known, axis=1, keepdims=True))
+    return tf.concat([known, tf.cast(missing, tf.float32)], axis=1)
+
+
 class SchemaEncoder(tf.Module):
     """Encodes raw query and candidate features with a dataset's vocabularies and statistics.
 
@@ -215,7 +239,7 @@ class SchemaEncoder(tf.Module):
         return last_companions(raw[feature.name], raw[history.name], history.length)
 
     def encode_candidate(self, raw: Mapping[str, tf.Tensor]) -> Tensors:
-        """Encodes the candidate features: `[batch]` each, `[batch, n]` for multi-valued ones.
+        """Encodes the candidate features: `[batch]` each, `[batch, n]` for multi-valued ones and vectors.
 
         The counter of the items' events is encoded where it is given: only ranking reads it.
         """
@@ -246,6 +270,8 @@ class SchemaEncoder(tf.Module):
                 return Encoded(form="dense", width=2, num_indices=0, table=name)
             size = 2 + len(self._numeric(feature).quantiles)
             return Encoded(form="single", width=1, num_indices=size, table=name)
+        if isinstance(feature, VectorFeature):
+            return Encoded(form="dense", width=feature.length + 1, num_indices=0, table=name)
         lookup = self._lookups.get(name)
         size = lookup.vocabulary.num_indices if lookup else 1 + int(getattr(feature, "num_buckets", 0))
         if isinstance(feature, TextFeature):
@@ -259,7 +285,7 @@ class SchemaEncoder(tf.Module):
         return {feature.name: raw_spec(feature) for feature in self.schema.query}
 
     def candidate_signature(self) -> dict[str, tf.TensorSpec]:
-        """Raw inputs of a candidate: `[batch]` each, `[batch, n]` for multi-valued ones."""
+        """Raw inputs of a candidate: `[batch]` each, `[batch, n]` for multi-valued ones and vectors."""
         signature = {feature.name: raw_spec(feature) for feature in self.schema.candidate}
         return signature | ({ITEM_EVENTS: tf.TensorSpec([None], tf.int64)} if self.schema.item_events else {})
 
@@ -286,6 +312,9 @@ class SchemaEncoder(tf.Module):
         lookup = self._lookups.get(feature.name)
         return lookup(kept) if lookup else _hash_indices(kept, feature.num_buckets)
 
+    def _encode_vector(self, feature: VectorFeature, values: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
+        return encode_vectors(values, feature)
+
     def _encode_history(self, feature: HistoryFeature, values: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
         return self._lookups[self.schema.item_id](last_values(values, feature.length))
 
@@ -308,10 +337,17 @@ class SchemaEncoder(tf.Module):
         HistoryEventTypesFeature: _encode_event_types,
         HistoryTimesFeature: _encode_times,
         TimestampFeature: _encode_timestamp,
+        VectorFeature: _encode_vector,
     }
 
 
 def raw_spec(feature: Feature) -> tf.TensorSpec:
-    """The feature as an input of a signature: `[batch]`, or `[batch, n]` for a list."""
-    shape = [None, None] if is_list(feature) else [None]
-    return tf.TensorSpec(shape, tf.dtypes.as_dtype(raw_type(feature)), name=feature.name)
+    """The feature as an input of a signature: `[batch]`, `[batch, n]` for a list, `[batch, length]` for a vector."""
+    width = [feature.length] if isinstance(feature, VectorFeature) else [None] * is_list(feature)
+    return tf.TensorSpec([None, *width], tf.dtypes.as_dtype(raw_type(feature)), name=feature.name)
+
+
+def raw_missing(feature: Feature) -> tf.Tensor:
+    """What stands for "not given" as a signature's input, for a batch of 1; `raw_spec` says the shape."""
+    spec = raw_spec(feature)
+    return tf.fill([width or 1 for width in spec.shape], tf.constant(missing_value_of(raw_type(feature)), spec.dtype))

@@ -11,19 +11,23 @@ from features.errors import MEND_DATASET, InputError
 from features.layout import shards, total_of
 from features.records import ITEM_EVENTS, NUM_CONTEXT, TRAIN_FREQUENCY, event_columns, user_columns
 from features.schema import Schema
-from features.spec import is_list, missing_value_of, raw_type
+from features.spec import RawType, is_list, missing_value_of, raw_type
 
 
 def interaction_parsing_spec(schema: Schema, *, ranking: bool) -> dict[str, Any]:
-    """Argument of `tf.io.parse_example` for interaction records: scalars for the user, ragged lists for the events."""
-    spec: dict[str, Any] = {
-        name: tf.io.FixedLenFeature([], dtype, default_value=missing_value_of(dtype))
-        for name, dtype in user_columns(schema).items()
-    }
+    """Argument of `tf.io.parse_example` for interaction records: values of the user, ragged lists for the events."""
+    lists = {feature.name for feature in schema.user_features if is_list(feature)}
+    spec: dict[str, Any] = {name: _value(dtype, name in lists) for name, dtype in user_columns(schema).items()}
     spec[NUM_CONTEXT] = tf.io.FixedLenFeature([], tf.int64)
     for name, dtype in event_columns(schema, ranking=ranking).items():
-        spec[name] = tf.io.RaggedFeature(tf.dtypes.as_dtype(dtype), row_splits_dtype=tf.int64)
+        spec[name] = _value(dtype, is_a_list=True)
     return spec
+
+
+def _value(dtype: RawType, is_a_list: bool) -> Any:
+    if is_a_list:
+        return tf.io.RaggedFeature(tf.dtypes.as_dtype(dtype), row_splits_dtype=tf.int64)
+    return tf.io.FixedLenFeature([], dtype, default_value=missing_value_of(dtype))
 
 
 def candidate_parsing_spec(schema: Schema) -> dict[str, Any]:
@@ -31,14 +35,7 @@ def candidate_parsing_spec(schema: Schema) -> dict[str, Any]:
     spec: dict[str, Any] = {TRAIN_FREQUENCY: tf.io.FixedLenFeature([], tf.int64)}
     if schema.item_events:
         spec[ITEM_EVENTS] = tf.io.FixedLenFeature([], tf.int64)
-    for feature in schema.candidate:
-        dtype = raw_type(feature)
-        spec[feature.name] = (
-            tf.io.RaggedFeature(tf.dtypes.as_dtype(dtype), row_splits_dtype=tf.int64)
-            if is_list(feature)
-            else tf.io.FixedLenFeature([], dtype, default_value=missing_value_of(dtype))
-        )
-    return spec
+    return spec | {feature.name: _value(raw_type(feature), is_list(feature)) for feature in schema.candidate}
 
 
 def read_records(directory: Path, spec: dict[str, Any], batch_size: int) -> tf.data.Dataset:

@@ -3,7 +3,7 @@
 Interaction record (`train`, `validation`, `test` and the same below `ranking`): one `tf.train.Example` a user, or a
 window of a user with very many events. It holds, under the names of the schema,
 
-    user features             one value each: the user id always, and the columns of the users table
+    user features             the user id always, and the columns of the users table: one value each, a list for vectors
     num_context               one int64: the first `num_context` events are context only, the rest are targets
     item id, timestamp,       lists of equal length, one entry an event, in order of time and then of item id:
     context features,         bytes, int64 (seconds since 1970-01-01 UTC), the feature's own type,

@@ -150,6 +150,26 @@ class MultiValuedFeature:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VectorFeature:
+    """A vector computed beforehand, such as a text's or an image's embedding: how other modalities come in."""
+
+    name: str
+    """Column of the raw table: a list of numbers, or one string of them."""
+    length: int
+    """Components; a vector of any other length is refused."""
+    table: Literal["users"] = "users"
+    """Where a query feature comes from; a candidate feature always comes from the items table."""
+    normalise: bool = True
+    """Whether only the direction counts, as for embeddings that are compared by cosine; otherwise the numbers are used
+    as they are, and should be near one."""
+    kind: Literal["vector"] = "vector"
+
+    def __post_init__(self) -> None:
+        _check_name(self)
+        _require(self, "length", self.length >= 1, "at least 1 component")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TimestampFeature:
     """The moment of the request, in seconds since 1970-01-01 UTC, as calendar parts."""
 
@@ -224,21 +244,24 @@ QueryFeature: TypeAlias = (
     | NumericFeature
     | TextFeature
     | MultiValuedFeature
+    | VectorFeature
 )
-CandidateFeature: TypeAlias = IdFeature | CategoricalFeature | NumericFeature | TextFeature | MultiValuedFeature
+CandidateFeature: TypeAlias = (
+    IdFeature | CategoricalFeature | NumericFeature | TextFeature | MultiValuedFeature | VectorFeature
+)
 Feature: TypeAlias = QueryFeature
 
 
 def raw_type(feature: Feature) -> RawType:
     """Data type of the feature's values in records and signatures."""
-    if isinstance(feature, NumericFeature):
+    if isinstance(feature, NumericFeature | VectorFeature):
         return "float32"
     return "int64" if isinstance(feature, TimestampFeature | HistoryTimesFeature) else "string"
 
 
 def is_list(feature: Feature) -> bool:
     """Whether one example holds a list of values (`[batch, length]`) instead of one (`[batch]`)."""
-    return isinstance(feature, HistoryFeature | HistoryCompanion | MultiValuedFeature)
+    return isinstance(feature, HistoryFeature | HistoryCompanion | MultiValuedFeature | VectorFeature)
 
 
 def missing_value_of(dtype: RawType) -> str | int | float:

@@ -19,6 +19,7 @@ from features.spec import (
     NumericFeature,
     TextFeature,
     TimestampFeature,
+    VectorFeature,
 )
 from features.statistics import NumericStatistics, Statistics
 from features.vocabulary import Vocabulary
@@ -42,6 +43,7 @@ def schema() -> Schema:
             HistoryFeature(name="history", length=4),
             TimestampFeature(name="timestamp", parts=("hour_of_day", "day_of_week", "month", "year")),
             CategoricalFeature(name="device", encoding="hash", num_buckets=8),
+            VectorFeature(name="taste", length=2, normalise=False),
         ),
         candidate=(
             IdFeature(name="item_id"),
@@ -50,6 +52,7 @@ def schema() -> Schema:
             TextFeature(name="title", num_buckets=64, max_tokens=4),
             NumericFeature(name="price"),
             NumericFeature(name="year", encoding="buckets", num_buckets=4),
+            VectorFeature(name="cover", length=3),
         ),
     )
 

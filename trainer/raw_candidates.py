@@ -7,7 +7,7 @@ import numpy as np
 from features.layout import DatasetLayout
 from features.parsing import candidate_parsing_spec, read_records, reading
 from features.schema import Schema
-from features.spec import is_list
+from features.spec import VectorFeature, is_list
 
 Column: TypeAlias = Any
 _RECORDS_A_BATCH = 8192
@@ -16,15 +16,20 @@ _RECORDS_A_BATCH = 8192
 def read_raw_candidates(schema: Schema, dataset: DatasetLayout) -> dict[str, Column]:
     """Raw candidate features by name, in the order of the catalogue.
 
-    A value is bytes, a float32, or for list features a list of bytes.
+    A value is bytes, a float32, or for list features a list of bytes. Vectors are left out: they are what learns.
 
     Raises:
         InputError: a shard is missing or damaged.
     """
     with reading(dataset.candidates):
-        batches = list(read_records(dataset.candidates, candidate_parsing_spec(schema), _RECORDS_A_BATCH))
+        spec = candidate_parsing_spec(schema)
+        wanted = [feature for feature in schema.candidate if not isinstance(feature, VectorFeature)]
+        records = read_records(
+            dataset.candidates, {feature.name: spec[feature.name] for feature in wanted}, _RECORDS_A_BATCH
+        )
+        batches = list(records)
     columns: dict[str, Column] = {}
-    for feature in schema.candidate:
+    for feature in wanted:
         values = [batch[feature.name] for batch in batches]
         if is_list(feature):
             columns[feature.name] = [row for batch in values for row in batch.to_list()]

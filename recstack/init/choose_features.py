@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from beam_pipelines.table_profile import ColumnProfile, TableProfile
 from features.schema import FILTER_SUFFIXES, RESERVED_NAMES
-from features.spec import CategoricalFeature, HistoryFeature, IdFeature, NumericFeature, TextFeature
+from features.spec import CategoricalFeature, HistoryFeature, IdFeature, NumericFeature, TextFeature, VectorFeature
 from recstack.init import names
 from recstack.init.columns import encode_column
 from recstack.init.log import Log
@@ -81,11 +81,8 @@ def _of_events(tables: Tables, log: Log) -> Chosen:
     for column in tables.events.columns:
         if column.name in tables.roles.names | tables.labels:
             continue
-        if _is_other_identifier(column):
-            yield LeftOut(table="interactions", column=column.name, why="an identifier of something else")
-            continue
-        if column.kind == "integer" and column.distinct > _ROW_NUMBERS * tables.events.num_rows:
-            yield LeftOut(table="interactions", column=column.name, why="numbers the rows")
+        if why := _no_context(column, tables.events.num_rows):
+            yield LeftOut(table="interactions", column=column.name, why=why)
             continue
         if _constant(column, log.items, log.rows):
             if tables.items is not None:
@@ -108,13 +105,24 @@ def _of_events(tables: Tables, log: Log) -> Chosen:
             )
 
 
+def _no_context(column: ColumnProfile, num_rows: int) -> str:
+    """Why a column of the events can be no feature of theirs; empty where it can."""
+    if _is_other_identifier(column):
+        return "an identifier of something else"
+    if column.kind == "integer" and column.distinct > _ROW_NUMBERS * num_rows:
+        return "numbers the rows"
+    return "vectors describe items and users only" if column.kind == "vector" else ""
+
+
 def _of_users(users: TableProfile, key: Choice) -> Chosen:
     for column in users.columns:
         if column.name == key.column.name:
             continue
         encoding = encode_column(column, names.identifier(column.name), of_items=False)
         feature = encoding.feature
-        if isinstance(feature, CategoricalFeature | NumericFeature | TextFeature):
+        if isinstance(feature, VectorFeature):
+            yield FeatureChoice(table="users", column=column.name, feature=feature, why=encoding.why)
+        elif isinstance(feature, CategoricalFeature | NumericFeature | TextFeature):
             with_table = replace(feature, table="users")
             yield FeatureChoice(table="users", column=column.name, feature=with_table, why=encoding.why)
         else:
@@ -151,7 +159,7 @@ def _is_other_identifier(column: ColumnProfile) -> bool:
 
 def _constant(column: ColumnProfile, owners: _Integers, rows: _Integers) -> bool:
     """Whether a column's value follows from the user or the item, up to one in a hundred."""
-    if column.kind in ("structure", "list", "time") or column.distinct < 2:
+    if column.kind in ("structure", "list", "vector", "time") or column.distinct < 2:
         return False
     codes, present = _codes(column.values, rows)
     if not present.any():

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.table_profile import ColumnProfile
-from features.spec import CategoricalFeature, Feature, MultiValuedFeature, NumericFeature, TextFeature
+from features.spec import CategoricalFeature, Feature, MultiValuedFeature, NumericFeature, TextFeature, VectorFeature
 from recstack.init import names
 
 _SEPARATORS = ("|", ";", ",", "/", " > ", "#")
@@ -41,6 +41,9 @@ def encode_column(column: ColumnProfile, name: str, *, of_items: bool) -> Encodi
         return Encoding(None, "always the same")
     if column.kind == "time":
         return Encoding(None, "a date is no number: make it one, such as an age in days, to use it")
+    if column.kind == "vector":
+        length = int(pc.max(pc.list_value_length(column.values)).as_py())
+        return Encoding(VectorFeature(name=name, length=length), f"vectors of {length} numbers, by their direction")
     if column.kind == "list":
         return _several(column.values, name, "", "lists") if of_items else Encoding(None, "lists describe items only")
     if column.kind in ("integer", "number"):

@@ -13,7 +13,7 @@ from features.errors import InputError
 
 def convert(kind: ColumnKind, array: pa.Array, **source: str) -> tuple[list, list[tuple[int, str]]]:
     """Good values, and row and reason of the refused ones."""
-    column = Column(name="ours", source="theirs", kind=kind, separator="|")
+    column = Column(name="ours", source="theirs", kind=kind, separator="|", length=2)
     table = Table(
         name="users", source=TableSource(path="t", **source), columns=(column,), key="ours", event_types=("buy", "view")
     )
@@ -81,6 +81,30 @@ def test_lists_come_from_lists_or_from_cut_texts_without_empty_entries() -> None
     assert convert("list", pa.array([["a"], ["b", "c\nd"]])) == ([["a"]], [(2, "ours holds a line break")])
     sliced = pa.array([["skipped"], ["a", ""], ["b"]]).slice(1)
     assert convert("list", sliced) == ([["a"], ["b"]], [])
+
+
+def test_vectors_come_from_lists_of_any_number_or_from_texts() -> None:
+    kinds = (pa.list_(pa.float64()), pa.large_list(pa.float32()), pa.list_(pa.float32(), 2), pa.list_(pa.int8()))
+    for kind in kinds:
+        assert convert("vector", pa.array([[1, -2], None, [3, 4]], kind)) == ([[1, -2], [], [3, 4]], []), kind
+    texts = pa.array(["0.5 -2", "[0.5, -2]", "(5e-1;-2.)", "", None, " [] "])
+    assert convert("vector", texts) == ([[0.5, -2]] * 3 + [[]] * 3, [])
+    assert convert("vector", pa.array([[9, 9], [1, 2], []]).slice(1)) == ([[1, 2], []], [])
+
+
+def test_a_vector_of_another_length_or_with_what_is_no_number_is_refused() -> None:
+    wrong, odd = "ours has not the 2 components of its feature", "ours holds what is no finite number"
+    nan, inf = float("nan"), float("inf")
+    lists = pa.array([[1, 2], [1], [1, 2, 3], [nan, 1], [1, inf], [1e300, 1], [None, 1]])
+    expected = [(2, wrong), (3, wrong), *((row, odd) for row in (4, 5, 6, 7))]
+    assert convert("vector", lists) == ([[1, 2]], expected)
+    assert convert("vector", pa.array(["1 2", "1 2 3", "1 x", "nan 1"])) == ([[1, 2]], [(2, wrong), (3, odd), (4, odd)])
+
+
+@pytest.mark.parametrize("values", [[[[1.0, 2.0]]], [1.5], [{"a": 1}]])
+def test_a_column_that_holds_no_vectors_is_told(values: list) -> None:
+    with pytest.raises(InputError, match=r"column 'theirs' is of type .* from which no vector can be made"):
+        convert("vector", pa.array(values))
 
 
 def test_times_lie_between_1970_and_2099() -> None:

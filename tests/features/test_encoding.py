@@ -1,5 +1,6 @@
 """The encoders against plain Python: `datetime`, dictionaries and arithmetic give the right answers."""
 
+import dataclasses
 import math
 import sys
 from pathlib import Path
@@ -13,14 +14,17 @@ from hypothesis import strategies as st
 from features.encoding import (
     SchemaEncoder,
     bucketize,
+    encode_vectors,
     last_companions,
     last_values,
+    raw_missing,
     standardise,
     tokenize,
 )
 from features.errors import InputError
 from features.layout import DatasetLayout
 from features.schema import Schema
+from features.spec import VectorFeature
 from features.statistics import NumericStatistics, Statistics
 from tests.conftest import write_learnt
 
@@ -104,9 +108,43 @@ def test_text_that_is_not_utf8_is_not_an_error(encoder: SchemaEncoder, schema: S
     assert (encoded[2] == 0).all()
 
 
+COVER = VectorFeature(name="cover", length=3)
+
+
+@given(st.lists(normal_floats, min_size=3, max_size=3))
+@example([3e38, -3e38, 3e38])
+@example([1e-30, 0.0, 0.0])
+@example([0.0, 0.0, 0.0])
+@settings(deadline=None)
+def test_a_vector_has_length_one_or_is_missing(values: list[float]) -> None:
+    *vector, missing = encode_vectors(tf.constant([values], tf.float32), COVER).numpy()[0]
+    exact = np.array(values)
+    is_whole = bool(np.isfinite(exact).all())
+    assert missing == float(not is_whole)
+    length = np.linalg.norm(exact) if is_whole else 0.0
+    np.testing.assert_allclose(vector, exact / length if length > 0 else np.zeros(3), rtol=1e-5, atol=1e-6)
+
+
+def test_a_vector_that_is_not_normalised_stays_as_it_is() -> None:
+    as_it_is = dataclasses.replace(COVER, normalise=False)
+    rows = tf.constant([[3.0, 0.0, 4.0], [math.nan, 1.0, 1.0]])
+    assert encode_vectors(rows, as_it_is).numpy().tolist() == [[3, 0, 4, 0], [0, 0, 0, 1]]
+
+
+def test_a_missing_vector_is_an_empty_list_in_records_and_nan_in_requests() -> None:
+    of_records = tf.RaggedTensor.from_row_splits(tf.constant([0.0, 2.0, 0.0]), [0, 3, 3])
+    of_requests = tf.constant([[0.0, 2.0, 0.0], [math.nan] * 3])
+    expected = [[0, 1, 0, 0], [0, 0, 0, 1]]
+    assert encode_vectors(of_records, COVER).numpy().tolist() == expected
+    assert encode_vectors(of_requests, COVER).numpy().tolist() == expected
+    assert np.isnan(raw_missing(COVER)).all()
+    assert raw_missing(COVER).shape == (1, 3)
+
+
 def test_encoded_says_what_encode_returns(encoder: SchemaEncoder, schema: Schema) -> None:
     raw = {
         "user_id": ["u0", "x"], "history": [["i0"], [""]], "timestamp": [1, 2**40], "device": ["tv", ""],
+        "taste": [[0.0, 2.0], [math.nan, 1.0]], "cover": [[3.0, 0.0, 4.0], [math.inf, 0.0, 0.0]],
         "item_id": ["i0", "x"], "brand": ["acme", ""], "genres": [["war"], ["x"]], "title": ["a b", ""],
         "price": [1.0, math.nan], "year": [2000.0, math.inf],
     }  # fmt: skip
@@ -163,7 +201,15 @@ floats = st.floats(width=32)
 
 @given(
     rows=st.lists(
-        st.tuples(ids, st.lists(ids, max_size=7), st.integers(-(2**63), 2**63 - 1), ids, floats, floats),
+        st.tuples(
+            ids,
+            st.lists(ids, max_size=7),
+            st.integers(-(2**63), 2**63 - 1),
+            ids,
+            floats,
+            floats,
+            st.lists(floats, min_size=3, max_size=3),
+        ),
         min_size=0,
         max_size=6,
     )
@@ -177,11 +223,13 @@ def test_saved_encoders_equal_the_ones_in_training(encoder: SchemaEncoder, reloa
         "history": tf.constant(lists, tf.string, shape=(len(rows), width)),
         "timestamp": tf.constant([r[2] for r in rows], tf.int64),
         "device": tf.constant([r[3] for r in rows], tf.string),
+        "taste": tf.constant([r[6][:2] for r in rows], tf.float32, shape=(len(rows), 2)),
     }
     raw_candidate = {
         "item_id": raw_query["user_id"], "brand": raw_query["device"], "genres": raw_query["history"],
         "title": raw_query["device"], "price": tf.constant([r[4] for r in rows], tf.float32),
         "year": tf.constant([r[5] for r in rows], tf.float32),
+        "cover": tf.constant([r[6] for r in rows], tf.float32, shape=(len(rows), 3)),
     }  # fmt: skip
     for name, raw, encode in (
         ("query", raw_query, encoder.encode_query),

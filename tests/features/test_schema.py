@@ -19,7 +19,7 @@ ITEM = IdFeature(name="item_id")
 
 
 def test_roles_select_features(schema: Schema) -> None:
-    assert [f.name for f in schema.user_features] == ["user_id"]
+    assert [f.name for f in schema.user_features] == ["user_id", "taste"]
     assert [f.name for f in schema.context_features] == ["timestamp", "device"]
     assert schema.history == HistoryFeature(name="history", length=4)
     assert schema.item_id_feature.name == "item_id"

@@ -1,6 +1,6 @@
 """The parts of an evaluation that the schema's own features name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -41,20 +41,20 @@ def feature_slices(
     items: dict[str, Bool] = {}
     for name in names:
         if name in of_candidates:
-            items |= slices_by_value(name, _candidate_values(schema, name, raw[name]))
+            items |= slices_by_value(name, _candidate_values(schema, name, raw))
         else:
             queries |= slices_by_value(name, _query_values(encoder, name, events, asked_at))
     return Slices(queries=queries, items=items)
 
 
-def _candidate_values(schema: Schema, name: str, column: Array) -> Values:
+def _candidate_values(schema: Schema, name: str, raw: Mapping[str, Array]) -> Values:
     feature = next(feature for feature in schema.candidate if feature.name == name)
     if isinstance(feature, NumericFeature):
-        return quarters(column.astype(np.float64))
+        return quarters(raw[name].astype(np.float64))
     if isinstance(feature, CategoricalFeature):
-        return [[value.decode()] if value else [] for value in column]
+        return [[value.decode()] if value else [] for value in raw[name]]
     if isinstance(feature, MultiValuedFeature):
-        return [[value.decode() for value in values] for values in column]
+        return [[value.decode() for value in values] for values in raw[name]]
     raise ConfigError(_FIELD, name, f"a categorical, multi-valued or numeric feature, not one of kind {feature.kind}")
 
 

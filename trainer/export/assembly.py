@@ -149,13 +149,12 @@ class Assembly:
         categorical: dict[str, Sequence[Sequence[bytes]]] = {}
         numeric: dict[str, npt.NDArray[np.float32]] = {}
         for feature in self.job.schema.candidate:
-            values = raw[feature.name]
             if isinstance(feature, MultiValuedFeature):
-                categorical[feature.name] = list(values)
+                categorical[feature.name] = list(raw[feature.name])
             elif isinstance(feature, CategoricalFeature):
-                categorical[feature.name] = [[value] for value in values]
+                categorical[feature.name] = [[value] for value in raw[feature.name]]
             elif isinstance(feature, NumericFeature):
-                numeric[feature.name] = np.asarray(values, np.float32)
+                numeric[feature.name] = np.asarray(raw[feature.name], np.float32)
         return ItemAttributes(categorical=categorical, numeric=numeric)
 
     @cached_property

@@ -2,9 +2,8 @@
 
 import tensorflow as tf
 
-from features.encoding import SchemaEncoder, Tensors, raw_spec
+from features.encoding import SchemaEncoder, Tensors, raw_missing
 from features.records import ITEM_EVENTS
-from features.spec import is_list, missing_value_of, raw_type
 from trainer.candidates import CandidateTable
 from trainer.index.item_ids import ItemIds
 from trainer.index.vectors import read_rows
@@ -42,8 +41,5 @@ def _narrowed(row: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 
 def _missing_candidate(encoder: SchemaEncoder) -> Tensors:
     """One raw candidate of which nothing is known."""
-    raw = {}
-    for feature in encoder.schema.candidate:
-        missing = missing_value_of(raw_type(feature))
-        raw[feature.name] = tf.constant([[missing]] if is_list(feature) else [missing], raw_spec(feature).dtype)
+    raw = {feature.name: raw_missing(feature) for feature in encoder.schema.candidate}
     return raw | ({ITEM_EVENTS: tf.constant([0], tf.int64)} if encoder.schema.item_events else {})

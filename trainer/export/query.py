@@ -7,17 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.encoding import LookupEncoder, Tensors, raw_spec
+from features.encoding import LookupEncoder, Tensors, raw_missing, raw_spec
 from features.schema import Schema
 from features.spec import (
     HistoryCompanion,
     HistoryEventTypesFeature,
     HistoryFeature,
     HistoryTimesFeature,
-    QueryFeature,
-    is_list,
-    missing_value_of,
-    raw_type,
 )
 from trainer.export.signatures import Input
 from trainer.index.item_ids import ItemIds
@@ -99,7 +95,7 @@ class QueryInputs(tf.Module):
         """By name; all but the required one may be left out."""
         return {
             feature.name: Input(
-                spec=raw_spec(feature), default=None if feature.name == self.required else _default(feature)
+                spec=raw_spec(feature), default=None if feature.name == self.required else raw_missing(feature)
             )
             for feature in self.schema.query
         }
@@ -127,12 +123,6 @@ class QueryInputs(tf.Module):
         """The history in a complete raw query, `[batch, n] string`; n is 0 where the schema has none."""
         history = self.schema.history
         return tf.zeros([tf.shape(raw[self.required])[0], 0], tf.string) if history is None else raw[history.name]
-
-
-def _default(feature: QueryFeature) -> tf.Tensor:
-    missing = missing_value_of(raw_type(feature))
-    value = [[missing]] if is_list(feature) else [missing]
-    return tf.constant(value, tf.dtypes.as_dtype(raw_type(feature)))
 
 
 def _spread(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:

@@ -7,8 +7,7 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from features.encoding import SchemaEncoder, Tensors, raw_spec
-from features.spec import is_list, missing_value_of, raw_type
+from features.encoding import SchemaEncoder, Tensors, raw_missing, raw_spec
 from trainer.export.items import ItemFeatures
 from trainer.export.query import QueryInputs
 from trainer.export.signatures import Input, Outputs, make_signature
@@ -244,11 +243,8 @@ def _candidate_inputs(encoder: SchemaEncoder) -> dict[str, Input]:
     """Raw candidate features; all but the item id may be left out."""
     inputs = {}
     for feature in encoder.schema.candidate:
-        missing = missing_value_of(raw_type(feature))
-        spec = raw_spec(feature)
-        default = tf.constant([[missing]] if is_list(feature) else [missing], spec.dtype)
         required = feature.name == encoder.schema.item_id
-        inputs[feature.name] = Input(spec=spec, default=None if required else default)
+        inputs[feature.name] = Input(spec=raw_spec(feature), default=None if required else raw_missing(feature))
     return inputs
 
 

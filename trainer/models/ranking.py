@@ -94,12 +94,7 @@ class RankingModel(tfrs.Model):
     def _build(self, encoder: SchemaEncoder) -> None:
         """Makes the dense layers' weights by one call on an empty batch."""
         shapes = {**encoder.query_signature(), **encoder.candidate_signature()}
-        raw = {
-            name: tf.zeros([0] * len(spec.shape), spec.dtype)
-            if spec.dtype != tf.string
-            else tf.fill([0] * len(spec.shape), "")
-            for name, spec in shapes.items()
-        }
+        raw = {name: tf.zeros([size or 0 for size in spec.shape], spec.dtype) for name, spec in shapes.items()}
         self(encoder.encode_query(raw), encoder.encode_candidate(raw))
 
 

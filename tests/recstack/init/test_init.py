@@ -16,6 +16,7 @@ from beam_pipelines.tables import raw_tables
 from beam_pipelines.validation import validate
 from features.errors import InputError
 from features.layout import DatasetLayout
+from features.spec import VectorFeature
 from recstack.__main__ import main
 from recstack.config import StackConfig, load_config
 
@@ -210,6 +211,18 @@ def test_tables_of_items_and_users_become_features(tmp_path: Path) -> None:
     assert query["country"].kind == "categorical"
     assert stack.pipeline.users.column("user_id") == "user"
     assert accepted(stack) == {"interactions": NUM_USERS * EVENTS_A_USER, "items": NUM_ITEMS, "users": NUM_USERS}
+
+
+def test_lists_of_as_many_numbers_are_vectors(tmp_path: Path) -> None:
+    log = write(events(), tmp_path / "log.parquet")
+    vectors = [np.full(4, n / NUM_ITEMS) for n in range(NUM_ITEMS)]
+    items = write(pd.DataFrame({"item_id": range(NUM_ITEMS), "cover": vectors}), tmp_path / "items.parquet")
+    tastes = [[0.5, n + 0.5] if n else [] for n in range(NUM_USERS)]
+    users = write(pd.DataFrame({"user_id": range(NUM_USERS), "taste": tastes}), tmp_path / "users.parquet")
+    stack = init(tmp_path, "--interactions", str(log), "--items", str(items), "--users", str(users))
+    assert VectorFeature(name="cover", length=4) in stack.features.candidate
+    assert VectorFeature(name="taste", length=2) in stack.features.query
+    assert accepted(stack) == {"interactions": len(events()), "items": NUM_ITEMS, "users": NUM_USERS}
 
 
 def test_what_follows_from_the_item_describes_the_item(tmp_path: Path) -> None:
