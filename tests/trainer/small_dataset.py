@@ -73,9 +73,13 @@ def record(
     *,
     labels: Sequence[float] | None = None,
     num_context: int = 0,
+    sampled_with: float = 1.0,
 ) -> bytes:
-    """One interaction record; a ranking record if it has labels, whose positives alone enter histories."""
-    extra = {} if labels is None else {"sampling_probability": [1.0] * len(items)}
+    """One interaction record; a ranking record if it has labels, whose positives alone enter histories.
+
+    Negatives are logged, or sampled with the given probability.
+    """
+    extra = {} if labels is None else {"sampling_probability": [1.0 if label else sampled_with for label in labels]}
     return example(
         user_id=[f"u{user}"],
         num_context=[num_context],

@@ -23,7 +23,7 @@ _EVENTS_A_BLOCK = 8192
 
 
 def evaluate_ranking(trained: TrainedRanking, dataset: DatasetLayout, config: EvaluationConfig) -> dict[str, Any]:
-    """Predicts each labelled event of the split.
+    """Predicts each labelled event of the split, each weighing what it weighs in training.
 
     Args:
         trained: the restored model.
@@ -43,11 +43,11 @@ def evaluate_ranking(trained: TrainedRanking, dataset: DatasetLayout, config: Ev
     targets = events.targets()
     if len(targets) == 0:
         raise InputError(f"{dataset.ranking(config.split)}: no labelled event to predict; check pipeline.split")
-    labels = events.label[targets].astype(np.float64)
+    labels, weights = events.label[targets].astype(np.float64), events.weight[targets].astype(np.float64)
     item_mean = _item_means(train, len(trained.candidates))[events.candidate_row[targets]]
     return {
-        "model": _judge(labels, _probabilities(trained, events, targets), config),
-        "baselines": {"item_mean": _judge(labels, item_mean, config)},
+        "model": _judge(labels, _probabilities(trained, events, targets), weights, config),
+        "baselines": {"item_mean": _judge(labels, item_mean, weights, config)},
     }
 
 
@@ -69,15 +69,17 @@ def _item_means(train: Events, num_items: int) -> Values:
     """Each item's mean training label, `[items] float64`, drawn towards the overall mean where events are few."""
     targets = train.targets()
     rows, labels = train.candidate_row[targets], train.label[targets].astype(np.float64)
-    overall = float(labels.mean()) if len(labels) else 0.5
-    sums = np.bincount(rows, weights=labels, minlength=num_items)
-    counts = np.bincount(rows, minlength=num_items)
+    weights = train.weight[targets].astype(np.float64)
+    weights /= weights.mean() if len(weights) else 1.0
+    overall = train.label_mean()
+    sums = np.bincount(rows, weights=weights * labels, minlength=num_items)
+    counts = np.bincount(rows, weights=weights, minlength=num_items)
     return (sums + _PRIOR_EVENTS * overall) / (counts + _PRIOR_EVENTS)
 
 
-def _judge(labels: Values, probabilities: Values, config: EvaluationConfig) -> dict[str, Any]:
-    result: dict[str, Any] = probability_metrics(labels, probabilities).to_dict()
+def _judge(labels: Values, probabilities: Values, weights: Values, config: EvaluationConfig) -> dict[str, Any]:
+    result: dict[str, Any] = probability_metrics(labels, probabilities, weights).to_dict()
     if 0 < labels.sum() < len(labels):
-        interval = auc_interval(labels, probabilities, confidence=config.confidence, seed=config.seed)
+        interval = auc_interval(labels, probabilities, weights=weights, confidence=config.confidence, seed=config.seed)
         result["auc_interval"] = [interval.low, interval.high]
     return result

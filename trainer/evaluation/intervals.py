@@ -20,10 +20,6 @@ class Interval:
     low: float
     high: float
 
-    def apart_from(self, other: "Interval") -> bool:
-        """Whether the two intervals do not touch."""
-        return self.low > other.high or other.low > self.high
-
 
 @dataclass(frozen=True)
 class PairedTest:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trainer.evaluation.intervals import Interval, bootstrap_means, paired_test, seed_spread, user_groups
+from trainer.evaluation.intervals import bootstrap_means, paired_test, seed_spread, user_groups
 
 
 def test_interval_agrees_with_scipy_and_with_normal_theory() -> None:
@@ -73,13 +73,6 @@ def test_values_of_different_queries_are_refused() -> None:
         paired_test(np.zeros(2), np.zeros(3))
     with pytest.raises(ValueError, match="no queries"):
         bootstrap_means({"x": np.empty(0)})
-
-
-def test_intervals_apart_do_not_touch() -> None:
-    low, high, between = Interval(1, 0, 2), Interval(5, 4, 6), Interval(3, 2, 4)
-    assert low.apart_from(high)
-    assert high.apart_from(low)
-    assert not between.apart_from(low)
 
 
 def test_seed_spread_uses_the_deviation_of_a_sample() -> None:

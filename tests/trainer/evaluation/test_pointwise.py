@@ -3,7 +3,7 @@ from math import log, sqrt
 import numpy as np
 import pytest
 
-from trainer.evaluation.pointwise import auc_interval, probability_metrics, rating_rmse
+from trainer.evaluation.pointwise import auc_interval, probability_metrics
 
 LABELS = np.array([1.0, 0.0, 1.0, 0.0])
 PROBABILITIES = np.array([0.9, 0.6, 0.5, 0.2])
@@ -50,8 +50,36 @@ def test_impossible_input_is_refused(labels: list[float], probabilities: list[fl
         probability_metrics(np.array(labels), np.array(probabilities))
 
 
-def test_rating_rmse_is_in_the_unit_of_the_ratings() -> None:
-    assert rating_rmse(np.array([5.0, 1.0]), np.array([4.0, 3.0])) == pytest.approx(sqrt((1 + 4) / 2))
+def test_a_weight_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="weights must be above 0"):
+        probability_metrics(LABELS, PROBABILITIES, np.array([1.0, 0.0, 1.0, 1.0]))
+
+
+def test_a_weight_counts_as_so_many_examples() -> None:
+    times = np.array([1, 7, 2, 3])
+    weighted = probability_metrics(LABELS, PROBABILITIES, times.astype(float)).to_dict()
+    repeated = probability_metrics(LABELS.repeat(times), PROBABILITIES.repeat(times)).to_dict()
+    assert weighted.pop("num_examples") == 4
+    assert repeated.pop("num_examples") == 13
+    assert weighted == pytest.approx(repeated)
+    auc = auc_interval(LABELS, PROBABILITIES, weights=times.astype(float)).value
+    assert auc == pytest.approx(repeated["auc"])
+
+
+def test_sampled_negatives_are_judged_as_what_they_stand_for() -> None:
+    """A tenth of the negatives, each weighing ten: the calibrated model stays calibrated, and its log loss stays."""
+    rng = np.random.default_rng(2)
+    probabilities = rng.uniform(0.01, 0.3, size=100_000)
+    labels = (rng.uniform(size=len(probabilities)) < probabilities).astype(float)
+    kept = (labels == 1) | (rng.uniform(size=len(labels)) < 0.1)
+    weights = np.where(labels == 1, 1.0, 10.0)[kept]
+    everything = probability_metrics(labels, probabilities)
+    sampled = probability_metrics(labels[kept], probabilities[kept], weights)
+    assert sampled.calibration_error < 0.01
+    assert sampled.log_loss == pytest.approx(everything.log_loss, rel=0.02)
+    assert sampled.predicted_to_actual == pytest.approx(1, rel=0.03)
+    without = probability_metrics(labels[kept], probabilities[kept])
+    assert without.calibration_error > 0.2
 
 
 def test_auc_interval_has_the_width_that_theory_gives() -> None:
