@@ -126,6 +126,11 @@ class RunLayout:
         return self.directory / "metrics.json"
 
     @property
+    def report(self) -> Path:
+        """The metrics of retrieval as plots and tables, for a browser."""
+        return self.directory / "report.html"
+
+    @property
     def tensorboard(self) -> Path:
         """Event files."""
         return self.directory / "tensorboard"

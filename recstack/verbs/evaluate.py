@@ -61,6 +61,8 @@ def evaluate(stack: StackConfig, stage: Stage, voice: Voice) -> dict[str, Any]:
     voice.show(retrieval_table(result) if stage == "retrieval" else ranking_table(result))
     state = "nothing to do, up to date" if nothing_to_do else f"done in {result['seconds']:.1f} s"
     path = stack.layout.stage(stage).metrics
+    if stage == "retrieval":
+        voice.progress(f"plots and slices, for a browser: {stack.layout.stage(stage).report}")
     voice.result(
         f"{stage}: {state}: {path}",
         {"stage": stage, "metrics": str(path), "nothing_to_do": nothing_to_do} | headline(result),

@@ -14,6 +14,7 @@ from features.schema import Schema, fingerprint
 from features.serialization import unstructure
 from trainer.config import RankingConfig, RetrievalConfig
 from trainer.evaluate.ranking import evaluate_ranking
+from trainer.evaluate.report import write_report
 from trainer.evaluate.retrieval import evaluate_retrieval
 from trainer.evaluation.config import EvaluationConfig
 from trainer.restore import restore_ranking, restore_retrieval
@@ -34,7 +35,7 @@ class EvaluationJob:
 
 
 def evaluate_stage(job: EvaluationJob, stage: Stage) -> tuple[dict[str, Any], bool]:
-    """Measures one stage's model on the configured split and writes its `metrics.json`.
+    """Measures one stage's model on the configured split and writes its `metrics.json`, of retrieval a report too.
 
     Returns:
         The content of the file, and whether it was there already, made from the same inputs.
@@ -42,9 +43,9 @@ def evaluate_stage(job: EvaluationJob, stage: Stage) -> tuple[dict[str, Any], bo
     Raises:
         InputError: the dataset or the run is missing, or the split holds nothing to judge by.
     """
-    path = job.workdir.stage(stage).metrics
+    run = job.workdir.stage(stage)
     inputs = _inputs(job, stage)
-    if (known := _measured_before(path, inputs)) is not None:
+    if (known := _measured_before(run.metrics, inputs)) is not None:
         return known, True
     start = time.perf_counter()
     measured = _evaluate(job, stage)
@@ -55,7 +56,9 @@ def evaluate_stage(job: EvaluationJob, stage: Stage) -> tuple[dict[str, Any], bo
         "seconds": round(time.perf_counter() - start, 2),
         **measured,
     }
-    write_text_atomically(path, json.dumps(result, indent=1) + "\n")
+    if stage == "retrieval":
+        write_report(result, run.report)
+    write_text_atomically(run.metrics, json.dumps(result, indent=1) + "\n")
     return result, False
 
 
