@@ -39,8 +39,8 @@ def write_report(result: Result, path: Path) -> None:
         "users; * differs from the model (paired t-test, p below 0.05).</p>",
         f"<h2>By the length of the list</h2>{_plot_by_cutoff(result)}",
         f"<h2>By part</h2>{_plot_slices(result)}",
-        "<p>A slice of users (<i>user</i>, <i>history</i>) holds their queries; a slice of items judges by the targets in "
-        "it alone, so <i>item: cold</i> says how well items without training events are found.</p>",
+        "<p>A slice of users (<i>user</i>, <i>history</i>) holds their queries; a slice of items judges by the targets "
+        "in it alone, so <i>item: cold</i> says how well items without training events are found.</p>",
         "<h2>All metrics</h2>" + _table(_metric_rows(result), result),
         "<h2>What the lists show of the catalogue</h2>" + _table(_catalogue_rows(result), result),
         "<h2>Parameters that validation chose for the baselines</h2>" + _tuned(result),
@@ -62,11 +62,11 @@ def _plot_by_cutoff(result: Result) -> str:
     for axes, metric in zip(figure.subplots(1, len(_PLOTTED)), _PLOTTED, strict=True):
         for number, (name, row) in enumerate(models.items()):
             intervals = [row["metrics"][f"{metric}@{k}"] for k in cutoffs]
-            shifted = [place + 0.6 * (number / len(models) - 0.5) for place in places]
+            shifted = [place + _shift(number, len(models)) for place in places]
             _errorbar(axes, shifted, intervals, name, f"C{number}")
         axes.set(xticks=list(places), xticklabels=[f"@{k}" for k in cutoffs], title=metric, ylim=(0, None))
         axes.grid(axis="y", alpha=0.3)
-    figure.axes[0].legend(frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False)
     return _svg(figure)
 
 
@@ -80,14 +80,19 @@ def _plot_slices(result: Result) -> str:
     axes = figure.add_subplot()
     for number, (name, row) in enumerate(models.items()):
         intervals = [row["slices"][part]["metrics"][metric] for part in names]
-        places = [place + 0.6 * (number / len(models) - 0.5) for place in range(len(names))]
+        places = [place + _shift(number, len(models)) for place in range(len(names))]
         _errorbar(axes, places, intervals, name, f"C{number}", sideways=True)
     labels = [f"{name} ({result['model']['slices'][name]['num_targets']:,} targets)" for name in names]
     axes.set(yticks=range(len(names)), yticklabels=labels, xlabel=metric, xlim=(0, None))
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=5, frameon=False)
     return _svg(figure)
+
+
+def _shift(number: int, models: int) -> float:
+    """Keeps the models of one place beside each other."""
+    return 0.7 * (number - (models - 1) / 2) / models
 
 
 def _errorbar(
