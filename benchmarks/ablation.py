@@ -134,7 +134,8 @@ def judged(encoder: SchemaEncoder, stack: StackConfig, workdir: Workdir, later: 
     events = load_events(workdir.dataset.interactions("validation"), encoder, rows, ranking=False)
     targets = np.diff(events.record_splits) - events.num_context
     events = replace(events, num_context=events.num_context + (targets * later).astype(np.int64))
-    first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index
+    has_user = schema.user_id in {feature.name for feature in schema.query}
+    first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0
     users = training_users(train, schema, first_user)
     queries, asked_at = evaluation_set(events, schema, users, first_user, len(candidates))
     interactions = training_interactions(train, schema, first_user, len(candidates))

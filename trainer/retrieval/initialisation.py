@@ -6,7 +6,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from trainer.candidates import CandidateTable
 from trainer.config import RetrievalConfig
-from trainer.events import Events, Float32
+from trainer.events import Events, Float32, Float64
 from trainer.models.two_tower import TwoTowerModel
 
 # Popularity's exponent in the co-occurrences' normalisation, the decay a step, and the steps that count.
@@ -24,65 +24,80 @@ def initialise_items(
         events: of the training split.
         candidates: the catalogue.
         config: of the model.
-        seed: of the randomised decomposition.
+        seed: of the randomised decomposition (Halko et al. 2011, https://arxiv.org/abs/0909.4061).
     """
     if config.initialisation == "random":
         return
     table = model.item_table.table
-    counts = cooccurrences(events, num_indices=int(table.shape[0]), ordered=config.examples != "set")
-    vectors = singular_vectors(counts, config.dimension, seed)
+    num_indices = int(table.shape[0])
+    if config.examples == "set":
+        vectors = set_vectors(sets_of_items(events, num_indices=num_indices), config.dimension, seed)
+    else:
+        vectors = sequence_vectors(cooccurrences(events, num_indices=num_indices), config.dimension, seed)
+    vectors = tempered(vectors)
     known = np.abs(vectors).sum(axis=1) > 0
-    start = np.where(known[:, None], vectors * config.dimension**-0.5, table.numpy())
-    table.assign(start.astype(np.float32))
+    start = np.zeros((num_indices, config.dimension))
+    start[:, : vectors.shape[1]] = vectors * config.dimension**-0.5
+    table.assign(np.where(known[:, None], start, table.numpy()).astype(np.float32))
 
 
-def cooccurrences(events: Events, *, num_indices: int, ordered: bool) -> sp.csr_matrix:
-    """How often two items occur near each other in a record, with weight 0.7^(steps apart - 1), or in one at all.
+def cooccurrences(events: Events, *, num_indices: int) -> sp.csr_matrix:
+    """How often two items occur near each other in a record, with weight 0.7^(steps apart - 1).
 
     Args:
         events: of the training split.
         num_indices: rows of the item table.
-        ordered: whether distance counts.
 
     Returns:
         `[num_indices, num_indices] float32`, symmetric, divided by (count_i count_j)^0.4.
     """
     records, items = events.record_of_event(), events.item_index
     shape = (num_indices, num_indices)
-    if ordered:
-        total = sp.csr_matrix(shape, dtype=np.float32)
-        for distance in range(1, _WINDOW + 1):
-            near = records[distance:] == records[:-distance]
-            pairs = (items[distance:][near], items[:-distance][near])
-            total += sp.csr_matrix((np.full(int(near.sum()), _DECAY ** (distance - 1), np.float32), pairs), shape)
-    else:
-        lengths = np.maximum(np.diff(events.record_splits), 1).astype(np.float32)
-        users = sp.csr_matrix((lengths[records] ** -0.5, (records, items)), (events.num_records, num_indices))
-        total = (users.T @ users).tocsr()
-    scale = sp.diags(np.maximum(np.bincount(items, minlength=num_indices), 1.0) ** -_POPULARITY_POWER)
+    total = sp.csr_matrix(shape, dtype=np.float32)
+    for distance in range(1, _WINDOW + 1):
+        near = records[distance:] == records[:-distance]
+        pairs = (items[distance:][near], items[:-distance][near])
+        total += sp.csr_matrix((np.full(int(near.sum()), _DECAY ** (distance - 1), np.float32), pairs), shape)
+    scale = _without_popularity(events, num_indices)
     return (scale @ (total + total.T) @ scale).tocsr()
 
 
-def singular_vectors(counts: sp.csr_matrix, dimension: int, seed: int) -> Float32:
-    """Left singular vectors times the square roots of the singular values, with tempered lengths.
+def sets_of_items(events: Events, *, num_indices: int) -> sp.csr_matrix:
+    """Which items a record holds, `[records, num_indices] float32`, divided by n^1/2 of its n events and count_i^0.4.
 
-    Args:
-        counts: `[n, n] float32`.
-        dimension: columns of the result; those beyond n are zero.
-        seed: of the randomised decomposition (Halko et al. 2011, https://arxiv.org/abs/0909.4061).
-
-    Returns:
-        `[n, dimension] float32`: root mean square 1 over the rows that are not zero.
+    Its product with itself is the items' co-occurrence in sets, which is too dense to be written down where there are
+    long ones.
     """
-    rank = min(dimension, counts.shape[0] - 1)
-    left, values, _ = randomized_svd(counts, rank, n_iter=4, random_state=seed)
-    vectors = np.zeros((counts.shape[0], dimension))
-    vectors[:, :rank] = left * np.sqrt(values)
+    lengths = np.maximum(np.diff(events.record_splits), 1).astype(np.float32)
+    records, items = events.record_of_event(), events.item_index
+    sets = sp.csr_matrix((lengths[records] ** -0.5, (records, items)), (events.num_records, num_indices))
+    return (sets @ _without_popularity(events, num_indices)).tocsr()
+
+
+def sequence_vectors(counts: sp.csr_matrix, rank: int, seed: int) -> Float64:
+    """`[n, rank or fewer] float64`: left singular vectors of symmetric `counts` times the roots of their values."""
+    left, values, _ = randomized_svd(counts, min(rank, min(counts.shape)), n_iter=4, random_state=seed)
+    return np.asarray(left * np.sqrt(values))
+
+
+def set_vectors(sets: sp.csr_matrix, rank: int, seed: int) -> Float64:
+    """`[n, rank or fewer] float64`: right singular vectors of `sets` times their values, those of its own product."""
+    _, values, right = randomized_svd(sets, min(rank, min(sets.shape)), n_iter=4, random_state=seed)
+    return np.asarray(right.T * values)
+
+
+def tempered(vectors: Float64) -> Float32:
+    """The vectors with their lengths drawn together, root mean square 1 over the rows that are not zero."""
     norms = np.linalg.norm(vectors, axis=1)
     known = norms > 1e-9
     if not known.any():
         return vectors.astype(np.float32)
     relative = np.clip(norms[known] / np.median(norms[known]), 0.3, 2.0) ** 0.5
-    vectors[known] *= (relative / norms[known])[:, None]
-    vectors /= np.sqrt(np.mean(vectors[known] ** 2))
-    return vectors.astype(np.float32)
+    result = np.zeros_like(vectors)
+    result[known] = vectors[known] * (relative / norms[known])[:, None]
+    result /= np.sqrt(np.mean(result[known] ** 2))
+    return result.astype(np.float32)
+
+
+def _without_popularity(events: Events, num_indices: int) -> sp.dia_matrix:
+    return sp.diags(np.maximum(np.bincount(events.item_index, minlength=num_indices), 1.0) ** -_POPULARITY_POWER)
