@@ -39,7 +39,7 @@ from trainer.restore import TrainedRetrieval, restore_retrieval
 from trainer.train import train_retrieval
 
 CUTOFFS = (10, 20, 100)
-SHOWN = ("ndcg@10", "recall@10", "recall@100")
+SHOWN = ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "recall@100")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ def train_and_judge(stack: StackConfig, folder: Path, later: float, seed: int) -
         manifest, _ = train_retrieval(stack.features, workdir.dataset, run, stack.retrieval, seed=seed)
         trained = restore_retrieval(stack.features, workdir.dataset, run, stack.retrieval)
     data = judged(trained.encoder, stack, workdir, later)
-    return metrics_of_model(trained, data) | {"seconds": manifest.seconds}
+    return metrics_of_model(trained, data, exclude_seen=stack.evaluation.exclude_seen) | {"seconds": manifest.seconds}
 
 
 def judged(encoder: SchemaEncoder, stack: StackConfig, workdir: Workdir, later: float) -> Judged:
@@ -137,16 +137,18 @@ def judged(encoder: SchemaEncoder, stack: StackConfig, workdir: Workdir, later: 
     has_user = schema.user_id in {feature.name for feature in schema.query}
     first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0
     users = training_users(train, schema, first_user)
-    queries, asked_at = evaluation_set(events, schema, users, first_user, len(candidates))
+    only_next = stack.evaluation.targets == "next"
+    queries, asked_at = evaluation_set(events, schema, users, first_user, len(candidates), only_next=only_next)
     interactions = training_interactions(train, schema, first_user, len(candidates))
     return Judged(events=events, queries=queries, asked_at=asked_at, interactions=interactions)
 
 
-def metrics_of_model(trained: TrainedRetrieval, data: Judged) -> dict[str, float]:
+def metrics_of_model(trained: TrainedRetrieval, data: Judged, *, exclude_seen: bool) -> dict[str, float]:
     """Mean metrics of the two-tower model."""
     items = trained.model.embed_candidates(trained.candidates).numpy()
     queries = embed_queries(trained.model.query_tower, data.events, trained.encoder.schema, data.asked_at)
-    ranked = rank_by_inner_product(queries, items, max(CUTOFFS), seen=data.queries.seen)
+    seen = data.queries.seen if exclude_seen else None
+    ranked = rank_by_inner_product(queries, items, max(CUTOFFS), seen=seen)
     return _means(ranked.item_rows, data)
 
 
@@ -154,8 +156,10 @@ def judge_baseline(name: BaselineName, stack: StackConfig, folder: Path, later: 
     """Mean metrics of a baseline, tuned on the events it is judged by: an upper bound of what it reaches."""
     workdir = prepared(stack, folder)
     data = judged(SchemaEncoder(stack.features, workdir.dataset), stack, workdir, later)
-    baseline = tune(make_baseline(name, item_texts=(), seed=0), data.interactions, data.queries).baseline
-    ranked = rank_by_scorer(baseline.fit(data.interactions), data.queries, max(CUTOFFS), exclude_seen=True)
+    exclude_seen = stack.evaluation.exclude_seen
+    baseline = make_baseline(name, item_texts=(), seed=0)
+    baseline = tune(baseline, data.interactions, data.queries, exclude_seen=exclude_seen).baseline
+    ranked = rank_by_scorer(baseline.fit(data.interactions), data.queries, max(CUTOFFS), exclude_seen=exclude_seen)
     return _means(ranked.item_rows, data)
 
 

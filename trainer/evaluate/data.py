@@ -50,7 +50,13 @@ def training_users(events: Events, schema: Schema, first_user_index: int) -> Use
 
 
 def evaluation_set(
-    events: Events, schema: Schema, users: Users, first_user_index: int, num_items: int
+    events: Events,
+    schema: Schema,
+    users: Users,
+    first_user_index: int,
+    num_items: int,
+    *,
+    only_next: bool = False,
 ) -> tuple[EvaluationSet, Int64]:
     """One query a record with targets: asked at its first target, to be answered by all its targets.
 
@@ -60,6 +66,7 @@ def evaluation_set(
         users: the training users.
         first_user_index: index of the user vocabulary's first token.
         num_items: items in the catalogue.
+        only_next: whether the targets of the first target's moment alone are to be found: the next basket.
 
     Returns:
         The evaluation set, and `[queries] int64`: the event that each query is asked at.
@@ -68,7 +75,8 @@ def evaluation_set(
     records = np.flatnonzero(first_target < events.record_splits[1:])
     rows = events.candidate_row.astype(np.int64)
     context, times = _context(events, records)
-    targets = _between(rows, first_target[records], events.record_splits[1:][records])
+    end = _end_of_moment(events, first_target) if only_next else events.record_splits[1:]
+    targets = _between(rows, first_target[records], end[records])
     keys = _user_keys(events, schema, first_user_index)[records]
     return (
         EvaluationSet(
@@ -81,6 +89,14 @@ def evaluation_set(
         ),
         first_target[records],
     )
+
+
+def _end_of_moment(events: Events, first_target: Int64) -> Int64:
+    """`[records] int64`: one past the last event that has the time of the record's first target."""
+    records = events.record_of_event()
+    first = np.minimum(first_target, max(len(events) - 1, 0))
+    is_same = (events.timestamp == events.timestamp[first][records]) & (np.arange(len(events)) >= first_target[records])
+    return first_target + np.bincount(records[is_same], minlength=events.num_records)
 
 
 def _context(events: Events, records: Int64) -> tuple[Ragged, Int]:

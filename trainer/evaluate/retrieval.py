@@ -65,7 +65,7 @@ def evaluate_retrieval(
         InputError: the split holds no query.
         ConfigError: `evaluation.slice_by` names no feature that makes slices.
     """
-    data = _load(trained, dataset, config.split)
+    data = _load(trained, dataset, config)
     judged = data.splits[config.split]
     slices = _slices(trained, dataset, data, config)
     model = _judge(MODEL, _rank_by_model(trained, judged, config), data, config, slices)
@@ -90,7 +90,7 @@ def evaluate_retrieval(
     }
 
 
-def _load(trained: TrainedRetrieval, dataset: DatasetLayout, split: Split) -> _Data:
+def _load(trained: TrainedRetrieval, dataset: DatasetLayout, config: EvaluationConfig) -> _Data:
     encoder, candidates = trained.encoder, trained.candidates
     schema, num_items = encoder.schema, len(candidates)
     has_user = schema.user_id in {feature.name for feature in schema.query}
@@ -103,11 +103,13 @@ def _load(trained: TrainedRetrieval, dataset: DatasetLayout, split: Split) -> _D
     train = load("train")
     users = training_users(train, schema, first_user)
     splits: dict[Split, _Split] = {}
-    wanted: tuple[Split, ...] = ("validation", split)
+    wanted: tuple[Split, ...] = ("validation", config.split)
     for name in wanted:
         if name not in splits:
             events = load(name)
-            queries, asked_at = evaluation_set(events, schema, users, first_user, num_items)
+            queries, asked_at = evaluation_set(
+                events, schema, users, first_user, num_items, only_next=config.targets == "next"
+            )
             splits[name] = _Split(events=events, queries=queries, asked_at=asked_at)
     return _Data(interactions=training_interactions(train, schema, first_user, num_items), splits=splits)
 

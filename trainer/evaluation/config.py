@@ -17,6 +17,9 @@ class EvaluationConfig:
     """Whether items the user already interacted with are left out of each list."""
     split: Literal["validation", "test"] = "test"
     """Split whose events are the targets; tune on `validation` only."""
+    targets: Literal["all", "next"] = "all"
+    """Which of a user's events in the split are to be predicted: `all`, or those of the `next` moment: the next basket
+    where a basket's items have the same time, else the next event."""
     baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
     """What the models are compared with."""
     slice_by: tuple[str, ...] = ()

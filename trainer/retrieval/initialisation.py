@@ -31,10 +31,10 @@ def initialise_items(
     table = model.item_table.table
     num_indices = int(table.shape[0])
     if config.examples == "set":
-        vectors = set_vectors(sets_of_items(events, num_indices=num_indices), config.dimension, seed)
+        found = set_vectors(sets_of_items(events, num_indices=num_indices), config.dimension, seed)
     else:
-        vectors = sequence_vectors(cooccurrences(events, num_indices=num_indices), config.dimension, seed)
-    vectors = tempered(vectors)
+        found = sequence_vectors(cooccurrences(events, num_indices=num_indices), config.dimension, seed)
+    vectors = tempered(found)
     known = np.abs(vectors).sum(axis=1) > 0
     start = np.zeros((num_indices, config.dimension))
     start[:, : vectors.shape[1]] = vectors * config.dimension**-0.5

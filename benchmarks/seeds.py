@@ -1,0 +1,97 @@
+"""Test results of a configuration over several seeds, seen items left out and not, beside its baselines.
+
+    .venv/bin/python benchmarks/seeds.py --config configs/beauty.toml --seeds 3
+
+What is to be chosen is chosen on validation (`benchmarks/ablation.py`) before. The dataset is prepared once. With
+`--baselines` the first seed's evaluation tunes and judges the configured ones too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from beam_pipelines.prepare import prepare_dataset
+from features.layout import RunLayout, Workdir
+from recstack.config import StackConfig, load_config
+from trainer.baselines.config import BaselinesConfig
+from trainer.evaluate.retrieval import evaluate_retrieval
+from trainer.evaluation.intervals import seed_spread
+from trainer.restore import TrainedRetrieval, restore_retrieval
+from trainer.train import train_retrieval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What is measured."""
+
+    config: Path
+    """Configuration to train and evaluate."""
+    seeds: int = 3
+    """Trainings."""
+    baselines: bool = False
+    """Whether the configured baselines are judged too."""
+
+
+def main(arguments: Arguments) -> None:
+    """Prepares, trains, evaluates and prints."""
+    stack = load_config(arguments.config)
+    masked, unmasked, seconds = [], [], []
+    with TemporaryDirectory() as folder:
+        workdir = Workdir(Path(folder) / "work")
+        prepare_dataset(stack.features, stack.pipeline, workdir.dataset, seed=stack.seed, progress=print)
+        for seed in range(arguments.seeds):
+            trained, took = train(stack, workdir, Path(folder) / str(seed), seed)
+            with_baselines = arguments.baselines and seed == 0
+            masked.append(evaluate(trained, workdir, stack, exclude_seen=True, with_baselines=with_baselines))
+            unmasked.append(evaluate(trained, workdir, stack, exclude_seen=False, with_baselines=False))
+            seconds.append(took)
+            print(f"seed {seed}: {took:.0f} s", {name: value["value"] for name, value in metrics(masked[-1]).items()})
+    show(arguments, masked, unmasked, seconds)
+
+
+def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tuple[TrainedRetrieval, float]:
+    """One training, restored as an export would, and its seconds."""
+    run = RunLayout(folder, "retrieval")
+    manifest, _ = train_retrieval(stack.features, workdir.dataset, run, stack.retrieval, seed=seed)
+    return restore_retrieval(stack.features, workdir.dataset, run, stack.retrieval), manifest.seconds
+
+
+def evaluate(
+    trained: TrainedRetrieval, workdir: Workdir, stack: StackConfig, *, exclude_seen: bool, with_baselines: bool
+) -> dict[str, Any]:
+    """`recstack evaluate retrieval` of one training."""
+    baselines = stack.evaluation.baselines if with_baselines else BaselinesConfig(names=())
+    config = replace(stack.evaluation, split="test", exclude_seen=exclude_seen, baselines=baselines)
+    say: Callable[[str], None] = print if with_baselines else lambda message: None
+    return evaluate_retrieval(trained, workdir.dataset, config, stack.seed, say)
+
+
+def metrics(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Recall and NDCG with their bootstrap intervals."""
+    found = evaluation["model"]["metrics"]
+    return {name: value for name, value in found.items() if name.startswith(("recall@", "ndcg@"))}
+
+
+def show(
+    arguments: Arguments, masked: list[dict[str, Any]], unmasked: list[dict[str, Any]], seconds: list[float]
+) -> None:
+    """One row a metric."""
+    title = f"{arguments.config}: test, {arguments.seeds} seeds, mean and standard deviation"
+    table = Table(title=f"{title}; {sum(seconds) / len(seconds):.0f} s a training")
+    for column in ("metric", "seen items left out", "interval of the first seed", "seen items ranked too"):
+        table.add_column(column)
+    for name, first in metrics(masked[0]).items():
+        cells = [seed_spread([metrics(one)[name]["value"] for one in runs]) for runs in (masked, unmasked)]
+        left_out, ranked = (f"{cell.mean:.4f} ± {cell.standard_deviation:.4f}" for cell in cells)
+        table.add_row(name, left_out, f"[{first['low']:.4f}, {first['high']:.4f}]", ranked)
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
