@@ -4,14 +4,16 @@
     recstack prepare --config configs/beauty.toml      # its paths are relative to the current folder
 
 The order in which the sets list a user's items is kept as one second an item. Gowalla's given split has no time: all
-of train is put at second 1 and all of test at second 2, so that a split by time cuts exactly there. Online Retail has
-real times and lies in a folder a month, as the exports of a shop would: `recstack prepare --to 2011-11` makes the
-dataset of all months but the last, and without `--to` the next one, compared with it.
+of test is put at second 3, a random tenth of train at second 2 and the rest at second 1, so that a split by time can
+cut there, with a validation to choose by or with all of train to train on. Online Retail has real times and lies in a
+folder a month, as the exports of a shop would: `recstack prepare --to 2011-11` makes the dataset of all months but the
+last, and without `--to` the next one, compared with it.
 """
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import tyro
 
@@ -31,11 +33,10 @@ def sports(source: Path, target: Path) -> None:
 
 def gowalla(source: Path, target: Path) -> None:
     """Gowalla as split by LightGCN: `train.parquet` and `test.parquet` with the columns user and item."""
-    parts = [
-        pd.read_parquet(source / f"{name}.parquet").assign(timestamp=second)
-        for second, name in enumerate(("train", "test"), start=1)
-    ]
-    events = pd.concat(parts).rename(columns={"user": "user_id", "item": "item_id"})
+    train, test = (pd.read_parquet(source / f"{name}.parquet") for name in ("train", "test"))
+    is_validation = np.random.default_rng(0).random(len(train)) < 0.1
+    events = pd.concat([train.assign(timestamp=np.where(is_validation, 2, 1)), test.assign(timestamp=3)])
+    events = events.rename(columns={"user": "user_id", "item": "item_id"})
     _write(events.astype({"user_id": str, "item_id": str}), target / "interactions.parquet")
 
 
