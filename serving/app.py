@@ -6,13 +6,14 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from features.errors import InputError, RecstackError
 from serving.config import ServerConfig
 from serving.errors import Code, ServingError
-from serving.flags import parse_flags
+from serving.flags import parse_flags, usage
 from serving.workers import run_workers
 
 _SWITCH_SECONDS = 0.0005
@@ -22,6 +23,9 @@ EXIT_FAILED_START = 255
 
 def serve(arguments: list[str]) -> int:
     """Serves as a command line asks for, TensorFlow Serving's; returns the process's exit code."""
+    if "--help" in arguments:
+        print(usage())  # noqa: T201
+        return EXIT_FAILED_START  # as there: asking for help is a way not to start
     try:
         config = parse_flags(arguments)
     except RecstackError as error:
@@ -59,19 +63,25 @@ def _stop_by_signal() -> threading.Event:
     return stop
 
 
-def run_worker(config: ServerConfig, stop: threading.Event) -> int:
-    """Serves in this process until `stop` is set or a signal comes; returns the exit code."""
+def run_worker(config: ServerConfig, stop: threading.Event, started: Callable[[], None] = lambda: None) -> int:
+    """Serves in this process until `stop` is set or a signal comes; returns the exit code.
+
+    Args:
+        config: what to serve.
+        stop: ends the server.
+        started: called once the ports are open.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations and restored files, at every load
     try:
-        return _serve(config, stop)
+        return _serve(config, stop, started)
     except ServingError as error:
         return _failed(f"{_spelt(error.code)}: {error.message}")
     except RecstackError as error:
         return _failed(str(error))
 
 
-def _serve(config: ServerConfig, stop: threading.Event) -> int:
+def _serve(config: ServerConfig, stop: threading.Event, started: Callable[[], None]) -> int:
     # Imports TensorFlow, which takes seconds: a port in use has been said before.
     from serving.server import Server
 
@@ -84,6 +94,7 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
     def start() -> None:
         try:
             server.start()
+            started()
         except BaseException as error:
             failure.append(error)
             stop.set()

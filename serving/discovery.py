@@ -35,16 +35,13 @@ def list_versions(base_path: str) -> dict[int, str]:
     return versions
 
 
-def choose_versions(name: str, versions: dict[int, str], policy: Any) -> dict[int, str]:
+def choose_versions(versions: dict[int, str], policy: Any) -> dict[int, str]:
     """The versions a `ServableVersionPolicy` wants: the latest ones (one, by default), all, or specific ones."""
     kind = policy.WhichOneof("policy_choice")
     if kind == "all":
         return versions
     if kind == "specific":
-        wanted = set(policy.specific.versions)
-        for absent in sorted(wanted - versions.keys()):
-            logger.warning("%s: version %d is asked for by the config but is not there", name, absent)
-        return {number: path for number, path in versions.items() if number in wanted}
+        return {number: path for number, path in versions.items() if number in policy.specific.versions}
     latest = sorted(versions)[-max(policy.latest.num_versions, 1) :]
     return {number: versions[number] for number in latest}
 
@@ -68,11 +65,15 @@ class Poller:
             except ServingError as error:
                 self._complain(name, f"{error.message} (model {name!r}; still looking)")
                 continue
-            found[name] = choose_versions(name, versions, model.model_version_policy)
-            if found[name]:
-                self._complained.pop(name, None)
-            else:
+            found[name] = choose_versions(versions, model.model_version_policy)
+            absent = sorted(set(model.model_version_policy.specific.versions) - versions.keys())
+            if not found[name]:
                 self._complain(name, f"No versions of servable {name} found under base path {model.base_path}")
+            elif absent:
+                numbers = ", ".join(map(str, absent))
+                self._complain(name, f"{name}: the config asks for versions that are not there: {numbers}")
+            else:
+                self._complained.pop(name, None)
         return found
 
     def _complain(self, name: str, message: str) -> None:

@@ -1,6 +1,5 @@
 """TensorFlow Serving's command line: `--name=value`, `--name value`, `--flag`, `--noflag`."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import fields
 
@@ -14,7 +13,7 @@ _BOOLEANS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f
 def usage() -> str:
     """Every flag with its kind and default, one a line."""
     lines = (f"\t--{field.name}={field.default!r}\t{_KINDS[field.name].__name__}" for field in fields(ServerConfig))
-    return "Flags:\n" + "\n".join(lines)
+    return "usage: recstack serve\nFlags:\n" + "\n".join(lines)
 
 
 def parse_flags(argv: list[str]) -> ServerConfig:
@@ -41,9 +40,9 @@ def parse_flags(argv: list[str]) -> ServerConfig:
         else:
             unknown.append(argument)
     for argument in unknown:
-        print(f"unknown argument: {argument}", file=sys.stderr)  # noqa: T201 -- the command line's own answer
+        print(f"unknown argument: {argument}")  # noqa: T201 -- the command line's own answer, on stdout as there
     if unknown:
-        print(usage(), file=sys.stderr)  # noqa: T201
+        print(usage(), flush=True)  # noqa: T201
     return ServerConfig(**values)  # type: ignore[arg-type]
 
 

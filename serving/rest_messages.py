@@ -16,6 +16,7 @@ from serving.json_tensors import (
     Json,
     decode_base64,
     is_base64,
+    json_type,
     parse_object,
     shown,
     signature_name,
@@ -88,10 +89,15 @@ def _row_values(row: Json, named: bool, index: int, inputs: InputTypes) -> Mappi
         return {next(iter(inputs)): row}
     if not is_object:
         raise invalid_argument(f"Expecting object but got list at item {index} of input list")
+    where = f"Failed to process element: {index}"
+    if unknown := next((name for name in row if name not in inputs), None):
+        raise invalid_argument(
+            f"{where} key: {unknown} of 'instances' list. Error: INVALID_ARGUMENT: JSON object: does not have named "
+            f"input: {unknown}"
+        )
     if row.keys() != inputs.keys():
         raise invalid_argument(
-            f"Failed to process element: {index} of 'instances' list. JSON object: {shown(row)} keys must be equal "
-            f"to: {','.join(sorted(inputs))}"
+            f"{where} of 'instances' list. JSON object: {shown(row)} keys must be equal to: {','.join(sorted(inputs))}"
         )
     values: Mapping[str, Json] = row
     return values
@@ -196,7 +202,7 @@ def fill_examples_request(request: Any, content: bytes) -> None:
 
 def _example(value: Json) -> tf.train.Example:
     if not isinstance(value, dict):
-        raise invalid_argument(f"Example must be JSON object but got JSON {shown(value)}")
+        raise invalid_argument(f"Example must be JSON object but got JSON {json_type(value)}")
     example = tf.train.Example()
     for name, content in value.items():
         _fill_feature(example.features.feature[name], name, content if isinstance(content, list) else [content])
@@ -227,7 +233,7 @@ def _feature_value(name: str, value: Json) -> tuple[str, Any]:
         return "bytes_list", value.encode("utf-8", "surrogatepass")
     if is_base64(value):
         return "bytes_list", decode_base64(value)
-    raise invalid_argument(f"Feature: {name} has element with unexpected JSON type: {shown(value)}")
+    raise invalid_argument(f"Feature: {name} has element with unexpected JSON type: {json_type(value)}")
 
 
 def _decimal(value: float) -> Json:

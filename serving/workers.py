@@ -5,16 +5,14 @@ import multiprocessing
 import signal
 import sys
 import threading
-import time
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 
 from serving.config import ServerConfig
 
 logger = logging.getLogger(__name__)
 
-_SHORT_LIFE_SECONDS = 30.0
-"""A worker that dies sooner, before any worker was up, will not do better the next time."""
 _GRACE_SECONDS = 30.0
 
 
@@ -22,18 +20,20 @@ def run_workers(config: ServerConfig, stop: threading.Event) -> int:
     """Runs `config.workers` processes until `stop` is set.
 
     Returns:
-        The exit code: 0, or that of the worker that could not start.
+        The exit code: 0, or that of a worker that could not start before any of them was up: the next one could not
+        either.
     """
     context = multiprocessing.get_context("spawn")
     # Every worker holds the reading end: it sees the end of file when this process closes its own, or is killed.
     reader, writer = context.Pipe(duplex=False)
 
+    up = context.Event()
+
     def spawn() -> SpawnProcess:
-        process = context.Process(target=_work, args=(config, reader), daemon=False)
+        process = context.Process(target=_work, args=(config, reader, up), daemon=False)
         process.start()
         return process
 
-    born = time.monotonic()
     workers = [spawn() for _ in range(config.workers)]
     code = 0
     while not stop.is_set() and not code:
@@ -42,7 +42,7 @@ def run_workers(config: ServerConfig, stop: threading.Event) -> int:
             if worker.is_alive() or stop.is_set():
                 continue
             worker.join()
-            if worker.exitcode and worker.exitcode > 0 and time.monotonic() - born < _SHORT_LIFE_SECONDS:
+            if worker.exitcode and worker.exitcode > 0 and not up.is_set():
                 code = worker.exitcode
             else:
                 logger.error("worker %s ended with code %s: started anew", worker.pid, worker.exitcode)
@@ -55,7 +55,7 @@ def run_workers(config: ServerConfig, stop: threading.Event) -> int:
     return code
 
 
-def _work(config: ServerConfig, parent: "connection.Connection[None, None]") -> None:
+def _work(config: ServerConfig, parent: "connection.Connection[None, None]", up: Event) -> None:
     from serving.app import run_worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -68,4 +68,4 @@ def _work(config: ServerConfig, parent: "connection.Connection[None, None]") -> 
         stop.set()
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
-    sys.exit(run_worker(config, stop))
+    sys.exit(run_worker(config, stop, up.set))

@@ -71,7 +71,8 @@ def bench(arguments: BenchArguments, voice: Voice) -> "Outcome":
         client.status()
     _send(arguments, requests, arguments.seconds / 10)
     outcome = _send(arguments, requests, arguments.seconds)
-    milliseconds = {f"p{share:g}": round(outcome.percentile(share), 3) for share in PERCENTILES}
+    answered = len(outcome.milliseconds) > 0
+    milliseconds = {f"p{share:g}": round(outcome.percentile(share), 3) if answered else None for share in PERCENTILES}
     voice.show(_table(outcome, milliseconds))
     voice.result(
         f"{outcome.answers_per_second:.0f} answers a second, {sum(outcome.errors.values())} errors",
@@ -103,8 +104,12 @@ def _send(arguments: BenchArguments, requests: list[bytes], seconds: float) -> "
     return closed_loop(address, requests, connections=arguments.connections, seconds=seconds, timeout=timeout)
 
 
-def _table(outcome: "Outcome", milliseconds: dict[str, float]) -> Table:
+def _table(outcome: "Outcome", milliseconds: dict[str, float | None]) -> Table:
     table = Table("answers/s", *(f"{name} ms" for name in milliseconds), "errors")
     errors = ", ".join(f"{count} {code}" for code, count in outcome.errors.items()) or "none"
-    table.add_row(f"{outcome.answers_per_second:.1f}", *(f"{value:.3f}" for value in milliseconds.values()), errors)
+    table.add_row(f"{outcome.answers_per_second:.1f}", *map(_shown, milliseconds.values()), errors)
     return table
+
+
+def _shown(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds:.3f}"

@@ -118,5 +118,5 @@ def _table(items: "Sequence[Recommendation]", titles: Mapping[str, str]) -> Tabl
     table.add_column("score", justify="right")
     for item in items:
         shown = [item.item_id, titles.get(item.item_id, "")] if titles else [item.item_id]
-        table.add_row(*shown, f"{item.score:.4f}")
+        table.add_row(*shown, f"{item.score:.4g}")
     return table

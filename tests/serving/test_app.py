@@ -38,7 +38,7 @@ def serve(*flags):
                 process.kill()
 
 
-def errors_of(process, seconds=60):
+def errors_of(process, seconds=300):
     """What the process says until it ends."""
     return process.communicate(timeout=seconds)[1]
 
@@ -51,6 +51,13 @@ def said(process, text):
 def test_version_exits_at_once(capsys):
     assert run_server(ServerConfig(version=True)) == 0
     assert "TensorFlow Library: 2.20" in capsys.readouterr().out
+
+
+def test_help_is_the_usage_and_starts_nothing(capsys):
+    assert server_of(["--port=9", "--help"]) == EXIT_FAILED_START
+    printed = capsys.readouterr()
+    assert printed.out.startswith("usage: recstack serve\nFlags:\n\t--port=8500")
+    assert printed.err == ""
 
 
 def test_a_port_in_use_is_found_before_anything_slow(free_port):

@@ -43,7 +43,7 @@ def test_a_base_path_that_is_not_there(tmp_path):
 )
 def test_policies(policy, wanted):
     versions = {number: f"/m/{number}" for number in (1, 2, 3)}
-    assert sorted(choose_versions("m", versions, text_format.Parse(policy, Policy()))) == wanted
+    assert sorted(choose_versions(versions, text_format.Parse(policy, Policy()))) == wanted
 
 
 def test_a_complaint_is_logged_once(tmp_path, caplog):

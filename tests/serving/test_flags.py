@@ -47,7 +47,7 @@ def test_a_bare_boolean_does_not_take_the_next_argument():
 
 def test_unknown_arguments_are_printed_with_usage_and_ignored(capsys):
     assert parse_flags(["--colour=red", "stray", "--port=9"]).port == 9
-    printed = capsys.readouterr().err
+    printed = capsys.readouterr().out
     assert "unknown argument: --colour=red" in printed
     assert "unknown argument: stray" in printed
     assert "--rest_api_port=" in printed
@@ -83,7 +83,7 @@ def test_every_flag_of_the_real_server_is_known(capsys):
     values = [getattr(defaults, name) for name in flags.split()]
     spelt = [f"--{name}={str(value).lower()}" for name, value in zip(flags.split(), values, strict=True)]
     assert parse_flags(spelt) == defaults
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().out == ""
 
 
 def test_parsing_imports_no_tensorflow():
