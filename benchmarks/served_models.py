@@ -106,7 +106,7 @@ def make_modules(encoder: SchemaEncoder, candidates: CandidateTable) -> dict[Mod
     rng = np.random.default_rng(0)
     histories = rng.integers(0, len(ids), (NUM_USERS, HISTORY), np.int32)
     known = KnownHistories(rows=histories, kinds=None, kind_names=[], times=None)
-    query = QueryInputs(SCHEMA, UserHistories(SCHEMA, encoder.lookup("user_id"), known, lookup))
+    query = QueryInputs(SCHEMA, UserHistories(encoder, encoder.lookup("user_id"), known, ids))
     towers = Towers(
         embed_query=two_tower.query_tower,
         embed_candidate=two_tower.candidate_tower,

@@ -21,7 +21,6 @@ from trainer.config import RetrievalConfig
 from trainer.events import Events, load_events
 from trainer.export.histories import user_histories
 from trainer.export.query import QueryInputs
-from trainer.index.item_ids import ItemIds
 from trainer.models.two_tower import TwoTowerModel
 
 SCHEMA = replace(PLAIN, query=(*PLAIN.query, HistoryEventTypesFeature(), HistoryTimesFeature()))
@@ -126,7 +125,7 @@ def test_a_request_is_encoded_as_the_training_would_have(layout: DatasetLayout, 
     later, _ = load(extended)
     expected = gather_query(later, SCHEMA)(tf.constant([6], tf.int64))
     _, encoder = load(layout)
-    ids = ItemIds([f"i{n}".encode() for n in range(12)])
+    ids = [f"i{n}".encode() for n in range(12)]
     query = QueryInputs(SCHEMA, user_histories(encoder, [events], ids, enabled=True))
     request = {name: given.default for name, given in query.inputs().items() if given.default is not None}
     request["user_id"] = tf.constant(["u3"])
@@ -135,18 +134,18 @@ def test_a_request_is_encoded_as_the_training_would_have(layout: DatasetLayout, 
         request["history"] = tf.constant([["", *(f"i{item}" for item, _, _ in LOG)]])
         request[KINDS] = tf.constant([["", *(kind for _, _, kind in LOG)]])
         request[TIMES] = tf.constant([[0, *(time for _, time, _ in LOG)]], tf.int64)
-    encoded = encoder.encode_query(query.complete(request))
+    encoded = query.encode(request, encoder)
     for name in ("history", KINDS, TIMES):
         np.testing.assert_array_equal(encoded[name], expected[name], err_msg=name)
 
 
 def test_a_history_sent_without_kinds_and_times_has_none(layout: DatasetLayout, events: Events) -> None:
     _, encoder = load(layout)
-    ids = ItemIds([f"i{n}".encode() for n in range(12)])
+    ids = [f"i{n}".encode() for n in range(12)]
     query = QueryInputs(SCHEMA, user_histories(encoder, [events], ids, enabled=True))
     request = {name: given.default for name, given in query.inputs().items() if given.default is not None}
     request |= {"user_id": tf.constant(["u3"]), "history": tf.constant([["i7", "i8"]])}
-    encoded = encoder.encode_query(query.complete(request))
+    encoded = query.encode(request, encoder)
     assert encoded[KINDS].numpy().tolist() == encoded[TIMES].numpy().tolist() == [[0] * 4]
 
 

@@ -75,7 +75,7 @@ class Assembly:
         trained = self._trained_ranking
         model = trained.model
         ranker = Ranker(score=model.call, tasks=(LABEL,), variables=model.trainable_variables)
-        items = ItemFeatures(self.encoder, self.candidates, self._item_ids)
+        items = ItemFeatures(self.encoder, self.candidates, ItemIds(self.item_ids))
         return RankingServable(self.encoder, self.query, ranker, items)
 
     def recommender(self) -> tuple[RecommenderServable, BuiltIndex]:
@@ -94,7 +94,7 @@ class Assembly:
     def query(self) -> QueryInputs:
         """The query side, the same for every model."""
         # Items that have left the catalogue still say what their users like.
-        known = self._item_ids if self.job.catalogue is None else ItemIds(_ids(self._trained.candidates))
+        known = _ids(self._trained.candidates)
         histories = user_histories(self.encoder, self._splits, known, self.job.export.lookup_history)
         return QueryInputs(self.job.schema, histories)
 
@@ -112,7 +112,7 @@ class Assembly:
         """Vectors `[n, d] float32` of requests that give the required input `[n]` and nothing else."""
         inputs = self.query.inputs()
         request = {name: required if entry.default is None else entry.default for name, entry in inputs.items()}
-        return self._towers.embed_query(self.encoder.encode_query(self.query.complete(request)))
+        return self._towers.embed_query(self.query.encode(request, self.encoder))
 
     @property
     def encoder(self) -> SchemaEncoder:
@@ -137,10 +137,6 @@ class Assembly:
         if self.job.schema.user_id not in {feature.name for feature in self.job.schema.query}:
             return [b""]
         return [token.encode() for token in self.encoder.lookup(self.job.schema.user_id).vocabulary.tokens] or [b""]
-
-    @cached_property
-    def _item_ids(self) -> ItemIds:
-        return ItemIds(self.item_ids)
 
     @cached_property
     def _attributes(self) -> ItemAttributes:

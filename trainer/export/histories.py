@@ -1,5 +1,7 @@
 """Every user's last items, as the exported models know them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,20 +10,19 @@ from features.schema import Schema
 from features.vocabulary import Vocabulary
 from trainer.events import Events
 from trainer.export.query import KnownHistories, UserHistories
-from trainer.index.item_ids import ItemIds
 
 _ROWS = "rows of the catalogue"
 
 
 def user_histories(
-    encoder: SchemaEncoder, splits: list[Events], item_ids: ItemIds, enabled: bool
+    encoder: SchemaEncoder, splits: list[Events], item_ids: Sequence[bytes], enabled: bool
 ) -> UserHistories | None:
     """The last items of each user with an embedding, over all splits.
 
     Args:
         encoder: of the dataset.
         splits: training, validation and test events, in this order: of a user's records the last one knows most.
-        item_ids: the catalogue.
+        item_ids: the catalogue that the events' rows refer to.
         enabled: whether histories shall be looked up at all.
 
     Returns:
@@ -39,7 +40,7 @@ def user_histories(
     kinds, times = schema.history_event_types, schema.history_times
     places, names = (None, []) if kinds is None else _kinds(known[kinds.name], encoder.lookup(kinds.name).vocabulary)
     return UserHistories(
-        schema,
+        encoder,
         users,
         KnownHistories(
             rows=known[_ROWS].astype(np.int32),

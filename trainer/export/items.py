@@ -27,12 +27,15 @@ class ItemFeatures(tf.Module):
 
     def __call__(self, item_ids: tf.Tensor) -> Tensors:
         """Encoded features, `[n]` or `[n, width]` by name, of item ids `[n] string`."""
-        rows = self._item_ids.numbers(item_ids)
-        rows = tf.where(rows >= 0, rows, self._item_ids.num_values)
-        features = {name: read_rows(values, rows) for name, values in self._table.items()}
         # The id is encoded anew, so that an unknown one falls into its own out-of-vocabulary bucket, as in training.
         id_feature = self._encoder.schema.item_id_feature
-        return features | {id_feature.name: self._encoder.encode(id_feature, item_ids)}
+        encoded = self._encoder.encode(id_feature, item_ids)
+        return self.of_rows(self._item_ids.numbers(item_ids)) | {id_feature.name: encoded}
+
+    def of_rows(self, rows: tf.Tensor) -> Tensors:
+        """Encoded features, `[n]` or `[n, width]` by name, of catalogue rows `[n] int32`; row -1 is no item."""
+        rows = tf.where(rows >= 0, rows, self._item_ids.num_values)
+        return {name: read_rows(values, rows) for name, values in self._table.items()}
 
 
 def _narrowed(row: tf.Tensor, values: tf.Tensor) -> tf.Tensor:

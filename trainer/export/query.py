@@ -1,26 +1,17 @@
-"""A request's raw query features, completed: defaults spread over the batch, known users' histories looked up."""
+"""A request's query features, encoded: defaults spread over the batch, known users' histories looked up."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.encoding import LookupEncoder, Tensors, raw_missing, raw_spec
+from features.encoding import LookupEncoder, SchemaEncoder, Tensors, raw_missing, raw_spec
 from features.schema import Schema
-from features.spec import (
-    HistoryCompanion,
-    HistoryEventTypesFeature,
-    HistoryFeature,
-    HistoryTimesFeature,
-)
+from features.spec import HistoryCompanion
 from trainer.export.signatures import Input
-from trainer.index.item_ids import ItemIds
 from trainer.index.vectors import read_rows
-
-# Moves seconds of the years 1970 to 2106 into an int32, half the memory of an int64.
-_MIDDLE_SECOND = 1 << 31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,42 +29,59 @@ class KnownHistories:
 
 
 class UserHistories(tf.Module):
-    """The last events of each known user, for requests that send no history."""
+    """The last events of each known user, encoded, for requests that send no history."""
 
-    def __init__(self, schema: Schema, users: LookupEncoder, known: KnownHistories, item_ids: ItemIds) -> None:
+    def __init__(
+        self, encoder: SchemaEncoder, users: LookupEncoder, known: KnownHistories, item_ids: Sequence[bytes]
+    ) -> None:
         """Holds the histories.
 
         Args:
-            schema: names of the history and of what belongs to it.
+            encoder: of the schema's features.
             users: the user ids' own encoder, whose vocabulary the known users are.
             known: their histories, in the order of the vocabulary.
-            item_ids: the items that histories name.
+            item_ids: the catalogue whose rows the histories name.
         """
         super().__init__(name="user_histories")
-        self._schema = schema
-        self._users = users
+        self.item_ids = np.array([b"", *item_ids], object)
+        """The catalogue, after the empty id that row -1 stands for."""
+        self._first_user = users.vocabulary.first_token_index
+        schema = encoder.schema
+        assert schema.history is not None
+        self._history = schema.history.name
         self._rows = _with_unknown_user(known.rows, -1, "rows")
-        self._kinds = None if known.kinds is None else _with_unknown_user(known.kinds, -1, "kinds")
-        # The first one stands for no kind, which is the place -1.
-        self._kind_names = tf.constant([b"", *known.kind_names])
-        self._times = None
-        if known.times is not None:
-            seconds = (known.times - _MIDDLE_SECOND).astype(np.int32)
-            self._times = _with_unknown_user(seconds, -_MIDDLE_SECOND, "times")
-        self._item_ids = item_ids
+        # Row -1 is no item, which has index 0.
+        items = encoder.lookup(schema.item_id)(tf.constant(self.item_ids, tf.string))
+        self._index_of_row = tf.Variable(items, trainable=False, name="index_of_row")
+        self._beside = {
+            feature.name: _with_unknown_user(values, 0, feature.name)
+            for feature, values in _encoded_companions(encoder, known)
+        }
 
-    def __call__(self, user_ids: tf.Tensor) -> Tensors:
-        """What is known of users `[batch] string`: by feature name `[batch, length]`, padded where it is shorter."""
-        user = 1 + self._users(user_ids) - self._users.vocabulary.first_token_index
-        found = {}
-        for feature in self._schema.query:
-            if isinstance(feature, HistoryFeature):
-                found[feature.name] = self._item_ids.ids(read_rows(self._rows, user))
-            elif isinstance(feature, HistoryEventTypesFeature):
-                found[feature.name] = tf.gather(self._kind_names, 1 + read_rows(self._kinds, user))
-            elif isinstance(feature, HistoryTimesFeature):
-                found[feature.name] = tf.cast(read_rows(self._times, user), tf.int64) + _MIDDLE_SECOND
-        return found
+    def rows(self, users: tf.Tensor) -> tf.Tensor:
+        """Catalogue rows `[batch, length] int32` of the histories of users `[batch] int32`, encoded; -1 for none."""
+        return read_rows(self._rows, self._places(users))
+
+    def __call__(self, users: tf.Tensor) -> Tensors:
+        """What is known of users `[batch] int32`, encoded: by feature name `[batch, length] int32`, 0 for none."""
+        places = self._places(users)
+        history = tf.gather(self._index_of_row.value(), 1 + read_rows(self._rows, places))
+        return {self._history: history} | {name: read_rows(column, places) for name, column in self._beside.items()}
+
+    def _places(self, users: tf.Tensor) -> tf.Tensor:
+        return users - (self._first_user - 1)
+
+
+def _encoded_companions(
+    encoder: SchemaEncoder, known: KnownHistories
+) -> Iterator[tuple[HistoryCompanion, npt.NDArray[np.int32]]]:
+    schema = encoder.schema
+    if schema.history_event_types is not None and known.kinds is not None:
+        names = tf.constant([b"", *known.kind_names])  # the first one stands for no kind, which is the place -1
+        kinds = encoder.encode(schema.history_event_types, names).numpy()
+        yield schema.history_event_types, kinds[1 + known.kinds]
+    if schema.history_times is not None and known.times is not None:
+        yield schema.history_times, encoder.encode(schema.history_times, tf.constant(known.times)).numpy()
 
 
 class QueryInputs(tf.Module):
@@ -83,7 +91,7 @@ class QueryInputs(tf.Module):
         """Builds the inputs of a schema; without `histories` a request that sends none has an empty one."""
         super().__init__(name="query_inputs")
         self.schema = schema
-        self._histories = histories
+        self.histories = histories
 
     @property
     def required(self) -> str:
@@ -100,29 +108,36 @@ class QueryInputs(tf.Module):
             for feature in self.schema.query
         }
 
-    def complete(self, request: Tensors) -> Tensors:
-        """The raw query features of a request, each for the whole batch.
+    def encode(self, request: Tensors, encoder: SchemaEncoder) -> Tensors:
+        """The encoded query features of a request, each for the whole batch.
 
         Args:
             request: by name; inputs other than the required one may have a batch of 1, which stands for all.
+            encoder: of the schema's features.
 
         Returns:
             `[batch]` by name, `[batch, length]` for the history; the history of a known user is looked up where the
             request's is empty.
         """
-        batch = tf.shape(request[self.required])[0]
-        raw = {feature.name: _spread(request[feature.name], batch) for feature in self.schema.query}
+        encoded = encoder.encode_query(self._raw(request))
         history = self.schema.history
-        if self._histories is not None and history is not None:
-            is_sent = tf.reduce_any(raw[history.name] != "", axis=1, keepdims=True)
-            known = self._histories(raw[self.schema.user_id])
-            raw |= {name: _first_given(is_sent, raw[name], values) for name, values in known.items()}
-        return raw
+        if self.histories is None or history is None:
+            return encoded
+        is_sent = tf.reduce_any(encoded[history.name] > 0, axis=1, keepdims=True)
+        known = self.histories(encoded[self.schema.user_id])
+        return encoded | {name: tf.where(is_sent, encoded[name], values) for name, values in known.items()}
 
-    def history(self, raw: Tensors) -> tf.Tensor:
-        """The history in a complete raw query, `[batch, n] string`; n is 0 where the schema has none."""
+    def sent_history(self, request: Tensors) -> tf.Tensor:
+        """The history that a request sends, `[batch, n] string`; n is 0 where the schema has none."""
         history = self.schema.history
-        return tf.zeros([tf.shape(raw[self.required])[0], 0], tf.string) if history is None else raw[history.name]
+        batch = tf.shape(request[self.required])[0]
+        return tf.fill([batch, 0], "") if history is None else _spread(request[history.name], batch)
+
+    def _raw(self, request: Tensors) -> Tensors:
+        required = request[self.required]
+        batch = tf.shape(required)[0]
+        others = (feature.name for feature in self.schema.query if feature.name != self.required)
+        return {self.required: required} | {name: _spread(request[name], batch) for name in others}
 
 
 def _spread(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
@@ -135,14 +150,3 @@ def _with_unknown_user(values: npt.NDArray[np.int32], missing: int, name: str) -
     """One row more, the first and empty, for unknown users."""
     empty = np.full((1, values.shape[1]), missing, np.int32)
     return tf.Variable(np.concatenate([empty, values]), trainable=False, name=name)
-
-
-def _first_given(is_sent: tf.Tensor, sent: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
-    """Row by row what was sent, or what is known where no history was sent; both `[batch, n]`."""
-    width = tf.maximum(tf.shape(sent)[1], tf.shape(known)[1])
-    return tf.where(is_sent, _widen(sent, width), _widen(known, width))
-
-
-def _widen(values: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    missing = "" if values.dtype == tf.string else 0
-    return tf.pad(values, [[0, 0], [0, width - tf.shape(values)[1]]], constant_values=missing)

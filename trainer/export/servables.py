@@ -111,7 +111,7 @@ class RetrievalServable(tf.Module):
         return self._embed_encoded_query(self._encode_query(request))
 
     def _encode_query(self, request: Tensors) -> Tensors:
-        return self.encoder.encode_query(self.query.complete(request))
+        return self.query.encode(request, self.encoder)
 
     def _embed_encoded_query(self, encoded: Tensors) -> Outputs:
         return {"embedding": self._towers.value.embed_query(encoded)}
@@ -143,20 +143,20 @@ class RankingServable(tf.Module):
     def _rank(self, request: Tensors) -> Outputs:
         item_ids = request["item_ids"]
         is_item = tf.cast(item_ids != "", tf.float32)
-        logits = self.logits(self.query.complete(request), item_ids)
+        items = self.items(tf.reshape(item_ids, [-1]))
+        logits = self.logits(self.query.encode(request, self.encoder), items, tf.shape(item_ids))
         return {task: is_item * tf.sigmoid(values) for task, values in logits.items()}
 
-    def logits(self, raw_query: Tensors, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+    def logits(self, query: Tensors, items: Tensors, shape: tf.Tensor) -> dict[str, tf.Tensor]:
         """Each task's logits, `[batch, n] float32`.
 
         Args:
-            raw_query: complete raw query features, `[batch, …]`.
-            item_ids: `[batch, n] string`.
+            query: encoded query features, `[batch, …]`.
+            items: encoded candidate features, `[batch * n, …]`.
+            shape: `[2] int32`, batch and n.
         """
-        shape = tf.shape(item_ids)
-        encoded = self.encoder.encode_query(raw_query)
-        pairs = {name: tf.repeat(values, shape[1], axis=0) for name, values in encoded.items()}
-        logits = self._ranker.value.score(pairs, self.items(tf.reshape(item_ids, [-1])))
+        pairs = {name: tf.repeat(values, shape[1], axis=0) for name, values in query.items()}
+        logits = self._ranker.value.score(pairs, items)
         return {task: tf.reshape(logits[task], shape) for task in self._ranker.value.tasks}
 
     @property
@@ -183,6 +183,11 @@ class RecommenderServable(tf.Module):
         super().__init__(name="recommender")
         self.retrieval, self.ranking = retrieval, ranking
         self._candidates, self._limit, self._temperature = candidates, limit, temperature
+        # Histories name rows of the catalogue of the training, which may not be the one that is indexed.
+        histories, item_ids = retrieval.query.histories, retrieval.retriever.item_ids
+        known = [b""] if histories is None else histories.item_ids
+        rows = item_ids.numbers(tf.constant(known, tf.string))
+        self._row_of_known = tf.Variable(rows, trainable=False, name="row_of_known")
 
     def signatures(self) -> dict[str, Any]:
         """`serving_default`: query features, optional restrictions and `limit` to item ids and scores."""
@@ -191,18 +196,31 @@ class RecommenderServable(tf.Module):
         return {"serving_default": make_signature(self._recommend, inputs)}
 
     def _recommend(self, request: Tensors) -> Outputs:
-        query = self.retrieval.query
+        retriever = self.retrieval.retriever
         limit = checked_count("limit", request["limit"], self.retrieval.most_items)
-        raw = query.complete(request)
-        excluded = tf.concat([_for_all(request[EXCLUSIONS], raw[query.required]), query.history(raw)], axis=1)
-        embeddings = self.retrieval._towers.value.embed_query(self.retrieval.encoder.encode_query(raw))
+        query = self.retrieval.query.encode(request, self.retrieval.encoder)
+        embeddings = self.retrieval._towers.value.embed_query(query)
         count = tf.maximum(limit, self._candidates)
-        found = self.retrieval.retriever.retrieve(embeddings, count, excluded, self.retrieval.filters(request))
-        log_likes = tf.math.log_sigmoid(self.ranking.logits(raw, found.item_ids)[self.ranking.first_task])
+        found = retriever.search(embeddings, count, self._excluded(request, query), self.retrieval.filters(request))
+        items = self.ranking.items.of_rows(tf.reshape(found.rows, [-1]))
+        logits = self.ranking.logits(query, items, tf.shape(found.rows))
+        log_likes = tf.math.log_sigmoid(logits[self.ranking.first_task])
         best, places = tf.math.top_k(self._log_chances(found.scores, log_likes), k=limit)
         # Padding keeps its score of -inf; a chance too small for float32 is 0, but in its place.
         scores = tf.where(tf.math.is_finite(best), tf.exp(best), -float("inf"))
-        return {"item_ids": tf.gather(found.item_ids, places, batch_dims=1), "scores": scores}
+        return {"item_ids": retriever.item_ids.ids(tf.gather(found.rows, places, batch_dims=1)), "scores": scores}
+
+    def _excluded(self, request: Tensors, query: Tensors) -> tf.Tensor:
+        """Rows `[batch, e] int32` that are excluded or in the history, the sent one or else the known one; -1: none."""
+        inputs = self.retrieval.query
+        sent = inputs.sent_history(request)
+        named = tf.concat([_for_all(request[EXCLUSIONS], sent), sent], axis=1)
+        rows = self.retrieval.retriever.item_ids.numbers(named)
+        if inputs.histories is None:
+            return rows
+        known = 1 + inputs.histories.rows(query[inputs.schema.user_id])
+        is_sent = tf.reduce_any(sent != "", axis=1, keepdims=True)
+        return tf.concat([rows, tf.gather(self._row_of_known.value(), tf.where(is_sent, 0, known))], axis=1)
 
     def _log_chances(self, retrieval_scores: tf.Tensor, log_likes: tf.Tensor) -> tf.Tensor:
         """Log of the chance that the user takes the item and likes it, P(item | query) P(label = 1 | query, item).

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from features.errors import InputError
-from trainer.index.attributes import Filters, ItemAttributes
+from trainer.index.attributes import Filters, ItemAttributes, is_any_string
 from trainer.index.base import Index, TopK, pad_to_k
 from trainer.index.config import IndexConfig
 from trainer.index.filtering import FilteredSearch
@@ -94,17 +94,39 @@ class Retriever(tf.Module):
         if exclude_item_ids is None:
             found = self._search(query_embeddings, k, filters)
         else:
-            excluded = self.item_ids.numbers(exclude_item_ids)
-            found = without(self._search(query_embeddings, k + _most_excluded(excluded), filters), excluded, k)
+            exclusions = exclude_item_ids
+            # Most requests exclude nothing: they are spared what exclusions cost, by one condition for all of it.
+            chosen = tf.cond(
+                is_any_string(exclusions) | self._is_filtered(filters),
+                lambda: tuple(self.search(query_embeddings, k, self.item_ids.numbers(exclusions), filters)),
+                lambda: tuple(self.index.search(query_embeddings, k)),
+            )
+            found = TopK(*chosen)
         return Retrieved(item_ids=self.item_ids.ids(found.rows), scores=found.scores)
+
+    def search(self, queries: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor, filters: Filters | None = None) -> TopK:
+        """As `retrieve`, by rows.
+
+        Args:
+            queries: `[batch, dim] float32`.
+            k: `[] int32`, at least 0.
+            excluded: `[batch, e]` or `[1, e] int32`, rows not to return; -1 excludes nothing.
+            filters: as in `retrieve`.
+        """
+        return without(self._search(queries, k + _most_excluded(excluded), filters), excluded, k)
+
+    def _is_filtered(self, filters: Filters | None) -> tf.Tensor:
+        if not filters:
+            return tf.constant(False)
+        if unknown := set(filters) - set(self.filter_specs()):
+            raise InputError(f"filters {sorted(unknown)} are unknown: expected some of {sorted(self.filter_specs())}")
+        return self._filtered.is_given(filters)
 
     def _search(self, queries: tf.Tensor, k: tf.Tensor, filters: Filters | None) -> TopK:
         if not filters:
             return self.index.search(queries, k)
-        if unknown := set(filters) - set(self.filter_specs()):
-            raise InputError(f"filters {sorted(unknown)} are unknown: expected some of {sorted(self.filter_specs())}")
         found = tf.cond(
-            self._filtered.is_given(filters),
+            self._is_filtered(filters),
             lambda: tuple(self._filtered.search(queries, k, filters)),
             lambda: tuple(self.index.search(queries, k)),
         )
