@@ -129,6 +129,7 @@ def load(name: str, version: int, path: str, tags: list[str], options: config_pb
     plain = config_pb2.ConfigProto()
     plain.CopyFrom(options)
     plain.experimental.executor_type = ""
+    plain.inter_op_parallelism_threads = max(0, plain.inter_op_parallelism_threads)
     try:
         servable = _load(name, version, path, tags, options)
     except ServingError:

@@ -57,6 +57,8 @@ def session_options(config: Any) -> config_pb2.ConfigProto:
         options.graph_options.optimizer_options.global_jit_level = config_pb2.OptimizerOptions.ON_1
     if config.single_threaded_executor:
         options.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
+        # The functions behind a `tf.cond` run on the caller's thread as well, instead of on one of TensorFlow's.
+        options.inter_op_parallelism_threads = options.inter_op_parallelism_threads or -1
     return options
 
 

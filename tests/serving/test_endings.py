@@ -116,3 +116,30 @@ def test_calls_with_deadlines_do_not_wait_for_each_others_loops(tmp_path):
         caller.join(max(0.0, end - time.monotonic()))
     assert answers == [150.0] * 160
     servable.close()
+
+
+class Counting(tf.Module):
+    """A loop with a constant bound, within a choice."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])
+    def __call__(self, x):
+        def count(v):
+            return tf.while_loop(lambda v: v < 1e6, lambda v: (v + 1.0,), [v], maximum_iterations=30_000)[0]
+
+        return {"y": tf.cond(x < 1.0, lambda: count(x), lambda: x)}
+
+
+def test_a_long_loop_on_the_callers_thread_needs_no_deep_stack(tmp_path):
+    module = Counting()
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.__call__)
+    servable = load("counting", 1, str(tmp_path / "1"), ["serve"], session_options(ServerConfig()))
+    assert not servable.may_go_on
+    signature = servable.signatures["serving_default"]
+    answers = []
+    caller = threading.Thread(
+        target=lambda: answers.append(servable.run(signature.feeds, [np.float32(0.0)], signature.fetches, None)[0])
+    )
+    caller.start()
+    caller.join()
+    assert answers == [30_000.0]
+    servable.close()
