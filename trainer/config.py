@@ -9,7 +9,7 @@ from features.errors import ConfigError
 StrategyName: TypeAlias = Literal["default", "mirrored"]
 EncoderKind: TypeAlias = Literal["mean", "recency", "gru", "lstm", "cnn", "transformer"]
 LossKind: TypeAlias = Literal["softmax", "bce", "gbce", "bpr"]
-NegativesKind: TypeAlias = Literal["all", "uniform", "popular", "in_batch", "mixed"]
+NegativesKind: TypeAlias = Literal["all", "uniform", "popular", "in_batch", "mixed", "cross_batch"]
 Examples: TypeAlias = Literal["event", "sequence", "set"]
 
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
@@ -64,11 +64,18 @@ class LossConfig:
     `bpr` look at each negative by itself."""
     negatives: NegativesKind = "all"
     """`all`: the whole catalogue, right for up to some ten thousand items; `uniform`: `num_negatives` items drawn
-    alike; `popular`: drawn by train frequency; `in_batch`: the batch's other positives; `mixed`: these and uniform."""
+    alike; `popular`: drawn by train frequency; `in_batch`: the batch's other positives; `mixed`: these and uniform;
+    `cross_batch`: the positives of this batch and of the last ones before it."""
     num_negatives: int = 2048
     """Items drawn a step and shared by the batch, when `negatives` is `uniform`, `popular` or `mixed`."""
     popularity_power: float = 0.75
     """Exponent of the train frequency, when `negatives` is `popular`."""
+    memory: int = 16_384
+    """Positives of earlier batches that are kept, when `negatives` is `cross_batch`."""
+    hard_negatives: int = 0
+    """Items added for each query that an index of the current model ranks first for it; 0 adds none."""
+    index_steps: int = 100
+    """Steps after which that index is made anew."""
     calibration: float = 0.75
     """From 0 (as `bce`) to 1 (calibrated probabilities), when `kind` is `gbce`."""
     temperature: float = 0.1
@@ -76,6 +83,11 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         _require("loss", self, "num_negatives", self.num_negatives >= 1, "at least 1")
+        for name in ("memory", "index_steps"):
+            _require("loss", self, name, getattr(self, name) >= 1, "at least 1")
+        _require("loss", self, "hard_negatives", self.hard_negatives >= 0, "at least 0")
+        is_sampled = not self.hard_negatives or self.negatives != "all"
+        _require("loss", self, "hard_negatives", is_sampled, '0: `negatives = "all"` holds the hard ones already')
         _require("loss", self, "popularity_power", self.popularity_power >= 0, "at least 0")
         _require("loss", self, "calibration", 0 <= self.calibration <= 1, "between 0 and 1")
         _require("loss", self, "temperature", self.temperature > 0, "a positive number")

@@ -23,6 +23,8 @@ RETRIEVAL = RetrievalConfig(dimension=8, batch_size=8, epochs=6, optimizer=FAST)
 SEQUENCE = replace(
     RETRIEVAL, examples="sequence", encoder=EncoderConfig(kind="transformer", dropout=0.2), initialisation="svd"
 )
+IN_BATCH = replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"))
+HARD = replace(RETRIEVAL, loss=LossConfig(negatives="cross_batch", memory=24, hard_negatives=2, index_steps=5))
 RANKING = RankingConfig(dimension=4, hidden=(8,), batch_size=16, epochs=6, optimizer=FAST)
 
 
@@ -60,6 +62,7 @@ def item_vectors(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig
             marks=pytest.mark.slow,
         ),
         pytest.param(replace(RETRIEVAL, loss=LossConfig(kind="bpr")), id="bpr", marks=pytest.mark.slow),
+        pytest.param(HARD, id="hard", marks=pytest.mark.slow),
     ],
 )
 def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, config):
@@ -92,7 +95,11 @@ def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
 
 @pytest.mark.parametrize(
     "config",
-    [pytest.param(RETRIEVAL, id="event"), pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow)],
+    [
+        pytest.param(RETRIEVAL, id="event"),
+        pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow),
+        pytest.param(HARD, id="hard", marks=pytest.mark.slow),
+    ],
 )
 def test_interrupted_training_ends_as_an_uninterrupted_one(small_dataset, tmp_path, config):
     whole, broken = RunLayout(tmp_path / "whole", "retrieval"), RunLayout(tmp_path / "broken", "retrieval")
@@ -175,13 +182,11 @@ from pathlib import Path
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tests.trainer.small_dataset import SCHEMA
-from tests.trainer.test_train import RETRIEVAL, SEQUENCE, item_vectors
-from dataclasses import replace
+from tests.trainer.test_train import HARD, IN_BATCH, item_vectors
 from features.layout import DatasetLayout, RunLayout
-from trainer.config import LossConfig
 from trainer.train import train_retrieval
 dataset, root = DatasetLayout(Path(sys.argv[1])), Path(sys.argv[2])
-config = replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"))
+config = {"in_batch": IN_BATCH, "hard": HARD}[sys.argv[3]]
 vectors = []
 for strategy in ("default", "mirrored"):
     run = RunLayout(root / strategy, "retrieval")
@@ -192,8 +197,9 @@ np.testing.assert_allclose(vectors[1], vectors[0], atol=1e-4)
 """
 
 
-def test_two_devices_train_what_one_trains(small_dataset, tmp_path):
-    command = [sys.executable, "-c", MIRRORED, str(small_dataset.root), str(tmp_path)]
+@pytest.mark.parametrize("negatives", ["in_batch", pytest.param("hard", marks=pytest.mark.slow)])
+def test_two_devices_train_what_one_trains(small_dataset, tmp_path, negatives):
+    command = [sys.executable, "-c", MIRRORED, str(small_dataset.root), str(tmp_path), negatives]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -106,7 +106,7 @@ class InBatchItems(NegativeSource):
 
     def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
         """Distinct positives, each weighing as often as it occurred over its expected number."""
-        rows = _of_all_replicas(positive_rows)
+        rows = of_all_replicas(positive_rows)
         return _weighted(tf.sort(rows), self._log_share + tf.math.log(tf.cast(tf.size(rows), tf.float32)))
 
 
@@ -125,10 +125,41 @@ class MixedItems(NegativeSource):
 
     def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
         """Distinct rows, each weighing as often as it occurred in either part over its expected number in both."""
-        positives = _of_all_replicas(positive_rows)
+        positives = of_all_replicas(positive_rows)
         rows = tf.sort(tf.concat([positives, self._uniform.draw(positives, step).rows], axis=0))
         expected = self._share * tf.cast(tf.size(positives), tf.float32) + self._expected_uniform
         return _weighted(rows, tf.math.log(expected))
+
+
+class CrossBatchItems(NegativeSource, tf.Module):
+    """The positives of the batch and the last ones before it, each standing for 1 / (its expected number among them).
+
+    Cross-batch negative sampling (https://arxiv.org/abs/2110.15154) keeps the vectors of earlier batches, which grow
+    stale as the model moves, with the correction of Yi et al. 2019. Here the memory holds row numbers and the tower
+    embeds them anew, so nothing is stale and it may reach back any number of batches.
+    """
+
+    def __init__(self, train_frequency: npt.NDArray[np.int64], memory: int) -> None:
+        """Takes the positive training interactions of each item, `[items]`, and how many earlier positives to keep."""
+        super().__init__(name="cross_batch_items")
+        self._log_share = tf.constant(np.log(_shares(train_frequency)), tf.float32)
+        # Saved with the model, so that a resumed training remembers. Every replica sees the positives of all and keeps
+        # its own copy of the same memory.
+        self._memory = tf.Variable(
+            tf.fill([memory], -1),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="memory",
+        )
+
+    def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> Negatives:
+        """Distinct rows of memory and batch, each weighing as often as it occurred over its expected number."""
+        memory = self._memory.read_value()
+        rows = tf.concat([memory, of_all_replicas(positive_rows)], axis=0)
+        self._memory.assign(rows[-tf.size(memory) :])
+        known = tf.boolean_mask(rows, rows >= 0)
+        return _weighted(tf.sort(known), self._log_share + tf.math.log(tf.cast(tf.size(known), tf.float32)))
 
 
 def _shares(train_frequency: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -136,7 +167,8 @@ def _shares(train_frequency: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return shares
 
 
-def _of_all_replicas(positive_rows: tf.Tensor) -> tf.Tensor:
+def of_all_replicas(positive_rows: tf.Tensor) -> tf.Tensor:
+    """The rows, `[m] int32`, of every replica's part of the batch."""
     # Row numbers are gathered, not vectors: every replica then embeds the same rows itself, and the gradients of its
     # table are those of the whole batch without a differentiable exchange.
     context = tf.distribute.get_replica_context()
@@ -158,6 +190,8 @@ def make_source(config: LossConfig, train_frequency: npt.NDArray[np.int64], seed
         return InBatchItems(train_frequency)
     if config.negatives == "mixed":
         return MixedItems(train_frequency, wanted, seed)
+    if config.negatives == "cross_batch":
+        return CrossBatchItems(train_frequency, config.memory)
     if config.negatives == "all" or wanted >= num_items:
         return AllItems(num_items)
     if config.negatives == "popular":

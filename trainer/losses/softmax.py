@@ -19,9 +19,18 @@ def positives_among(negative_rows: tf.Tensor, positive_query: tf.Tensor, positiv
     Returns:
         `[hits, 2] int32`: query and position in `negative_rows`.
     """
-    slots = tf.minimum(tf.searchsorted(negative_rows, positive_rows), tf.size(negative_rows) - 1)
+    slots = _slots(negative_rows, positive_rows)
     is_hit = tf.gather(negative_rows, slots) == positive_rows
     return tf.boolean_mask(tf.stack([positive_query, slots], axis=1), is_hit)
+
+
+def rows_among(ascending: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """`[m] bool`: which of the rows `[m] int32` are among the ascending ones, `[n] int32`, at least one."""
+    return tf.gather(ascending, _slots(ascending, rows)) == rows
+
+
+def _slots(ascending: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    return tf.minimum(tf.searchsorted(ascending, rows), tf.size(ascending) - 1)
 
 
 @tf.custom_gradient

@@ -11,6 +11,7 @@ from features.encoding import Encoded, SchemaEncoder
 from features.schema import Schema
 from trainer.candidates import CandidateTable
 from trainer.config import RetrievalConfig
+from trainer.losses.hard import HardNegatives
 from trainer.losses.negatives import NegativeSource, make_source
 from trainer.losses.pairwise import bce_loss, bpr_loss, gbce_power
 from trainer.losses.softmax import log_sum_exp_of_products, positives_among, softmax_loss
@@ -48,6 +49,7 @@ class TwoTowerModel(tfrs.Model):
         self._start_bias(encoder.schema, candidates)
         self._candidates = candidates
         self._source: NegativeSource = make_source(config.loss, candidates.train_frequency, seed)
+        self._hard = _hard_negatives(config, len(candidates))
 
     def compute_loss(self, inputs: Mapping[str, Any], training: bool = False) -> tf.Tensor:
         """Weighted sum of the losses of the batch's positives.
@@ -65,6 +67,8 @@ class TwoTowerModel(tfrs.Model):
         positive_query, positive_rows = inputs["positive_query"], inputs["positive_row"]
         negatives = self._source.draw(positive_rows, self.step)
         queries = self._embed_queries(inputs, training) / self.config.loss.temperature
+        if self._hard is not None:
+            negatives = self._hard.add(negatives, queries, self.step, lambda: self.embed_candidates(self._candidates))
         positives = self._embed(positive_rows, training)
         others = self._embed(negatives.rows, training)
         positive_logits = tf.reduce_sum(tf.gather(queries, positive_query) * positives, axis=1)
@@ -116,6 +120,17 @@ class TwoTowerModel(tfrs.Model):
         # Items that share a bucket share a bias, that of the last of them; they have few interactions or none.
         start[candidates.features[schema.item_id].numpy()] = scale * log_frequency
         self.candidate_tower.bias.assign(start)
+
+
+def _hard_negatives(config: RetrievalConfig, num_items: int) -> HardNegatives | None:
+    if not config.loss.hard_negatives:
+        return None
+    return HardNegatives(
+        num_items,
+        config.dimension + config.item_bias,
+        a_query=config.loss.hard_negatives,
+        refresh_steps=config.loss.index_steps,
+    )
 
 
 def _encoded(encoder: SchemaEncoder) -> tuple[dict[str, Encoded], dict[str, Encoded]]:

@@ -3,7 +3,15 @@ import pytest
 import tensorflow as tf
 
 from trainer.config import LossConfig
-from trainer.losses.negatives import AllItems, InBatchItems, MixedItems, PopularItems, UniformItems, make_source
+from trainer.losses.negatives import (
+    AllItems,
+    CrossBatchItems,
+    InBatchItems,
+    MixedItems,
+    PopularItems,
+    UniformItems,
+    make_source,
+)
 
 STEP = tf.constant(3, tf.int64)
 
@@ -28,8 +36,9 @@ FREQUENCY = np.arange(50)[::-1] ** 2
         PopularItems(FREQUENCY, 5, 0.75, seed=1),
         InBatchItems(FREQUENCY + 1),
         MixedItems(FREQUENCY + 1, 5, seed=1),
+        CrossBatchItems(FREQUENCY + 1, 20),
     ],
-    ids=["uniform", "popular", "in_batch", "mixed"],
+    ids=["uniform", "popular", "in_batch", "mixed", "cross_batch"],
 )
 def test_weights_make_the_sum_of_exponentials_unbiased(source):
     generator = np.random.default_rng(0)
@@ -52,10 +61,21 @@ def test_in_batch_items_weigh_one_over_their_expected_number():
     np.testing.assert_allclose(np.exp(log_weights), [3 / (5 * 0.6), 1 / (5 * 0.3), 1 / (5 * 0.1)], rtol=1e-5)
 
 
+def test_the_memory_holds_the_last_positives_of_earlier_batches():
+    source = CrossBatchItems(np.array([6, 3, 1, 1]), memory=3)
+    draws = [source.draw(tf.constant(rows), STEP).rows.numpy().tolist() for rows in ([3, 3], [0], [1], [0], [2])]
+    # The memory before each batch: nothing, then 3 3, then 3 3 0, then 3 0 1, then 0 1 0.
+    assert draws == [[3], [0, 3], [0, 1, 3], [0, 1, 3], [0, 1, 2]]
+    log_weights = source.draw(tf.constant([2, 2]), STEP).log_weights
+    # The memory is now 1 0 2, so the batch makes it one 0, one 1 and three 2 of five.
+    np.testing.assert_allclose(np.exp(log_weights), [1 / (5 * 6 / 11), 1 / (5 * 3 / 11), 3 / (5 * 1 / 11)], rtol=1e-5)
+
+
 def test_draws_as_large_as_the_catalogue_are_the_catalogue():
     frequency = np.ones(8, np.int64)
     assert isinstance(make_source(LossConfig(negatives="uniform", num_negatives=8), frequency, 0), AllItems)
     assert isinstance(make_source(LossConfig(negatives="uniform", num_negatives=7), frequency, 0), UniformItems)
     assert isinstance(make_source(LossConfig(negatives="popular", num_negatives=7), frequency, 0), PopularItems)
     assert isinstance(make_source(LossConfig(negatives="mixed"), frequency, 0), MixedItems)
+    assert isinstance(make_source(LossConfig(negatives="cross_batch"), frequency, 0), CrossBatchItems)
     assert AllItems(8).draw(tf.constant([1]), STEP).rows.numpy().tolist() == list(range(8))
