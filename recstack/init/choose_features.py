@@ -9,14 +9,25 @@ import pyarrow as pa
 
 from beam_pipelines.table_profile import ColumnProfile, TableProfile
 from features.schema import FILTER_SUFFIXES, RESERVED_NAMES
-from features.spec import CategoricalFeature, HistoryFeature, IdFeature, NumericFeature, TextFeature, VectorFeature
+from features.spec import (
+    CategoricalFeature,
+    HistoryEventTypesFeature,
+    HistoryFeature,
+    HistoryTimesFeature,
+    IdFeature,
+    NumericFeature,
+    TextFeature,
+    VectorFeature,
+)
 from recstack.init import names
 from recstack.init.columns import encode_column
+from recstack.init.labels import Labels
 from recstack.init.log import Log
 from recstack.init.proposal import FeatureChoice, LeftOut
 from recstack.init.roles import Choice, Roles
 
 _MOST_FEATURES = 20
+_NAMED_KINDS = 3
 _SAME = 0.99
 _RARE = 1_000_000
 _ROW_NUMBERS = 0.95
@@ -41,15 +52,16 @@ class Tables:
     """Column of the items table."""
     user_key: Choice | None
     """Column of the users table."""
-    labels: frozenset[str]
-    """Columns of the interactions that the labels are made of."""
+    labels: Labels
+    """What the labels are made of."""
 
 
-def choose_features(tables: Tables, log: Log, history_length: int) -> list[FeatureChoice | LeftOut]:
+def choose_features(tables: Tables, log: Log, examples: str, history_length: int) -> list[FeatureChoice | LeftOut]:
     """Goes through all columns; names are made unique."""
     found: list[FeatureChoice | LeftOut] = list(_of_user(tables.roles, log))
     length = f"90 % of the users have at most {log.events_a_user(0.9):,.0f} events"
     found.append(FeatureChoice(table="", column="", feature=HistoryFeature(length=history_length), why=length))
+    found += _of_history(tables.labels, has_gaps=not log.is_order and examples != "set")
     found += _of_events(tables, log)
     if tables.users is not None and tables.user_key is not None:
         found += _of_users(tables.users, tables.user_key)
@@ -77,9 +89,19 @@ def _of_user(roles: Roles, log: Log) -> Chosen:
     yield FeatureChoice(table="interactions", column=roles.user.column.name, feature=feature, why=why)
 
 
+def _of_history(labels: Labels, *, has_gaps: bool) -> Chosen:
+    """What is told of each event of the history beside its item."""
+    if len(labels.positive_kinds) > 1:
+        why = f"whether an item of the history was a {' or a '.join(labels.positive_kinds[:_NAMED_KINDS])}"
+        yield FeatureChoice(table="", column="", feature=HistoryEventTypesFeature(), why=why)
+    if has_gaps:
+        why = "the time between the events of the history; worth a try where pauses tell something"
+        yield FeatureChoice(table="", column="", feature=HistoryTimesFeature(), why=why, active=False)
+
+
 def _of_events(tables: Tables, log: Log) -> Chosen:
     for column in tables.events.columns:
-        if column.name in tables.roles.names | tables.labels:
+        if column.name in tables.roles.names | tables.labels.columns:
             continue
         if why := _no_context(column, tables.events.num_rows):
             yield LeftOut(table="interactions", column=column.name, why=why)
@@ -134,7 +156,7 @@ def _of_items(tables: Tables, log: Log) -> Chosen:
         columns: Sequence[ColumnProfile] = [c for c in tables.items.columns if c.name != tables.item_key.column.name]
         because = ""
     else:
-        taken = tables.roles.names | tables.labels
+        taken = tables.roles.names | tables.labels.columns
         columns = [
             _of_each(c, log.items, log.rows)
             for c in tables.events.columns
@@ -188,7 +210,7 @@ def _at_most(found: Sequence[FeatureChoice | LeftOut]) -> list[FeatureChoice | L
     counts: dict[str, int] = {}
     kept: list[FeatureChoice | LeftOut] = []
     for choice in found:
-        if isinstance(choice, FeatureChoice) and choice.active and choice.feature.kind not in ("id", "history"):
+        if isinstance(choice, FeatureChoice) and choice.active and choice.column and choice.feature.kind != "id":
             counts[choice.table] = counts.get(choice.table, 0) + 1
             if counts[choice.table] > _MOST_FEATURES:
                 choice = replace(choice, active=False, why=f"{choice.why}; one of more than {_MOST_FEATURES}")
@@ -200,10 +222,11 @@ def _unique_names(found: Sequence[FeatureChoice | LeftOut]) -> list[FeatureChoic
     """No name twice, none that is reserved or a filter's; roles and the history keep theirs."""
     of_items = {c.feature.name for c in found if isinstance(c, FeatureChoice) and c.table == "items"}
     filters = {f"{name}_{suffix}" for name in of_items for suffix in FILTER_SUFFIXES}
-    taken = set(RESERVED_NAMES | filters | {"user_id", "item_id", "timestamp", "history"})
+    of_history = {HistoryFeature().name, HistoryEventTypesFeature().name, HistoryTimesFeature().name}
+    taken = set(RESERVED_NAMES | filters | of_history | {"user_id", "item_id", "timestamp"})
     kept: list[FeatureChoice | LeftOut] = []
     for choice in found:
-        if isinstance(choice, FeatureChoice) and not isinstance(choice.feature, IdFeature | HistoryFeature):
+        if isinstance(choice, FeatureChoice) and choice.column and not isinstance(choice.feature, IdFeature):
             name = choice.feature.name
             if name in taken:
                 name = f"{choice.table.removesuffix('s')}_{name}"

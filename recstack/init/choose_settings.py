@@ -123,6 +123,9 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         yield Setting(table="retrieval.encoder", name="dropout", value=dropout, why=f"for {events:,} events")
         yield Setting(table="retrieval.loss", name="temperature", value=1.0, why="for the score dot")
         yield Setting(table="retrieval.optimizer", name="learning_rate", value=0.002, why="for the transformer")
+    if examples == "event":
+        why = "learns what each place from the end of the history weighs"
+        yield Setting(table="retrieval.encoder", name="kind", value="recency", why=why)
     if items > _WHOLE_SOFTMAX:
         why = f"{items:,} items are too many to compare each positive with all"
         yield Setting(table="retrieval.loss", name="negatives", value="uniform", why=why)

@@ -36,6 +36,8 @@ class Labels:
     """Columns of the interactions."""
     has_negatives: bool = False
     """Whether the log holds events that are no positive interactions, or ratings."""
+    positive_kinds: tuple[str, ...] = ()
+    """Kinds of events that enter histories."""
 
 
 def find_labels(events: TableProfile, taken: frozenset[str]) -> Labels:
@@ -96,8 +98,12 @@ def _typed(column: ColumnProfile, weights: dict[str, float], what: str, why: str
         Setting(table=_TABLE, name="event_type_column", value=column.name, why=what),
         Setting(table=_TABLE, name="event_weights", value=weights, why=why),
     )
-    has_negatives = 0.0 in weights.values()
-    return Labels(settings=settings, columns=frozenset({column.name}), has_negatives=has_negatives)
+    return Labels(
+        settings=settings,
+        columns=frozenset({column.name}),
+        has_negatives=0.0 in weights.values(),
+        positive_kinds=tuple(kind for kind, weight in weights.items() if weight > 0),
+    )
 
 
 def _ratings(column: ColumnProfile) -> Labels | None:

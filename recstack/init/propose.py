@@ -78,9 +78,9 @@ def propose(paths: TablePaths, given: Given, *, workdir: str) -> Proposal:
         roles=roles,
         item_key=item_key,
         user_key=user_key,
-        labels=labels.columns,
+        labels=labels,
     )
-    columns = tuple(choose_features(tables, log, history_length(log, examples)))
+    columns = tuple(choose_features(tables, log, examples, history_length(log, examples)))
     if items is None and any(isinstance(c, FeatureChoice) and c.table == "items" and c.active for c in columns):
         # What follows from the item stands in the interactions themselves.
         paths, item_key = replace(paths, items=paths.interactions), roles.item

@@ -66,6 +66,15 @@ def _clock(table: pd.DataFrame) -> pd.Series:
     return pd.to_datetime(table["timestamp"], unit="s")
 
 
+def _walk() -> pd.DataFrame:
+    """300 users who mostly go from an item to the next one, in a circle of 500."""
+    rng = np.random.default_rng(0)
+    steps = np.where(rng.random((300, EVENTS_A_USER)) < 0.7, 1, rng.integers(0, 500, (300, EVENTS_A_USER)))
+    seconds = np.tile(_START + np.arange(EVENTS_A_USER) * _DAY, 300) + rng.integers(0, _DAY, steps.size)
+    users = np.repeat(np.arange(300), EVENTS_A_USER)
+    return pd.DataFrame({"user_id": users, "item_id": (steps.cumsum(axis=1) % 500).ravel(), "timestamp": seconds})
+
+
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
@@ -149,6 +158,22 @@ def test_kinds_of_events_get_weights_by_what_they_are_called(tmp_path: Path) -> 
     stack = init(tmp_path, "--interactions", str(write(_shop(events()), tmp_path / "e.csv")))
     assert stack is not None
     assert stack.pipeline.label.event_weights == {"product_view": 1.0, "Purchase": 5.0}
+    assert stack.features.history_event_types is not None
+
+
+def test_a_history_of_one_kind_of_events_does_not_tell_kinds(tmp_path: Path) -> None:
+    stack = init(tmp_path, "--interactions", str(write(_clicks(events()), tmp_path / "e.jsonl")))
+    assert stack is not None
+    assert stack.features.history_companions == ()
+    assert 'kind = "history_times"' in (tmp_path / "shop.toml").read_text()
+
+
+def test_the_encoder_goes_by_what_the_order_tells(tmp_path: Path) -> None:
+    baskets = pd.concat([events(), events().assign(item_id=events()["item_id"] + 1)])
+    for table, kind in ((baskets, "recency"), (_walk(), "transformer")):
+        stack = init(tmp_path, "--force", "--interactions", str(write(table, tmp_path / "e.csv")))
+        assert stack is not None
+        assert stack.retrieval.encoder.kind == kind
 
 
 @pytest.mark.parametrize(
