@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from beam_pipelines.catalogue import Catalogue
-from beam_pipelines.facts import LABEL, Counts, PartitionFacts, Presence, is_missing, sum_counts
+from beam_pipelines.facts import LABEL, Counts, PartitionFacts, Presence, is_hashed, is_missing, sum_counts, word_bins
 from beam_pipelines.histogram import TimeHistogram
 from beam_pipelines.learning import COUNT_NAMES, COUNT_TYPE, LearnReport
 from beam_pipelines.moments import Moments, merged_quantiles
@@ -60,6 +60,8 @@ class FeatureProfile:
     """Those without a value."""
     quantiles: tuple[float, ...] = ()
     """Of a number: values at 200 equal steps of rank."""
+    words: Counts = ()
+    """Of a text or a hashed feature: words or values by their hash (`facts.word_bins`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,7 @@ def _query_feature(feature: Feature, schema: Schema, facts: Sequence[PartitionFa
         rows=_total(presence).rows,
         missing=_total(presence).missing,
         quantiles=merged_quantiles([part.numbers[feature.name] for part in facts], _QUANTILES) if is_number else (),
+        words=sum_counts(part.words[feature.name] for part in facts) if is_hashed(feature) else (),
     )
 
 
@@ -141,6 +144,7 @@ def _candidate_feature(feature: Feature, catalogue: Catalogue) -> FeatureProfile
         rows=len(values),
         missing=int(pc.sum(is_missing(values)).as_py() or 0),
         quantiles=merged_quantiles([Moments.of(values.to_numpy())], _QUANTILES) if is_number else (),
+        words=word_bins(values, feature) if is_hashed(feature) else (),
     )
 
 

@@ -135,6 +135,8 @@ def _stability(before: Described, now: Described, schema: Schema) -> Iterator[tu
             yield name, stability_index(*_number_bins(old, new))
         elif all(table.num_rows for table in counts):
             yield name, stability_index(*_value_bins(*counts))
+        elif old.words and new.words:
+            yield name, stability_index([*old.words, old.missing], [*new.words, new.missing])
         else:
             yield name, stability_index([old.missing, old.rows - old.missing], [new.missing, new.rows - new.missing])
     yield HISTORY, stability_index(*_padded(_histories(before.profile), _histories(now.profile)))

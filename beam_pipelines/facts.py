@@ -13,13 +13,15 @@ import pyarrow.compute as pc
 
 from beam_pipelines.derived import derived_features
 from beam_pipelines.histogram import TimeHistogram
+from beam_pipelines.ingest import bucket_of
 from beam_pipelines.moments import Moments
 from beam_pipelines.partitions import Partition
 from features.layout import SPLITS
 from features.schema import Schema
-from features.spec import NumericFeature
+from features.spec import Feature, NumericFeature
 
 _MAX_INTERVALS = 1 << 9
+_WORD_BINS = 64
 LABEL = "label"
 
 Counts = tuple[int, ...]
@@ -51,6 +53,8 @@ class PartitionFacts:
     """By query feature."""
     numbers: Mapping[str, Moments]
     """Of the numeric query features and the label, over the events or users of all splits."""
+    words: Mapping[str, Counts]
+    """Of the query features without a vocabulary: values or words by their hash, see `word_bins`."""
 
 
 def facts_of(found: Partition, schema: Schema) -> PartitionFacts:
@@ -75,6 +79,7 @@ def facts_of(found: Partition, schema: Schema) -> PartitionFacts:
         histories={name: _by_bucket(before[positive & (split == place)]) for place, name in enumerate(SPLITS)},
         users=_by_bucket(np.bincount(events.user_index[positive], minlength=events.users.num_rows)),
         presence={name: Presence(rows=len(values), missing=_missing(values)) for name, values in columns.items()},
+        words={f.name: word_bins(columns[f.name], f) for f in schema.query if f.name in columns and is_hashed(f)},
         numbers={name: Moments.of(values) for name, values in (numbers | {LABEL: found.labels.label}).items()},
     )
 
@@ -99,6 +104,25 @@ def is_missing(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_string(values.type):
         return pc.equal(values, "")
     return pc.is_null(values)
+
+
+def is_hashed(feature: Feature) -> bool:
+    """Whether a feature takes its values or words by their hash, so that no vocabulary counts them."""
+    return feature.kind == "text" or getattr(feature, "encoding", "") == "hash"
+
+
+def word_bins(values: pa.ChunkedArray, feature: Feature) -> Counts:
+    """How many values, or words of a text, have which hash, in 64 bins; nothing where nothing is there.
+
+    Too few bins to tell words apart, enough to tell that other words have become frequent.
+    """
+    if feature.kind == "text":
+        values = pc.split_pattern_regex(pc.utf8_lower(values), r"[^\p{L}\p{N}]+")
+    words = pc.list_flatten(values) if pa.types.is_list(values.type) else values
+    present = words.filter(pc.not_equal(words, "")).combine_chunks()
+    if not len(present):
+        return ()
+    return tuple(int(count) for count in np.bincount(bucket_of(present) % _WORD_BINS, minlength=_WORD_BINS))
 
 
 def length_bucket(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

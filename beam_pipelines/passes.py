@@ -20,9 +20,8 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from beam_pipelines.sources import first_line
-from beam_pipelines.workspace import Workspace
+from beam_pipelines.workspace import Workspace, write_text
 from features.errors import InputError, RecstackError
-from features.files import write_text_atomically
 from features.serialization import structure, unstructure
 
 _CONNECT_SECONDS = 10
@@ -74,7 +73,7 @@ class RunTask(beam.DoFn, Generic[T, R]):
     def _run(self, number: int, task: T) -> None:
         try:
             report = json.dumps(self._report(task))
-            write_text_atomically(self._workspace.result(self._name, number), report)
+            write_text(self._workspace.result(self._name, number), report)
         except OSError as error:
             if error.errno not in _NO_SPACE:
                 raise

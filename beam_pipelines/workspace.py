@@ -84,6 +84,17 @@ def write_arrow(path: Path, table: pa.Table) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text as a whole. It is not synced to disk: after a crash of the machine the run begins anew."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def read_arrow(path: Path) -> pa.Table:
     """Maps a file of `write_arrow` into memory."""
     with pa.memory_map(str(path)) as file:

@@ -14,6 +14,7 @@ from beam_pipelines.prepare import prepare_dataset
 from features.errors import RecstackError
 from features.layout import DatasetLayout
 from features.schema import Schema
+from features.spec import CategoricalFeature, IdFeature, MultiValuedFeature, TextFeature
 from tests.beam_pipelines.conftest import Prepared, Rows, prepare
 
 _COUNTS = st.lists(st.integers(0, 1000), min_size=2, max_size=8)
@@ -76,6 +77,29 @@ def test_what_moved_is_measured(tmp_path: Path, plain_schema: Schema) -> None:
     assert drift["items"] == {"before": 10, "now": 12, "new": pytest.approx(1 / 6), "vanished": 0}
     total = sum(split["now"] for split in drift["splits"].values())
     assert (total, sum(split["before"] for split in drift["splits"].values())) == (165, 200)
+
+
+def test_texts_and_hashed_values_are_compared_by_their_words(tmp_path: Path) -> None:
+    schema = Schema(
+        query=(IdFeature(name="user_id"), CategoricalFeature(name="device", encoding="hash")),
+        candidate=(
+            IdFeature(name="item_id"),
+            TextFeature(name="brand"),
+            MultiValuedFeature(name="tags", encoding="hash"),
+        ),
+    )
+    items = [{"item_id": f"i{i}", "brand": f"Red Shoes no. {i}", "tags": "a|b"} for i in range(10)]
+    others = [item | {"brand": item["brand"].replace("Red", "blue")} for item in items]
+    prepare(tmp_path, schema, interactions=rows(), items=items, num_shards=1)
+    drift = prepare(tmp_path, schema, interactions=rows(watches=20), items=others, num_shards=1).manifest.metrics[
+        "drift"
+    ]
+    # All devices are watches now; of the four words of each brand one is another; the tags are as they were.
+    bins = np.zeros((2, 65))
+    bins[0, 0], bins[1, 1] = 200, 200
+    assert drift["stability"]["device"] == pytest.approx(stability_index(*bins))
+    assert 0.25 < drift["stability"]["brand"] < drift["stability"]["device"]
+    assert drift["stability"]["tags"] == 0
 
 
 @pytest.mark.parametrize(

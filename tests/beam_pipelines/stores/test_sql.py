@@ -200,7 +200,7 @@ def test_a_server_that_dies_while_it_is_read_ends_the_run(
         if told.startswith("reading"):
             slow = "SELECT id, u, i, t + length(pg_sleep(0.1)::text) AS t FROM events"
             postgresql.run(f"CREATE OR REPLACE VIEW log AS {slow}")
-            threading.Thread(target=stop_while_it_reads).start()
+            stopping.start()
 
     def stop_while_it_reads() -> None:
         reading = "(SELECT 1 FROM pg_stat_activity WHERE usename = 'reader' AND wait_event = 'PgSleep')"
@@ -208,9 +208,11 @@ def test_a_server_that_dies_while_it_is_read_ends_the_run(
         postgresql.run(f"DO $$ BEGIN WHILE NOT EXISTS {reading} LOOP {wait} END LOOP; END $$")
         postgresql.control("stop")
 
+    stopping = threading.Thread(target=stop_while_it_reads)
     with pytest.raises(RecstackError, match=r"/shop/log: the database refuses or broke off"):
         prepare_dataset(ids_only, config, DatasetLayout(place / "dataset"), seed=1, progress=slow_down_and_stop)
     assert not list(place.iterdir())
+    stopping.join()
     postgresql.control("start")
     postgresql.run("CREATE OR REPLACE VIEW log AS SELECT id, u, i, t FROM events")
     manifest, _ = prepare_dataset(ids_only, config, DatasetLayout(place / "dataset"), seed=1)
