@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-
-# TensorFlow's C++ start-up notices (no GPU, instruction sets) would drown a failing test's output.
+from hypothesis import settings
+sorFlow's C++ start-up notices (no GPU, instruction sets) would drown a failing test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from features.layout import DatasetLayout
@@ -27,6 +27,10 @@ from recstack.config import StackConfig
 from tests.checkerboard import write_checkerboard
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+# A timing decides no test: a busy machine may be slow.
+settings.register_profile("recstack", deadline=None)
+settings.load_profile("recstack")
 
 PRICE = NumericStatistics(count=4, missing=1, mean=10.0, std=2.0, minimum=7.0, maximum=13.0)
 YEAR = NumericStatistics(
