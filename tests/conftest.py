@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-sorFlow's C++ start-up notices (no GPU, instruction sets) would drown a failing test's output.
+
+# TensorFlow's C++ start-up notices (no GPU, instruction sets) would drown a failing test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from features.layout import DatasetLayout
