@@ -98,4 +98,15 @@ def prepare_catalogue(
             seconds=time.monotonic() - began,
         )
         manifest.write(target.manifest)
+    progress(_told(manifest, catalogue))
     return manifest
+
+
+def _told(manifest: Manifest, catalogue: DatasetLayout) -> str:
+    counts = manifest.counts
+    text = f"items in the new catalogue: {counts['candidates']:,}"
+    if counts["items_duplicates"]:
+        text += f"; rows with an id that comes again: {counts['items_duplicates']:,}, the last one counts"
+    if counts["items_rejected"]:
+        text += f"; rows refused: {counts['items_rejected']:,}, see {catalogue.rejects}"
+    return text

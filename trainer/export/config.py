@@ -20,6 +20,8 @@ class ExportConfig:
     """Items that the cascade returns by default."""
     keep_versions: int = 3
     """Published versions kept a model, the newest ones; older ones are removed after publication."""
+    smallest_refresh: float = 0.5
+    """Share of the newest version's items that a refreshed catalogue must have: fewer are taken for a broken table."""
     lookup_history: bool = True
     """Whether the model holds each known user's last items and uses them when a request sends no history."""
     warmup_batch_sizes: tuple[int, ...] = (1, 32)
@@ -41,6 +43,8 @@ class ExportConfig:
         ):
             if getattr(self, field) < 1:
                 raise ConfigError(f"export.{field}", getattr(self, field), "at least 1")
+        if not 0 <= self.smallest_refresh <= 1:
+            raise ConfigError("export.smallest_refresh", self.smallest_refresh, "a share from 0 to 1")
         if self.recommender_limit > self.recommender_candidates:
             raise ConfigError("export.recommender_limit", self.recommender_limit, "at most recommender_candidates")
         if not self.models:

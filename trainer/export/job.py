@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from features.errors import InputError
 from features.layout import ExtraLayout, ModelName, RunLayout, Stage
 from features.manifest import Manifest, finished_with, producer_versions, read_manifest
 from features.records import vocabulary_features
@@ -28,15 +29,17 @@ _STAGES: Mapping[ModelName, tuple[Stage, ...]] = {
 }
 
 # Fields of the configuration that no version depends on.
-_ABOUT_SERVERS = ("keep_versions", "served_from", "max_batch_size", "batch_timeout_micros")
+_ABOUT_SERVERS = ("keep_versions", "smallest_refresh", "served_from", "max_batch_size", "batch_timeout_micros")
 
 
 def export_models(job: ExportJob) -> list[Exported]:
     """Publishes the next version of each configured model whose inputs changed.
 
     Raises:
-        InputError: a former stage is missing, or the SavedModels cannot be written where they belong.
+        InputError: a former stage is missing, a refreshed catalogue lost too many items, or the SavedModels cannot be
+            written where they belong.
     """
+    _check_catalogue(job)
     inputs = {model: _inputs(job, model) for model in job.export.models}
     assembly = Assembly(job)
     exported = [_export(assembly, model, inputs[model]) for model in job.export.models]
@@ -44,6 +47,24 @@ def export_models(job: ExportJob) -> list[Exported]:
         prune(job.workdir.model(model), job.export.keep_versions, job.say)
     write_server_files(job.workdir, job.export)
     return exported
+
+
+def _check_catalogue(job: ExportJob) -> None:
+    """Refuses a refreshed catalogue of which much is missing: it would replace what is served in one go."""
+    if job.catalogue is None:
+        return
+    items = read_manifest(job.catalogue.manifest, "catalogue").counts["candidates"]
+    for model in job.export.models:
+        layout = job.workdir.model(model)
+        if layout.current is None:
+            continue
+        served = read_manifest(layout.manifest(layout.current), "saved_model").counts.get("indexed_items", 0)
+        if items < job.export.smallest_refresh * served:
+            raise InputError(
+                f"catalogue {job.catalogue.root}: {items:,} items, where version {layout.current} of {model} has "
+                f"{served:,}: at least export.smallest_refresh = {job.export.smallest_refresh:g} of them expected; "
+                "mend the items table, or lower the share if it is right"
+            )
 
 
 def _export(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> Exported:

@@ -134,6 +134,42 @@ def test_rolled_back_the_former_catalogue_is_served_and_stays(
     assert stack.layout.model("retrieval_exact").versions() == [3]
 
 
+def with_items(
+    refreshed: StackConfig, folder: Path, more: list[tuple[str, str, float, str]], *, keep: int
+) -> StackConfig:
+    """A copy of the refreshed recommender whose table holds the first `keep` rows and some more."""
+    shutil.copytree(refreshed.workdir, folder / "work")
+    table = [("item_id", "title", "number", "remainders"), *list(rows())[:keep], *more]
+    with (folder / "items.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(table)
+    items = replace(refreshed.pipeline.items, path=str(folder / "items.csv"))
+    return replace(refreshed, workdir=folder / "work", pipeline=replace(refreshed.pipeline, items=items))
+
+
+def test_a_table_that_lost_most_items_does_not_replace_what_is_served(refreshed: StackConfig, tmp_path: Path) -> None:
+    stack = with_items(refreshed, tmp_path, [], keep=NUM_ITEMS // 2 - 1)
+    with pytest.raises(InputError, match=r"19 items, where version 2 of retrieval_exact has 40.*smallest_refresh"):
+        export(stack, Voice("export", as_json=True), refresh_index=True)
+    assert stack.layout.model("retrieval_exact").versions() == [1, 2]
+    lowered = replace(stack, export=replace(stack.export, smallest_refresh=0.25))
+    (published,) = export(lowered, Voice("export", as_json=True), refresh_index=True)
+    assert published.version == 3
+    assert len(retrieve_all(lowered)) == NUM_ITEMS // 2 - 1
+
+
+def test_of_an_item_that_comes_twice_the_last_row_counts_and_is_told(
+    refreshed: StackConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = with_items(refreshed, tmp_path, [(CHANGED, "again", 5000, "twice"), ("", "no id", 1, "")], keep=99)
+    export(stack, Voice("export", as_json=True), refresh_index=True)
+    told = capsys.readouterr().err
+    assert "items in the new catalogue: 40; rows with an id that comes again: 1" in told
+    assert "rows refused: 1" in told
+    assert list(retrieve_all(stack, number_min=tf.constant([999.0]))) == [CHANGED]
+    assert list(retrieve_all(stack, remainders_any_of=tf.constant([["twice"]]))) == [CHANGED]
+    assert retrieve_all(stack, remainders_any_of=tf.constant([["changed"]])) == {}
+
+
 def test_one_version_of_several_models_is_refused(refreshed: StackConfig) -> None:
     with pytest.raises(InputError, match="--to 1: one model expected"):
         rollback(refreshed, ("retrieval", "ranking"), 1, Voice("rollback", as_json=True))
