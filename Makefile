@@ -30,8 +30,7 @@ check: setup  ## format, lint, types, arrows between packages
 bench: setup  ## the benchmarks, side by side with their peers; one at a time
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/index.py 100000 1000000
-	$(BIN)/python benchmarks/serving_speed.py tiny
-	$(BIN)/python benchmarks/serving_speed.py made 100000
+	$(BIN)/python benchmarks/serving_speed.py all
 	$(BIN)/python benchmarks/serving_start.py made 1000000
 
 format: setup  ## let ruff rewrite what it can

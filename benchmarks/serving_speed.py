@@ -2,10 +2,13 @@
 
     .venv/bin/python benchmarks/serving_speed.py tiny
     .venv/bin/python benchmarks/serving_speed.py made 100000
+    .venv/bin/python benchmarks/serving_speed.py all
     .venv/bin/python benchmarks/serving_speed.py model saved_models/retrieval --signature retrieve
 
 `tiny` serves y = x / 2 + 2; `made` serves retrieval and the cascade over so many items, untrained but of full size
-(benchmarks/served_models.py); `model` serves an exported model. Models get their own warm-up requests, one query each.
+(benchmarks/served_models.py); `all` is both; `model` serves an exported model. The empty handler runs twice: as gRPC
+comes, and with the setting of gRPC that the server chooses for itself. Models get their own warm-up requests, one query
+each.
 The server has one core to itself and the client another. Read ratios, not digits, where the machine is shared.
 """
 
@@ -15,7 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +31,12 @@ from rich.table import Table
 
 from features.layout import ModelLayout
 from serving.answers import predict_request
+from serving.app import GRPC_EXPERIMENTS
 from serving.load_generator import Outcome, closed_loop, recorded_requests
 
 MODEL = "model"
 SERVER_CORE, CLIENT_CORE = 0, 1
+PLAIN, TUNED = "empty handler", "empty, tuned gRPC"
 SERVE = "import sys; from serving.app import serve; sys.exit(serve(sys.argv[1:]))"
 EMPTY = """
 import sys, grpc
@@ -70,9 +75,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(code: str, *arguments: str, port: int, core: int | None = SERVER_CORE) -> Iterator[psutil.Process]:
+def server(
+    code: str, *arguments: str, port: int, core: int | None = SERVER_CORE, environment: Mapping[str, str] | None = None
+) -> Iterator[psutil.Process]:
     """A server process on one core, ready to answer."""
-    with subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-c", code, *arguments]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})}) as process:
         try:
             if core is not None:
                 os.sched_setaffinity(process.pid, {core})
@@ -114,43 +122,47 @@ tf.saved_model.save(module := Affine(), sys.argv[1], signatures={"serving_defaul
 
 
 def compare(base: Path, payloads: list[bytes], seconds: float, flags: list[str]) -> None:
-    """The empty handler, then the server, at 1 and 8 connections."""
+    """The empty handlers, then the server, at 1 and 8 connections."""
     table = Table("server", "connections", "QPS", "p50 ms", "p99 ms", "server CPU us/call", "errors")
     reached: dict[tuple[str, int], float] = {}
     os.sched_setaffinity(0, {CLIENT_CORE})
-    for name in ("empty handler", "recstack"):
+    for name in (PLAIN, TUNED, "recstack"):
         port = free_port()
         server_flags = (f"--port={port}", f"--model_name={MODEL}", f"--model_base_path={base.resolve()}", *flags)
-        command = (EMPTY, str(port)) if name == "empty handler" else (SERVE, *server_flags)
-        with server(*command, port=port) as process:
+        command = (SERVE, *server_flags) if name == "recstack" else (EMPTY, str(port))
+        environment = {"GRPC_EXPERIMENTS": GRPC_EXPERIMENTS} if name == TUNED else None
+        with server(*command, port=port, environment=environment) as process:
             for connections in (1, 8):
                 result = measure(process, f"127.0.0.1:{port}", payloads, connections, seconds)
                 reached[name, connections] = result.outcome.answers_per_second
                 table.add_row(*result.row(name, connections))
     Console(width=110).print(table)
     for connections in (1, 8):
-        ratio = reached["recstack", connections] / reached["empty handler", connections]
-        print(f"at {connections} connections: {ratio:.2f} of the empty handler's QPS")
+        plain, tuned = (reached["recstack", connections] / reached[name, connections] for name in (PLAIN, TUNED))
+        print(f"at {connections} connections: {plain:.2f} of the empty handler's QPS, {tuned:.2f} of the tuned one's")
 
 
 def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["tiny", "model", "made"])
-    parser.add_argument("place", nargs="?", help="model: its base path; made: number of items, 100000 by default")
+    parser.add_argument("what", choices=["tiny", "model", "made", "all"])
+    parser.add_argument(
+        "place", nargs="?", help="model: its base path; made and all: number of items, 100000 by default"
+    )
     parser.add_argument("--signature", default="serving_default")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--flag", action="append", default=[], help="passed on to the server")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        if arguments.what == "tiny":
-            save_tiny(Path(directory))
-            request = predict_request(MODEL, "", {"x": np.array([1.0, 2.0, 5.0], np.float32)})
-            compare(Path(directory), [request.SerializeToString()], arguments.seconds, arguments.flag)
-        elif arguments.what == "model":
+        if arguments.what == "model":
             payloads = one_query(Path(arguments.place), MODEL, arguments.signature)
             compare(Path(arguments.place), payloads, arguments.seconds, arguments.flag)
-        else:
+        if arguments.what in ("tiny", "all"):
+            save_tiny(Path(directory) / "tiny")
+            request = predict_request(MODEL, "", {"x": np.array([1.0, 2.0, 5.0], np.float32)})
+            print("y = x / 2 + 2")
+            compare(Path(directory) / "tiny", [request.SerializeToString()], arguments.seconds, arguments.flag)
+        if arguments.what in ("made", "all"):
             make_models(Path(directory), arguments.place or "100000")
             for base, signature in (("retrieval", "retrieve"), ("recommender", "serving_default")):
                 print(f"{base}, {signature}")

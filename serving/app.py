@@ -17,6 +17,9 @@ from serving.flags import parse_flags, usage
 from serving.workers import run_workers
 
 _SWITCH_SECONDS = 0.0005
+GRPC_EXPERIMENTS = "-event_engine_listener"
+"""gRPC reads it once, when it is imported. With its event engine a call crosses more threads before Python sees it: a
+third of what a call costs (benchmarks/serving_speed.py)."""
 EXIT_FAILED_START = 255
 """What `tensorflow_model_server` exits with where it cannot start."""
 
@@ -72,9 +75,7 @@ def run_worker(config: ServerConfig, stop: threading.Event, started: Callable[[]
         started: called once the ports are open.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # gRPC reads it once, when it is imported. With its event engine every call crosses two threads more before Python
-    # sees it: a third of what a call costs (benchmarks/serving_speed.py).
-    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
+    os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations and restored files, at every load
     try:
         return _serve(config, stop, started)

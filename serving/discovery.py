@@ -21,6 +21,8 @@ def list_versions(base_path: str) -> dict[int, str]:
     Raises:
         ServingError: the base path is not there or cannot be read.
     """
+    if "://" in base_path:
+        raise not_found(f"Could not find base path {base_path}: only local directories are read; mount or copy it")
     try:
         names = sorted(entry.name for entry in Path(base_path).iterdir())
     except OSError as error:

@@ -136,6 +136,8 @@ def start_grpc(
         "grpc.so_reuseport": int(config.workers > 1),
         **_channel_arguments(config.grpc_channel_arguments),
     }
+    # A request that is no proto is answered INTERNAL; its traceback would fill the log of an open port.
+    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
     pool = ThreadPoolExecutor(config.grpc_threads, thread_name_prefix="grpc")
     server = grpc.server(
         pool, options=list(options.items()), maximum_concurrent_rpcs=config.max_concurrent_requests or None

@@ -1,4 +1,4 @@
-"""Batching, section 2.5: rules on a graph of our own making, then through a server."""
+"""Batching: rules on a graph of our own making, then through a server."""
 
 import shutil
 import threading

@@ -1,4 +1,4 @@
-"""Version directories and version policies (section 2.3)."""
+"""Version directories and version policies."""
 
 import logging
 
@@ -29,6 +29,11 @@ def test_a_base_path_that_is_not_there(tmp_path):
     with pytest.raises(ServingError, match="Could not find base path") as caught:
         list_versions(str(tmp_path / "nowhere"))
     assert caught.value.code is Code.NOT_FOUND
+
+
+def test_a_remote_base_path_says_what_to_do():
+    with pytest.raises(ServingError, match="gs://a/b: only local directories are read; mount or copy it"):
+        list_versions("gs://a/b")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Classify, Regress and MultiInference (section 2.2)."""
+"""Classify, Regress and MultiInference."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's command line (section 2.10)."""
+"""TensorFlow Serving's command line."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What gRPC itself offers: TLS, unix socket, health, channel arguments (section 2.9)."""
+"""What gRPC itself offers: TLS, unix socket, health, channel arguments."""
 
 import datetime
 import ipaddress

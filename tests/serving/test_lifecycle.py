@@ -1,4 +1,4 @@
-"""Versions come and go under a running server (section 2.3). Version v of the model is y = x / 2 + v."""
+"""Versions come and go under a running server. Version v of the model is y = x / 2 + v."""
 
 import shutil
 import threading

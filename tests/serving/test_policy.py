@@ -1,4 +1,4 @@
-"""AvailabilityPreservingPolicy (section 2.3)."""
+"""AvailabilityPreservingPolicy."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Predict, row by row of the specification's section 2.2. The model is y = x / 2 + 2."""
+"""Predict, row by row of docs/protocol.md. The model is y = x / 2 + 2."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Models and labels replaced while serving, by request and by file (section 2.4)."""
+"""Models and labels replaced while serving, by request and by file."""
 
 import numpy as np
 import pytest

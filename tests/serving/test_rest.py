@@ -1,4 +1,4 @@
-"""The REST API, section 2.7 of the specification. The model is y = x / 2 + 2."""
+"""The REST API. The model is y = x / 2 + 2."""
 
 import base64
 import gzip
@@ -10,6 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from tensorflow_serving.apis import predict_pb2
+
+from features.wire import DataType
+from serving.errors import HTTP_STATUS, Code, ServingError
+from serving.rest_messages import fill_predict_request
 
 MODEL = "/v1/models/tiny"
 
@@ -65,6 +70,8 @@ def test_strings_and_base64(rest):
     first, second = post(rest, document)["predictions"]
     assert first == {"s": "häß", "s_bytes": {"b64": base64.b64encode("häß".encode()).decode()}}
     assert second["s_bytes"] == {"b64": "AA=="}
+    for text in ("YWI", "Y W\nI="):  # neither padding nor white space matters
+        assert post(rest, {"signature_name": "text", "inputs": {"b64": text}})["outputs"]["s"] == "ab"
 
 
 def test_whole_floats_keep_their_point_and_digits_are_the_shortest(rest):
@@ -197,6 +204,40 @@ def test_a_version_number_beyond_int64_has_an_empty_body(rest):
     assert (response.status_code, response.content) == (400, b"")
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    {
+        "OK": 200,
+        "CANCELLED": 499,
+        "UNKNOWN": 500,
+        "INVALID_ARGUMENT": 400,
+        "DEADLINE_EXCEEDED": 504,
+        "NOT_FOUND": 404,
+        "ALREADY_EXISTS": 409,
+        "RESOURCE_EXHAUSTED": 429,
+        "FAILED_PRECONDITION": 400,
+        "ABORTED": 409,
+        "OUT_OF_RANGE": 400,
+        "UNIMPLEMENTED": 501,
+        "INTERNAL": 500,
+        "UNAVAILABLE": 503,
+        "DATA_LOSS": 500,
+    }.items(),
+)
+def test_each_status_has_its_http_code(code, status):
+    assert HTTP_STATUS.get(Code[code], 500) == status
+
+
+def test_inputs_with_a_default_must_be_given_over_rest():
+    # The real server's REST API knows nothing of SignatureDef.defaults; its gRPC API fills them in.
+    inputs = {"x": DataType.FLOAT, "with_default": DataType.FLOAT}
+    request = predict_pb2.PredictRequest()
+    with pytest.raises(ServingError, match="Missing named input: with_default"):
+        fill_predict_request(request, {"inputs": {"x": [1.0]}}, inputs)
+    with pytest.raises(ServingError, match="keys must be equal to: with_default,x"):
+        fill_predict_request(request, {"instances": [{"x": 1.0}]}, inputs)
+
+
 def test_names_are_percent_decoded(rest):
     assert rest.get("/v1/models/%74iny").status_code == 200
     assert rest.get("/v1/models/a%20b").json() == {"error": "Could not find any versions of model a b"}
@@ -258,7 +299,6 @@ def metrics_of(port, path="/monitoring/prometheus/metrics"):
 
 
 def test_metrics_under_the_real_names(start_server, tiny_model, free_port, tmp_path, x):
-    """Section 2.8."""
     file = tmp_path / "monitoring.config"
     file.write_text("prometheus_config { enable: true }")
     flags = {"model_name": "tiny", "model_base_path": str(tiny_model), "rest_api_port": free_port}
