@@ -65,8 +65,9 @@ class BatchingOptions:
                 f"Last entry in allowed_batch_sizes must match max_batch_size; last entry was {sizes[-1]}; expected "
                 f"{self.run_limit}"
             )
-        if min(self.max_batch_size, self.max_enqueued_batches, self.num_batch_threads, self.run_limit) < 1:
-            raise invalid_argument("batching parameters must be positive")
+        for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads", "max_execution_batch_size"):
+            if (value := getattr(self, name)) < 1:
+                raise invalid_argument(f"{name} must be at least 1, got {value}")
 
     @property
     def run_limit(self) -> int:
