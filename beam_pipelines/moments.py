@@ -85,11 +85,16 @@ def numeric_statistics(pieces: Iterable[Moments], num_buckets: int = 0) -> Numer
 
 
 def merged_quantiles(pieces: Iterable[Moments], size: int) -> tuple[float, ...]:
-    """Values at `size` equal steps of rank over all pieces, not decreasing; none where no value is present."""
+    """Values at `size` equal steps of rank over all pieces, not decreasing; none where no value is present.
+
+    The ends are the smallest and the largest value there is, which a step of rank would pass over.
+    """
     filled = [piece for piece in pieces if piece.count]
     if not filled:
         return ()
-    return tuple(float(value) for value in _at_ranks(filled, (np.arange(size) + 0.5) / size))
+    inner = _at_ranks(filled, (np.arange(1, size - 1) + 0.5) / size)
+    ends = min(piece.minimum for piece in filled), max(piece.maximum for piece in filled)
+    return (ends[0], *(float(value) for value in inner), ends[1])
 
 
 def _boundaries(pieces: list[Moments], num_buckets: int) -> tuple[float, ...]:

@@ -63,8 +63,12 @@ class RunTask(beam.DoFn, Generic[T, R]):
 
     def finish_bundle(self) -> None:
         """Waits for the bundle's tasks: the engine takes a bundle for done when this returns."""
-        for task in self._running:
-            task.result()
+        try:
+            for task in self._running:
+                task.result()
+        except KeyboardInterrupt:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
     def teardown(self) -> None:
         """Ends the threads."""
@@ -136,8 +140,15 @@ def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: t
     except RecstackError:
         raise
     except Exception as error:
+        if _is_interrupt(error):
+            raise KeyboardInterrupt from error
         raise RecstackError(f"{name}: {_cause(error)}") from error
     return [_read_report(engine.workspace, name, number, report) for number in range(len(tasks))]
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether the engine turned Ctrl-C into an error of its own."""
+    return str(error).startswith(KeyboardInterrupt.__name__)
 
 
 def new_pipeline(name: str, engine: Engine, *, mode: str = "multi_threading") -> beam.Pipeline:

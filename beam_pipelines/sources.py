@@ -1,7 +1,8 @@
 """The files of a table: found, checked for the columns they must have, and cut into units that are read one by one."""
 
 import importlib.util
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -90,25 +91,51 @@ def find_files(table: Table) -> list[SourceFile]:
     ]
     if not files:
         raise InputError(f"pipeline.{table.name}.path = {source.path!r}: no such file; correct the path or the pattern")
-    chosen = [file for file in files if _in_range(file.path, source, table.name)]
-    if not chosen:
-        raise InputError(
-            f"pipeline.{table.name}.path = {source.path!r}: none of {len(files)} files lies in a folder from "
-            f"{source.first or 'the first'!r} to {source.last or 'the last'!r}; correct `first` and `last`"
-        )
+    chosen = _in_range(files, source, table.name) if source.first or source.last else files
     return sorted(chosen, key=lambda file: file.path)
 
 
-def _in_range(path: str, source: TableSource, table: TableName) -> bool:
-    """Whether the value of the innermost `key=value` folder lies between `first` and `last`."""
-    if not (source.first or source.last):
-        return True
+def _in_range(files: Sequence[SourceFile], source: TableSource, table: TableName) -> list[SourceFile]:
+    """The files whose innermost `key=value` folder lies between `first` and `last`.
+
+    Raises:
+        InputError: none does, there are no such folders, or a bound is written otherwise than their values.
+    """
+    values = [_partition_value(file.path, table) for file in files]
+    known = {_shape(value) for value in values}
+    for option, bound in (("first` (--from)", source.first), ("last` (--to)", source.last)):
+        # Texts are compared: 20261101 or 2026-11-1 would silently lie beside all days of 2026-11-01.
+        if bound and _shape(bound) not in known:
+            raise InputError(
+                f"pipeline.{table}: `{option} is {bound!r}, but the folders have values such as {max(values)!r}; "
+                "write it as they do"
+            )
+    chosen = [
+        file
+        for file, value in zip(files, values, strict=True)
+        if value >= source.first and (not source.last or value <= source.last)
+    ]
+    if not chosen:
+        raise InputError(
+            f"pipeline.{table}.path = {source.path!r}: none of {len(files)} files lies in a folder from "
+            f"{source.first or 'the first'!r} to {source.last or 'the last'!r}; they go from {min(values)!r} to "
+            f"{max(values)!r}: correct `first` (--from) and `last` (--to)"
+        )
+    return chosen
+
+
+def _partition_value(path: str, table: TableName) -> str:
     values = [part.partition("=")[2] for part in path.split("/")[:-1] if "=" in part]
     if not values:
         raise InputError(
             f"{path}: `first` and `last` need folders such as dt=2026-11-01; drop them from pipeline.{table}"
         )
-    return values[-1] >= source.first and (not source.last or values[-1] <= source.last)
+    return values[-1]
+
+
+def _shape(value: str) -> str:
+    """How a value is written: its digits alike, its words alike."""
+    return re.sub(r"[^\W\d]+", "a", re.sub(r"\d", "0", value))
 
 
 def _local_file(path: str) -> SourceFile:

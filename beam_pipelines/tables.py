@@ -100,12 +100,12 @@ def _interactions(schema: Schema, config: PipelineConfig) -> Table:
         *(_feature_column(source, f) for f in schema.context_features if f.name not in not_read),
     ]
     if label.rating_column:
-        columns.append(Column(name=RATING, source=label.rating_column, kind="rating"))
+        columns.append(Column(name=RATING, source=source.column(label.rating_column), kind="rating"))
     kinds = schema.history_event_types
     if kinds is not None and not label.event_type_column:
         raise ConfigError("pipeline.label.event_type_column", "", f"the column that {kinds.name} is made of")
     if label.event_type_column:
-        columns.append(Column(name=EVENT_TYPE, source=label.event_type_column, kind="event_type"))
+        columns.append(Column(name=EVENT_TYPE, source=source.column(label.event_type_column), kind="event_type"))
     return Table(
         name="interactions",
         source=source,

@@ -63,6 +63,10 @@ def _run(name: str, arguments: list[str]) -> int:
     voice = Voice(name, as_json=False)
     if name != "serve":  # the server has a log of its own; elsewhere Beam and TensorFlow talk about themselves
         logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+        # Beam takes Ctrl-C for an error of the pipeline and logs its traceback.
+        logging.getLogger("apache_beam.runners.common").addFilter(
+            lambda record: KeyboardInterrupt.__name__ not in record.getMessage()
+        )
     try:
         run: Callable[[list[str]], int] = importlib.import_module(VERBS[name].module).main
         return run(arguments)
@@ -74,6 +78,9 @@ def _run(name: str, arguments: list[str]) -> int:
             raise
         voice.error(f"the package of {error.name!r} is not installed; run `pip install 'recstack[all]'`")
         return 1
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         voice.error(f"{error.filename or 'the system'}: {error.strerror or error}")
         return 1
@@ -83,7 +90,7 @@ def _run(name: str, arguments: list[str]) -> int:
         voice.error(trouble)
         return 1
     except KeyboardInterrupt:
-        voice.error("interrupted; the same command goes on where this one stopped")
+        voice.error("interrupted; run the same command again")
         return _INTERRUPTED
 
 

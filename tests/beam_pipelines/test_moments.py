@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.moments import Moments, numeric_statistics
+from beam_pipelines.moments import Moments, merged_quantiles, numeric_statistics
 
 _VALUES = st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), max_size=20)
 
@@ -39,3 +39,11 @@ def test_boundaries_do_not_repeat() -> None:
 def test_a_column_of_nothing() -> None:
     found = numeric_statistics([Moments.of(np.array([np.nan]))], num_buckets=4)
     assert (found.count, found.missing, found.mean, found.std, found.quantiles) == (0, 1, 0.0, 0.0, ())
+
+
+def test_merged_quantiles_end_with_the_extremes() -> None:
+    values = np.arange(10_000.0)
+    values[7] = 9e15
+    found = merged_quantiles([Moments.of(values[:5000]), Moments.of(values[5000:] - 20_000)], 200)
+    assert (found[0], found[-1]) == (-15_000, 9e15)
+    assert list(found) == sorted(found)

@@ -115,8 +115,19 @@ def test_a_range_needs_folders_that_lie_in_it(tmp_path: Path) -> None:
     write(tmp_path / "t.csv", _ROWS)
     with pytest.raises(InputError, match=r"none of 1 files lies in a folder from '2026-12-01' to 'the last'"):
         read(f"{tmp_path}/dt=*/*.csv", first="2026-12-01")
+    with pytest.raises(InputError, match=r"they go from '2026-11-01' to '2026-11-01'"):
+        read(f"{tmp_path}/dt=*/*.csv", last="2026-10-31")
     with pytest.raises(InputError, match=r"t\.csv: `first` and `last` need folders such as dt="):
         read(tmp_path / "t.csv", last="2026")
+
+
+@pytest.mark.parametrize("bound", ["20261101", "2026-11-1", "2026-11", "01.11.2026", "yesterday"])
+@pytest.mark.parametrize("option", ["first", "last"])
+def test_a_bound_is_written_as_the_folders_are(tmp_path: Path, option: str, bound: str) -> None:
+    (tmp_path / "dt=2026-11-01").mkdir()
+    write(tmp_path / "dt=2026-11-01" / "t.csv", _ROWS)
+    with pytest.raises(InputError, match=rf"`{option}` .* is '{bound}', but .* such as '2026-11-01'"):
+        read(f"{tmp_path}/dt=*/*.csv", **{option: bound})
 
 
 def test_malformed_csv_rows_are_told_with_their_number(tmp_path: Path) -> None:
