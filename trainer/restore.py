@@ -82,7 +82,10 @@ def _require_run(
             "run `recstack train` again"
         )
     if manifest.inputs.get("config") != config_fingerprint(config):
-        raise InputError(f"run {run.directory}: trained with another configuration; run `recstack train` again")
+        raise InputError(
+            f"run {run.directory}: trained with another configuration; give the options that `recstack train` was "
+            "given, or run it again"
+        )
 
 
 def _load_best(model: TwoTowerModel | RankingModel, run: RunLayout) -> None:
