@@ -47,9 +47,13 @@ class HardNegatives(tf.Module):
             step: `[] int64`.
             embed_items: gives the catalogue's vectors, `[items, dim] float32`; called when the index is due.
         """
-        is_due = step % self._refresh_steps == 0
-        index = tf.cond(is_due, lambda: tf.stop_gradient(embed_items()), self._index.read_value)
-        self._index.assign(index)
+
+        def make_anew() -> tf.Tensor:
+            index = tf.stop_gradient(embed_items())
+            self._index.assign(index)
+            return index
+
+        index = tf.cond(step % self._refresh_steps == 0, make_anew, self._index.read_value)
         scores = tf.matmul(tf.stop_gradient(queries), index, transpose_b=True)
         nearest = tf.reshape(tf.math.top_k(scores, self._a_query, sorted=False).indices, [-1])
         hard = tf.sort(tf.unique(of_all_replicas(nearest)).y)
