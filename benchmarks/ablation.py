@@ -119,7 +119,9 @@ def train_and_judge(stack: StackConfig, folder: Path, later: float, seed: int) -
     workdir = prepared(stack, folder)
     with TemporaryDirectory(dir=folder) as run_folder:
         run = RunLayout(Path(run_folder), "retrieval")
-        manifest, _ = train_retrieval(stack.features, workdir.dataset, run, stack.retrieval, seed=seed)
+        manifest, _ = train_retrieval(
+            stack.features, workdir.dataset, run, stack.retrieval, evaluation=stack.evaluation, seed=seed
+        )
         trained = restore_retrieval(stack.features, workdir.dataset, run, stack.retrieval)
     data = judged(trained.encoder, stack, workdir, later)
     return metrics_of_model(trained, data, exclude_seen=stack.evaluation.exclude_seen) | {"seconds": manifest.seconds}

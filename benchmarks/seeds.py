@@ -58,7 +58,9 @@ def main(arguments: Arguments) -> None:
 def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tuple[TrainedRetrieval, float]:
     """One training, restored as an export would, and its seconds."""
     run = RunLayout(folder, "retrieval")
-    manifest, _ = train_retrieval(stack.features, workdir.dataset, run, stack.retrieval, seed=seed)
+    manifest, _ = train_retrieval(
+        stack.features, workdir.dataset, run, stack.retrieval, evaluation=stack.evaluation, seed=seed
+    )
     return restore_retrieval(stack.features, workdir.dataset, run, stack.retrieval), manifest.seconds
 
 

@@ -164,6 +164,54 @@ def event_examples(events: Events, schema: Schema) -> Gather:
     return gather
 
 
+@dataclass(frozen=True)
+class Baskets:
+    """The targets of a split, those of one user and moment together."""
+
+    targets: Int64
+    """`[targets]`: events, ascending."""
+    splits: Int64
+    """`[baskets + 1]`: the targets of basket b are `targets[splits[b] : splits[b + 1]]`."""
+
+    def __len__(self) -> int:
+        return len(self.splits) - 1
+
+
+def baskets_of(events: Events) -> Baskets:
+    """Where one basket's targets end and the next one's begin."""
+    targets = events.targets()
+    records, times = events.record_of_event()[targets], events.timestamp[targets]
+    is_first = np.ones(len(targets), bool)
+    is_first[1:] = (records[1:] != records[:-1]) | (times[1:] != times[:-1])
+    return Baskets(targets, np.append(np.flatnonzero(is_first), len(targets)).astype(np.int64))
+
+
+def basket_examples(events: Events, schema: Schema, baskets: Baskets) -> Gather:
+    """One example a basket: the query before it, and all its items as positives, a basket of n weighing n^1/2.
+
+    What `event_examples` gives, with each history looked up and compared with the negatives once a basket, not once
+    an event; no item of the basket is among its negatives.
+    """
+    query = gather_query(events, schema)
+    targets, splits = tf.constant(baskets.targets), tf.constant(baskets.splits)
+    rows, weights = tf.constant(events.candidate_row), tf.constant(events.weight)
+
+    def gather(indices: tf.Tensor) -> Batch:
+        starts = tf.gather(splits, indices)
+        members = tf.ragged.range(starts, tf.gather(splits, indices + 1))
+        event = tf.gather(targets, members.flat_values)
+        basket = members.value_rowids()
+        sizes = tf.cast(tf.gather(members.row_lengths(), basket), tf.float32)
+        return {
+            "query": query(tf.gather(targets, starts)),
+            "positive_query": tf.cast(basket, tf.int32),
+            "positive_row": tf.gather(rows, event),
+            "weight": tf.gather(weights, event) / tf.sqrt(sizes),
+        }
+
+    return gather
+
+
 def set_examples(events: Events, schema: Schema) -> Gather:
     """One example a record: its last items are history and positives alike, each record weighing n^-1/2 an item."""
     history = schema.history

@@ -10,7 +10,7 @@ StrategyName: TypeAlias = Literal["default", "mirrored"]
 EncoderKind: TypeAlias = Literal["mean", "recency", "gru", "lstm", "cnn", "transformer"]
 LossKind: TypeAlias = Literal["softmax", "bce", "gbce", "bpr"]
 NegativesKind: TypeAlias = Literal["all", "uniform", "popular", "in_batch", "mixed", "cross_batch"]
-Examples: TypeAlias = Literal["event", "sequence", "set"]
+Examples: TypeAlias = Literal["event", "basket", "sequence", "set"]
 
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 
@@ -114,9 +114,10 @@ class RetrievalConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     """How the history becomes a vector."""
     examples: Examples = "event"
-    """`event`: one example an event, with what happened before as its history; `sequence`: the same positives, all of a
-    user's in one pass, for the encoders that know the order; `set`: one example a user, all whose events are both
-    history and targets, right where time orders little."""
+    """`event`: one example an event, with what happened before as its history; `basket`: one example a moment of a
+    user, all its events positives; `sequence`: the same positives, all of a user's in one pass, for the encoders that
+    know the order; `set`: one example a user, all whose events are both history and targets, right where time orders
+    little."""
     initialisation: Literal["random", "svd"] = "random"
     """What the item embeddings start from: noise, or the singular vectors of the interactions."""
     loss: LossConfig = field(default_factory=LossConfig)
@@ -124,7 +125,8 @@ class RetrievalConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How the weights follow the gradient."""
     batch_size: int = 1024
-    """Examples a step, over all replicas together: events, or users when `examples` is `set`."""
+    """Examples a step, over all replicas together: events, baskets when `examples` is `basket`, or users when it is
+    `set`."""
     epochs: int = 20
     """Passes over the training split."""
     patience: int = 5
@@ -140,7 +142,9 @@ class RetrievalConfig:
         heads = self.encoder.heads
         _require("retrieval", self, "dimension", self.dimension % heads == 0, f"a multiple of {heads} heads")
         is_ordered = self.examples != "set" or self.encoder.kind == "mean"
-        _require("retrieval", self, "examples", is_ordered, "'event' or 'sequence': a set has no order to encode")
+        _require(
+            "retrieval", self, "examples", is_ordered, "'event', 'basket' or 'sequence': a set has no order to encode"
+        )
         _check_training("retrieval", self)
 
 

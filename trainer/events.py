@@ -85,6 +85,14 @@ class Events:
         is_target = np.arange(len(self)) >= first_target[self.record_of_event()]
         return np.flatnonzero(is_target & (self.candidate_row >= 0))
 
+    def ends_of_moments(self, first: Int64) -> Int64:
+        """`[records]`: one past the last event that has the time of the given event of each record, `[records]`."""
+        time = self.timestamp[np.minimum(first, max(len(self) - 1, 0))]
+        records = self.record_of_event()
+        is_same = (self.timestamp == time[records]) & (np.arange(len(self)) >= first[records])
+        ends: Int64 = first + np.bincount(records[is_same], minlength=self.num_records)
+        return ends
+
     def places_back(self) -> Int64:
         """`[events]`: how many events before each the last one strictly before it in time lies, in the same record.
 

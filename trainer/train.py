@@ -15,6 +15,8 @@ from features.serialization import unstructure
 from trainer.batches import (
     Examples,
     Gather,
+    basket_examples,
+    baskets_of,
     batch_size_for,
     event_examples,
     ranking_examples,
@@ -23,6 +25,7 @@ from trainer.batches import (
 )
 from trainer.candidates import CandidateTable, load_candidates
 from trainer.config import RankingConfig, RetrievalConfig, StrategyName
+from trainer.evaluation.config import EvaluationConfig
 from trainer.events import Events, Int64, load_events
 from trainer.fit import Progress, ProgressCallback, Training, fit
 from trainer.models.ranking import RankingModel
@@ -48,6 +51,7 @@ def train_retrieval(  # noqa: PLR0913 - what a stage is made from, each given by
     run: RunLayout,
     config: RetrievalConfig,
     *,
+    evaluation: EvaluationConfig | None = None,
     strategy: StrategyName = "default",
     seed: int = 0,
     progress: ProgressCallback = silent,
@@ -59,6 +63,8 @@ def train_retrieval(  # noqa: PLR0913 - what a stage is made from, each given by
         dataset: written by `recstack prepare`.
         run: the stage's directory.
         config: of the model and its training.
+        evaluation: how the model is to be judged: the epoch to keep is chosen in the same way, with or without the
+            items seen, by all that follows or the next basket. The default's way if None.
         strategy: how the work is spread over devices.
         seed: of initial weights, order and dropout.
         progress: told how far the training is.
@@ -71,7 +77,8 @@ def train_retrieval(  # noqa: PLR0913 - what a stage is made from, each given by
         RecstackError: the training diverged.
     """
     started = time.monotonic()
-    inputs = run_inputs(schema, dataset, config, seed)
+    judged = evaluation or EvaluationConfig()
+    inputs = {**run_inputs(schema, dataset, config, seed), "validation": _judged_by(judged)}
     if (finished := finished_run(run, inputs)) is not None:
         return finished, True
     start_run(run, inputs)
@@ -79,7 +86,7 @@ def train_retrieval(  # noqa: PLR0913 - what a stage is made from, each given by
     encoder = SchemaEncoder(schema, dataset)
     candidates = load_candidates(dataset, encoder)
     train = load_events(dataset.interactions("train"), encoder, candidates.rows(), ranking=False)
-    validate = _retrieval_validation(dataset, encoder, candidates, config, seed)
+    validate = _retrieval_validation(dataset, encoder, candidates, config, judged, seed)
     scope = make_strategy(strategy)
     examples = _retrieval_examples(train, schema, config, scope.num_replicas_in_sync, seed)
     with scope.scope():
@@ -186,6 +193,9 @@ def _retrieval_examples(events: Events, schema: Schema, config: RetrievalConfig,
     if config.examples == "set":
         records = (events.record_splits[1:] > events.record_splits[:-1]).nonzero()[0]
         return _examples(records, set_examples(events, schema), config, replicas, seed)
+    if config.examples == "basket":
+        baskets = baskets_of(events)
+        return _examples(np.arange(len(baskets)), basket_examples(events, schema, baskets), config, replicas, seed)
     return _examples(events.targets(), event_examples(events, schema), config, replicas, seed)
 
 
@@ -225,15 +235,32 @@ def _no_examples() -> InputError:
     )
 
 
+def _judged_by(evaluation: EvaluationConfig) -> str:
+    return f"targets {evaluation.targets}, seen items {'left out' if evaluation.exclude_seen else 'ranked'}"
+
+
 def _retrieval_validation(
-    dataset: DatasetLayout, encoder: SchemaEncoder, candidates: CandidateTable, config: RetrievalConfig, seed: int
+    dataset: DatasetLayout,
+    encoder: SchemaEncoder,
+    candidates: CandidateTable,
+    config: RetrievalConfig,
+    evaluation: EvaluationConfig,
+    seed: int,
 ) -> RetrievalValidation | None:
     if not shards(dataset.interactions("validation")):
         return None
     events = load_events(dataset.interactions("validation"), encoder, candidates.rows(), ranking=False)
     if len(events.targets()) == 0:
         return None
-    return RetrievalValidation(events, encoder.schema, candidates, num_queries=config.validation_queries, seed=seed)
+    return RetrievalValidation(
+        events,
+        encoder.schema,
+        candidates,
+        num_queries=config.validation_queries,
+        seed=seed,
+        exclude_seen=evaluation.exclude_seen,
+        only_next=evaluation.targets == "next",
+    )
 
 
 def _ranking_validation(

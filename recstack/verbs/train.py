@@ -68,7 +68,14 @@ def _train_stage(stack: StackConfig, stage: Stage, progress: "Callable[[Progress
     strategy, seed = stack.strategy, stack.seed
     if stage == "retrieval":
         return train_retrieval(
-            stack.features, dataset, run, stack.retrieval, strategy=strategy, seed=seed, progress=progress
+            stack.features,
+            dataset,
+            run,
+            stack.retrieval,
+            evaluation=stack.evaluation,
+            strategy=strategy,
+            seed=seed,
+            progress=progress,
         )
     return train_ranking(stack.features, dataset, run, stack.ranking, strategy=strategy, seed=seed, progress=progress)
 

@@ -5,8 +5,16 @@ import pytest
 import tensorflow as tf
 
 from features.encoding import SchemaEncoder
-from tests.trainer.small_dataset import SCHEMA
-from trainer.batches import Examples, batch_size_for, event_examples, sequence_examples, set_examples
+from tests.trainer.small_dataset import SCHEMA, record, write_records
+from trainer.batches import (
+    Examples,
+    basket_examples,
+    baskets_of,
+    batch_size_for,
+    event_examples,
+    sequence_examples,
+    set_examples,
+)
 from trainer.candidates import load_candidates
 from trainer.events import load_events
 from trainer.packing import pack, stretches
@@ -73,6 +81,26 @@ def test_event_example_is_its_item_after_its_history(events):
     np.testing.assert_array_equal(batch["query"]["history"], events.histories(np.array([2, 4]), 4))
     np.testing.assert_array_equal(batch["positive_row"], events.candidate_row[[2, 4]])
     np.testing.assert_array_equal(batch["query"]["user_id"], events.user["user_id"][[0, 1]])
+
+
+def test_basket_example_is_all_items_of_a_moment_after_the_history(small_dataset, tmp_path):
+    lines = [
+        record(0, [0, 1, 2, 99, 3], [1, 2, 2, 2, 3]),
+        record(1, [5], [3]),
+        record(2, [4, 6, 8], [1, 4, 4], num_context=1),
+    ]
+    write_records(tmp_path / "x", lines)
+    encoder = SchemaEncoder(SCHEMA, small_dataset)
+    events = load_events(tmp_path / "x", encoder, load_candidates(small_dataset, encoder).rows(), ranking=False)
+    baskets = baskets_of(events)
+    members = np.split(baskets.targets, baskets.splits[1:-1])
+    assert [events.candidate_row[events_of].tolist() for events_of in members] == [[0], [1, 2], [3], [5], [6, 8]]
+    batch = basket_examples(events, SCHEMA, baskets)(tf.constant([4, 1], tf.int64))
+    np.testing.assert_array_equal(batch["query"]["history"], events.histories(np.array([7, 1]), 4))
+    np.testing.assert_array_equal(batch["query"]["user_id"], events.user["user_id"][[2, 0]])
+    assert batch["positive_query"].numpy().tolist() == [0, 0, 1, 1]
+    assert batch["positive_row"].numpy().tolist() == [6, 8, 1, 2]
+    np.testing.assert_allclose(batch["weight"], np.full(4, 2**-0.5))
 
 
 def test_set_example_has_all_items_as_history_and_positives(events):

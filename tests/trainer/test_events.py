@@ -36,6 +36,12 @@ def test_places_back_lead_to_the_last_event_of_an_earlier_moment(baskets):
     assert baskets.places_back()[[0, 5]].tolist() == [1, 1]  # before the first event of their records
 
 
+def test_moments_end_before_the_next_time_or_record(baskets):
+    assert baskets.ends_of_moments(np.array([1, 5])).tolist() == [3, 6]
+    # A first event that is the next record's, of a record without targets: no event is of that moment.
+    assert baskets.ends_of_moments(np.array([5, 6])).tolist() == [5, 6]
+
+
 def test_targets_are_after_the_context_and_in_the_catalogue(baskets):
     assert baskets.targets().tolist() == [2, 3, 5]
 

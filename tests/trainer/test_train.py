@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from features.encoding import SchemaEncoder
 from features.errors import ConfigError, InputError, RecstackError
 from features.layout import DatasetLayout, RunLayout
 from tests.trainer.small_dataset import SCHEMA, record, write_records, write_small_dataset
+from trainer.candidates import load_candidates
 from trainer.config import EncoderConfig, LossConfig, OptimizerConfig, RankingConfig, RetrievalConfig
+from trainer.evaluation.config import EvaluationConfig
 from trainer.events import load_events
 from trainer.fit import Progress
 from trainer.restore import restore_ranking, restore_retrieval
@@ -50,6 +53,7 @@ def item_vectors(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig
     [
         pytest.param(SEQUENCE, id="sequence"),
         pytest.param(RETRIEVAL, id="event", marks=pytest.mark.slow),
+        pytest.param(replace(RETRIEVAL, examples="basket"), id="basket", marks=pytest.mark.slow),
         pytest.param(replace(RETRIEVAL, examples="set"), id="set", marks=pytest.mark.slow),
         pytest.param(
             replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"), hidden=(8,), score="dot"),
@@ -174,6 +178,47 @@ def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
     assert len(validation) == 10
     # Twelve items, so every target that was not seen is within the first 20.
     assert validation(trained.model)["recall@20"] == 1.0
+
+
+class ScoresByHistory:
+    """In place of a trained model: a query's vector counts the items of its history, an item's is its own place."""
+
+    def __init__(self, rows_of_index: np.ndarray) -> None:
+        self.rows = tf.constant(rows_of_index, tf.float32)
+
+    def query_tower(self, query):
+        return tf.reduce_sum(tf.gather(self.rows, query["history"]), axis=1)
+
+    def embed_candidates(self, candidates):
+        return tf.eye(len(candidates))
+
+
+def test_validation_judges_as_the_evaluation_does(small_dataset, tmp_path):
+    """A customer buys 0 and 1, then 0 and 1 again, then 7: ranking what was bought finds the next basket alone."""
+    encoder = SchemaEncoder(SCHEMA, small_dataset)
+    candidates = load_candidates(small_dataset, encoder)
+    write_records(tmp_path / "x", [record(0, [0, 1, 0, 1, 7], [1, 1, 2, 2, 3], num_context=2)])
+    events = load_events(tmp_path / "x", encoder, candidates.rows(), ranking=False)
+    rows = np.zeros([encoder.encoded(SCHEMA.item_id_feature).num_indices, len(candidates)])
+    rows[candidates.features["item_id"].numpy(), np.arange(len(candidates))] = 1.0
+
+    def ndcg(*, exclude_seen: bool, only_next: bool) -> float:
+        validation = RetrievalValidation(
+            events, SCHEMA, candidates, num_queries=1, seed=0, exclude_seen=exclude_seen, only_next=only_next
+        )
+        return validation(ScoresByHistory(rows))["ndcg@10"]
+
+    assert ndcg(exclude_seen=False, only_next=True) == pytest.approx(1.0)
+    assert ndcg(exclude_seen=False, only_next=False) < 1.0
+    assert ndcg(exclude_seen=True, only_next=True) == 0.0
+
+
+def test_a_run_that_was_validated_otherwise_is_trained_again(small_dataset, tmp_path):
+    run = RunLayout(tmp_path, "retrieval")
+    config = replace(RETRIEVAL, epochs=1)
+    train_retrieval(SCHEMA, small_dataset, run, config)
+    assert train_retrieval(SCHEMA, small_dataset, run, config, evaluation=EvaluationConfig(cutoffs=(5,)))[1]
+    assert not train_retrieval(SCHEMA, small_dataset, run, config, evaluation=EvaluationConfig(exclude_seen=False))[1]
 
 
 MIRRORED = """

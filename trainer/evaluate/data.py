@@ -75,7 +75,7 @@ def evaluation_set(
     records = np.flatnonzero(first_target < events.record_splits[1:])
     rows = events.candidate_row.astype(np.int64)
     context, times = _context(events, records)
-    end = _end_of_moment(events, first_target) if only_next else events.record_splits[1:]
+    end = events.ends_of_moments(first_target) if only_next else events.record_splits[1:]
     targets = _between(rows, first_target[records], end[records])
     keys = _user_keys(events, schema, first_user_index)[records]
     return (
@@ -89,14 +89,6 @@ def evaluation_set(
         ),
         first_target[records],
     )
-
-
-def _end_of_moment(events: Events, first_target: Int64) -> Int64:
-    """`[records] int64`: one past the last event that has the time of the record's first target."""
-    records = events.record_of_event()
-    first = np.minimum(first_target, max(len(events) - 1, 0))
-    is_same = (events.timestamp == events.timestamp[first][records]) & (np.arange(len(events)) >= first_target[records])
-    return first_target + np.bincount(records[is_same], minlength=events.num_records)
 
 
 def _context(events: Events, records: Int64) -> tuple[Ragged, Int]:

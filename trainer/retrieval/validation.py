@@ -1,4 +1,4 @@
-"""How well a two-tower model finds what the validation users did next: exact, seen items excluded."""
+"""How well a two-tower model finds what the validation users did next: exact, judged as the evaluation judges."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,17 @@ _QUERIES_A_BLOCK = 1024
 class RetrievalValidation:
     """A fixed sample of validation users; each is asked once, at the first of the events to predict."""
 
-    def __init__(self, events: Events, schema: Schema, candidates: CandidateTable, *, num_queries: int, seed: int):
+    def __init__(  # noqa: PLR0913 - what it is made from, by name
+        self,
+        events: Events,
+        schema: Schema,
+        candidates: CandidateTable,
+        *,
+        num_queries: int,
+        seed: int,
+        exclude_seen: bool = True,
+        only_next: bool = False,
+    ) -> None:
         """Chooses the users and gathers their queries, seen items and targets.
 
         Args:
@@ -33,6 +43,8 @@ class RetrievalValidation:
             candidates: the catalogue.
             num_queries: users asked, at most.
             seed: of the sample.
+            exclude_seen: whether items of the history are left out of the rankings.
+            only_next: whether the events of the first target's moment alone are to be found.
         """
         first_target = _first_targets(events)
         sample = np.random.default_rng(seed).permutation(len(first_target))[:num_queries]
@@ -40,9 +52,11 @@ class RetrievalValidation:
         records = events.record_of_event()[first_target]
         self._candidates = candidates
         self._query: Tensors = gather_query(events, schema)(tf.constant(first_target))
-        starts, ends = events.record_splits[records], events.record_splits[records + 1]
-        self._seen = _rows(events, starts, starts + events.num_context[records])
-        self._targets = _rows(events, starts + events.num_context[records], ends)
+        starts = events.record_splits[:-1]
+        context_ends = starts + events.num_context
+        ends = events.ends_of_moments(context_ends) if only_next else events.record_splits[1:]
+        self._seen = _rows(events, starts[records], context_ends[records]) if exclude_seen else None
+        self._targets = _rows(events, context_ends[records], ends[records])
 
     def __len__(self) -> int:
         return len(self._targets)
