@@ -1,0 +1,93 @@
+"""One system of `benchmarks/peers.py` that lives in recstack's own environment: recstack, or a baseline of implicit.
+
+One JSON line an epoch on standard output, as `peers.run` reads them.
+"""
+
+import json
+import pickle
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from trainer.baselines.config import BaselineName, make_baseline
+from trainer.baselines.tuning import tune
+from trainer.evaluation.scoring import rank_by_scorer
+
+
+def main() -> None:
+    """Trains one system."""
+    system, config, folder, cutoff, seed = sys.argv[1:]
+    if system == "recstack":
+        train_recstack(Path(config), Path(folder), int(cutoff), int(seed))
+    else:
+        fit_baseline(cast(BaselineName, system), Path(folder), int(cutoff), int(seed))
+
+
+def train_recstack(config: Path, folder: Path, cutoff: int, seed: int) -> None:
+    """The configured two-tower model; its training validates all users after each epoch, with the same metric."""
+    # Not for the baselines: TensorFlow would be counted as their memory and time.
+    from features.layout import RunLayout, Workdir
+    from recstack.config import load_config
+    from trainer.embedding import embed_queries
+    from trainer.evaluation.scoring import rank_by_inner_product
+    from trainer.events import load_events
+    from trainer.fit import Progress
+    from trainer.restore import restore_retrieval
+    from trainer.train import train_retrieval
+
+    stack, dataset, run = load_config(config), Workdir(folder / "work").dataset, RunLayout(folder / "run", "retrieval")
+    epochs_told = 0
+
+    def say(progress: Progress) -> None:
+        nonlocal epochs_told
+        if progress.epoch > epochs_told:
+            epochs_told = progress.epoch
+            tell(validation=progress.metrics[f"ndcg@{cutoff}"], cpu=time.process_time())
+
+    train_retrieval(stack.features, dataset, run, stack.retrieval, seed=seed, progress=say)
+    trained = restore_retrieval(stack.features, dataset, run, stack.retrieval)
+    items = trained.model.embed_candidates(trained.candidates).numpy()
+    lists: dict[str, Any] = {}
+    _, splits, asked_at = load_data(folder)
+    for split, queries in splits.items():
+        events = load_events(dataset.interactions(split), trained.encoder, trained.candidates.rows(), ranking=False)
+        vectors = embed_queries(trained.model.query_tower, events, stack.features, asked_at[split])
+        lists[split] = rank_by_inner_product(vectors, items, cutoff, seen=queries.seen).item_rows
+    np.savez(folder / "recstack.npz", **lists)
+    print(json.dumps({"kept": str(folder / "recstack.npz")}), flush=True)
+
+
+def fit_baseline(name: BaselineName, folder: Path, cutoff: int, seed: int) -> None:
+    """A baseline with the parameters that validation chose; one fit is one epoch, and the tuning is not timed."""
+    interactions, queries, _ = load_data(folder)
+    before, before_cpu = time.monotonic(), time.process_time()
+    baseline = tune(make_baseline(name, seed=seed), interactions, queries["validation"]).baseline
+    untimed, untimed_cpu = time.monotonic() - before, time.process_time() - before_cpu
+    print(baseline, file=sys.stderr)
+    scorer = baseline.fit(interactions)
+    lists: dict[str, Any] = {"validation": rank_by_scorer(scorer, queries["validation"], cutoff).item_rows}
+    before, cpu = time.monotonic(), time.process_time() - untimed_cpu
+    lists["test"] = rank_by_scorer(scorer, queries["test"], cutoff).item_rows
+    np.savez(folder / f"{name}.npz", **lists)
+    tell(lists=folder / f"{name}.npz", untimed=untimed + time.monotonic() - before, cpu=cpu)
+
+
+def load_data(folder: Path) -> Any:
+    """What `peers.py` wrote: training events, queries by split and the events they are asked at."""
+    return pickle.loads((folder / "data.pickle").read_bytes())
+
+
+def tell(*, cpu: float, untimed: float = 0.0, validation: float | None = None, lists: Path | None = None) -> None:
+    """Prints an epoch's line."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    told: dict[str, Any] = {"untimed": untimed, "cpu": cpu, "peak": int(fields["VmHWM"].split()[0]) * 1024}
+    told |= {} if validation is None else {"validation": validation}
+    told |= {} if lists is None else {"lists": str(lists)}
+    print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()
