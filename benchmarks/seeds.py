@@ -51,7 +51,11 @@ def main(arguments: Arguments) -> None:
             masked.append(evaluate(trained, workdir, stack, exclude_seen=True, with_baselines=with_baselines))
             unmasked.append(evaluate(trained, workdir, stack, exclude_seen=False, with_baselines=False))
             seconds.append(took)
-            print(f"seed {seed}: {took:.0f} s", {name: value["value"] for name, value in metrics(masked[-1]).items()})
+            print(
+                f"seed {seed}: {took:.0f} s",
+                {name: value["value"] for name, value in metrics(masked[-1]).items()},
+                flush=True,
+            )
     show(arguments, masked, unmasked, seconds)
 
 
@@ -61,6 +65,7 @@ def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tupl
     manifest, _ = train_retrieval(
         stack.features, workdir.dataset, run, stack.retrieval, evaluation=stack.evaluation, seed=seed
     )
+    print(f"seed {seed}: validation", {name: round(value, 4) for name, value in manifest.metrics.items()}, flush=True)
     return restore_retrieval(stack.features, workdir.dataset, run, stack.retrieval), manifest.seconds
 
 

@@ -213,7 +213,7 @@ def basket_examples(events: Events, schema: Schema, baskets: Baskets) -> Gather:
 
 
 def set_examples(events: Events, schema: Schema) -> Gather:
-    """One example a record: its last items are history and positives alike, each record weighing n^-1/2 an item."""
+    """One example a record: its last items are history and positives alike."""
     history = schema.history
     length = history.length if history is not None else 1
     last_event = tf.constant(np.maximum(events.record_splits[1:] - 1, 0))
@@ -235,12 +235,11 @@ def set_examples(events: Events, schema: Schema) -> Gather:
             query |= {name: members.with_flat_values(_of_set(v, members)) for name, v in companions.items()}
         row = tf.gather(rows, members.flat_values)
         known = tf.cast(row >= 0, tf.float32)
-        sizes = tf.cast(tf.gather(members.row_lengths(), members.value_rowids()), tf.float32)
         return {
             "query": query,
             "positive_query": tf.cast(members.value_rowids(), tf.int32),
             "positive_row": tf.maximum(row, 0),
-            "weight": known * tf.gather(weights, members.flat_values) / tf.sqrt(sizes),
+            "weight": known * tf.gather(weights, members.flat_values),
         }
 
     return gather

@@ -48,6 +48,8 @@ class EncoderConfig:
     """Items that a convolution of a `cnn` looks at."""
     dropout: float = 0.0
     """Share of the components of the history's vector that are zeroed in training."""
+    side_features: bool = False
+    """Whether the items of a history are told by their side features too, as the candidates are."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "heads", "kernel_size"):
@@ -113,6 +115,10 @@ class RetrievalConfig:
     """Share of training examples whose candidate is an unknown item, so that items without history are learnt too."""
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     """How the history becomes a vector."""
+    ensemble: tuple[EncoderKind, ...] = ()
+    """Encoders of further models, trained beside the first, each with embeddings and a loss of its own and the other
+    options of `encoder`. The score is the mean of all; the vectors stand side by side, so that they are as many times
+    as long."""
     examples: Examples = "event"
     """`event`: one example an event, with what happened before as its history; `basket`: one example a moment of a
     user, all its events positives; `sequence`: the same positives, all of a user's in one pass, for the encoders that
@@ -141,7 +147,7 @@ class RetrievalConfig:
         _require("retrieval", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
         heads = self.encoder.heads
         _require("retrieval", self, "dimension", self.dimension % heads == 0, f"a multiple of {heads} heads")
-        is_ordered = self.examples != "set" or self.encoder.kind == "mean"
+        is_ordered = self.examples != "set" or {self.encoder.kind, *self.ensemble} == {"mean"}
         _require(
             "retrieval", self, "examples", is_ordered, "'event', 'basket' or 'sequence': a set has no order to encode"
         )

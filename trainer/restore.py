@@ -52,6 +52,7 @@ def restore_retrieval(
     candidates = load_candidates(dataset, encoder)
     model = TwoTowerModel(config, encoder, candidates, seed=0)
     _load_best(model, run)
+    model.freeze()
     return TrainedRetrieval(encoder=encoder, model=model, candidates=candidates)
 
 

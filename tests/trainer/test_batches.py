@@ -108,7 +108,7 @@ def test_set_example_has_all_items_as_history_and_positives(events):
     own = slice(*events.record_splits[3:5])
     np.testing.assert_array_equal(batch["query"]["history"].to_tensor()[0], events.item_index[own])
     np.testing.assert_array_equal(batch["positive_row"], events.candidate_row[own])
-    np.testing.assert_allclose(batch["weight"], 4**-0.5 * np.ones(4))
+    np.testing.assert_array_equal(batch["weight"], np.ones(4))
 
 
 def test_sequences_hold_the_same_examples_as_events(events):

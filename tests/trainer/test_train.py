@@ -26,6 +26,7 @@ RETRIEVAL = RetrievalConfig(dimension=8, batch_size=8, epochs=6, optimizer=FAST)
 SEQUENCE = replace(
     RETRIEVAL, examples="sequence", encoder=EncoderConfig(kind="transformer", dropout=0.2), initialisation="svd"
 )
+ENSEMBLE = replace(SEQUENCE, encoder=replace(SEQUENCE.encoder, side_features=True), ensemble=("gru",))
 IN_BATCH = replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"))
 HARD = replace(RETRIEVAL, loss=LossConfig(negatives="cross_batch", memory=24, hard_negatives=2, index_steps=5))
 RANKING = RankingConfig(dimension=4, hidden=(8,), batch_size=16, epochs=6, optimizer=FAST)
@@ -51,7 +52,8 @@ def item_vectors(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(SEQUENCE, id="sequence"),
+        pytest.param(ENSEMBLE, id="ensemble"),
+        pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow),
         pytest.param(RETRIEVAL, id="event", marks=pytest.mark.slow),
         pytest.param(replace(RETRIEVAL, examples="basket"), id="basket", marks=pytest.mark.slow),
         pytest.param(replace(RETRIEVAL, examples="set"), id="set", marks=pytest.mark.slow),
@@ -102,6 +104,7 @@ def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
     [
         pytest.param(RETRIEVAL, id="event"),
         pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow),
+        pytest.param(replace(ENSEMBLE, loss=HARD.loss), id="ensemble", marks=pytest.mark.slow),
         pytest.param(HARD, id="hard", marks=pytest.mark.slow),
     ],
 )

@@ -165,7 +165,7 @@ class Assembly:
         return Towers(
             embed_query=model.query_tower,
             embed_candidate=model.candidate_tower,
-            variables=model.trainable_variables,
+            variables=model.variables,
         )
 
     @cached_property

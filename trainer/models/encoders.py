@@ -35,12 +35,15 @@ class HistoryEncoder(tf.keras.layers.Layer):
         self.config, self.table, self.length = config, table, length
         self.dimension = int(table.table.shape[1])
         self.input_dropout = StepDropout(config.dropout, step=step, number=1)
+        self.item_vectors: tf.keras.layers.Layer = table
+        """Rows of the table to vectors: the table itself, or what knows the items' side features too."""
         self.companions: dict[str, EmbeddingTable] = {}
         """Tables of what is known of the events beside their items, by name; added to the items' vectors."""
 
     def embed(self, items: tf.Tensor, beside: Tensors | None) -> tf.Tensor:
         """Items, and what is known of their events, `[...] int32` each, to `[..., D] float32`."""
-        return tf.add_n([self.table(items), *(table((beside or {})[n]) for n, table in self.companions.items())])
+        events = [table((beside or {})[name]) for name, table in self.companions.items()]
+        return tf.add_n([self.item_vectors(items), *events])
 
     @abstractmethod
     def states(self, vectors: tf.Tensor, positions: tf.Tensor, training: bool) -> tf.Tensor:
@@ -140,7 +143,7 @@ class RecurrentEncoder(HistoryEncoder):
         for each in self.cells:
             each.build((None, self.dimension))
         self.output_dropout = StepDropout(config.dropout, step=step, number=2)
-        self.projection = _built(tf.keras.layers.Dense(self.dimension), self.dimension)
+        self.norm = _built(_norm(), self.dimension)
 
     def states(self, vectors: tf.Tensor, positions: tf.Tensor, training: bool) -> tf.Tensor:
         """Runs along the rows."""
@@ -148,7 +151,7 @@ class RecurrentEncoder(HistoryEncoder):
         by_place = tf.transpose(vectors, [1, 0, 2])
         for cell in self.cells:
             by_place = self._run(cell, by_place, tf.transpose(keep)[..., None])
-        return self.projection(self.output_dropout(tf.transpose(by_place, [1, 0, 2]), training=training))
+        return self.norm(self.output_dropout(tf.transpose(by_place, [1, 0, 2]), training=training))
 
     def _run(self, cell: tf.keras.layers.Layer, by_place: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
         start = [tf.zeros_like(by_place[0])] * (1 if self.config.kind == "gru" else 2)

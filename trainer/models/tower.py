@@ -1,6 +1,6 @@
 """The tower: encoded features in, one vector out. One class, configured twice."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -80,11 +80,18 @@ class Tower(tf.keras.layers.Layer):
         vectors = {name: layer(encoded[name]) for name, layer in self.vectors.items()}
         if self.history_name is not None:
             vectors[self.history_name] = history
-        total = tf.add_n([self.gates[name] * vector for name, vector in vectors.items()])
+        total = self._gated(vectors)
         if self.mixing:
             total += self._mix(tf.concat(list(vectors.values()), axis=-1))
         total = normalise(total) if self.config.score == "cosine" else total
         return self._with_bias(total, encoded) if self.config.item_bias else total
+
+    def add_up(self, encoded: Tensors) -> tf.Tensor:
+        """`[batch, dimension] float32`: the features' vectors times their gates, as they are before anything else."""
+        return self._gated({name: layer(encoded[name]) for name, layer in self.vectors.items()})
+
+    def _gated(self, vectors: Tensors) -> tf.Tensor:
+        return tf.add_n([self.gates[name] * vector for name, vector in vectors.items()])
 
     def _mix(self, mixed: tf.Tensor) -> tf.Tensor:
         for layer in self.mixing:
@@ -102,6 +109,19 @@ class Tower(tf.keras.layers.Layer):
         else:
             last = tf.gather(self.bias, encoded[self.item_id])[..., None]
         return tf.concat([vectors, last], axis=-1)
+
+
+class Ensemble(tf.keras.layers.Layer):
+    """The same tower of several models, whose vectors stand side by side: the inner product is that of all models."""
+
+    def __init__(self, towers: Sequence[Tower], weight: float) -> None:
+        """Takes the towers, and what their vectors are multiplied by."""
+        super().__init__()
+        self.towers, self.weight = list(towers), weight
+
+    def call(self, encoded: Tensors, training: bool = False) -> tf.Tensor:
+        """Encoded features by name, `[batch, ...]`, to `[batch, models * d] float32`."""
+        return self.weight * tf.concat([tower(encoded, training=training) for tower in self.towers], axis=-1)
 
 
 def _dense_layers(config: RetrievalConfig, num_features: int) -> list[tf.keras.layers.Layer]:

@@ -1,6 +1,7 @@
 """The two-tower retrieval model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,30 @@ import tensorflow_recommenders as tfrs
 from features.encoding import Encoded, SchemaEncoder
 from features.schema import Schema
 from trainer.candidates import CandidateTable
-from trainer.config import RetrievalConfig
+from trainer.config import EncoderKind, RetrievalConfig
 from trainer.losses.hard import HardNegatives
-from trainer.losses.negatives import NegativeSource, make_source
+from trainer.losses.negatives import Negatives, NegativeSource, make_source
 from trainer.losses.pairwise import bce_loss, bpr_loss, gbce_power
 from trainer.losses.softmax import log_sum_exp_of_products, positives_among, softmax_loss
+from trainer.models.dropout import StepDropout
 from trainer.models.embedding import EmbeddingTable, make_tables
 from trainer.models.encoders import ENCODERS
-from trainer.models.tower import Tower
+from trainer.models.item_vectors import FrozenItemVectors, ItemVectors
+from trainer.models.tower import Ensemble, Tower
 
 # In units of the score: what a factor e in train frequency adds at first. The best constant on Gowalla was 0.05 at a
 # temperature of 0.1, so it is kept as a share of the temperature.
 _BIAS_PER_LOG_FREQUENCY = 0.5
+# More than a model has tables or dropout layers, and fewer than tell the replicas apart.
+_SEEDS_A_MEMBER = 100
 
 
 class TwoTowerModel(tfrs.Model):
     """Scores a query and a candidate by the inner product of their towers' vectors.
 
     `query_tower` and `candidate_tower` map encoded features by name to `[batch, d] float32`; normalisation and the
-    item bias are inside, so that an index needs nothing but their vectors.
+    item bias are inside, so that an index needs nothing but their vectors. Of several models, an ensemble, each has its
+    own embeddings and loss, and the vectors stand side by side.
     """
 
     def __init__(
@@ -43,10 +49,13 @@ class TwoTowerModel(tfrs.Model):
         super().__init__()
         self.config = config
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        tables = _make_tables(config, encoder, seed)
-        self.item_table = tables[encoder.schema.item_id]
-        self.query_tower, self.candidate_tower = _make_towers(config, encoder, tables, self.step)
-        self._start_bias(encoder.schema, candidates)
+        self.query_towers: list[Tower] = []
+        self.candidate_towers: list[Tower] = []
+        self.item_tables: list[EmbeddingTable] = []
+        for number, kind in enumerate((config.encoder.kind, *config.ensemble)):
+            self._add_member(kind, number, encoder, candidates, seed)
+        self.query_tower = _side_by_side(self.query_towers, 1 / len(self.query_towers))
+        self.candidate_tower = _side_by_side(self.candidate_towers, 1.0)
         self._candidates = candidates
         self._source: NegativeSource = make_source(config.loss, candidates.train_frequency, seed)
         self._hard = _hard_negatives(config, len(candidates))
@@ -66,21 +75,37 @@ class TwoTowerModel(tfrs.Model):
         """
         positive_query, positive_rows = inputs["positive_query"], inputs["positive_row"]
         negatives = self._source.draw(positive_rows, self.step)
-        queries = self._embed_queries(inputs, training) / self.config.loss.temperature
+        queries = [
+            self._embed_queries(tower, inputs, training) / self.config.loss.temperature for tower in self.query_towers
+        ]
         if self._hard is not None:
-            negatives = self._hard.add(negatives, queries, self.step, lambda: self.embed_candidates(self._candidates))
-        positives = self._embed(positive_rows, training)
-        others = self._embed(negatives.rows, training)
+            catalogue = lambda: self.embed_candidates(self._candidates)  # noqa: E731 - embedded only when it is due
+            negatives = self._hard.add(negatives, tf.concat(queries, axis=1), self.step, catalogue)
+        losses = [
+            self._member_losses(vectors, tower, (positive_query, positive_rows), negatives, training)
+            for vectors, tower in zip(queries, self.candidate_towers, strict=True)
+        ]
+        return tf.reduce_sum(inputs["weight"] * tf.add_n(losses)) / len(losses)
+
+    def _member_losses(
+        self,
+        queries: tf.Tensor,
+        tower: Tower,
+        positive: tuple[tf.Tensor, tf.Tensor],
+        negatives: Negatives,
+        training: bool,
+    ) -> tf.Tensor:
+        """`[m] float32`: the loss of each positive, given by its query and its row, in one model of the ensemble."""
+        positive_query, positive_rows = positive
+        positives = tower(self._candidates.gather(positive_rows), training=training)
+        others = tower(self._candidates.gather(negatives.rows), training=training)
         positive_logits = tf.reduce_sum(tf.gather(queries, positive_query) * positives, axis=1)
         hits = positives_among(negatives.rows, positive_query, positive_rows)
         if self.config.loss.kind == "softmax":
             log_sum_exp = log_sum_exp_of_products(queries, others, negatives.log_weights, hits)
-            loss = softmax_loss(positive_logits, tf.gather(log_sum_exp, positive_query))
-        else:
-            loss = self._pairwise_loss(
-                positive_logits, tf.matmul(queries, others, transpose_b=True), hits, positive_query
-            )
-        return tf.reduce_sum(inputs["weight"] * loss)
+            return softmax_loss(positive_logits, tf.gather(log_sum_exp, positive_query))
+        negative_logits = tf.matmul(queries, others, transpose_b=True)
+        return self._pairwise_loss(positive_logits, negative_logits, hits, positive_query)
 
     def _pairwise_loss(
         self, positive_logits: tf.Tensor, negative_logits: tf.Tensor, hits: tf.Tensor, positive_query: tf.Tensor
@@ -101,25 +126,47 @@ class TwoTowerModel(tfrs.Model):
         rows = [tf.range(start, min(start + 65_536, len(candidates))) for start in blocks]
         return tf.concat([self.candidate_tower(candidates.gather(block)) for block in rows], axis=0)
 
-    def _embed_queries(self, inputs: Mapping[str, Any], training: bool) -> tf.Tensor:
+    def _embed_queries(self, tower: Tower, inputs: Mapping[str, Any], training: bool) -> tf.Tensor:
         if "items" not in inputs:
-            return self.query_tower(inputs["query"], training=training)
-        encoder = self.query_tower.history_encoder
+            return tower(inputs["query"], training=training)
+        encoder = tower.history_encoder
         states = encoder.all_states(inputs["items"], inputs["positions"], training, inputs["beside"])
-        return self.query_tower.combine(inputs["query"], tf.gather_nd(states, inputs["state"]))
+        return tower.combine(inputs["query"], tf.gather_nd(states, inputs["state"]))
 
-    def _embed(self, rows: tf.Tensor, training: bool) -> tf.Tensor:
-        return self.candidate_tower(self._candidates.gather(rows), training=training)
+    def freeze(self) -> None:
+        """Computes what only training changes; for models that are not trained any more."""
+        for tower in self.query_towers:
+            if tower.history_name is not None and isinstance(tower.history_encoder.item_vectors, ItemVectors):
+                tower.history_encoder.item_vectors = FrozenItemVectors(tower.history_encoder.item_vectors)
 
-    def _start_bias(self, schema: Schema, candidates: CandidateTable) -> None:
+    def _add_member(
+        self, kind: EncoderKind, number: int, encoder: SchemaEncoder, candidates: CandidateTable, seed: int
+    ) -> None:
+        """One model of the ensemble: its tables and both towers."""
+        config, schema = self.config, encoder.schema
+        tables = _make_tables(config, encoder, seed + _SEEDS_A_MEMBER * number)
+        query, candidate = _make_towers(config, kind, encoder, tables, self.step)
+        for layer in query.submodules:
+            if isinstance(layer, StepDropout):
+                layer.number += _SEEDS_A_MEMBER * number  # masks of its own
+        if schema.history is not None and config.encoder.side_features and len(candidates.features) > 1:
+            first_index = encoder.lookup(schema.item_id).vocabulary.first_token_index
+            item_vectors = ItemVectors(candidate, candidates, first_index=first_index)
+            query.history_encoder.item_vectors = item_vectors
+        self._start_bias(candidate, schema, candidates)
+        self.query_towers.append(query)
+        self.candidate_towers.append(candidate)
+        self.item_tables.append(tables[schema.item_id])
+
+    def _start_bias(self, tower: Tower, schema: Schema, candidates: CandidateTable) -> None:
         if not self.config.item_bias:
             return
-        start = np.zeros(self.candidate_tower.bias.shape, np.float32)
+        start = np.zeros(tower.bias.shape, np.float32)
         log_frequency = np.log(np.maximum(candidates.train_frequency, 1)).astype(np.float32)
         scale = _BIAS_PER_LOG_FREQUENCY * self.config.loss.temperature
         # Items that share a bucket share a bias, that of the last of them; they have few interactions or none.
         start[candidates.features[schema.item_id].numpy()] = scale * log_frequency
-        self.candidate_tower.bias.assign(start)
+        tower.bias.assign(start)
 
 
 def _hard_negatives(config: RetrievalConfig, num_items: int) -> HardNegatives | None:
@@ -127,7 +174,7 @@ def _hard_negatives(config: RetrievalConfig, num_items: int) -> HardNegatives | 
         return None
     return HardNegatives(
         num_items,
-        config.dimension + config.item_bias,
+        (config.dimension + config.item_bias) * (1 + len(config.ensemble)),
         a_query=config.loss.hard_negatives,
         refresh_steps=config.loss.index_steps,
     )
@@ -147,16 +194,23 @@ def _make_tables(config: RetrievalConfig, encoder: SchemaEncoder, seed: int) -> 
     return make_tables(query | candidate, config.dimension, random_tables, stddev=config.dimension**-0.5, seed=seed)
 
 
+def _side_by_side(towers: list[Tower], weight: float) -> Tower | Ensemble:
+    return towers[0] if len(towers) == 1 else Ensemble(towers, weight)
+
+
 def _make_towers(
-    config: RetrievalConfig, encoder: SchemaEncoder, tables: Mapping[str, EmbeddingTable], step: tf.Variable
+    config: RetrievalConfig,
+    kind: EncoderKind,
+    encoder: SchemaEncoder,
+    tables: Mapping[str, EmbeddingTable],
+    step: tf.Variable,
 ) -> tuple[Tower, Tower]:
     schema = encoder.schema
     query, candidate = _encoded(encoder)
     feature, history = schema.history, None
     if feature is not None:
-        encoder_class = ENCODERS[config.encoder.kind]
-        item_table = tables[schema.item_id]
-        layer = encoder_class(config.encoder, item_table, length=feature.length, step=step)
+        item_table, its_own = tables[schema.item_id], replace(config.encoder, kind=kind)
+        layer = ENCODERS[kind](its_own, item_table, length=feature.length, step=step)
         layer.companions = {companion.name: tables[companion.name] for companion in schema.history_companions}
         history = feature.name, layer
     return (

@@ -20,7 +20,7 @@ def initialise_items(
     """Sets the item embeddings to the singular vectors of the training interactions, if the configuration says so.
 
     Args:
-        model: its item table is changed, at the rows of items with co-occurrences.
+        model: its item tables are changed, at the rows of items with co-occurrences.
         events: of the training split.
         candidates: the catalogue.
         config: of the model.
@@ -28,8 +28,7 @@ def initialise_items(
     """
     if config.initialisation == "random":
         return
-    table = model.item_table.table
-    num_indices = int(table.shape[0])
+    num_indices = int(model.item_tables[0].table.shape[0])
     if config.examples == "set":
         found = set_vectors(sets_of_items(events, num_indices=num_indices), config.dimension, seed)
     else:
@@ -38,7 +37,8 @@ def initialise_items(
     known = np.abs(vectors).sum(axis=1) > 0
     start = np.zeros((num_indices, config.dimension))
     start[:, : vectors.shape[1]] = vectors * config.dimension**-0.5
-    table.assign(np.where(known[:, None], start, table.numpy()).astype(np.float32))
+    for member in model.item_tables:
+        member.table.assign(np.where(known[:, None], start, member.table.numpy()).astype(np.float32))
 
 
 def cooccurrences(events: Events, *, num_indices: int) -> sp.csr_matrix:
