@@ -134,8 +134,7 @@ def judged(encoder: SchemaEncoder, stack: StackConfig, workdir: Workdir, later: 
     rows = candidates.rows()
     train = load_events(workdir.dataset.interactions("train"), encoder, rows, ranking=False)
     events = load_events(workdir.dataset.interactions("validation"), encoder, rows, ranking=False)
-    targets = np.diff(events.record_splits) - events.num_context
-    events = replace(events, num_context=events.num_context + (targets * later).astype(np.int64))
+    events = moved_on(events, later)
     has_user = schema.user_id in {feature.name for feature in schema.query}
     first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0
     users = training_users(train, schema, first_user)
@@ -143,6 +142,16 @@ def judged(encoder: SchemaEncoder, stack: StackConfig, workdir: Workdir, later: 
     queries, asked_at = evaluation_set(events, schema, users, first_user, len(candidates), only_next=only_next)
     interactions = training_interactions(train, schema, first_user, len(candidates))
     return Judged(events=events, queries=queries, asked_at=asked_at, interactions=interactions)
+
+
+def moved_on(events: Events, later: float) -> Events:
+    """The events with that share of each record's targets, rounded down to whole moments, as context."""
+    first = events.record_splits[:-1] + events.num_context
+    place = first + ((events.record_splits[1:] - first) * later).astype(np.int64)
+    same_as_before = np.zeros(len(events) + 1, bool)
+    same_as_before[1:-1] = events.timestamp[1:] == events.timestamp[:-1]
+    starts = np.maximum.accumulate(np.where(same_as_before, 0, np.arange(len(events) + 1)))
+    return replace(events, num_context=np.maximum(starts[place], first) - events.record_splits[:-1])
 
 
 def metrics_of_model(trained: TrainedRetrieval, data: Judged, *, exclude_seen: bool) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Test results of a configuration over several seeds, seen items left out and not, beside its baselines.
+"""Test results of a configuration over several seeds, with seen items left out and ranked too, beside its baselines.
 
     .venv/bin/python benchmarks/seeds.py --config configs/beauty.toml --seeds 3
 
@@ -41,22 +41,22 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Prepares, trains, evaluates and prints."""
     stack = load_config(arguments.config)
-    masked, unmasked, seconds = [], [], []
+    configured, otherwise, seconds = [], [], []
+    exclude_seen = stack.evaluation.exclude_seen
     with TemporaryDirectory() as folder:
         workdir = Workdir(Path(folder) / "work")
         prepare_dataset(stack.features, stack.pipeline, workdir.dataset, seed=stack.seed, progress=print)
         for seed in range(arguments.seeds):
             trained, took = train(stack, workdir, Path(folder) / str(seed), seed)
             with_baselines = arguments.baselines and seed == 0
-            masked.append(evaluate(trained, workdir, stack, exclude_seen=True, with_baselines=with_baselines))
-            unmasked.append(evaluate(trained, workdir, stack, exclude_seen=False, with_baselines=False))
-            seconds.append(took)
-            print(
-                f"seed {seed}: {took:.0f} s",
-                {name: value["value"] for name, value in metrics(masked[-1]).items()},
-                flush=True,
+            configured.append(
+                evaluate(trained, workdir, stack, exclude_seen=exclude_seen, with_baselines=with_baselines)
             )
-    show(arguments, masked, unmasked, seconds)
+            otherwise.append(evaluate(trained, workdir, stack, exclude_seen=not exclude_seen, with_baselines=False))
+            seconds.append(took)
+            found = {name: round(value["value"], 4) for name, value in metrics(configured[-1]["model"]).items()}
+            print(f"seed {seed}: {took:.0f} s", found, flush=True)
+    show(arguments, configured, otherwise, seconds, exclude_seen=exclude_seen)
 
 
 def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tuple[TrainedRetrieval, float]:
@@ -80,24 +80,39 @@ def evaluate(
 
 
 def metrics(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """Recall and NDCG with their bootstrap intervals."""
-    found = evaluation["model"]["metrics"]
-    return {name: value for name, value in found.items() if name.startswith(("recall@", "ndcg@"))}
+    """Recall and NDCG of the model or a baseline, with their bootstrap intervals."""
+    return {name: value for name, value in evaluation["metrics"].items() if name.startswith(("recall@", "ndcg@"))}
 
 
 def show(
-    arguments: Arguments, masked: list[dict[str, Any]], unmasked: list[dict[str, Any]], seconds: list[float]
+    arguments: Arguments,
+    configured: list[dict[str, Any]],
+    otherwise: list[dict[str, Any]],
+    seconds: list[float],
+    *,
+    exclude_seen: bool,
 ) -> None:
-    """One row a metric."""
+    """One row a metric, of the model and of each baseline."""
     title = f"{arguments.config}: test, {arguments.seeds} seeds, mean and standard deviation"
     table = Table(title=f"{title}; {sum(seconds) / len(seconds):.0f} s a training")
-    for column in ("metric", "seen items left out", "interval of the first seed", "seen items ranked too"):
+    columns = ("seen items left out", "seen items ranked too")
+    judged, other = columns if exclude_seen else columns[::-1]
+    for column in ("metric", judged, "interval of the first seed", other):
         table.add_column(column)
-    for name, first in metrics(masked[0]).items():
-        cells = [seed_spread([metrics(one)[name]["value"] for one in runs]) for runs in (masked, unmasked)]
-        left_out, ranked = (f"{cell.mean:.4f} ± {cell.standard_deviation:.4f}" for cell in cells)
-        table.add_row(name, left_out, f"[{first['low']:.4f}, {first['high']:.4f}]", ranked)
+    for name, first in metrics(configured[0]["model"]).items():
+        cells = [
+            seed_spread([metrics(one["model"])[name]["value"] for one in runs]) for runs in (configured, otherwise)
+        ]
+        mean, other_mean = (f"{cell.mean:.4f} ± {cell.standard_deviation:.4f}" for cell in cells)
+        table.add_row(name, mean, _bounds(first), other_mean)
+    for baseline, evaluation in configured[0]["baselines"].items():
+        for name, value in metrics(evaluation).items():
+            table.add_row(f"{baseline}: {name}", f"{value['value']:.4f}", _bounds(value), "")
     Console(width=140).print(table)
+
+
+def _bounds(interval: dict[str, float]) -> str:
+    return f"[{interval['low']:.4f}, {interval['high']:.4f}]"
 
 
 if __name__ == "__main__":

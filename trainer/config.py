@@ -124,6 +124,9 @@ class RetrievalConfig:
     user, all its events positives; `sequence`: the same positives, all of a user's in one pass, for the encoders that
     know the order; `set`: one example a user, all whose events are both history and targets, right where time orders
     little."""
+    half_life: float = 0.0
+    """Share of the time that the training events span, after which an event weighs half; 0 weighs all alike. A fifth to
+    a third suits assortments that change with the seasons."""
     initialisation: Literal["random", "svd"] = "random"
     """What the item embeddings start from: noise, or the singular vectors of the interactions."""
     loss: LossConfig = field(default_factory=LossConfig)
@@ -144,6 +147,7 @@ class RetrievalConfig:
 
     def __post_init__(self) -> None:
         _require("retrieval", self, "id_dropout", 0 <= self.id_dropout < 1, "a share in [0, 1)")
+        _require("retrieval", self, "half_life", 0 <= self.half_life < math.inf, "a share of the training time, or 0")
         _require("retrieval", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
         heads = self.encoder.heads
         _require("retrieval", self, "dimension", self.dimension % heads == 0, f"a multiple of {heads} heads")

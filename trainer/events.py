@@ -1,7 +1,7 @@
 """The interactions of a split in memory: encoded once, one array a column, histories as ranges of one array."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -84,6 +84,16 @@ class Events:
         first_target = self.record_splits[:-1] + self.num_context
         is_target = np.arange(len(self)) >= first_target[self.record_of_event()]
         return np.flatnonzero(is_target & (self.candidate_row >= 0))
+
+    def weighted_by_age(self, half_life: float) -> "Events":
+        """The events with weights that halve with each half-life before the last one.
+
+        Args:
+            half_life: share of the time that the events span.
+        """
+        ages = (self.timestamp.max(initial=0) - self.timestamp).astype(np.float64)
+        halvings = ages / max(half_life * float(ages.max(initial=0.0)), 1.0)
+        return replace(self, weight=(self.weight * np.exp2(-halvings)).astype(np.float32))
 
     def ends_of_moments(self, first: Int64) -> Int64:
         """`[records]`: one past the last event that has the time of the given event of each record, `[records]`."""

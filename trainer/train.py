@@ -88,7 +88,8 @@ def train_retrieval(  # noqa: PLR0913 - what a stage is made from, each given by
     train = load_events(dataset.interactions("train"), encoder, candidates.rows(), ranking=False)
     validate = _retrieval_validation(dataset, encoder, candidates, config, judged, seed)
     scope = make_strategy(strategy)
-    examples = _retrieval_examples(train, schema, config, scope.num_replicas_in_sync, seed)
+    weighted = train.weighted_by_age(config.half_life) if config.half_life else train
+    examples = _retrieval_examples(weighted, schema, config, scope.num_replicas_in_sync, seed)
     with scope.scope():
         model = TwoTowerModel(config, encoder, candidates, seed=seed)
         initialise_items(model, train, candidates, config, seed)

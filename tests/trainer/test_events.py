@@ -36,6 +36,12 @@ def test_places_back_lead_to_the_last_event_of_an_earlier_moment(baskets):
     assert baskets.places_back()[[0, 5]].tolist() == [1, 1]  # before the first event of their records
 
 
+def test_weights_halve_with_each_half_life_before_the_last_event(baskets):
+    # Times 1, 2, 2, 3, 4 and 1: a third of the three seconds is one second.
+    weights = baskets.weighted_by_age(1 / 3).weight
+    np.testing.assert_allclose(weights, [1 / 8, 1 / 4, 1 / 4, 1 / 2, 1, 1 / 8])
+
+
 def test_moments_end_before_the_next_time_or_record(baskets):
     assert baskets.ends_of_moments(np.array([1, 5])).tolist() == [3, 6]
     # A first event that is the next record's, of a record without targets: no event is of that moment.

@@ -10,11 +10,14 @@ from features.errors import ConfigError
 if TYPE_CHECKING:
     from trainer.baselines.contract import Baseline
 
-BaselineName = Literal["popularity", "popularity_recent", "item_cf", "user_cf", "content", "svd", "als", "bpr", "ease"]
+BaselineName = Literal[
+    "popularity", "popularity_recent", "repeat", "item_cf", "user_cf", "content", "svd", "als", "bpr", "ease"
+]
 
 _CLASSES: Mapping[BaselineName, str] = {
     "popularity": "popularity:Popularity",
     "popularity_recent": "popularity:RecentPopularity",
+    "repeat": "repeat:Repeat",
     "item_cf": "item_cf:ItemCF",
     "user_cf": "user_cf:UserCF",
     "content": "content:Content",

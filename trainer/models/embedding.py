@@ -9,6 +9,10 @@ from features.encoding import Encoded
 # Bags over tables up to this size are counted rather than looked up.
 _FEW_INDICES = 64
 
+# Indices for each place of a history up to which a sum in training is one matrix product. On two cores it took 0.3 to
+# 0.4 of the time of the lookup at 23 (64 and 256 components), and 3.5 times as long at 100.
+_INDICES_A_PLACE = 32
+
 
 class EmbeddingTable(tf.keras.layers.Layer):
     """Rows of a matrix by index; row 0 stands for a missing value."""
@@ -24,19 +28,26 @@ class EmbeddingTable(tf.keras.layers.Layer):
         return tf.nn.embedding_lookup(self.table, indices)
 
 
-def pool(vectors: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
-    """Mean of the vectors whose index is not padding.
+def weighted_sum(table: EmbeddingTable, indices: tf.Tensor, weights: tf.Tensor, *, training: bool) -> tf.Tensor:
+    """The weighted sum of rows of a table.
 
     Args:
-        vectors: `[batch, width, d] float32`.
-        indices: `[batch, width] int32`, 0 is padding.
+        table: of the embeddings.
+        indices: `[batch, width] int32`.
+        weights: `[batch, width] float32`, 0 for padding.
+        training: whether a gradient is wanted: over a small table, the sum is then a product of the whole table with
+            the weights by index, whose gradient is a product too, with no vector for each place.
 
     Returns:
-        `[batch, d] float32`, zero where all is padding.
+        `[batch, d] float32`.
     """
-    present = tf.cast(indices > 0, vectors.dtype)
-    total = tf.einsum("bw,bwd->bd", present, vectors)
-    return total / tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
+    width, size = indices.shape[1], table.num_indices
+    if not training or width is None or size > _INDICES_A_PLACE * width:
+        return tf.einsum("bw,bwd->bd", weights, table(indices))
+    batch = tf.shape(indices)[0]
+    places = tf.range(batch)[:, None] * size + indices
+    by_index = tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), tf.reshape(places, [-1]), batch * size)
+    return tf.matmul(tf.reshape(by_index, [batch, size]), table.table)
 
 
 class FeatureVector(tf.keras.layers.Layer):
@@ -70,7 +81,7 @@ class FeatureVector(tf.keras.layers.Layer):
 
 
 def _pool_present(table: EmbeddingTable, values: tf.Tensor) -> tf.Tensor:
-    """`pool` that looks up what is not padding only: of a bag of words most places are padding."""
+    """The mean over what is not padding, which alone is looked up: of a bag of words most places are padding."""
     places = tf.where(values > 0)
     batch = tf.shape(values, out_type=tf.int64)[0]
     total = tf.math.unsorted_segment_sum(table(tf.gather_nd(values, places)), places[:, 0], batch)
@@ -79,7 +90,7 @@ def _pool_present(table: EmbeddingTable, values: tf.Tensor) -> tf.Tensor:
 
 
 def _pool_few(table: EmbeddingTable, values: tf.Tensor) -> tf.Tensor:
-    """`pool` as a product of counts and table, whose gradient is a product too and no sum over places."""
+    """The same as a product of counts and table, whose gradient is a product too and no sum over places."""
     counts = tf.reduce_sum(tf.one_hot(values, table.num_indices), axis=1)[:, 1:]
     total = tf.matmul(counts, table.table[1:])
     return total / tf.maximum(tf.reduce_sum(counts, axis=1, keepdims=True), 1.0)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from features.encoding import Tensors
 from trainer.config import EncoderConfig, EncoderKind
 from trainer.models.dropout import StepDropout
-from trainer.models.embedding import EmbeddingTable, pool
+from trainer.models.embedding import EmbeddingTable, weighted_sum
 
 
 class HistoryEncoder(tf.keras.layers.Layer):
@@ -44,6 +44,18 @@ class HistoryEncoder(tf.keras.layers.Layer):
         """Items, and what is known of their events, `[...] int32` each, to `[..., D] float32`."""
         events = [table((beside or {})[name]) for name, table in self.companions.items()]
         return tf.add_n([self.item_vectors(items), *events])
+
+    def embed_sum(self, items: tf.Tensor, beside: Tensors | None, weights: tf.Tensor, training: bool) -> tf.Tensor:
+        """The sum of `embed` over the places, `[batch, W]`, times their weights, float32; `[batch, D] float32`."""
+        if self.item_vectors is self.table:
+            of_items = weighted_sum(self.table, items, weights, training=training)
+        else:
+            of_items = tf.einsum("bw,bwd->bd", weights, self.item_vectors(items))
+        of_companions = [
+            weighted_sum(table, (beside or {})[name], weights, training=training)
+            for name, table in self.companions.items()
+        ]
+        return tf.add_n([of_items, *of_companions])
 
     @abstractmethod
     def states(self, vectors: tf.Tensor, positions: tf.Tensor, training: bool) -> tf.Tensor:
@@ -96,7 +108,9 @@ class MeanEncoder(HistoryEncoder):
     ) -> tf.Tensor:
         """As for every encoder, without the states in between; takes ragged histories too."""
         if not isinstance(history, tf.RaggedTensor):
-            return self.input_dropout(pool(self.embed(history, beside), history), training=training)
+            present = tf.cast(history > 0, tf.float32)
+            weights = tf.math.divide_no_nan(present, tf.reduce_sum(present, axis=1, keepdims=True))
+            return self.input_dropout(self.embed_sum(history, beside, weights, training), training=training)
         rows = tf.cast(history.nrows(), tf.int32)
         flat = {name: values.flat_values for name, values in (beside or {}).items()}
         vectors = self.embed(history.flat_values, flat)
@@ -128,6 +142,8 @@ class RecencyEncoder(HistoryEncoder):
         lengths = tf.reduce_sum(tf.cast(present, tf.int32), axis=1, keepdims=True)
         back = tf.maximum(lengths - 1 - tf.range(tf.shape(history)[1])[None, :], 0)
         weights = _softmax_over(tf.gather(self.log_weights, back), present)
+        if self.config.dropout == 0:
+            return self.embed_sum(history, beside, weights, training)
         vectors = self.input_dropout(self.embed(history, beside), training=training)
         return tf.reduce_sum(weights[..., None] * vectors, axis=1)
 

@@ -17,8 +17,9 @@ from trainer.evaluation.scoring import rank_by_scorer
 
 SIZE = 40
 NAMES: tuple[BaselineName, ...] = get_args(BaselineName)
-IMPERSONAL = {"popularity", "popularity_recent"}
-PERSONAL = [name for name in NAMES if name not in IMPERSONAL]
+# These say nothing of an item that the user has not taken but how popular it is.
+UNRELATED = {"popularity", "popularity_recent", "repeat"}
+RELATING = [name for name in NAMES if name not in UNRELATED]
 SMALL: dict[str, dict[str, object]] = {
     "svd": {"factors": 2},
     "als": {"factors": 2},
@@ -100,13 +101,13 @@ class TestEveryBaseline:
                 assert getattr(make_small(name, **{parameter: value}), parameter) == value
 
 
-@pytest.mark.parametrize("name", PERSONAL)
+@pytest.mark.parametrize("name", RELATING)
 def test_finds_the_withheld_item(name: BaselineName, checkerboard: Interactions, withheld: EvaluationSet) -> None:
     ranked = rank_by_scorer(make_small(name).fit(checkerboard), withheld, 1)
     np.testing.assert_array_equal(ranked.item_rows[:, 0], np.arange(SIZE))
 
 
-@pytest.mark.parametrize("name", PERSONAL)
+@pytest.mark.parametrize("name", RELATING)
 def test_follows_the_history_of_an_unknown_user(name: BaselineName, checkerboard: Interactions) -> None:
     ranked = rank_by_scorer(make_small(name).fit(checkerboard), queries([-1], [[2, 4, 8]], [[6]]), 10)
     assert all(item % 2 == 0 for item in ranked.item_rows[0])

@@ -52,6 +52,23 @@ class TestEveryEncoder:
         other = encoder(tf.constant([[9, 7, 3, 0]]), {"kinds": tf.constant([[4, 0, 1, 0]])})
         assert np.abs(other - alone).max() > 1e-3
 
+    def test_trains_on_small_and_large_tables_as_it_serves(self, encoder):
+        """Small ones are multiplied as a whole in training, which must change neither the vector nor its gradient."""
+        encoder.config = EncoderConfig(kind=encoder.config.kind, layers=2, heads=2)
+        encoder.input_dropout.rate = 0.0
+        large = EmbeddingTable(20 + 32 * LENGTH, 8, tf.keras.initializers.Zeros())
+        large.table[:20].assign(encoder.table.table)
+        small, history = encoder.table, tf.constant([[3, 4, 3, 5, 0, 0], [2, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
+        outcomes = []
+        for table in (small, large):
+            encoder.table = encoder.item_vectors = table
+            with tf.GradientTape() as tape:
+                vectors = encoder.call(history, training=True)
+                total = tf.reduce_sum(vectors * tf.range(24.0)[:, None][:3])
+            outcomes.append((vectors, tf.convert_to_tensor(tape.gradient(total, table.table))[:20]))
+        for one, other in zip(*outcomes, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
     def test_dropout_depends_on_the_step_alone(self, encoder):
         history = tf.constant([[1, 2, 3]])
         first = encoder(history, training=True)
