@@ -13,6 +13,8 @@ _FEW_MOMENTS = 20
 _LEAST_KNOWN_USERS, _LEAST_KNOWN_SHARE = 100, 0.3
 _LONG_HISTORY = 20
 _ORDER_TELLS, _BASKETS = 1.2, 0.25
+# From this size on, one example a basket instead of one an event saves most of the training's time.
+_LARGE_BASKET = 5.0
 _SMALL_CATALOGUE, _WHOLE_SOFTMAX, _MOST_SVD = 1_000, 10_000, 300_000
 _REPETITION_SECONDS = 5
 
@@ -82,6 +84,8 @@ def examples_of(log: Log) -> tuple[str, str]:
     if log.num_moments <= _FEW_MOMENTS:
         return "set", "the times order little, so each user's items are taken as a set"
     lift, together = log.order_lift(), log.shared_moments
+    if log.events_a_moment >= _LARGE_BASKET:
+        return "basket", f"the events come in baskets of {log.events_a_moment:.0f} on average"
     if together > _BASKETS:
         return "event", f"{together:.0%} of the events come together with others at the same moment (baskets, sittings)"
     if lift < _ORDER_TELLS:
@@ -108,9 +112,19 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         why = "seconds that save most of the epochs"
         yield Setting(table="retrieval", name="initialisation", value="svd", why=why)
     positives = log.num_users / log.share if examples == "set" else events
-    batch = 256 if positives < 20_000 else 4096 if positives >= 5_000_000 else 1024
+    if examples == "basket":
+        positives = events / log.events_a_moment
+    batch = (
+        256
+        if positives < 20_000 or (examples == "basket" and positives < 500_000)
+        else 4096
+        if positives >= 5_000_000
+        else 1024
+    )
     yield Setting(table="retrieval", name="batch_size", value=batch, why=f"for {positives:,.0f} examples an epoch")
-    epochs = int(np.clip(12_000_000 / max(positives, 1), 3, 20 if examples == "set" else 12))
+    epochs = int(
+        np.clip(12_000_000 / max(events if examples == "basket" else positives, 1), 3, 20 if examples == "set" else 12)
+    )
     yield Setting(table="retrieval", name="epochs", value=epochs, why="at most; it ends when validation gets no better")
     has_validation = log.num_moments > 2
     patience, why = (max(2, epochs // 4), "epochs without gain") if has_validation else (0, "there is no validation")
@@ -123,7 +137,7 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         yield Setting(table="retrieval.encoder", name="dropout", value=dropout, why=f"for {events:,} events")
         yield Setting(table="retrieval.loss", name="temperature", value=1.0, why="for the score dot")
         yield Setting(table="retrieval.optimizer", name="learning_rate", value=0.002, why="for the transformer")
-    if examples == "event":
+    if examples in ("event", "basket"):
         why = "learns what each place from the end of the history weighs"
         yield Setting(table="retrieval.encoder", name="kind", value="recency", why=why)
     if items > _WHOLE_SOFTMAX:

@@ -75,6 +75,12 @@ class Log:
         return len(np.unique(self.seconds))
 
     @property
+    def events_a_moment(self) -> float:
+        """Events of one user at one time, on average: the size of a basket."""
+        is_new = (np.diff(self.users) != 0) | (np.diff(self.seconds) != 0)
+        return len(self) / (1.0 + float(is_new.sum()))
+
+    @property
     def shared_moments(self) -> float:
         """Share of the events that have another one of the same user at the same time, such as in a basket."""
         same = (np.diff(self.users) == 0) & (np.diff(self.seconds) == 0)

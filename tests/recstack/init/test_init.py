@@ -176,6 +176,14 @@ def test_the_encoder_goes_by_what_the_order_tells(tmp_path: Path) -> None:
         assert stack.retrieval.encoder.kind == kind
 
 
+def test_large_baskets_are_one_example_each(tmp_path: Path) -> None:
+    parts = [events().assign(item_id=events()["item_id"] + more) for more in range(6)]
+    for table, examples in ((pd.concat(parts[:2]), "event"), (pd.concat(parts), "basket")):
+        stack = init(tmp_path, "--force", "--interactions", str(write(table, tmp_path / "e.csv")))
+        assert stack is not None
+        assert stack.retrieval.examples == examples
+
+
 @pytest.mark.parametrize(
     ("values", "column"),
     [
