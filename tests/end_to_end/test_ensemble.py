@@ -1,0 +1,43 @@
+"""An ensemble with side features in its histories goes all the way: trained, exported, and served as it was trained."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recstack.console import Voice
+from recstack.verbs.export import export
+from recstack.verbs.prepare import prepare
+from recstack.verbs.train import train
+from tests.checkerboard import write_checkerboard
+from tests.trainer.export.loading import load
+from trainer.restore import restore_retrieval
+
+HISTORY = ["i0", "i4", "i2"]
+
+
+@pytest.mark.slow
+def test_ensemble_is_served_as_it_was_trained(tmp_path: Path) -> None:
+    stack = write_checkerboard(tmp_path)
+    ordered = replace(stack.retrieval.encoder, kind="transformer", side_features=True)
+    retrieval = replace(stack.retrieval, examples="sequence", encoder=ordered, ensemble=("gru",))
+    stack, voice = replace(stack, retrieval=retrieval), Voice("test", as_json=True)
+    prepare(stack, voice)
+    for stage in ("retrieval", "ranking"):
+        train(stack, stage, voice)
+    export(stack, voice)
+    trained = restore_retrieval(stack.features, stack.layout.dataset, stack.layout.stage("retrieval"), stack.retrieval)
+    sent = {
+        "user_id": tf.constant(["u0"]),
+        "history": tf.constant([HISTORY]),
+        "timestamp": tf.constant([0], tf.int64),
+    }
+    query = trained.model.query_tower(trained.encoder.encode_query(sent)).numpy()
+    assert query.shape == (1, 2 * (stack.retrieval.dimension + stack.retrieval.item_bias))
+    scores = query @ trained.model.embed_candidates(trained.candidates).numpy().T
+    best = np.argsort(-scores[0], kind="stable")[:5]
+    answer = load(stack, "retrieval_exact").signatures["serving_default"](**sent)
+    np.testing.assert_allclose(answer["scores"][0], scores[0][best], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(answer["item_ids"][0], trained.candidates.item_ids.numpy()[best])
