@@ -125,8 +125,8 @@ class RetrievalConfig:
     know the order; `set`: one example a user, all whose events are both history and targets, right where time orders
     little."""
     half_life: float = 0.0
-    """Share of the time that the training events span, after which an event weighs half; 0 weighs all alike. A fifth to
-    a third suits assortments that change with the seasons."""
+    """Share of the time that the training events span, after which an event weighs half; 0 weighs all alike. For
+    assortments that change with the seasons."""
     initialisation: Literal["random", "svd"] = "random"
     """What the item embeddings start from: noise, or the singular vectors of the interactions."""
     loss: LossConfig = field(default_factory=LossConfig)

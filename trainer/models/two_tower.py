@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class TwoTowerModel(tfrs.Model):
             self._embed_queries(tower, inputs, training) / self.config.loss.temperature for tower in self.query_towers
         ]
         if self._hard is not None:
-            catalogue = lambda: self.embed_candidates(self._candidates)  # noqa: E731 - embedded only when it is due
+            catalogue = partial(self.embed_candidates, self._candidates)
             negatives = self._hard.add(negatives, tf.concat(queries, axis=1), self.step, catalogue)
         losses = [
             self._member_losses(vectors, tower, (positive_query, positive_rows), negatives, training)
