@@ -28,14 +28,14 @@ from recstack.config import StackConfig, load_config
 from trainer.baselines.config import BaselineName, make_baseline
 from trainer.baselines.tuning import tune
 from trainer.candidates import load_candidates
-from trainer.embedding import embed_queries
 from trainer.evaluate.data import evaluation_set, training_interactions, training_users
 from trainer.evaluation.intervals import seed_spread
 from trainer.evaluation.metrics import query_metrics
 from trainer.evaluation.protocol import EvaluationSet, Interactions
-from trainer.evaluation.scoring import rank_by_inner_product, rank_by_scorer
+from trainer.evaluation.scoring import rank_by_scorer
 from trainer.events import Events, load_events
 from trainer.restore import TrainedRetrieval, restore_retrieval
+from trainer.retrieval.ranked import query_blocks, rank_by_model
 from trainer.train import train_retrieval
 
 CUTOFFS = (10, 20, 100)
@@ -156,10 +156,9 @@ def moved_on(events: Events, later: float) -> Events:
 
 def metrics_of_model(trained: TrainedRetrieval, data: Judged, *, exclude_seen: bool) -> dict[str, float]:
     """Mean metrics of the two-tower model."""
-    items = trained.model.embed_candidates(trained.candidates).numpy()
-    queries = embed_queries(trained.model.query_tower, data.events, trained.encoder.schema, data.asked_at)
+    queries = query_blocks(data.events, trained.encoder.schema, data.asked_at)
     seen = data.queries.seen if exclude_seen else None
-    ranked = rank_by_inner_product(queries, items, max(CUTOFFS), seen=seen)
+    ranked = rank_by_model(trained.model, trained.candidates, queries, max(CUTOFFS), seen=seen)
     return _means(ranked.item_rows, data)
 
 

@@ -31,11 +31,10 @@ def train_recstack(config: Path, folder: Path, cutoff: int, seed: int) -> None:
     # Not for the baselines: TensorFlow would be counted as their memory and time.
     from features.layout import RunLayout, Workdir
     from recstack.config import load_config
-    from trainer.embedding import embed_queries
-    from trainer.evaluation.scoring import rank_by_inner_product
     from trainer.events import load_events
     from trainer.fit import Progress
     from trainer.restore import restore_retrieval
+    from trainer.retrieval.ranked import query_blocks, rank_by_model
     from trainer.train import train_retrieval
 
     stack, dataset, run = load_config(config), Workdir(folder / "work").dataset, RunLayout(folder / "run", "retrieval")
@@ -47,15 +46,14 @@ def train_recstack(config: Path, folder: Path, cutoff: int, seed: int) -> None:
             epochs_told = progress.epoch
             tell(validation=progress.metrics[f"ndcg@{cutoff}"], cpu=time.process_time())
 
-    train_retrieval(stack.features, dataset, run, stack.retrieval, seed=seed, progress=say)
+    train_retrieval(stack.features, dataset, run, stack.retrieval, evaluation=stack.evaluation, seed=seed, progress=say)
     trained = restore_retrieval(stack.features, dataset, run, stack.retrieval)
-    items = trained.model.embed_candidates(trained.candidates).numpy()
     lists: dict[str, Any] = {}
     _, splits, asked_at = load_data(folder)
     for split, queries in splits.items():
         events = load_events(dataset.interactions(split), trained.encoder, trained.candidates.rows(), ranking=False)
-        vectors = embed_queries(trained.model.query_tower, events, stack.features, asked_at[split])
-        lists[split] = rank_by_inner_product(vectors, items, cutoff, seen=queries.seen).item_rows
+        blocks = query_blocks(events, stack.features, asked_at[split])
+        lists[split] = rank_by_model(trained.model, trained.candidates, blocks, cutoff, seen=queries.seen).item_rows
     np.savez(folder / "recstack.npz", **lists)
     print(json.dumps({"kept": str(folder / "recstack.npz")}), flush=True)
 

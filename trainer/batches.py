@@ -15,7 +15,7 @@ from features.counts import count_buckets, gap_buckets, time_gaps
 from features.encoding import Tensors
 from features.records import ITEM_EVENTS
 from features.schema import Schema
-from trainer.events import Events, Int64
+from trainer.events import HISTORY_ROWS, Events, Int64
 
 Batch: TypeAlias = Mapping[str, Any]
 Gather: TypeAlias = Callable[[tf.Tensor], Batch]
@@ -72,6 +72,7 @@ def gather_query(events: Events, schema: Schema) -> Callable[[tf.Tensor], Tensor
         name: tf.concat([tf.constant(values[events.history_events]), [0]], axis=0)
         for name, values in events.companions.items()
     }
+    rows = tf.concat([tf.constant(events.candidate_row[events.history_events]), [-1]], axis=0)
 
     def gather(indices: tf.Tensor) -> Tensors:
         records = tf.gather(record_of_event, indices)
@@ -84,6 +85,7 @@ def gather_query(events: Events, schema: Schema) -> Callable[[tf.Tensor], Tensor
             beyond = tf.size(items, tf.int64) - 1
             places = tf.where(positions < end, positions, beyond)
             query[history.name] = tf.gather(items, places)
+            query[HISTORY_ROWS] = tf.gather(rows, places)
             query |= {name: _encoded(tf.gather(values, places)) for name, values in beside.items()}
         return query
 

@@ -124,6 +124,10 @@ class RetrievalConfig:
     user, all its events positives; `sequence`: the same positives, all of a user's in one pass, for the encoders that
     know the order; `set`: one example a user, all whose events are both history and targets, right where time orders
     little."""
+    repeat: float = 0.0
+    """What the items of a history get on top of their scores: 0 adds nothing; 1 as much as training finds likely, from
+    how often and how far from the end they occur there; larger numbers so many times as much. For customers who buy
+    the same things again; with `examples` of `event` or `basket`."""
     half_life: float = 0.0
     """Share of the time that the training events span, after which an event weighs half; 0 weighs all alike. For
     assortments that change with the seasons."""
@@ -155,6 +159,9 @@ class RetrievalConfig:
         _require(
             "retrieval", self, "examples", is_ordered, "'event', 'basket' or 'sequence': a set has no order to encode"
         )
+        _require("retrieval", self, "repeat", 0 <= self.repeat < math.inf, "at least 0")
+        has_own = not self.repeat or self.examples in ("event", "basket")
+        _require("retrieval", self, "repeat", has_own, '0, or `examples` of "event" or "basket"')
         _check_training("retrieval", self)
 
 

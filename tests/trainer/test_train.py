@@ -195,6 +195,9 @@ class ScoresByHistory:
     def embed_candidates(self, candidates):
         return tf.eye(len(candidates))
 
+    def repeats(self, query):
+        return None
+
 
 def test_validation_judges_as_the_evaluation_does(small_dataset, tmp_path):
     """A customer buys 0 and 1, then 0 and 1 again, then 7: ranking what was bought finds the next basket alone."""

@@ -9,17 +9,17 @@ from features.spec import CategoricalFeature, MultiValuedFeature, TextFeature
 from trainer.baselines.config import BaselineName, make_baseline
 from trainer.baselines.contract import Baseline
 from trainer.baselines.tuning import tune
-from trainer.embedding import embed_queries
 from trainer.evaluate.data import evaluation_set, training_interactions, training_users
 from trainer.evaluate.slicing import feature_slices
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.protocol import EvaluationSet, Interactions
 from trainer.evaluation.report import Evaluation, compare, evaluate_rankings
-from trainer.evaluation.scoring import rank_by_inner_product, rank_by_scorer
+from trainer.evaluation.scoring import rank_by_scorer
 from trainer.evaluation.slices import Slices, standard_slices
 from trainer.events import Events, Int64, load_events
 from trainer.raw_candidates import read_raw_candidates
 from trainer.restore import TrainedRetrieval
+from trainer.retrieval.ranked import query_blocks, rank_by_model
 
 MODEL = "two_tower"
 
@@ -115,10 +115,9 @@ def _load(trained: TrainedRetrieval, dataset: DatasetLayout, config: EvaluationC
 
 
 def _rank_by_model(trained: TrainedRetrieval, split: _Split, config: EvaluationConfig) -> Any:
-    items = trained.model.embed_candidates(trained.candidates).numpy()
-    queries = embed_queries(trained.model.query_tower, split.events, trained.encoder.schema, split.asked_at)
+    blocks = query_blocks(split.events, trained.encoder.schema, split.asked_at)
     seen = split.queries.seen if config.exclude_seen else None
-    return rank_by_inner_product(queries, items, max(config.cutoffs), seen=seen).item_rows
+    return rank_by_model(trained.model, trained.candidates, blocks, max(config.cutoffs), seen=seen).item_rows
 
 
 def _slices(trained: TrainedRetrieval, dataset: DatasetLayout, data: _Data, config: EvaluationConfig) -> Slices:

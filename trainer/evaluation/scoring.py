@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from trainer.evaluation.protocol import UNKNOWN, Bool, EvaluationSet, Float, Int, Ragged
@@ -62,7 +63,9 @@ def rank_by_scorer(scorer: Scorer, queries: EvaluationSet, k: int, *, exclude_se
     return _stack(blocks, k)
 
 
-def rank_by_inner_product(queries: Float, items: Float, k: int, *, seen: Ragged | None = None) -> Rankings:
+def rank_by_inner_product(
+    queries: Float, items: Float, k: int, *, seen: Ragged | None = None, added: sp.csr_array | None = None
+) -> Rankings:
     """Ranks the catalogue by the inner product of query and item vectors.
 
     Args:
@@ -70,6 +73,7 @@ def rank_by_inner_product(queries: Float, items: Float, k: int, *, seen: Ragged 
         items: `[num_items, d] float32`.
         k: items to return for each query.
         seen: item rows to leave out of each query's ranking; None ranks all.
+        added: `[queries, num_items] float32`, sparse: what is added to the products; nothing if None.
 
     Raises:
         ValueError: if a vector holds a NaN or an infinity.
@@ -79,7 +83,8 @@ def rank_by_inner_product(queries: Float, items: Float, k: int, *, seen: Ragged 
 
     def rank(block: tuple[int, int]) -> Rankings:
         start, stop = block
-        return _rank_query_block(queries[start:stop], items, k, None if seen is None else seen.slice(start, stop))
+        seen_here = None if seen is None else seen.slice(start, stop)
+        return _rank_query_block(queries[start:stop], items, k, seen_here, None if added is None else added[start:stop])
 
     # One thread a block, from the product to the sorted list: NumPy's selection uses one core, its product all.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
@@ -95,10 +100,15 @@ def largest(scores: Float, k: int) -> Bool:
     return chosen
 
 
-def _rank_query_block(queries: Float, items: Float, k: int, seen: Ragged | None) -> Rankings:
+def _rank_query_block(
+    queries: Float, items: Float, k: int, seen: Ragged | None, added: sp.csr_array | None
+) -> Rankings:
     best: Rankings | None = None
     for first, end in _blocks(len(items), ITEM_BLOCK):
         scores = queries @ items[first:end].T
+        if added is not None:
+            pairs = added[:, first:end].tocoo()
+            scores[pairs.row, pairs.col] += pairs.data  # each pair is there once
         found = _top_k(scores, k, None if seen is None else _within(seen, first, end))
         rows = np.where(found.item_rows == UNKNOWN, UNKNOWN, found.item_rows + first)
         found = Rankings(rows, found.scores)

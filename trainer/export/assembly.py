@@ -166,6 +166,7 @@ class Assembly:
             embed_query=model.query_tower,
             embed_candidate=model.candidate_tower,
             variables=model.variables,
+            repeats=model.repeats_in if model.config.repeat else None,
         )
 
     @cached_property

@@ -11,6 +11,7 @@ from features.encoding import LookupEncoder, SchemaEncoder, Tensors, raw_missing
 from features.schema import Schema
 from features.spec import HistoryCompanion
 from trainer.export.signatures import Input
+from trainer.index.item_ids import ItemIds
 from trainer.index.vectors import read_rows
 
 
@@ -138,6 +139,39 @@ class QueryInputs(tf.Module):
         batch = tf.shape(required)[0]
         others = (feature.name for feature in self.schema.query if feature.name != self.required)
         return {self.required: required} | {name: _spread(request[name], batch) for name in others}
+
+
+class HistoryRows(tf.Module):
+    """The rows of an index that the history of a request names: the sent one, or else the known one."""
+
+    def __init__(self, query: QueryInputs, item_ids: ItemIds) -> None:
+        """Ties the known histories to the index; they name rows of the catalogue of the training, maybe another one.
+
+        Args:
+            query: the query side, with the known histories.
+            item_ids: of the index.
+        """
+        super().__init__(name="history_rows")
+        self._query, self._item_ids = query, item_ids
+        known = [b""] if query.histories is None else query.histories.item_ids
+        rows = item_ids.numbers(tf.constant(known, tf.string))
+        self._row_of_known = tf.Variable(rows, trainable=False, name="row_of_known")
+
+    def __call__(self, request: Tensors, encoded: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of a request, raw and encoded: `[batch, e] int32` and `bool`.
+
+        Returns:
+            Rows of the index, oldest first, -1 for what it does not hold; and whether there is an entry of the history.
+        """
+        sent = self._query.sent_history(request)
+        rows, histories = self._item_ids.numbers(sent), self._query.histories
+        if histories is None:
+            return rows, sent != ""
+        known = histories.rows(encoded[self._query.schema.user_id])
+        is_sent = tf.reduce_any(sent != "", axis=1, keepdims=True)
+        known_rows = tf.where(is_sent, -1, tf.gather(self._row_of_known.value(), 1 + known))
+        present = tf.concat([sent != "", (known >= 0) & ~is_sent], axis=1)
+        return tf.concat([rows, known_rows], axis=1), present
 
 
 def _spread(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:

@@ -9,12 +9,14 @@ import tensorflow as tf
 
 from features.encoding import SchemaEncoder, Tensors, raw_missing, raw_spec
 from trainer.export.items import ItemFeatures
-from trainer.export.query import QueryInputs
+from trainer.export.query import HistoryRows, QueryInputs
 from trainer.export.signatures import Input, Outputs, make_signature
-from trainer.index.retrieval import Retriever
+from trainer.index.retrieval import Added, Retriever
+from trainer.models.repeat import Repeats
 
 EXCLUSIONS = "exclude_item_ids"
 Embed: TypeAlias = Callable[[Tensors], tf.Tensor]
+Repeat: TypeAlias = Callable[[tf.Tensor, tf.Tensor], Repeats]
 Score: TypeAlias = Callable[[Tensors, Tensors], Mapping[str, tf.Tensor]]
 
 
@@ -30,6 +32,9 @@ class Towers:
     embed_candidate: Embed
     """Encoded candidate features to `[n, d] float32`."""
     variables: Iterable[tf.Variable]
+    repeats: Repeat | None = None
+    """Rows of histories, `[batch, n] int32`, and whether there is an entry, `bool`, to what is added to the scores of
+    those items; None if nothing is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,7 @@ class RetrievalServable(tf.Module):
         self._variables = list(towers.variables)
         self._towers = _Untracked(towers)
         self._default_k = default_k
+        self._history_rows = HistoryRows(query, retriever.item_ids) if towers.repeats is not None else None
 
     def signatures(self) -> dict[str, Any]:
         """`serving_default`, `retrieve`, `embed_query`, `embed_item`, and the two halves of `embed_query`.
@@ -97,15 +103,29 @@ class RetrievalServable(tf.Module):
         return {name: request[name] for name in self.retriever.filter_specs()}
 
     def _top_k(self, request: Tensors) -> Outputs:
-        embeddings = self._embed_query(request)["embedding"]
-        found = self.retriever.retrieve(embeddings, tf.constant(self._default_k))
+        encoded = self._encode_query(request)
+        embeddings = self._towers.value.embed_query(encoded)
+        added = self._added(request, encoded)
+        found = self.retriever.retrieve(embeddings, tf.constant(self._default_k), added=added)
         return {"item_ids": found.item_ids, "scores": found.scores}
 
     def _retrieve(self, request: Tensors) -> Outputs:
-        embeddings = self._embed_query(request)["embedding"]
+        encoded = self._encode_query(request)
+        embeddings = self._towers.value.embed_query(encoded)
         count = checked_count("k", request["k"], self.most_items)
-        found = self.retriever.retrieve(embeddings, count, request[EXCLUSIONS], self.filters(request))
+        found = self.retriever.retrieve(
+            embeddings, count, request[EXCLUSIONS], self.filters(request), self._added(request, encoded)
+        )
         return {"item_ids": found.item_ids, "scores": found.scores}
+
+    def _added(self, request: Tensors, encoded: Tensors) -> Added | None:
+        if self._history_rows is None:
+            return None
+        batch = tf.shape(request[self.query.required], tf.int64)[0]
+        repeats = self._towers.value.repeats(*self._history_rows(request, encoded))
+        ids = tf.cast(repeats.query, tf.int64)
+        rows, scores = (tf.RaggedTensor.from_value_rowids(part, ids, batch) for part in (repeats.rows, repeats.scores))
+        return Added(rows.to_tensor(-1), scores.to_tensor(0.0))
 
     def _embed_query(self, request: Tensors) -> Outputs:
         return self._embed_encoded_query(self._encode_query(request))
@@ -183,11 +203,7 @@ class RecommenderServable(tf.Module):
         super().__init__(name="recommender")
         self.retrieval, self.ranking = retrieval, ranking
         self._candidates, self._limit, self._temperature = candidates, limit, temperature
-        # Histories name rows of the catalogue of the training, which may not be the one that is indexed.
-        histories, item_ids = retrieval.query.histories, retrieval.retriever.item_ids
-        known = [b""] if histories is None else histories.item_ids
-        rows = item_ids.numbers(tf.constant(known, tf.string))
-        self._row_of_known = tf.Variable(rows, trainable=False, name="row_of_known")
+        self._history_rows = HistoryRows(retrieval.query, retrieval.retriever.item_ids)
 
     def signatures(self) -> dict[str, Any]:
         """`serving_default`: query features, optional restrictions and `limit` to item ids and scores."""
@@ -212,15 +228,9 @@ class RecommenderServable(tf.Module):
 
     def _excluded(self, request: Tensors, query: Tensors) -> tf.Tensor:
         """Rows `[batch, e] int32` that are excluded or in the history, the sent one or else the known one; -1: none."""
-        inputs = self.retrieval.query
-        sent = inputs.sent_history(request)
-        named = tf.concat([_for_all(request[EXCLUSIONS], sent), sent], axis=1)
-        rows = self.retrieval.retriever.item_ids.numbers(named)
-        if inputs.histories is None:
-            return rows
-        known = 1 + inputs.histories.rows(query[inputs.schema.user_id])
-        is_sent = tf.reduce_any(sent != "", axis=1, keepdims=True)
-        return tf.concat([rows, tf.gather(self._row_of_known.value(), tf.where(is_sent, 0, known))], axis=1)
+        rows, _ = self._history_rows(request, query)
+        named = self.retrieval.retriever.item_ids.numbers(request[EXCLUSIONS])
+        return tf.concat([_for_all(named, rows), rows], axis=1)
 
     def _log_chances(self, retrieval_scores: tf.Tensor, log_likes: tf.Tensor) -> tf.Tensor:
         """Log of the chance that the user takes the item and likes it, P(item | query) P(label = 1 | query, item).

@@ -87,6 +87,13 @@ class FilteredSearch(tf.Module):
         is_short = tf.reduce_sum(tf.cast(found.rows >= 0, tf.int32), axis=1) < k
         return self._scanned(found, ~has_list & is_short, queries, k, encoded)
 
+    def admits(self, rows: tf.Tensor, filters: Filters) -> tf.Tensor:
+        """Returns `[B, C] bool`: which rows `[B, C] int32` pass the filters; row -1 may be either."""
+        encoded = self._encode(filters, tf.shape(rows)[0])
+        listed = encoded[ALLOW_INPUT]
+        is_open = tf.reduce_all(listed == PADDING, axis=1, keepdims=True)
+        return (is_open | is_among(rows, listed)) & self._admits(lambda column: read_rows(column, rows), encoded)
+
     def _encode(self, filters: Filters, num_queries: tf.Tensor) -> dict[str, tf.Tensor]:
         encoded = {ALLOW_INPUT: encode_strings(self._item_ids, filters.get(ALLOW_INPUT), num_queries)}
         for attribute in self._filters:
@@ -131,6 +138,18 @@ class FilteredSearch(tf.Module):
         needed = _take(encoded, chosen)
         scanned = self._index.scan(tf.gather(queries, chosen), k, lambda read: self._admits(read, needed))
         return _put(found, chosen, scanned)
+
+
+def is_among(rows: tf.Tensor, listed: tf.Tensor) -> tf.Tensor:
+    """Returns `[B, C] bool`: which rows `[B, C] int32` are listed, `[B, e]` or `[1, e] int32`.
+
+    Sorts the lists, so memory stays at C + e, not C times e.
+    """
+    num_queries = tf.shape(rows)[0]
+    listed = tf.broadcast_to(tf.sort(listed, axis=1), [num_queries, tf.shape(listed)[1]])
+    listed = tf.pad(listed, [[0, 0], [0, 1]], constant_values=tf.int32.max)
+    positions = tf.searchsorted(listed, rows)
+    return tf.gather(listed, positions, batch_dims=1) == rows
 
 
 def _take(encoded: Filters, chosen: tf.Tensor) -> Filters:

@@ -9,7 +9,7 @@ from features.errors import InputError
 from trainer.index.attributes import Filters, ItemAttributes, is_any_string
 from trainer.index.base import Index, TopK, pad_to_k
 from trainer.index.config import IndexConfig
-from trainer.index.filtering import FilteredSearch
+from trainer.index.filtering import FilteredSearch, is_among
 from trainer.index.item_ids import ItemIds
 from trainer.index.vectors import best
 
@@ -21,7 +21,17 @@ class Retrieved(NamedTuple):
     """`[batch, k] string`."""
 
     scores: tf.Tensor
-    """`[batch, k] float32`, dot products."""
+    """`[batch, k] float32`, dot products and what was added to them."""
+
+
+class Added(NamedTuple):
+    """What some items of each query get on top of their dot product."""
+
+    rows: tf.Tensor
+    """`[batch, a] int32`: rows of the index, none twice in a query; -1 for none."""
+
+    scores: tf.Tensor
+    """`[batch, a] float32`, at least 0."""
 
 
 class Retriever(tf.Module):
@@ -74,6 +84,7 @@ class Retriever(tf.Module):
         k: tf.Tensor,
         exclude_item_ids: tf.Tensor | None = None,
         filters: Filters | None = None,
+        added: Added | None = None,
     ) -> Retrieved:
         """Returns the best k admissible items of each query.
 
@@ -84,6 +95,7 @@ class Retriever(tf.Module):
                 unknown ids exclude nothing. None builds a graph without exclusions.
             filters: inputs named as in `filter_specs`, any of them; what is empty filters nothing. None builds a graph
                 without filters.
+            added: to the scores of some items; None builds a graph without it.
 
         Returns:
             `[batch, k]` item ids and scores.
@@ -91,7 +103,10 @@ class Retriever(tf.Module):
         Raises:
             InputError: a filter is not one of `filter_specs`.
         """
-        if exclude_item_ids is None:
+        if added is not None:
+            numbers = tf.constant([[-1]]) if exclude_item_ids is None else self.item_ids.numbers(exclude_item_ids)
+            found = self.search(query_embeddings, k, numbers, filters, added)
+        elif exclude_item_ids is None:
             found = self._search(query_embeddings, k, filters)
         else:
             exclusions = exclude_item_ids
@@ -104,7 +119,14 @@ class Retriever(tf.Module):
             found = TopK(*chosen)
         return Retrieved(item_ids=self.item_ids.ids(found.rows), scores=found.scores)
 
-    def search(self, queries: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor, filters: Filters | None = None) -> TopK:
+    def search(
+        self,
+        queries: tf.Tensor,
+        k: tf.Tensor,
+        excluded: tf.Tensor,
+        filters: Filters | None = None,
+        added: Added | None = None,
+    ) -> TopK:
         """As `retrieve`, by rows.
 
         Args:
@@ -112,8 +134,27 @@ class Retriever(tf.Module):
             k: `[] int32`, at least 0.
             excluded: `[batch, e]` or `[1, e] int32`, rows not to return; -1 excludes nothing.
             filters: as in `retrieve`.
+            added: as in `retrieve`.
         """
-        return without(self._search(queries, k + _most_excluded(excluded), filters), excluded, k)
+        count = k + _most_excluded(excluded)
+        found = self._search(queries, count, filters)
+        if added is not None:
+            found = self._with_added(found, queries, count, filters, added)
+        return without(found, excluded, k)
+
+    def _with_added(self, found: TopK, queries: tf.Tensor, k: tf.Tensor, filters: Filters | None, added: Added) -> TopK:
+        """Scores the items that get something in place of what was found of them.
+
+        No more than k have to be found: an item that gets nothing and is among the best k in the end is so before.
+        """
+        products = tf.einsum("bd,bad->ba", queries, self.index.vectors.gather(added.rows))
+        is_admitted = added.rows >= 0
+        if filters:
+            is_admitted &= self._filtered.admits(added.rows, filters)
+        scores = tf.where(is_admitted, products + added.scores, -float("inf"))
+        others = tf.where(is_among(found.rows, added.rows), -float("inf"), found.scores)
+        rows = tf.concat([added.rows, found.rows], axis=1)
+        return pad_to_k(*best(tf.concat([scores, others], axis=1), rows, k), k)
 
     def _is_filtered(self, filters: Filters | None) -> tf.Tensor:
         if not filters:
@@ -141,18 +182,9 @@ def without(found: TopK, excluded: tf.Tensor, k: tf.Tensor) -> TopK:
         excluded: `[batch, e]` or `[1, e] int32` rows; -1 excludes nothing.
         k: `[] int32`.
     """
-    return pad_to_k(*best(tf.where(_is_in(found.rows, excluded), -float("inf"), found.scores), found.rows, k), k)
+    return pad_to_k(*best(tf.where(is_among(found.rows, excluded), -float("inf"), found.scores), found.rows, k), k)
 
 
 def _most_excluded(excluded: tf.Tensor) -> tf.Tensor:
     """Returns how many items the longest exclusion list names, 0 for an empty batch: so many more are fetched."""
     return tf.reduce_max(tf.pad(tf.reduce_sum(tf.cast(excluded >= 0, tf.int32), axis=1), [[0, 1]]))
-
-
-def _is_in(rows: tf.Tensor, excluded: tf.Tensor) -> tf.Tensor:
-    """Returns `[batch, c] bool`: which rows are listed. Sorts the lists, so memory stays at c + e, not c times e."""
-    num_queries = tf.shape(rows)[0]
-    listed = tf.broadcast_to(tf.sort(excluded, axis=1), [num_queries, tf.shape(excluded)[1]])
-    listed = tf.pad(listed, [[0, 0], [0, 1]], constant_values=tf.int32.max)
-    positions = tf.searchsorted(listed, rows)
-    return tf.gather(listed, positions, batch_dims=1) == rows

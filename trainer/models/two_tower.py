@@ -9,18 +9,22 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from features.encoding import Encoded, SchemaEncoder
+from features.encoding import Encoded, SchemaEncoder, Tensors
+from features.errors import ConfigError
 from features.schema import Schema
+from features.spec import HistoryFeature
 from trainer.candidates import CandidateTable
 from trainer.config import EncoderKind, RetrievalConfig
+from trainer.events import HISTORY_ROWS
 from trainer.losses.hard import HardNegatives
 from trainer.losses.negatives import Negatives, NegativeSource, make_source
 from trainer.losses.pairwise import bce_loss, bpr_loss, gbce_power
-from trainer.losses.softmax import log_sum_exp_of_products, positives_among, softmax_loss
+from trainer.losses.softmax import added_among, log_sum_exp_of_products, positives_among, softmax_loss
 from trainer.models.dropout import StepDropout
 from trainer.models.embedding import EmbeddingTable, make_tables
 from trainer.models.encoders import ENCODERS
 from trainer.models.item_vectors import FrozenItemVectors, ItemVectors
+from trainer.models.repeat import RepeatLayer, Repeats
 from trainer.models.tower import Ensemble, Tower
 
 # In units of the score: what a factor e in train frequency adds at first. The best constant on Gowalla was 0.05 at a
@@ -57,6 +61,9 @@ class TwoTowerModel(tfrs.Model):
             self._add_member(kind, number, encoder, candidates, seed)
         self.query_tower = _side_by_side(self.query_towers, 1 / len(self.query_towers))
         self.candidate_tower = _side_by_side(self.candidate_towers, 1.0)
+        history = encoder.schema.history
+        self._history = history.name if history is not None else ""
+        self.repeat_layer = _repeat_layer(config, history)
         self._candidates = candidates
         self._source: NegativeSource = make_source(config.loss, candidates.train_frequency, seed)
         self._hard = _hard_negatives(config, len(candidates))
@@ -76,14 +83,14 @@ class TwoTowerModel(tfrs.Model):
         """
         positive_query, positive_rows = inputs["positive_query"], inputs["positive_row"]
         negatives = self._source.draw(positive_rows, self.step)
-        queries = [
-            self._embed_queries(tower, inputs, training) / self.config.loss.temperature for tower in self.query_towers
-        ]
+        temperature = self.config.loss.temperature
+        queries = [self._embed_queries(tower, inputs, training) / temperature for tower in self.query_towers]
+        repeats = None if self.repeat_layer is None else self.repeat_layer(*self._history_of(inputs["query"]))
         if self._hard is not None:
             catalogue = partial(self.embed_candidates, self._candidates)
             negatives = self._hard.add(negatives, tf.concat(queries, axis=1), self.step, catalogue)
         losses = [
-            self._member_losses(vectors, tower, (positive_query, positive_rows), negatives, training)
+            self._member_losses(vectors, tower, (positive_query, positive_rows), negatives, repeats, training)
             for vectors, tower in zip(queries, self.candidate_towers, strict=True)
         ]
         return tf.reduce_sum(inputs["weight"] * tf.add_n(losses)) / len(losses)
@@ -94,6 +101,7 @@ class TwoTowerModel(tfrs.Model):
         tower: Tower,
         positive: tuple[tf.Tensor, tf.Tensor],
         negatives: Negatives,
+        repeats: Repeats | None,
         training: bool,
     ) -> tf.Tensor:
         """`[m] float32`: the loss of each positive, given by its query and its row, in one model of the ensemble."""
@@ -102,10 +110,16 @@ class TwoTowerModel(tfrs.Model):
         others = tower(self._candidates.gather(negatives.rows), training=training)
         positive_logits = tf.reduce_sum(tf.gather(queries, positive_query) * positives, axis=1)
         hits = positives_among(negatives.rows, positive_query, positive_rows)
+        added = None
+        if repeats is not None:
+            positive_logits += repeats.of(positive_query, positive_rows)
+            added = added_among(negatives.rows, *repeats)
         if self.config.loss.kind == "softmax":
-            log_sum_exp = log_sum_exp_of_products(queries, others, negatives.log_weights, hits)
+            log_sum_exp = log_sum_exp_of_products(queries, others, negatives.log_weights, hits, added)
             return softmax_loss(positive_logits, tf.gather(log_sum_exp, positive_query))
         negative_logits = tf.matmul(queries, others, transpose_b=True)
+        if added is not None:
+            negative_logits = tf.tensor_scatter_nd_add(negative_logits, *added)
         return self._pairwise_loss(positive_logits, negative_logits, hits, positive_query)
 
     def _pairwise_loss(
@@ -126,6 +140,19 @@ class TwoTowerModel(tfrs.Model):
         blocks = range(0, len(candidates), 65_536)
         rows = [tf.range(start, min(start + 65_536, len(candidates))) for start in blocks]
         return tf.concat([self.candidate_tower(candidates.gather(block)) for block in rows], axis=0)
+
+    def repeats(self, query: Tensors) -> Repeats | None:
+        """What the histories of encoded queries, with `HISTORY_ROWS`, add to the scores of their own items, if any."""
+        return None if self.repeat_layer is None else self.repeats_in(*self._history_of(query))
+
+    def repeats_in(self, rows: tf.Tensor, present: tf.Tensor) -> Repeats:
+        """As `repeats`, of rows of the catalogue `[batch, n] int32`, and whether there is an entry, `bool`."""
+        assert self.repeat_layer is not None
+        repeats: Repeats = self.repeat_layer(rows, present)
+        return repeats._replace(scores=self.config.repeat * self.config.loss.temperature * repeats.scores)
+
+    def _history_of(self, query: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        return query[HISTORY_ROWS], query[self._history] > 0
 
     def _embed_queries(self, tower: Tower, inputs: Mapping[str, Any], training: bool) -> tf.Tensor:
         if "items" not in inputs:
@@ -179,6 +206,14 @@ def _hard_negatives(config: RetrievalConfig, num_items: int) -> HardNegatives | 
         a_query=config.loss.hard_negatives,
         refresh_steps=config.loss.index_steps,
     )
+
+
+def _repeat_layer(config: RetrievalConfig, history: HistoryFeature | None) -> RepeatLayer | None:
+    if not config.repeat:
+        return None
+    if history is None:
+        raise ConfigError("retrieval.repeat", config.repeat, "0: the schema has no history")
+    return RepeatLayer(history.length)
 
 
 def _encoded(encoder: SchemaEncoder) -> tuple[dict[str, Encoded], dict[str, Encoded]]:

@@ -3,22 +3,18 @@
 from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
 
-from features.encoding import Tensors
 from features.schema import Schema
-from trainer.batches import gather_query
 from trainer.candidates import CandidateTable
 from trainer.evaluation.metrics import query_metrics
 from trainer.evaluation.protocol import Ragged
-from trainer.evaluation.scoring import rank_by_inner_product
 from trainer.events import Events, Int64
 from trainer.models.two_tower import TwoTowerModel
+from trainer.retrieval.ranked import query_blocks, rank_by_model
 
 NDCG = "ndcg@20"
 _CUTOFFS = (10, 20, 100)
 _SHOWN = ("recall@", "ndcg@")
-_QUERIES_A_BLOCK = 1024
 
 
 class RetrievalValidation:
@@ -51,7 +47,7 @@ class RetrievalValidation:
         first_target = np.sort(first_target[sample])
         records = events.record_of_event()[first_target]
         self._candidates = candidates
-        self._query: Tensors = gather_query(events, schema)(tf.constant(first_target))
+        self._blocks = list(query_blocks(events, schema, first_target))
         starts = events.record_splits[:-1]
         context_ends = starts + events.num_context
         ends = events.ends_of_moments(context_ends) if only_next else events.record_splits[1:]
@@ -63,17 +59,9 @@ class RetrievalValidation:
 
     def __call__(self, model: TwoTowerModel) -> Mapping[str, float]:
         """Mean recall and NDCG of the sample at a few cutoffs."""
-        items = model.embed_candidates(self._candidates).numpy()
-        queries = np.concatenate([model.query_tower(block).numpy() for block in self._blocks()])
-        ranked = rank_by_inner_product(queries, items, max(_CUTOFFS), seen=self._seen).item_rows
-        metrics = query_metrics(ranked, self._targets, _CUTOFFS)
+        ranked = rank_by_model(model, self._candidates, self._blocks, max(_CUTOFFS), seen=self._seen)
+        metrics = query_metrics(ranked.item_rows, self._targets, _CUTOFFS)
         return {name: float(values.mean()) for name, values in metrics.items() if name.startswith(_SHOWN)}
-
-    def _blocks(self) -> list[Tensors]:
-        starts = range(0, len(self), _QUERIES_A_BLOCK)
-        return [
-            {name: values[start : start + _QUERIES_A_BLOCK] for name, values in self._query.items()} for start in starts
-        ]
 
 
 def _first_targets(events: Events) -> Int64:

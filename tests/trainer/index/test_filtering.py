@@ -11,7 +11,7 @@ from trainer.index import filtering
 from trainer.index.attributes import ItemAttributes
 from trainer.index.exact import ExactIndex
 from trainer.index.recall import search_signature
-from trainer.index.retrieval import Retriever
+from trainer.index.retrieval import Added, Retriever
 
 NUM_ITEMS = 500
 ITEM_IDS = [f"{row}".encode() for row in range(NUM_ITEMS)]
@@ -123,6 +123,28 @@ OPEN = {
 def test_open_filters_equal_no_filters(index, retrieve, queries):
     found = call(retrieve, queries[:3], 10, [OPEN])
     np.testing.assert_array_equal(found.scores, index.search(queries[:3], tf.constant(10)).scores)
+
+
+@settings(max_examples=15, deadline=None)
+@given(wanted=WANTED, exclude=st.lists(st.sampled_from(ITEM_IDS), max_size=8), seed=st.integers(0, 99))
+def test_what_is_added_to_scores_decides_with_them(index, queries, wanted, exclude, seed):
+    """Of items that pass and of others, some of them among the best already, some excluded."""
+    retriever, k, generator = Retriever(index, ITEM_IDS, ATTRIBUTES), 12, np.random.default_rng(seed)
+    rows = np.stack([generator.permutation(NUM_ITEMS)[:40] for _ in range(2)]).astype(np.int32)
+    plus = generator.exponential(5.0, rows.shape).astype(np.float32)
+    rows[1, 30:] = -1
+    filters = {"shop_none_of": tf.zeros([1, 0], tf.string), **tensors([wanted])}
+    excluded = tf.constant([exclude], tf.string, [1, len(exclude)])
+    found = retriever.retrieve(queries[:2], tf.constant(k), excluded, filters, Added(rows, plus))
+    scores = queries[:2] @ index.vectors.gather(tf.range(NUM_ITEMS)).numpy().T
+    for number in range(2):
+        scores[number, rows[number][rows[number] >= 0]] += plus[number][rows[number] >= 0]
+        admitted = [row for row in range(NUM_ITEMS) if passes(row, wanted) and ITEM_IDS[row] not in exclude]
+        best = np.array(admitted, int)[np.argsort(-scores[number, admitted])][:k]
+        np.testing.assert_allclose(found.scores[number, : len(best)], scores[number, best], rtol=1e-3, atol=2e-3)
+        ids = [item_id for item_id in found.item_ids[number].numpy().tolist() if item_id]
+        assert len(set(ids)) == len(ids) == len(best)
+        assert set(ids) <= {ITEM_IDS[row] for row in admitted}
 
 
 def test_an_empty_batch_under_filters(retrieve, queries):

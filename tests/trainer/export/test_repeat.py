@@ -1,0 +1,91 @@
+"""What a history adds to its own items' scores is served as it was trained: sent or looked up, filtered, excluded."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from recstack.catalogue import read_catalogue
+from recstack.config import StackConfig
+from recstack.console import Voice
+from recstack.verbs.export import export
+from recstack.verbs.prepare import prepare
+from recstack.verbs.train import train
+from tests.checkerboard import write_checkerboard
+from tests.trainer.export.loading import load
+from tests.trainer.export.test_servables import request, restrictions
+from tests.trainer.models.test_repeat import by_definition
+from trainer.restore import TrainedRetrieval, restore_retrieval
+
+HISTORIES = [["i0", "i2", "i0"], ["i1", "", "i5"], ["", "zzz", "i3"], ["", "", ""]]
+"""Of two users; the last one sends none, so that the known one counts."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
+    """The checkerboard, trained with `retrieval.repeat` and exported."""
+    stack = write_checkerboard(tmp_path_factory.mktemp("repeat"))
+    retrieval, models = replace(stack.retrieval, repeat=2.0, epochs=2), ("retrieval", "retrieval_exact")
+    stack = replace(stack, retrieval=retrieval, export=replace(stack.export, models=models))
+    voice = Voice("test", as_json=True)
+    prepare(stack, voice)
+    train(stack, "retrieval", voice)
+    export(stack, voice)
+    return stack
+
+
+@pytest.fixture(scope="module")
+def trained(stack: StackConfig) -> TrainedRetrieval:
+    return restore_retrieval(stack.features, stack.layout.dataset, stack.layout.stage("retrieval"), stack.retrieval)
+
+
+@pytest.fixture(scope="module")
+def expected(stack: StackConfig, trained: TrainedRetrieval) -> npt.NDArray[np.float32]:
+    """The scores of all items for the histories of user u3."""
+    known = read_catalogue(stack.features, stack.layout.dataset).histories["u3"]
+    histories = [*HISTORIES[:-1], list(known)]
+    width = max(map(len, histories))
+    sent = request(["u3"] * len(histories), [history + [""] * (width - len(history)) for history in histories])
+    items = trained.model.embed_candidates(trained.candidates).numpy()
+    scores: npt.NDArray[np.float32] = trained.model.query_tower(trained.encoder.encode_query(sent)).numpy() @ items.T
+    rows = {item_id.decode(): row for row, item_id in enumerate(trained.candidates.item_ids.numpy())}
+    for number, history in enumerate(histories):
+        places = [rows.get(item_id, -1) for item_id in history if item_id]
+        for row, plus in by_definition(trained.model.repeat_layer, places).items():
+            scores[number, row] += stack.retrieval.repeat * stack.retrieval.loss.temperature * plus
+    return scores
+
+
+def test_served_scores_are_the_trainers(stack, trained, expected):
+    sent = request(["u3"] * len(HISTORIES), HISTORIES)
+    ids, loaded = trained.candidates.item_ids.numpy(), load(stack, "retrieval_exact")
+    best = np.argsort(-expected, axis=1, kind="stable")
+    answer = loaded.signatures["serving_default"](**sent)
+    np.testing.assert_array_equal(answer["item_ids"], ids[best[:, :5]])
+    np.testing.assert_allclose(answer["scores"], np.take_along_axis(expected, best[:, :5], axis=1), rtol=1e-4)
+    excluded = ids[best[0, :2]].tolist()
+    answer = loaded.signatures["retrieve"](**sent, **restrictions(excluded), k=len(ids))
+    for number, found in enumerate(answer["item_ids"].numpy().tolist()):
+        assert found == [item_id for item_id in ids[best[number]] if item_id not in excluded] + [b""] * 2
+
+
+def test_filters_hold_for_the_items_of_the_history(stack, trained, expected):
+    sent = request(["u3"] * len(HISTORIES), HISTORIES)
+    retrieve = load(stack, "retrieval").signatures["retrieve"]
+    answer = retrieve(**sent, **restrictions(number_min=np.array([2.0], np.float32)), k=3)
+    ids = trained.candidates.item_ids.numpy()
+    for number, found in enumerate(answer["item_ids"].numpy().tolist()):
+        order = ids[np.argsort(-expected[number], kind="stable")]
+        assert found == [item_id for item_id in order if int(item_id[1:]) >= 2][:3]
+
+
+def test_an_approximate_index_scores_what_it_finds_alike(stack, trained, expected):
+    """Items of the history are scored exactly and never missed, whatever the index finds."""
+    answer = load(stack, "retrieval").signatures["serving_default"](**request(["u3"] * len(HISTORIES), HISTORIES))
+    catalogue = trained.candidates.item_ids.numpy().tolist()
+    rows = {item_id: row for row, item_id in enumerate(catalogue)}
+    for number, (ids, scores) in enumerate(zip(answer["item_ids"].numpy(), answer["scores"].numpy(), strict=True)):
+        np.testing.assert_allclose(scores, expected[number, [rows[item_id] for item_id in ids]], rtol=1e-3)
+        best = {catalogue[row] for row in np.argsort(-expected[number])[:5]}
+        assert best & {item_id.encode() for item_id in HISTORIES[number]} <= set(ids.tolist())

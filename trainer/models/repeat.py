@@ -1,0 +1,73 @@
+"""What a query's history adds to the scores of the very items that it holds."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+# Adam moves a weight by a learning rate a step, whatever its gradient; these have further to go than others.
+_SPEED = 10.0
+
+
+class Repeats(NamedTuple):
+    """What is added to the scores of some pairs of query and item; ascending by query and row, each pair once."""
+
+    query: tf.Tensor
+    """`[n] int32`."""
+    rows: tf.Tensor
+    """`[n] int32`, of the catalogue."""
+    scores: tf.Tensor
+    """`[n] float32`, at least 0; in training as logits, that is divided by the temperature."""
+
+    def of(self, query: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """`[m] float32`: what is added to the scores of pairs, `[m] int32` each; 0 for those that are not here."""
+        keys = tf.concat([_keys(self.query, self.rows), [tf.int64.max]], axis=0)
+        wanted = _keys(query, rows)
+        places = tf.searchsorted(keys, wanted)
+        scores = tf.gather(tf.pad(self.scores, [[0, 1]]), places)
+        return tf.where(tf.gather(keys, places) == wanted, scores, tf.zeros_like(scores))
+
+
+class RepeatLayer(tf.keras.layers.Layer):
+    """Adds s log(1 + sum of exp w(place)) to an item's logit, over the places at which the history holds it.
+
+    A vector blurs which single items a long history holds; this term does not. In the softmax it multiplies an item's
+    chance by a power of one plus how often the user took it, where what a place from the end weighs is learnt: the
+    personal frequency (https://arxiv.org/abs/2006.00556) decides together with the vectors. As the term is never
+    negative, the best k items of a query are among the best k by vectors and those of the history.
+    """
+
+    def __init__(self, length: int) -> None:
+        """Starts from s = 1 and w = 0.
+
+        Args:
+            length: entries of a history that count, from its end.
+        """
+        super().__init__()
+        self.length = length
+        self.bucket_of_place = np.floor(2 * np.log2(np.arange(length) + 1.0)).astype(np.int32)
+        """Places share a weight where they are far from the end: 0, 1, 2, 3 to 4, 5, 6 to 7, 8 to 10, …"""
+        self.places = self.add_weight(name="places", shape=(1 + int(self.bucket_of_place[-1]),), initializer="zeros")
+        self.scale = self.add_weight(name="scale", shape=(), initializer="zeros")
+
+    def call(self, rows: tf.Tensor, present: tf.Tensor) -> Repeats:
+        """The pairs of a batch of histories, with logits.
+
+        Args:
+            rows: `[batch, n] int32`, of the catalogue, oldest first; -1 for what the catalogue does not hold.
+            present: `[batch, n] bool`, whether there is an entry.
+        """
+        back = tf.cumsum(tf.cast(present, tf.int32), axis=1, reverse=True, exclusive=True)
+        where = tf.where(present & (rows >= 0) & (back < self.length))
+        keys = _keys(where[:, 0], tf.gather_nd(rows, where))
+        order = tf.argsort(keys)
+        distinct, pair = tf.unique(tf.gather(keys, order))
+        bucket = tf.gather(self.bucket_of_place, tf.gather(tf.gather_nd(back, where), order))
+        frequency = tf.math.segment_sum(tf.exp(_SPEED * tf.gather(self.places, bucket)), pair)
+        logits = tf.exp(_SPEED * self.scale) * tf.math.log1p(frequency)
+        return Repeats(tf.cast(distinct // 2**32, tf.int32), tf.cast(distinct % 2**32, tf.int32), logits)
+
+
+def _keys(query: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """`[n] int64`: pairs as numbers, in the order of query and row."""
+    return tf.cast(query, tf.int64) * 2**32 + tf.cast(rows, tf.int64)
