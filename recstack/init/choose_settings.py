@@ -16,6 +16,10 @@ _ORDER_TELLS, _BASKETS = 1.2, 0.25
 # From this size on, one example a basket instead of one an event saves most of the training's time.
 _LARGE_BASKET = 5.0
 _SMALL_CATALOGUE, _WHOLE_SOFTMAX, _MOST_SVD = 1_000, 10_000, 300_000
+# Multiplications of an epoch's softmax over the whole catalogue that two cores do in a minute or two.
+_EPOCH_PRODUCTS = 6e12
+# Share of the events of items that the user had before, from which on lists without these miss much.
+_TAKEN_AGAIN = 0.1
 _REPETITION_SECONDS = 5
 
 
@@ -135,18 +139,34 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         )
         dropout = 0.5 if events < 1_000_000 else 0.2
         yield Setting(table="retrieval.encoder", name="dropout", value=dropout, why=f"for {events:,} events")
+        why = "a second model beside the first: more accurate, for twice the time"
+        yield Setting(table="retrieval", name="ensemble", value=["gru"], why=why, active=False)
         yield Setting(table="retrieval.loss", name="temperature", value=1.0, why="for the score dot")
         yield Setting(table="retrieval.optimizer", name="learning_rate", value=0.002, why="for the transformer")
     if examples in ("event", "basket"):
         why = "learns what each place from the end of the history weighs"
         yield Setting(table="retrieval.encoder", name="kind", value="recency", why=why)
-    if items > _WHOLE_SOFTMAX:
-        why = f"{items:,} items are too many to compare each positive with all"
+    yield from _taken_again(log.taken_again, examples)
+    # Forward and backward, an item has three products with each query.
+    if items > _WHOLE_SOFTMAX and 6 * positives * items * dimension > _EPOCH_PRODUCTS:
+        why = f"{items:,} items are too many to compare each of {positives:,.0f} examples with all"
         yield Setting(table="retrieval.loss", name="negatives", value="uniform", why=why)
         yield Setting(table="retrieval.loss", name="num_negatives", value=2048, why="drawn a step, shared by the batch")
     yield from _ranking(events if has_negatives else 5 * events)
     if items < _SMALL_CATALOGUE:
         yield from _small_catalogue(items)
+
+
+def _taken_again(share: float, examples: str) -> Iterator[Setting]:
+    if share < _TAKEN_AGAIN:
+        return
+    # Of views and clicks the user may want what is new all the same; baskets are bought again.
+    active = examples == "basket"
+    why = f"{share:.0%} of the events are of items that the user had taken before"
+    yield Setting(table="evaluation", name="exclude_seen", value=False, why=why, active=active)
+    if examples in ("event", "basket"):
+        why = "what was taken before counts by itself, beside the vectors"
+        yield Setting(table="retrieval", name="repeat", value=1.0, why=why, active=active)
 
 
 def _ranking(examples: int) -> Iterator[Setting]:

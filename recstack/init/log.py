@@ -89,6 +89,18 @@ class Log:
         with_other[:-1] |= same
         return float(with_other.mean())
 
+    @property
+    def taken_again(self) -> float:
+        """Share of the events whose user had taken the item at an earlier moment."""
+        order = np.lexsort([self.seconds, self.items, self.users])
+        same = (np.diff(self.users[order]) == 0) & (np.diff(self.items[order]) == 0)
+        later = np.diff(self.seconds[order]) > 0
+        # Of events at one moment all count, or none: the first one's earlier event is that of all.
+        pairs = np.concatenate([[0], np.cumsum(~same)])
+        moments = np.concatenate([[0], np.cumsum(~same | later)])
+        first_moment = moments[np.searchsorted(pairs, pairs)]
+        return float((moments > first_moment).mean())
+
     def share_of_moment(self, back: int) -> float:
         """Share of the events at the last moment (`back = 1`), the one before it, and so on."""
         moments, counts = np.unique(self.seconds, return_counts=True)

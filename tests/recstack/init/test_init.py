@@ -19,6 +19,7 @@ from features.layout import DatasetLayout
 from features.spec import VectorFeature
 from recstack.__main__ import main
 from recstack.config import StackConfig, load_config
+from recstack.init.log import Log
 
 NUM_USERS, NUM_ITEMS, EVENTS_A_USER = 60, 40, 15
 _START, _DAY = 1_700_000_000, 86_400
@@ -182,6 +183,32 @@ def test_large_baskets_are_one_example_each(tmp_path: Path) -> None:
         stack = init(tmp_path, "--force", "--interactions", str(write(table, tmp_path / "e.csv")))
         assert stack is not None
         assert stack.retrieval.examples == examples
+
+
+def test_what_is_bought_again_is_ranked_again(tmp_path: Path) -> None:
+    """Eight articles a basket, and later the same eight once more, or others."""
+    users = np.repeat(np.arange(NUM_USERS), 8)
+    items = (users * 7 + np.tile(np.arange(8), NUM_USERS)) % NUM_ITEMS
+    first = pd.DataFrame({"user_id": users, "item_id": items, "timestamp": _START + users % 50 * _DAY})
+    again = first.assign(timestamp=first["timestamp"] + 60 * _DAY)
+    for second, repeat in ((again, 1.0), (again.assign(item_id=(items + 20) % NUM_ITEMS), 0.0)):
+        table = pd.concat([first, second])
+        stack = init(tmp_path, "--force", "--interactions", str(write(table, tmp_path / "e.csv")))
+        assert stack is not None
+        assert (stack.retrieval.examples, stack.retrieval.repeat) == ("basket", repeat)
+        assert stack.evaluation.exclude_seen == (repeat == 0.0)
+
+
+def test_events_of_one_moment_are_not_taken_again() -> None:
+    log = Log(
+        users=np.array([0, 0, 0, 0, 1, 1]),
+        items=np.array([5, 5, 7, 5, 5, 7]),
+        seconds=np.array([1, 1, 2, 3, 1, 9]),
+        rows=np.arange(6),
+        is_order=False,
+        share=1.0,
+    )
+    assert log.taken_again == pytest.approx(1 / 6)
 
 
 @pytest.mark.parametrize(

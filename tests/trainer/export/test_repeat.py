@@ -89,3 +89,13 @@ def test_an_approximate_index_scores_what_it_finds_alike(stack, trained, expecte
         np.testing.assert_allclose(scores, expected[number, [rows[item_id] for item_id in ids]], rtol=1e-3)
         best = {catalogue[row] for row in np.argsort(-expected[number])[:5]}
         assert best & {item_id.encode() for item_id in HISTORIES[number]} <= set(ids.tolist())
+
+
+@pytest.mark.parametrize("batch", [0, 2])
+def test_without_any_history_the_vectors_decide(stack, trained, batch):
+    sent = request(["nobody"] * batch)
+    answer = load(stack, "retrieval_exact").signatures["serving_default"](**sent)
+    assert answer["item_ids"].shape == (batch, 5)
+    vectors = trained.model.query_tower(trained.encoder.encode_query(sent)).numpy()
+    scores = vectors @ trained.model.embed_candidates(trained.candidates).numpy().T
+    np.testing.assert_allclose(answer["scores"], -np.sort(-scores, axis=1)[:, :5], rtol=1e-4)
