@@ -1,6 +1,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,6 +79,10 @@ def test_inner_product_is_the_same_however_it_is_cut(
     seen = [rng.choice(600, size=20, replace=False).tolist() for _ in queries]
     ranked = rank_by_inner_product(queries, items, k, seen=Ragged.from_lists(seen))
     assert ranked.item_rows.tolist() == full_sort(queries @ items.T, k, seen)
+    added = sp.random_array((9, 600), density=0.05, rng=rng, format="csr", dtype=np.float32)
+    added.data = np.ceil(9 * added.data)
+    ranked = rank_by_inner_product(queries, items, k, seen=Ragged.from_lists(seen), added=added)
+    assert ranked.item_rows.tolist() == full_sort(queries @ items.T + added.toarray(), k, seen)
 
 
 def test_no_queries_give_no_rankings() -> None:
