@@ -97,18 +97,20 @@ def show(
     table = Table(title=f"{title}; {sum(seconds) / len(seconds):.0f} s a training")
     columns = ("seen items left out", "seen items ranked too")
     judged, other = columns if exclude_seen else columns[::-1]
-    for column in ("metric", judged, "interval of the first seed", other):
+    for column in ("metric", judged, "interval of the first seed", other, "first seed minus baseline"):
         table.add_column(column)
     for name, first in metrics(configured[0]["model"]).items():
         cells = [
             seed_spread([metrics(one["model"])[name]["value"] for one in runs]) for runs in (configured, otherwise)
         ]
         mean, other_mean = (f"{cell.mean:.4f} ± {cell.standard_deviation:.4f}" for cell in cells)
-        table.add_row(name, mean, _bounds(first), other_mean)
+        table.add_row(name, mean, _bounds(first), other_mean, "")
     for baseline, evaluation in configured[0]["baselines"].items():
         for name, value in metrics(evaluation).items():
-            table.add_row(f"{baseline}: {name}", f"{value['value']:.4f}", _bounds(value), "")
-    Console(width=140).print(table)
+            apart = configured[0]["versus"][baseline][name]["difference"]
+            difference = f"{apart['value']:+.4f} {_bounds(apart)}"
+            table.add_row(f"{baseline}: {name}", f"{value['value']:.4f}", _bounds(value), "", difference)
+    Console(width=160).print(table)
 
 
 def _bounds(interval: dict[str, float]) -> str:
