@@ -24,6 +24,19 @@ def time_gaps(times: tf.Tensor) -> tf.Tensor:
     return gap_buckets(times, before)
 
 
+def age_buckets(times: tf.Tensor) -> tf.Tensor:
+    """Buckets of the time from each entry to the newest one, by powers of two seconds.
+
+    Args:
+        times: `[..., width] int64`, seconds since 1970-01-01 UTC, 0 where unknown or padding.
+
+    Returns:
+        `[..., width] int32`: 0 where it has no time, else as `time_gaps`: 1 for the newest one's own second.
+    """
+    buckets = count_buckets(tf.reduce_max(times, axis=-1, keepdims=True) - times)
+    return tf.where(times > 0, buckets, tf.zeros_like(buckets))
+
+
 def gap_buckets(times: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     """As `time_gaps`, of given pairs of times."""
     buckets = count_buckets(times - before)

@@ -142,12 +142,20 @@ def last_companions(companion: tf.Tensor, history: tf.Tensor, width: int) -> tf.
     Returns:
         `[batch, width]` of the companion's type, in the places of `last_values(history, width)`.
     """
-    missing = "" if companion.dtype == tf.string else 0
+    ragged = tf.ragged.boolean_mask(aligned_companion(companion, history), history != "")
+    return ragged[:, -width:].to_tensor(default_value=_missing_companion(companion), shape=[None, width])
+
+
+def aligned_companion(companion: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
+    """`[batch, m]` as `[batch, n]`, the shape of the history: cut, or padded by missing values."""
     wanted = tf.shape(history)[1]
     beyond = tf.maximum(wanted - tf.shape(companion)[1], 0)
-    aligned = tf.pad(companion[:, :wanted], [[0, 0], [0, beyond]], constant_values=missing)
-    ragged = tf.ragged.boolean_mask(aligned, history != "")
-    return ragged[:, -width:].to_tensor(default_value=missing, shape=[None, width])
+    missing = _missing_companion(companion)
+    return tf.pad(companion[:, :wanted], [[0, 0], [0, beyond]], constant_values=missing)
+
+
+def _missing_companion(companion: tf.Tensor) -> str | int:
+    return "" if companion.dtype == tf.string else 0
 
 
 ITEM_EVENTS_ENCODED = Encoded(form="single", width=1, num_indices=NUM_COUNTS, table=ITEM_EVENTS)

@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from features.counts import count_buckets, gap_buckets, time_gaps
+from features.counts import age_buckets, count_buckets, gap_buckets, time_gaps
 from features.encoding import Tensors
 from features.records import ITEM_EVENTS
 from features.schema import Schema
-from trainer.events import HISTORY_ROWS, Events, Int64
+from trainer.events import HISTORY_AGES, HISTORY_ROWS, Events, Int64
 
 Batch: TypeAlias = Mapping[str, Any]
 Gather: TypeAlias = Callable[[tf.Tensor], Batch]
@@ -86,7 +86,11 @@ def gather_query(events: Events, schema: Schema) -> Callable[[tf.Tensor], Tensor
             places = tf.where(positions < end, positions, beyond)
             query[history.name] = tf.gather(items, places)
             query[HISTORY_ROWS] = tf.gather(rows, places)
-            query |= {name: _encoded(tf.gather(values, places)) for name, values in beside.items()}
+            for name, values in beside.items():
+                companion = tf.gather(values, places)
+                query[name] = _encoded(companion)
+                if companion.dtype == tf.int64:
+                    query[HISTORY_AGES] = age_buckets(companion)
         return query
 
     return gather

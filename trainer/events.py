@@ -21,8 +21,9 @@ Int64: TypeAlias = npt.NDArray[np.int64]
 Float64: TypeAlias = npt.NDArray[np.float64]
 Float32: TypeAlias = npt.NDArray[np.float32]
 
-HISTORY_ROWS = "history/rows"
-"""The catalogue rows of a history's items, beside its encoded features; no feature can have this name."""
+HISTORY_ROWS, HISTORY_AGES = "history/rows", "history/ages"
+"""The catalogue rows of a history's items and, where the schema has the times of their events, the `age_buckets` of
+these, beside the encoded features of a query; no feature can have these names."""
 
 # Parsed at once; a record holds all events of a user, so this bounds memory where users are long.
 _RECORDS_A_BATCH = 2048

@@ -18,7 +18,7 @@ from trainer import events as events_module
 from trainer.batches import gather_query, sequence_examples, set_examples
 from trainer.candidates import load_candidates
 from trainer.config import RetrievalConfig
-from trainer.events import Events, load_events
+from trainer.events import HISTORY_AGES, Events, load_events
 from trainer.export.histories import user_histories
 from trainer.export.query import QueryInputs
 from trainer.models.two_tower import TwoTowerModel
@@ -75,6 +75,10 @@ def test_each_event_sees_kinds_and_gaps_of_what_was_strictly_before(events: Even
     found = gather_query(events, SCHEMA)(tf.range(6, dtype=tf.int64))
     kinds, gaps = found[KINDS].numpy().tolist(), found[TIMES].numpy().tolist()
     assert kinds[:4] == [[0] * 4, [VIEW, 0, 0, 0], [VIEW, 0, 0, 0], [VIEW, BUY, VIEW, 0]]
+    ages = found[HISTORY_AGES].numpy().tolist()
+    assert ages[1] == [1, 0, 0, 0]
+    assert ages[3] == [gap(3), gap(0), gap(0), 0]
+    assert ages[5] == [gap(200 - 103), gap(200 - 103), gap(200 - 110), gap(0)]
     assert gaps[1] == gaps[2] == [0, 0, 0, 0]
     # Four are kept; what was before the first of them is not known any more.
     assert kinds[5] == [BUY, VIEW, BUY, VIEW]

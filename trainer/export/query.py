@@ -7,12 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.encoding import LookupEncoder, SchemaEncoder, Tensors, raw_missing, raw_spec
+from features.counts import age_buckets
+from features.encoding import LookupEncoder, SchemaEncoder, Tensors, aligned_companion, raw_missing, raw_spec
 from features.schema import Schema
 from features.spec import HistoryCompanion
 from trainer.export.signatures import Input
 from trainer.index.item_ids import ItemIds
 from trainer.index.vectors import read_rows
+from trainer.models.repeat import EntriesOfHistories
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,8 @@ class UserHistories(tf.Module):
         # Row -1 is no item, which has index 0.
         items = encoder.lookup(schema.item_id)(tf.constant(self.item_ids, tf.string))
         self._index_of_row = tf.Variable(items, trainable=False, name="index_of_row")
+        self.times = known.times
+        """Seconds since 1970-01-01 UTC, `[users, length]`, in the order of the vocabulary; not saved."""
         self._beside = {
             feature.name: _with_unknown_user(values, 0, feature.name)
             for feature, values in _encoded_companions(encoder, known)
@@ -61,15 +65,16 @@ class UserHistories(tf.Module):
 
     def rows(self, users: tf.Tensor) -> tf.Tensor:
         """Catalogue rows `[batch, length] int32` of the histories of users `[batch] int32`, encoded; -1 for none."""
-        return read_rows(self._rows, self._places(users))
+        return read_rows(self._rows, self.places(users))
 
     def __call__(self, users: tf.Tensor) -> Tensors:
         """What is known of users `[batch] int32`, encoded: by feature name `[batch, length] int32`, 0 for none."""
-        places = self._places(users)
+        places = self.places(users)
         history = tf.gather(self._index_of_row.value(), 1 + read_rows(self._rows, places))
         return {self._history: history} | {name: read_rows(column, places) for name, column in self._beside.items()}
 
-    def _places(self, users: tf.Tensor) -> tf.Tensor:
+    def places(self, users: tf.Tensor) -> tf.Tensor:
+        """Rows of what is held of users `[batch] int32`, encoded; 0 for unknown ones."""
         return users - (self._first_user - 1)
 
 
@@ -134,6 +139,15 @@ class QueryInputs(tf.Module):
         batch = tf.shape(request[self.required])[0]
         return tf.fill([batch, 0], "") if history is None else _spread(request[history.name], batch)
 
+    def sent_ages(self, request: Tensors) -> tf.Tensor | None:
+        """`age_buckets` of the entries of `sent_history`, `[batch, n] int32`; None where the schema has no times."""
+        times = self.schema.history_times
+        if times is None:
+            return None
+        sent = self.sent_history(request)
+        given = _spread(request[times.name], tf.shape(sent)[0])
+        return age_buckets(tf.where(sent == "", tf.constant(0, tf.int64), aligned_companion(given, sent)))
+
     def _raw(self, request: Tensors) -> Tensors:
         required = request[self.required]
         batch = tf.shape(required)[0]
@@ -141,37 +155,42 @@ class QueryInputs(tf.Module):
         return {self.required: required} | {name: _spread(request[name], batch) for name in others}
 
 
-class HistoryRows(tf.Module):
-    """The rows of an index that the history of a request names: the sent one, or else the known one."""
+class HistoryEntries(tf.Module):
+    """The history of a request by the rows of an index: the sent one, or else the known one."""
 
-    def __init__(self, query: QueryInputs, item_ids: ItemIds) -> None:
+    def __init__(self, query: QueryInputs, item_ids: ItemIds, *, with_ages: bool) -> None:
         """Ties the known histories to the index; they name rows of the catalogue of the training, maybe another one.
 
         Args:
             query: the query side, with the known histories.
             item_ids: of the index.
+            with_ages: whether the ages of the entries are wanted, where the schema has times.
         """
-        super().__init__(name="history_rows")
-        self._query, self._item_ids = query, item_ids
-        known = [b""] if query.histories is None else query.histories.item_ids
+        super().__init__(name="history_entries")
+        self._query, self._item_ids, histories = query, item_ids, query.histories
+        known = [b""] if histories is None else histories.item_ids
         rows = item_ids.numbers(tf.constant(known, tf.string))
         self._row_of_known = tf.Variable(rows, trainable=False, name="row_of_known")
+        self._with_ages = with_ages and query.schema.history_times is not None
+        if self._with_ages and histories is not None and histories.times is not None:
+            ages = age_buckets(tf.constant(histories.times)).numpy()
+            self._known_ages = _with_unknown_user(ages, 0, "known_ages")
 
-    def __call__(self, request: Tensors, encoded: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-        """Of a request, raw and encoded: `[batch, e] int32` and `bool`.
-
-        Returns:
-            Rows of the index, oldest first, -1 for what it does not hold; and whether there is an entry of the history.
-        """
-        sent = self._query.sent_history(request)
-        rows, histories = self._item_ids.numbers(sent), self._query.histories
+    def __call__(self, request: Tensors, encoded: Tensors) -> EntriesOfHistories:
+        """The entries of a batch of requests, raw and encoded."""
+        sent, histories = self._query.sent_history(request), self._query.histories
+        rows, present = self._item_ids.numbers(sent), sent != ""
+        ages = self._query.sent_ages(request) if self._with_ages else None
         if histories is None:
-            return rows, sent != ""
-        known = histories.rows(encoded[self._query.schema.user_id])
-        is_sent = tf.reduce_any(sent != "", axis=1, keepdims=True)
+            return EntriesOfHistories(rows, present, ages)
+        users = encoded[self._query.schema.user_id]
+        known, is_sent = histories.rows(users), tf.reduce_any(present, axis=1, keepdims=True)
         known_rows = tf.where(is_sent, -1, tf.gather(self._row_of_known.value(), 1 + known))
-        present = tf.concat([sent != "", (known >= 0) & ~is_sent], axis=1)
-        return tf.concat([rows, known_rows], axis=1), present
+        if ages is not None:
+            ages = tf.concat([ages, read_rows(self._known_ages, histories.places(users))], axis=1)
+        # Only one of the two has entries, so that their order stays.
+        present = tf.concat([present, (known >= 0) & ~is_sent], axis=1)
+        return EntriesOfHistories(tf.concat([rows, known_rows], axis=1), present, ages)
 
 
 def _spread(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:

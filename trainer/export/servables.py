@@ -9,14 +9,14 @@ import tensorflow as tf
 
 from features.encoding import SchemaEncoder, Tensors, raw_missing, raw_spec
 from trainer.export.items import ItemFeatures
-from trainer.export.query import HistoryRows, QueryInputs
+from trainer.export.query import HistoryEntries, QueryInputs
 from trainer.export.signatures import Input, Outputs, make_signature
 from trainer.index.retrieval import Added, Retriever
-from trainer.models.repeat import Repeats
+from trainer.models.repeat import EntriesOfHistories, Repeats
 
 EXCLUSIONS = "exclude_item_ids"
 Embed: TypeAlias = Callable[[Tensors], tf.Tensor]
-Repeat: TypeAlias = Callable[[tf.Tensor, tf.Tensor], Repeats]
+Repeat: TypeAlias = Callable[[EntriesOfHistories], Repeats]
 Score: TypeAlias = Callable[[Tensors, Tensors], Mapping[str, tf.Tensor]]
 
 
@@ -33,8 +33,7 @@ class Towers:
     """Encoded candidate features to `[n, d] float32`."""
     variables: Iterable[tf.Variable]
     repeats: Repeat | None = None
-    """Rows of histories, `[batch, n] int32`, and whether there is an entry, `bool`, to what is added to the scores of
-    those items; None if nothing is."""
+    """Histories to what is added to the scores of their items; None if nothing is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,9 @@ class RetrievalServable(tf.Module):
         self._variables = list(towers.variables)
         self._towers = _Untracked(towers)
         self._default_k = default_k
-        self._history_rows = HistoryRows(query, retriever.item_ids) if towers.repeats is not None else None
+        self._history_entries = (
+            HistoryEntries(query, retriever.item_ids, with_ages=True) if towers.repeats is not None else None
+        )
 
     def signatures(self) -> dict[str, Any]:
         """`serving_default`, `retrieve`, `embed_query`, `embed_item`, and the two halves of `embed_query`.
@@ -119,10 +120,10 @@ class RetrievalServable(tf.Module):
         return {"item_ids": found.item_ids, "scores": found.scores}
 
     def _added(self, request: Tensors, encoded: Tensors) -> Added | None:
-        if self._history_rows is None:
+        if self._history_entries is None:
             return None
         batch = tf.shape(request[self.query.required], tf.int64)[0]
-        repeats = self._towers.value.repeats(*self._history_rows(request, encoded))
+        repeats = self._towers.value.repeats(self._history_entries(request, encoded))
         ids = tf.cast(repeats.query, tf.int64)
         rows, scores = (tf.RaggedTensor.from_value_rowids(part, ids, batch) for part in (repeats.rows, repeats.scores))
         return Added(rows.to_tensor(-1), scores.to_tensor(0.0))
@@ -203,7 +204,7 @@ class RecommenderServable(tf.Module):
         super().__init__(name="recommender")
         self.retrieval, self.ranking = retrieval, ranking
         self._candidates, self._limit, self._temperature = candidates, limit, temperature
-        self._history_rows = HistoryRows(retrieval.query, retrieval.retriever.item_ids)
+        self._history_entries = HistoryEntries(retrieval.query, retrieval.retriever.item_ids, with_ages=False)
 
     def signatures(self) -> dict[str, Any]:
         """`serving_default`: query features, optional restrictions and `limit` to item ids and scores."""
@@ -228,7 +229,7 @@ class RecommenderServable(tf.Module):
 
     def _excluded(self, request: Tensors, query: Tensors) -> tf.Tensor:
         """Rows `[batch, e] int32` that are excluded or in the history, the sent one or else the known one; -1: none."""
-        rows, _ = self._history_rows(request, query)
+        rows = self._history_entries(request, query).rows
         named = self.retrieval.retriever.item_ids.numbers(request[EXCLUSIONS])
         return tf.concat([_for_all(named, rows), rows], axis=1)
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from features.counts import NUM_COUNTS
+
 # Adam moves a weight by a learning rate a step, whatever its gradient; these have further to go than others.
 _SPEED = 10.0
 
@@ -28,17 +30,29 @@ class Repeats(NamedTuple):
         return tf.where(tf.gather(keys, places) == wanted, scores, tf.zeros_like(scores))
 
 
+class EntriesOfHistories(NamedTuple):
+    """What a batch of histories holds, oldest first."""
+
+    rows: tf.Tensor
+    """`[batch, n] int32`, of the catalogue; -1 for what the catalogue does not hold."""
+    present: tf.Tensor
+    """`[batch, n] bool`, whether there is an entry."""
+    ages: tf.Tensor | None
+    """`[batch, n] int32`, `features.counts.age_buckets` of the events; None where the schema has no times."""
+
+
 class RepeatLayer(tf.keras.layers.Layer):
-    """Adds s log(1 + sum of exp w(place)) to an item's logit, over the places at which the history holds it.
+    """Adds s log(1 + sum of exp(w(place) + a(age))) to an item's logit, over the entries of the history that hold it.
 
     A vector blurs which single items a long history holds; this term does not. In the softmax it multiplies an item's
-    chance by a power of one plus how often the user took it, where what a place from the end weighs is learnt: the
-    personal frequency (https://arxiv.org/abs/2006.00556) decides together with the vectors. As the term is never
-    negative, the best k items of a query are among the best k by vectors and those of the history.
+    chance by a power of one plus how often the user took it, where what an entry weighs is learnt, by its place from
+    the end and the time between it and the newest: the personal frequency (https://arxiv.org/abs/2006.00556) decides
+    together with the vectors. As the term is never negative, the best k items of a query are among the best k by
+    vectors and those of the history.
     """
 
     def __init__(self, length: int) -> None:
-        """Starts from s = 1 and w = 0.
+        """Starts from s = 1, w = 0 and a = 0.
 
         Args:
             length: entries of a history that count, from its end.
@@ -48,22 +62,21 @@ class RepeatLayer(tf.keras.layers.Layer):
         self.bucket_of_place = np.floor(2 * np.log2(np.arange(length) + 1.0)).astype(np.int32)
         """Places share a weight where they are far from the end: 0, 1, 2, 3 to 4, 5, 6 to 7, 8 to 10, …"""
         self.places = self.add_weight(name="places", shape=(1 + int(self.bucket_of_place[-1]),), initializer="zeros")
+        self.ages = self.add_weight(name="ages", shape=(NUM_COUNTS,), initializer="zeros")
         self.scale = self.add_weight(name="scale", shape=(), initializer="zeros")
 
-    def call(self, rows: tf.Tensor, present: tf.Tensor) -> Repeats:
-        """The pairs of a batch of histories, with logits.
-
-        Args:
-            rows: `[batch, n] int32`, of the catalogue, oldest first; -1 for what the catalogue does not hold.
-            present: `[batch, n] bool`, whether there is an entry.
-        """
+    def call(self, entries: EntriesOfHistories) -> Repeats:
+        """The pairs of a batch of histories, with logits."""
+        rows, present, ages = entries
         back = tf.cumsum(tf.cast(present, tf.int32), axis=1, reverse=True, exclusive=True)
         where = tf.where(present & (rows >= 0) & (back < self.length))
         keys = _keys(where[:, 0], tf.gather_nd(rows, where))
         order = tf.argsort(keys)
         distinct, pair = tf.unique(tf.gather(keys, order))
-        bucket = tf.gather(self.bucket_of_place, tf.gather(tf.gather_nd(back, where), order))
-        frequency = tf.math.segment_sum(tf.exp(_SPEED * tf.gather(self.places, bucket)), pair)
+        log_weights = tf.gather(self.places, tf.gather(self.bucket_of_place, tf.gather_nd(back, where)))
+        if ages is not None:
+            log_weights += tf.gather(self.ages, tf.gather_nd(ages, where))
+        frequency = tf.math.segment_sum(tf.exp(_SPEED * tf.gather(log_weights, order)), pair)
         logits = tf.exp(_SPEED * self.scale) * tf.math.log1p(frequency)
         return Repeats(tf.cast(distinct // 2**32, tf.int32), tf.cast(distinct % 2**32, tf.int32), logits)
 

@@ -15,7 +15,7 @@ from features.schema import Schema
 from features.spec import HistoryFeature
 from trainer.candidates import CandidateTable
 from trainer.config import EncoderKind, RetrievalConfig
-from trainer.events import HISTORY_ROWS
+from trainer.events import HISTORY_AGES, HISTORY_ROWS
 from trainer.losses.hard import HardNegatives
 from trainer.losses.negatives import Negatives, NegativeSource, make_source
 from trainer.losses.pairwise import bce_loss, bpr_loss, gbce_power
@@ -24,7 +24,7 @@ from trainer.models.dropout import StepDropout
 from trainer.models.embedding import EmbeddingTable, make_tables
 from trainer.models.encoders import ENCODERS
 from trainer.models.item_vectors import FrozenItemVectors, ItemVectors
-from trainer.models.repeat import RepeatLayer, Repeats
+from trainer.models.repeat import EntriesOfHistories, RepeatLayer, Repeats
 from trainer.models.tower import Ensemble, Tower
 
 # In units of the score: what a factor e in train frequency adds at first. The best constant on Gowalla was 0.05 at a
@@ -85,7 +85,7 @@ class TwoTowerModel(tfrs.Model):
         negatives = self._source.draw(positive_rows, self.step)
         temperature = self.config.loss.temperature
         queries = [self._embed_queries(tower, inputs, training) / temperature for tower in self.query_towers]
-        repeats = None if self.repeat_layer is None else self.repeat_layer(*self._history_of(inputs["query"]))
+        repeats = None if self.repeat_layer is None else self.repeat_layer(self._history_of(inputs["query"]))
         if self._hard is not None:
             catalogue = partial(self.embed_candidates, self._candidates)
             negatives = self._hard.add(negatives, tf.concat(queries, axis=1), self.step, catalogue)
@@ -142,17 +142,17 @@ class TwoTowerModel(tfrs.Model):
         return tf.concat([self.candidate_tower(candidates.gather(block)) for block in rows], axis=0)
 
     def repeats(self, query: Tensors) -> Repeats | None:
-        """What the histories of encoded queries, with `HISTORY_ROWS`, add to the scores of their own items, if any."""
-        return None if self.repeat_layer is None else self.repeats_in(*self._history_of(query))
+        """What the histories of queries as `gather_query` makes them add to the scores of their own items, if any."""
+        return None if self.repeat_layer is None else self.repeats_in(self._history_of(query))
 
-    def repeats_in(self, rows: tf.Tensor, present: tf.Tensor) -> Repeats:
-        """As `repeats`, of rows of the catalogue `[batch, n] int32`, and whether there is an entry, `bool`."""
+    def repeats_in(self, entries: EntriesOfHistories) -> Repeats:
+        """As `repeats`, of the histories alone."""
         assert self.repeat_layer is not None
-        repeats: Repeats = self.repeat_layer(rows, present)
+        repeats: Repeats = self.repeat_layer(entries)
         return repeats._replace(scores=self.config.repeat * self.config.loss.temperature * repeats.scores)
 
-    def _history_of(self, query: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-        return query[HISTORY_ROWS], query[self._history] > 0
+    def _history_of(self, query: Tensors) -> EntriesOfHistories:
+        return EntriesOfHistories(query[HISTORY_ROWS], query[self._history] > 0, query.get(HISTORY_AGES))
 
     def _embed_queries(self, tower: Tower, inputs: Mapping[str, Any], training: bool) -> tf.Tensor:
         if "items" not in inputs:

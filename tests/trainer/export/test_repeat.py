@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
+import tensorflow as tf
 
-from recstack.catalogue import read_catalogue
+from features.spec import HistoryTimesFeature
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.verbs.export import export
@@ -19,7 +21,12 @@ from tests.trainer.models.test_repeat import by_definition
 from trainer.restore import TrainedRetrieval, restore_retrieval
 
 HISTORIES = [["i0", "i2", "i0"], ["i1", "", "i5"], ["", "zzz", "i3"], ["", "", ""]]
-"""Of two users; the last one sends none, so that the known one counts."""
+TIMES = [[1000, 5000, 900_000], [70, 0, 0], [0, 5, 9000], [0, 0, 0]]
+"""Of user u3's histories; the last one sends none, so that the known one counts."""
+
+
+def send(times: list[list[int]] = TIMES) -> dict[str, tf.Tensor]:
+    return request(["u3"] * len(HISTORIES), HISTORIES) | {"history_timestamps": tf.constant(times, tf.int64)}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +34,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
     """The checkerboard, trained with `retrieval.repeat` and exported."""
     stack = write_checkerboard(tmp_path_factory.mktemp("repeat"))
     retrieval, models = replace(stack.retrieval, repeat=2.0, epochs=2), ("retrieval", "retrieval_exact")
-    stack = replace(stack, retrieval=retrieval, export=replace(stack.export, models=models))
+    features = replace(stack.features, query=(*stack.features.query, HistoryTimesFeature()))
+    stack = replace(stack, features=features, retrieval=retrieval, export=replace(stack.export, models=models))
     voice = Voice("test", as_json=True)
     prepare(stack, voice)
     train(stack, "retrieval", voice)
@@ -40,25 +48,36 @@ def trained(stack: StackConfig) -> TrainedRetrieval:
     return restore_retrieval(stack.features, stack.layout.dataset, stack.layout.stage("retrieval"), stack.retrieval)
 
 
+def known_history(stack: StackConfig) -> tuple[list[str], list[int]]:
+    """Of user u3, as the log has it: positive events in order of time."""
+    table = pd.read_csv(stack.pipeline.interactions.path)
+    table = table[(table["user_id"] == "u3") & (table["rating"] >= 4)].sort_values("timestamp")
+    return table["item_id"].tolist(), table["timestamp"].tolist()
+
+
 @pytest.fixture(scope="module")
 def expected(stack: StackConfig, trained: TrainedRetrieval) -> npt.NDArray[np.float32]:
     """The scores of all items for the histories of user u3."""
-    known = read_catalogue(stack.features, stack.layout.dataset).histories["u3"]
-    histories = [*HISTORIES[:-1], list(known)]
+    histories, times = [*HISTORIES], [*TIMES]
+    histories[-1], times[-1] = known_history(stack)
     width = max(map(len, histories))
     sent = request(["u3"] * len(histories), [history + [""] * (width - len(history)) for history in histories])
+    padded = [of_one + [0] * (width - len(of_one)) for of_one in times]
+    sent["history_timestamps"] = tf.constant(padded, tf.int64)
     items = trained.model.embed_candidates(trained.candidates).numpy()
     scores: npt.NDArray[np.float32] = trained.model.query_tower(trained.encoder.encode_query(sent)).numpy() @ items.T
     rows = {item_id.decode(): row for row, item_id in enumerate(trained.candidates.item_ids.numpy())}
     for number, history in enumerate(histories):
-        places = [rows.get(item_id, -1) for item_id in history if item_id]
-        for row, plus in by_definition(trained.model.repeat_layer, places).items():
+        entries = [
+            (rows.get(item_id, -1), time) for item_id, time in zip(history, times[number], strict=True) if item_id
+        ]
+        for row, plus in by_definition(trained.model.repeat_layer, *map(list, zip(*entries, strict=True))).items():
             scores[number, row] += stack.retrieval.repeat * stack.retrieval.loss.temperature * plus
     return scores
 
 
 def test_served_scores_are_the_trainers(stack, trained, expected):
-    sent = request(["u3"] * len(HISTORIES), HISTORIES)
+    sent = send()
     ids, loaded = trained.candidates.item_ids.numpy(), load(stack, "retrieval_exact")
     best = np.argsort(-expected, axis=1, kind="stable")
     answer = loaded.signatures["serving_default"](**sent)
@@ -71,7 +90,7 @@ def test_served_scores_are_the_trainers(stack, trained, expected):
 
 
 def test_filters_hold_for_the_items_of_the_history(stack, trained, expected):
-    sent = request(["u3"] * len(HISTORIES), HISTORIES)
+    sent = send()
     retrieve = load(stack, "retrieval").signatures["retrieve"]
     answer = retrieve(**sent, **restrictions(number_min=np.array([2.0], np.float32)), k=3)
     ids = trained.candidates.item_ids.numpy()
@@ -82,7 +101,7 @@ def test_filters_hold_for_the_items_of_the_history(stack, trained, expected):
 
 def test_an_approximate_index_scores_what_it_finds_alike(stack, trained, expected):
     """Items of the history are scored exactly and never missed, whatever the index finds."""
-    answer = load(stack, "retrieval").signatures["serving_default"](**request(["u3"] * len(HISTORIES), HISTORIES))
+    answer = load(stack, "retrieval").signatures["serving_default"](**send())
     catalogue = trained.candidates.item_ids.numpy().tolist()
     rows = {item_id: row for row, item_id in enumerate(catalogue)}
     for number, (ids, scores) in enumerate(zip(answer["item_ids"].numpy(), answer["scores"].numpy(), strict=True)):
@@ -93,7 +112,7 @@ def test_an_approximate_index_scores_what_it_finds_alike(stack, trained, expecte
 
 @pytest.mark.parametrize("batch", [0, 2])
 def test_without_any_history_the_vectors_decide(stack, trained, batch):
-    sent = request(["nobody"] * batch)
+    sent = request(["nobody"] * batch) | {"history_timestamps": tf.zeros([batch, 1], tf.int64)}
     answer = load(stack, "retrieval_exact").signatures["serving_default"](**sent)
     assert answer["item_ids"].shape == (batch, 5)
     vectors = trained.model.query_tower(trained.encoder.encode_query(sent)).numpy()

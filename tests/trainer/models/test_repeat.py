@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.counts import age_buckets
 from features.encoding import SchemaEncoder
 from features.errors import ConfigError
 from features.schema import Schema
@@ -14,7 +15,7 @@ from trainer.batches import basket_examples, baskets_of
 from trainer.candidates import load_candidates
 from trainer.config import LossConfig, RetrievalConfig
 from trainer.events import load_events
-from trainer.models.repeat import RepeatLayer
+from trainer.models.repeat import EntriesOfHistories, RepeatLayer
 from trainer.models.two_tower import TwoTowerModel
 from trainer.retrieval.ranked import query_blocks, rank_by_model
 
@@ -25,34 +26,47 @@ CONFIG = RetrievalConfig(dimension=8, repeat=1.0, examples="basket", loss=LossCo
 def trained_layer() -> RepeatLayer:
     layer = RepeatLayer(LENGTH)
     layer.places.assign(0.1 * np.linspace(0.5, -0.5, layer.places.shape[0]))
+    layer.ages.assign(0.1 * np.linspace(0.3, -2.0, layer.ages.shape[0]))
     layer.scale.assign(0.1 * np.log(1.5))
     return layer
 
 
-def by_definition(layer: RepeatLayer, history: list[int]) -> dict[int, float]:
+def by_definition(layer: RepeatLayer, history: list[int], times: list[int] | None = None) -> dict[int, float]:
     """Entries oldest first: -1 is an item that is not in the catalogue, which takes a place all the same."""
-    weights = np.exp(10 * layer.places.numpy())
+    places, ages = 10 * layer.places.numpy(), 10 * layer.ages.numpy()
     frequency: dict[int, float] = {}
     for back, row in enumerate(reversed(history)):
         if back < layer.length and row >= 0:
-            frequency[row] = frequency.get(row, 0.0) + weights[int(np.floor(2 * np.log2(back + 1)))]
+            weight = places[int(np.floor(2 * np.log2(back + 1)))]
+            if times is not None:
+                time = times[len(history) - 1 - back]
+                weight += ages[1 + int(np.log2(max(times) - time + 1)) if time > 0 else 0]
+            frequency[row] = frequency.get(row, 0.0) + np.exp(weight)
     scale = np.exp(10 * float(layer.scale))
     return {row: scale * np.log(1 + count) for row, count in frequency.items()}
 
 
-@settings(max_examples=30, deadline=None)
-@given(histories=st.lists(st.lists(st.integers(-1, 3), max_size=8), min_size=1, max_size=3), front=st.booleans())
-def test_equals_its_definition_wherever_the_padding_is(histories, front):
+ENTRIES = st.lists(st.tuples(st.integers(-1, 3), st.sampled_from([0, 1, 2, 900, 10**6, 10**9])), max_size=8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(histories=st.lists(ENTRIES, min_size=1, max_size=3), front=st.booleans(), timed=st.booleans())
+def test_equals_its_definition_wherever_the_padding_is(histories, front, timed):
     layer, width = trained_layer(), 9
-    rows, present = np.full((len(histories), width), -1), np.zeros((len(histories), width), bool)
+    rows, times = np.full((len(histories), width), -1), np.zeros((len(histories), width), np.int64)
+    present = np.zeros((len(histories), width), bool)
     for number, history in enumerate(histories):
         filled = slice(width - len(history), width) if front else slice(0, len(history))
-        rows[number, filled], present[number, filled] = history, True
-    repeats = layer(tf.constant(rows, tf.int32), tf.constant(present))
+        rows[number, filled], present[number, filled] = [row for row, _ in history], True
+        times[number, filled] = [time for _, time in history]
+    ages = age_buckets(tf.constant(times)) if timed else None
+    repeats = layer(EntriesOfHistories(tf.constant(rows, tf.int32), tf.constant(present), ages))
     expected = {
         (number, row): score
         for number, history in enumerate(histories)
-        for row, score in sorted(by_definition(layer, history).items())
+        for row, score in sorted(
+            by_definition(layer, [row for row, _ in history], [time for _, time in history] if timed else None).items()
+        )
     }
     pairs = list(zip(repeats.query.numpy().tolist(), repeats.rows.numpy().tolist(), strict=True))
     assert pairs == list(expected)
