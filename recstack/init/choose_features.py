@@ -61,7 +61,8 @@ def choose_features(tables: Tables, log: Log, examples: str, history_length: int
     found: list[FeatureChoice | LeftOut] = list(_of_user(tables.roles, log))
     length = f"90 % of the users have at most {log.events_a_user(0.9):,.0f} events"
     found.append(FeatureChoice(table="", column="", feature=HistoryFeature(length=history_length), why=length))
-    found += _of_history(tables.labels, has_gaps=not log.is_order and examples != "set")
+    has_gaps, repeats = not log.is_order and examples != "set", log.repeats_baskets(examples)
+    found += _of_history(tables.labels, has_gaps=has_gaps, repeats=repeats)
     found += _of_events(tables, log)
     if tables.users is not None and tables.user_key is not None:
         found += _of_users(tables.users, tables.user_key)
@@ -89,14 +90,16 @@ def _of_user(roles: Roles, log: Log) -> Chosen:
     yield FeatureChoice(table="interactions", column=roles.user.column.name, feature=feature, why=why)
 
 
-def _of_history(labels: Labels, *, has_gaps: bool) -> Chosen:
+def _of_history(labels: Labels, *, has_gaps: bool, repeats: bool) -> Chosen:
     """What is told of each event of the history beside its item."""
     if len(labels.positive_kinds) > 1:
         why = f"whether an item of the history was a {' or a '.join(labels.positive_kinds[:_NAMED_KINDS])}"
         yield FeatureChoice(table="", column="", feature=HistoryEventTypesFeature(), why=why)
     if has_gaps:
         why = "the time between the events of the history; worth a try where pauses tell something"
-        yield FeatureChoice(table="", column="", feature=HistoryTimesFeature(), why=why, active=False)
+        if repeats:
+            why = "how long ago the events of the history were, for `retrieval.repeat`"
+        yield FeatureChoice(table="", column="", feature=HistoryTimesFeature(), why=why, active=repeats)
 
 
 def _of_events(tables: Tables, log: Log) -> Chosen:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recstack.init.log import Log
+from recstack.init.log import TAKEN_AGAIN, Log
 from recstack.init.proposal import Setting
 
 # Fewer moments than this are no time: a given split, or days at most.
@@ -18,8 +18,6 @@ _LARGE_BASKET = 5.0
 _SMALL_CATALOGUE, _WHOLE_SOFTMAX, _MOST_SVD = 1_000, 10_000, 300_000
 # Multiplications of an epoch's softmax over the whole catalogue that two cores do in a minute or two.
 _EPOCH_PRODUCTS = 6e12
-# Share of the events of items that the user had before, from which on lists without these miss much.
-_TAKEN_AGAIN = 0.1
 _REPETITION_SECONDS = 5
 
 
@@ -146,7 +144,7 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
     if examples in ("event", "basket"):
         why = "learns what each place from the end of the history weighs"
         yield Setting(table="retrieval.encoder", name="kind", value="recency", why=why)
-    yield from _taken_again(log.taken_again, examples)
+    yield from _taken_again(log, examples)
     # Forward and backward, an item has three products with each query.
     if items > _WHOLE_SOFTMAX and 6 * positives * items * dimension > _EPOCH_PRODUCTS:
         why = f"{items:,} items are too many to compare each of {positives:,.0f} examples with all"
@@ -157,12 +155,11 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         yield from _small_catalogue(items)
 
 
-def _taken_again(share: float, examples: str) -> Iterator[Setting]:
-    if share < _TAKEN_AGAIN:
+def _taken_again(log: Log, examples: str) -> Iterator[Setting]:
+    if log.taken_again < TAKEN_AGAIN:
         return
-    # Of views and clicks the user may want what is new all the same; baskets are bought again.
-    active = examples == "basket"
-    why = f"{share:.0%} of the events are of items that the user had taken before"
+    active = log.repeats_baskets(examples)
+    why = f"{log.taken_again:.0%} of the events are of items that the user had taken before"
     yield Setting(table="evaluation", name="exclude_seen", value=False, why=why, active=active)
     if examples in ("event", "basket"):
         why = "what was taken before counts by itself, beside the vectors"

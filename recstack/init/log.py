@@ -12,6 +12,8 @@ from beam_pipelines.table_profile import TableProfile
 from beam_pipelines.times import to_seconds
 from recstack.init.roles import Roles
 
+TAKEN_AGAIN = 0.1
+"""Share of the events of items that the user had before, from which on lists without these miss much."""
 _SECONDS_PER_DAY = 86_400
 _HELD_OUT = 0.1
 # Pairs of neighbouring items that are compared with pairs that are not neighbours.
@@ -100,6 +102,13 @@ class Log:
         moments = np.concatenate([[0], np.cumsum(~same | later)])
         first_moment = moments[np.searchsorted(pairs, pairs)]
         return float((moments > first_moment).mean())
+
+    def repeats_baskets(self, examples: str) -> bool:
+        """Whether the log is of baskets, `examples`, of which a tenth at least was bought before.
+
+        Of views and clicks the user may want what is new all the same.
+        """
+        return examples == "basket" and self.taken_again >= TAKEN_AGAIN
 
     def share_of_moment(self, back: int) -> float:
         """Share of the events at the last moment (`back = 1`), the one before it, and so on."""

@@ -197,6 +197,7 @@ def test_what_is_bought_again_is_ranked_again(tmp_path: Path) -> None:
         assert stack is not None
         assert (stack.retrieval.examples, stack.retrieval.repeat) == ("basket", repeat)
         assert stack.evaluation.exclude_seen == (repeat == 0.0)
+        assert (stack.features.history_times is not None) == (repeat > 0.0)
 
 
 def test_events_of_one_moment_are_not_taken_again() -> None:
