@@ -126,8 +126,9 @@ class RetrievalConfig:
     little."""
     repeat: float = 0.0
     """What the items of a history get on top of their scores: 0 adds nothing; 1 as much as training finds likely, from
-    how often and how far from the end they occur there; larger numbers so many times as much. For customers who buy
-    the same things again; with `examples` of `event` or `basket`."""
+    how often and how far from the end they occur there and, where the schema has `history_times`, how long before the
+    newest entry; larger numbers so many times as much. For customers who buy the same things again; with `examples` of
+    `event` or `basket`."""
     half_life: float = 0.0
     """Share of the time that the training events span, after which an event weighs half; 0 weighs all alike. For
     assortments that change with the seasons."""
