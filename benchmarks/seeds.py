@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/seeds.py --config configs/beauty.toml --seeds 3
 
 What is to be chosen is chosen on validation (`benchmarks/ablation.py`) before. The dataset is prepared once. With
-`--baselines` the first seed's evaluation tunes and judges the configured ones too.
+`--baselines` the first seed's evaluation tunes and judges the configured ones too, or those that `--names` gives.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from rich.table import Table
 from beam_pipelines.prepare import prepare_dataset
 from features.layout import RunLayout, Workdir
 from recstack.config import StackConfig, load_config
-from trainer.baselines.config import BaselinesConfig
+from trainer.baselines.config import BaselineName, BaselinesConfig
 from trainer.evaluate.retrieval import evaluate_retrieval
 from trainer.evaluation.intervals import seed_spread
 from trainer.restore import TrainedRetrieval, restore_retrieval
@@ -35,12 +35,17 @@ class Arguments:
     seeds: int = 3
     """Trainings."""
     baselines: bool = False
-    """Whether the configured baselines are judged too."""
+    """Whether baselines are judged too."""
+    names: tuple[BaselineName, ...] = ()
+    """Which ones, in place of the configured ones."""
 
 
 def main(arguments: Arguments) -> None:
     """Prepares, trains, evaluates and prints."""
     stack = load_config(arguments.config)
+    if arguments.names:
+        baselines = replace(stack.evaluation.baselines, names=arguments.names)
+        stack = replace(stack, evaluation=replace(stack.evaluation, baselines=baselines))
     configured, otherwise, seconds = [], [], []
     exclude_seen = stack.evaluation.exclude_seen
     with TemporaryDirectory() as folder:
