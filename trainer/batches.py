@@ -59,8 +59,11 @@ def batch_size_for(wanted: int, available: int, replicas: int) -> int:
     return max(1, min(wanted, available // _MIN_STEPS_AN_EPOCH) // replicas) * replicas
 
 
-def gather_query(events: Events, schema: Schema) -> Callable[[tf.Tensor], Tensors]:
-    """A function from events, `[n] int64`, to their encoded query features, with what happened strictly before."""
+def gather_query(events: Events, schema: Schema, *, with_entries: bool = False) -> Callable[[tf.Tensor], Tensors]:
+    """A function from events, `[n] int64`, to their encoded query features, with what happened strictly before.
+
+    `with_entries` adds `HISTORY_ROWS` and, where the schema has times, `HISTORY_AGES`.
+    """
     user = {name: tf.constant(values) for name, values in events.user.items()}
     context = {name: tf.constant(values) for name, values in events.context.items()}
     record_of_event = tf.constant(events.record_of_event())
@@ -85,11 +88,12 @@ def gather_query(events: Events, schema: Schema) -> Callable[[tf.Tensor], Tensor
             beyond = tf.size(items, tf.int64) - 1
             places = tf.where(positions < end, positions, beyond)
             query[history.name] = tf.gather(items, places)
-            query[HISTORY_ROWS] = tf.gather(rows, places)
+            if with_entries:
+                query[HISTORY_ROWS] = tf.gather(rows, places)
             for name, values in beside.items():
                 companion = tf.gather(values, places)
                 query[name] = _encoded(companion)
-                if companion.dtype == tf.int64:
+                if with_entries and companion.dtype == tf.int64:
                     query[HISTORY_AGES] = age_buckets(companion)
         return query
 
@@ -154,9 +158,9 @@ def _packed(companion: tf.Tensor, event: tf.Tensor, positions: tf.Tensor) -> tf.
     return tf.where(positions > 0, gap_buckets(values, before), 0)
 
 
-def event_examples(events: Events, schema: Schema) -> Gather:
+def event_examples(events: Events, schema: Schema, *, with_entries: bool = False) -> Gather:
     """One example an event: its query, with the history before it, and its item as the one positive."""
-    query = gather_query(events, schema)
+    query = gather_query(events, schema, with_entries=with_entries)
     rows, weights = tf.constant(events.candidate_row), tf.constant(events.weight)
 
     def gather(indices: tf.Tensor) -> Batch:
@@ -192,13 +196,13 @@ def baskets_of(events: Events) -> Baskets:
     return Baskets(targets, np.append(np.flatnonzero(is_first), len(targets)).astype(np.int64))
 
 
-def basket_examples(events: Events, schema: Schema, baskets: Baskets) -> Gather:
+def basket_examples(events: Events, schema: Schema, baskets: Baskets, *, with_entries: bool = False) -> Gather:
     """One example a basket: the query before it, and all its items as positives, a basket of n weighing n^1/2.
 
     What `event_examples` gives, with each history looked up and compared with the negatives once a basket, not once
     an event; no item of the basket is among its negatives.
     """
-    query = gather_query(events, schema)
+    query = gather_query(events, schema, with_entries=with_entries)
     targets, splits = tf.constant(baskets.targets), tf.constant(baskets.splits)
     rows, weights = tf.constant(events.candidate_row), tf.constant(events.weight)
 

@@ -160,7 +160,7 @@ class RetrievalConfig:
         _require(
             "retrieval", self, "examples", is_ordered, "'event', 'basket' or 'sequence': a set has no order to encode"
         )
-        _require("retrieval", self, "repeat", 0 <= self.repeat < math.inf, "at least 0")
+        _require("retrieval", self, "repeat", 0 <= self.repeat < math.inf, "a finite number of at least 0")
         has_own = not self.repeat or self.examples in ("event", "basket")
         _require("retrieval", self, "repeat", has_own, '0, or `examples` of "event" or "basket"')
         _check_training("retrieval", self)

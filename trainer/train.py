@@ -194,10 +194,13 @@ def _retrieval_examples(events: Events, schema: Schema, config: RetrievalConfig,
     if config.examples == "set":
         records = (events.record_splits[1:] > events.record_splits[:-1]).nonzero()[0]
         return _examples(records, set_examples(events, schema), config, replicas, seed)
+    with_entries = config.repeat > 0
     if config.examples == "basket":
         baskets = baskets_of(events)
-        return _examples(np.arange(len(baskets)), basket_examples(events, schema, baskets), config, replicas, seed)
-    return _examples(events.targets(), event_examples(events, schema), config, replicas, seed)
+        gather = basket_examples(events, schema, baskets, with_entries=with_entries)
+        return _examples(np.arange(len(baskets)), gather, config, replicas, seed)
+    gather = event_examples(events, schema, with_entries=with_entries)
+    return _examples(events.targets(), gather, config, replicas, seed)
 
 
 def _examples(indices: Int64, gather: Gather, config: StageConfig, replicas: int, seed: int) -> Examples:

@@ -18,6 +18,8 @@ _LARGE_BASKET = 5.0
 _SMALL_CATALOGUE, _WHOLE_SOFTMAX, _MOST_SVD = 1_000, 10_000, 300_000
 # Multiplications of an epoch's softmax over the whole catalogue that two cores do in a minute or two.
 _EPOCH_PRODUCTS = 6e12
+# Logits of a step, half a gigabyte with their exponentials.
+_STEP_LOGITS = 6e7
 _REPETITION_SECONDS = 5
 
 
@@ -146,7 +148,8 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         yield Setting(table="retrieval.encoder", name="kind", value="recency", why=why)
     yield from _taken_again(log, examples)
     # Forward and backward, an item has three products with each query.
-    if items > _WHOLE_SOFTMAX and 6 * positives * items * dimension > _EPOCH_PRODUCTS:
+    is_dear = 6 * positives * items * dimension > _EPOCH_PRODUCTS or batch * items > _STEP_LOGITS
+    if items > _WHOLE_SOFTMAX and is_dear:
         why = f"{items:,} items are too many to compare each of {positives:,.0f} examples with all"
         yield Setting(table="retrieval.loss", name="negatives", value="uniform", why=why)
         yield Setting(table="retrieval.loss", name="num_negatives", value=2048, why="drawn a step, shared by the batch")

@@ -1,6 +1,7 @@
 """Facts of an interaction log that the choice of split and models depends on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +92,7 @@ class Log:
         with_other[:-1] |= same
         return float(with_other.mean())
 
-    @property
+    @cached_property
     def taken_again(self) -> float:
         """Share of the events whose user had taken the item at an earlier moment."""
         order = np.lexsort([self.seconds, self.items, self.users])

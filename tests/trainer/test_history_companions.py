@@ -72,7 +72,7 @@ def events(layout: DatasetLayout) -> Events:
 
 
 def test_each_event_sees_kinds_and_gaps_of_what_was_strictly_before(events: Events) -> None:
-    found = gather_query(events, SCHEMA)(tf.range(6, dtype=tf.int64))
+    found = gather_query(events, SCHEMA, with_entries=True)(tf.range(6, dtype=tf.int64))
     kinds, gaps = found[KINDS].numpy().tolist(), found[TIMES].numpy().tolist()
     assert kinds[:4] == [[0] * 4, [VIEW, 0, 0, 0], [VIEW, 0, 0, 0], [VIEW, BUY, VIEW, 0]]
     ages = found[HISTORY_AGES].numpy().tolist()

@@ -183,6 +183,17 @@ def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
     assert validation(trained.model)["recall@20"] == 1.0
 
 
+@pytest.mark.parametrize("changes", [{}, {"ensemble": ("mean",)}, {"loss": LossConfig(kind="bce")}])
+def test_trains_with_repeat(small_dataset, tmp_path, changes):
+    """Its own weights are learnt, kept and restored; without times there are none for ages."""
+    config = replace(RETRIEVAL, examples="basket", repeat=1.0, epochs=2, **changes)
+    run = RunLayout(tmp_path, "retrieval")
+    train_retrieval(SCHEMA, small_dataset, run, config, evaluation=EvaluationConfig(exclude_seen=False))
+    layer = restore_retrieval(SCHEMA, small_dataset, run, config).model.repeat_layer
+    assert layer.ages is None
+    assert float(layer.scale) != 0.0
+
+
 class ScoresByHistory:
     """In place of a trained model: a query's vector counts the items of its history, an item's is its own place."""
 

@@ -76,10 +76,11 @@ def rank_by_inner_product(
         added: `[queries, num_items] float32`, sparse: what is added to the products; nothing if None.
 
     Raises:
-        ValueError: if a vector holds a NaN or an infinity.
+        ValueError: if a vector, or what is added, holds a NaN or an infinity.
     """
-    if not (np.isfinite(queries).all() and np.isfinite(items).all()):
-        raise ValueError("query and item vectors must be finite: the model has diverged")
+    given = (queries, items) if added is None else (queries, items, added.data)
+    if not all(np.isfinite(values).all() for values in given):
+        raise ValueError("query and item vectors, and what is added, must be finite: the model has diverged")
 
     def rank(block: tuple[int, int]) -> Rankings:
         start, stop = block

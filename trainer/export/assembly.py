@@ -60,6 +60,9 @@ class Assembly:
 
     def retrieval(self, model: ModelName) -> tuple[RetrievalServable, BuiltIndex]:
         """`retrieval` with the index of the configuration, `retrieval_exact` with stock operations only."""
+        return self._retrieval(model, self._towers)
+
+    def _retrieval(self, model: ModelName, towers: Towers) -> tuple[RetrievalServable, BuiltIndex]:
         built = self._exact_index if model == "retrieval_exact" else self._index
         retriever = Retriever(
             built.index,
@@ -68,7 +71,7 @@ class Assembly:
             max_filtered_candidates=self.job.index.max_filtered_candidates,
             seed=self.job.seed,
         )
-        return RetrievalServable(self.encoder, self.query, self._towers, retriever, self.job.export.retrieval_k), built
+        return RetrievalServable(self.encoder, self.query, towers, retriever, self.job.export.retrieval_k), built
 
     def ranking(self) -> RankingServable:
         """`ranking`."""
@@ -80,7 +83,8 @@ class Assembly:
 
     def recommender(self) -> tuple[RecommenderServable, BuiltIndex]:
         """`recommender`: both stages."""
-        retrieval, built = self.retrieval("retrieval")
+        # The cascade leaves out what the history holds, so nothing has to be added to it.
+        retrieval, built = self._retrieval("retrieval", replace(self._towers, repeats=None))
         export = self.job.export
         return RecommenderServable(
             retrieval,

@@ -144,9 +144,12 @@ class QueryInputs(tf.Module):
         times = self.schema.history_times
         if times is None:
             return None
-        sent = self.sent_history(request)
-        given = _spread(request[times.name], tf.shape(sent)[0])
-        return age_buckets(tf.where(sent == "", tf.constant(0, tf.int64), aligned_companion(given, sent)))
+        sent, history = self.sent_history(request), self.schema.history
+        given = aligned_companion(_spread(request[times.name], tf.shape(sent)[0]), sent)
+        back = tf.cumsum(tf.cast(sent != "", tf.int32), axis=1, reverse=True, exclusive=True)
+        # As in training: the newest of the entries that count.
+        counts = (sent != "") & (back < (0 if history is None else history.length))
+        return age_buckets(tf.where(counts, given, tf.constant(0, tf.int64)))
 
     def _raw(self, request: Tensors) -> Tensors:
         required = request[self.required]

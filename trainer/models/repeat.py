@@ -9,6 +9,7 @@ from features.counts import NUM_COUNTS
 
 # Adam moves a weight by a learning rate a step, whatever its gradient; these have further to go than others.
 _SPEED = 10.0
+_MOST = 30.0
 
 
 class Repeats(NamedTuple):
@@ -51,18 +52,19 @@ class RepeatLayer(tf.keras.layers.Layer):
     vectors and those of the history.
     """
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, *, with_ages: bool) -> None:
         """Starts from s = 1, w = 0 and a = 0.
 
         Args:
             length: entries of a history that count, from its end.
+            with_ages: whether the ages of the entries are known.
         """
         super().__init__()
         self.length = length
         self.bucket_of_place = np.floor(2 * np.log2(np.arange(length) + 1.0)).astype(np.int32)
         """Places share a weight where they are far from the end: 0, 1, 2, 3 to 4, 5, 6 to 7, 8 to 10, …"""
         self.places = self.add_weight(name="places", shape=(1 + int(self.bucket_of_place[-1]),), initializer="zeros")
-        self.ages = self.add_weight(name="ages", shape=(NUM_COUNTS,), initializer="zeros")
+        self.ages = self.add_weight(name="ages", shape=(NUM_COUNTS,), initializer="zeros") if with_ages else None
         self.scale = self.add_weight(name="scale", shape=(), initializer="zeros")
 
     def call(self, entries: EntriesOfHistories) -> Repeats:
@@ -74,11 +76,16 @@ class RepeatLayer(tf.keras.layers.Layer):
         order = tf.argsort(keys)
         distinct, pair = tf.unique(tf.gather(keys, order))
         log_weights = tf.gather(self.places, tf.gather(self.bucket_of_place, tf.gather_nd(back, where)))
-        if ages is not None:
+        if self.ages is not None:
             log_weights += tf.gather(self.ages, tf.gather_nd(ages, where))
-        frequency = tf.math.segment_sum(tf.exp(_SPEED * tf.gather(log_weights, order)), pair)
-        logits = tf.exp(_SPEED * self.scale) * tf.math.log1p(frequency)
+        frequency = tf.math.segment_sum(_exp(tf.gather(log_weights, order)), pair)
+        logits = _exp(self.scale) * tf.math.log1p(frequency)
         return Repeats(tf.cast(distinct // 2**32, tf.int32), tf.cast(distinct % 2**32, tf.int32), logits)
+
+
+def _exp(weights: tf.Tensor) -> tf.Tensor:
+    """Of the weights as they are meant, within what float32 can sum."""
+    return tf.exp(tf.clip_by_value(_SPEED * weights, -_MOST, _MOST))
 
 
 def _keys(query: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:

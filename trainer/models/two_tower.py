@@ -12,7 +12,6 @@ import tensorflow_recommenders as tfrs
 from features.encoding import Encoded, SchemaEncoder, Tensors
 from features.errors import ConfigError
 from features.schema import Schema
-from features.spec import HistoryFeature
 from trainer.candidates import CandidateTable
 from trainer.config import EncoderKind, RetrievalConfig
 from trainer.events import HISTORY_AGES, HISTORY_ROWS
@@ -63,7 +62,7 @@ class TwoTowerModel(tfrs.Model):
         self.candidate_tower = _side_by_side(self.candidate_towers, 1.0)
         history = encoder.schema.history
         self._history = history.name if history is not None else ""
-        self.repeat_layer = _repeat_layer(config, history)
+        self.repeat_layer = _repeat_layer(config, encoder.schema)
         self._candidates = candidates
         self._source: NegativeSource = make_source(config.loss, candidates.train_frequency, seed)
         self._hard = _hard_negatives(config, len(candidates))
@@ -208,12 +207,12 @@ def _hard_negatives(config: RetrievalConfig, num_items: int) -> HardNegatives | 
     )
 
 
-def _repeat_layer(config: RetrievalConfig, history: HistoryFeature | None) -> RepeatLayer | None:
+def _repeat_layer(config: RetrievalConfig, schema: Schema) -> RepeatLayer | None:
     if not config.repeat:
         return None
-    if history is None:
+    if schema.history is None:
         raise ConfigError("retrieval.repeat", config.repeat, "0: the schema has no history")
-    return RepeatLayer(history.length)
+    return RepeatLayer(schema.history.length, with_ages=schema.history_times is not None)
 
 
 def _encoded(encoder: SchemaEncoder) -> tuple[dict[str, Encoded], dict[str, Encoded]]:

@@ -20,7 +20,7 @@ _QUERIES_A_BLOCK = 1024
 
 def query_blocks(events: Events, schema: Schema, indices: Int64) -> Iterator[Tensors]:
     """The encoded queries at some events, `[n] int64`, in blocks; each sees what happened strictly before it."""
-    gather = gather_query(events, schema)
+    gather = gather_query(events, schema, with_entries=True)
     for start in range(0, len(indices), _QUERIES_A_BLOCK):
         yield gather(tf.constant(indices[start : start + _QUERIES_A_BLOCK]))
 
@@ -38,7 +38,7 @@ def rank_by_model(
         seen: item rows to leave out of each query's ranking; None ranks all.
 
     Raises:
-        ValueError: if a vector holds a NaN or an infinity.
+        ValueError: if a vector, or what is added, holds a NaN or an infinity.
     """
     items = model.embed_candidates(candidates).numpy()
     vectors, added = [np.empty((0, items.shape[1]), np.float32)], []
@@ -48,5 +48,5 @@ def rank_by_model(
             pairs = (repeats.query.numpy(), repeats.rows.numpy())
             shape = (len(vectors[-1]), len(items))
             added.append(sp.csr_array((repeats.scores.numpy(), pairs), shape=shape, dtype=np.float32))
-    sums: Float = np.concatenate(vectors)
-    return rank_by_inner_product(sums, items, k, seen=seen, added=sp.vstack(added, "csr") if added else None)
+    asked: Float = np.concatenate(vectors)
+    return rank_by_inner_product(asked, items, k, seen=seen, added=sp.vstack(added, "csr") if added else None)

@@ -118,3 +118,18 @@ def test_without_any_history_the_vectors_decide(stack, trained, batch):
     vectors = trained.model.query_tower(trained.encoder.encode_query(sent)).numpy()
     scores = vectors @ trained.model.embed_candidates(trained.candidates).numpy().T
     np.testing.assert_allclose(answer["scores"], -np.sort(-scores, axis=1)[:, :5], rtol=1e-4)
+
+
+def test_entries_beyond_the_length_count_for_nothing(stack, trained):
+    """Not even as the newest one, which the ages of the others are measured from."""
+    length = stack.features.history.length
+    history, times = ["i7", *["i1", "i2"] * (length // 2)], [10**9, *range(100, 100 * (length + 1), 100)]
+    sent = request(["u3"], [history]) | {"history_timestamps": tf.constant([times], tf.int64)}
+    items = trained.model.embed_candidates(trained.candidates).numpy()
+    scores = (trained.model.query_tower(trained.encoder.encode_query(sent)).numpy() @ items.T)[0]
+    rows = {item_id.decode(): row for row, item_id in enumerate(trained.candidates.item_ids.numpy())}
+    plus = by_definition(trained.model.repeat_layer, [rows[item_id] for item_id in history[1:]], times[1:])
+    for row, value in plus.items():
+        scores[row] += stack.retrieval.repeat * stack.retrieval.loss.temperature * value
+    answer = load(stack, "retrieval_exact").signatures["serving_default"](**sent)
+    np.testing.assert_allclose(answer["scores"][0], -np.sort(-scores)[:5], rtol=1e-4)

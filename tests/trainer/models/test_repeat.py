@@ -23,24 +23,25 @@ LENGTH = 5
 CONFIG = RetrievalConfig(dimension=8, repeat=1.0, examples="basket", loss=LossConfig(temperature=0.2))
 
 
-def trained_layer() -> RepeatLayer:
-    layer = RepeatLayer(LENGTH)
+def trained_layer(*, with_ages: bool) -> RepeatLayer:
+    layer = RepeatLayer(LENGTH, with_ages=with_ages)
     layer.places.assign(0.1 * np.linspace(0.5, -0.5, layer.places.shape[0]))
-    layer.ages.assign(0.1 * np.linspace(0.3, -2.0, layer.ages.shape[0]))
+    if layer.ages is not None:
+        layer.ages.assign(0.1 * np.linspace(0.3, -2.0, layer.ages.shape[0]))
     layer.scale.assign(0.1 * np.log(1.5))
     return layer
 
 
 def by_definition(layer: RepeatLayer, history: list[int], times: list[int] | None = None) -> dict[int, float]:
     """Entries oldest first: -1 is an item that is not in the catalogue, which takes a place all the same."""
-    places, ages = 10 * layer.places.numpy(), 10 * layer.ages.numpy()
+    places = 10 * layer.places.numpy()
     frequency: dict[int, float] = {}
     for back, row in enumerate(reversed(history)):
         if back < layer.length and row >= 0:
             weight = places[int(np.floor(2 * np.log2(back + 1)))]
             if times is not None:
                 time = times[len(history) - 1 - back]
-                weight += ages[1 + int(np.log2(max(times) - time + 1)) if time > 0 else 0]
+                weight += 10 * layer.ages.numpy()[1 + int(np.log2(max(times) - time + 1)) if time > 0 else 0]
             frequency[row] = frequency.get(row, 0.0) + np.exp(weight)
     scale = np.exp(10 * float(layer.scale))
     return {row: scale * np.log(1 + count) for row, count in frequency.items()}
@@ -52,7 +53,7 @@ ENTRIES = st.lists(st.tuples(st.integers(-1, 3), st.sampled_from([0, 1, 2, 900, 
 @settings(max_examples=40, deadline=None)
 @given(histories=st.lists(ENTRIES, min_size=1, max_size=3), front=st.booleans(), timed=st.booleans())
 def test_equals_its_definition_wherever_the_padding_is(histories, front, timed):
-    layer, width = trained_layer(), 9
+    layer, width = trained_layer(with_ages=timed), 9
     rows, times = np.full((len(histories), width), -1), np.zeros((len(histories), width), np.int64)
     present = np.zeros((len(histories), width), bool)
     for number, history in enumerate(histories):
@@ -74,6 +75,14 @@ def test_equals_its_definition_wherever_the_padding_is(histories, front, timed):
     asked = [(number, row) for number in range(len(histories)) for row in range(5)]
     found = repeats.of(*(tf.constant(part) for part in zip(*asked, strict=True)))
     np.testing.assert_allclose(found, [expected.get(pair, 0.0) for pair in asked], rtol=1e-5)
+
+
+def test_stays_finite_whatever_is_learnt():
+    layer = trained_layer(with_ages=False)
+    layer.places.assign(tf.fill(layer.places.shape, 99.0))
+    layer.scale.assign(99.0)
+    entries = EntriesOfHistories(tf.constant([[1, 1, 2]]), tf.constant([[True] * 3]), None)
+    assert np.isfinite(layer(entries).scores).all()
 
 
 def make(dataset, config=CONFIG):
@@ -99,7 +108,7 @@ def scores_of(model, candidates, query):
 def test_loss_is_that_of_the_scores_with_what_is_added(small_dataset, loss):
     config = replace(CONFIG, loss=loss)
     model, candidates, events = make(small_dataset, config)
-    batch = basket_examples(events, SCHEMA, baskets_of(events))(tf.range(12, dtype=tf.int64))
+    batch = basket_examples(events, SCHEMA, baskets_of(events), with_entries=True)(tf.range(12, dtype=tf.int64))
     logits = scores_of(model, candidates, batch["query"]) / loss.temperature
     query, positive = batch["positive_query"].numpy(), batch["positive_row"].numpy()
     in_batch = loss.negatives == "in_batch"
@@ -126,7 +135,7 @@ def test_ranks_by_the_sum_and_learns_all_its_weights(small_dataset):
     order = np.argsort(-expected, axis=1, kind="stable")[:, :4]
     np.testing.assert_array_equal(ranked.item_rows, order)
     np.testing.assert_allclose(ranked.scores, np.take_along_axis(expected, order, axis=1), rtol=1e-5)
-    batch = basket_examples(events, SCHEMA, baskets_of(events))(tf.range(60, dtype=tf.int64))
+    batch = basket_examples(events, SCHEMA, baskets_of(events), with_entries=True)(tf.range(60, dtype=tf.int64))
     with tf.GradientTape() as tape:
         loss = model.compute_loss(batch, training=True)
     # A history of at most four items has three kinds of places: the last but none, the last but one, those before.
@@ -140,7 +149,7 @@ def test_served_scores_take_it_as_many_times_as_configured(small_dataset):
     twice, _, _ = make(small_dataset, replace(CONFIG, repeat=2.0))
     block = next(query_blocks(events, SCHEMA, np.arange(8)))
     np.testing.assert_allclose(twice.repeats(block).scores, 2 * once.repeats(block).scores, rtol=1e-6)
-    batch = basket_examples(events, SCHEMA, baskets_of(events))(tf.range(9, dtype=tf.int64))
+    batch = basket_examples(events, SCHEMA, baskets_of(events), with_entries=True)(tf.range(9, dtype=tf.int64))
     np.testing.assert_allclose(twice.compute_loss(batch), once.compute_loss(batch), rtol=1e-6)
 
 
