@@ -226,7 +226,7 @@ def _feature_value(name: str, value: Json) -> tuple[str, Any]:
             raise invalid_argument(f"Feature: {name} has uint64 element. Only int64 is supported.")
         return "int64_list", value
     if isinstance(value, float):
-        if np.isfinite(value) and abs(value) > np.finfo(np.float32).max:
+        if np.isfinite(value) and abs(value) > float(np.finfo(np.float32).max):
             raise invalid_argument(f"Cannot convert JSON value: {value} to float without loss of precision.")
         return "float_list", value
     if isinstance(value, str):
