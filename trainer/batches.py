@@ -75,7 +75,8 @@ def gather_query(events: Events, schema: Schema, *, with_entries: bool = False) 
         name: tf.concat([tf.constant(values[events.history_events]), [0]], axis=0)
         for name, values in events.companions.items()
     }
-    rows = tf.concat([tf.constant(events.candidate_row[events.history_events]), [-1]], axis=0)
+    entry_rows = events.candidate_row[events.history_events] if with_entries else np.empty(0, np.int32)
+    rows = tf.concat([tf.constant(entry_rows), [-1]], axis=0)
 
     def gather(indices: tf.Tensor) -> Tensors:
         records = tf.gather(record_of_event, indices)

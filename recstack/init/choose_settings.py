@@ -16,7 +16,7 @@ _ORDER_TELLS, _BASKETS = 1.2, 0.25
 # From this size on, one example a basket instead of one an event saves most of the training's time.
 _LARGE_BASKET = 5.0
 _SMALL_CATALOGUE, _WHOLE_SOFTMAX, _MOST_SVD = 1_000, 10_000, 300_000
-# Multiplications of an epoch's softmax over the whole catalogue that two cores do in a minute or two.
+# Operations of the softmax over the whole catalogue in an epoch, beyond which negatives are drawn.
 _EPOCH_PRODUCTS = 6e12
 # Logits of a step, half a gigabyte with their exponentials.
 _STEP_LOGITS = 6e7
@@ -139,7 +139,7 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         )
         dropout = 0.5 if events < 1_000_000 else 0.2
         yield Setting(table="retrieval.encoder", name="dropout", value=dropout, why=f"for {events:,} events")
-        why = "a second model beside the first: more accurate, for twice the time"
+        why = "a second model beside the first, for about twice the time; compare on validation"
         yield Setting(table="retrieval", name="ensemble", value=["gru"], why=why, active=False)
         yield Setting(table="retrieval.loss", name="temperature", value=1.0, why="for the score dot")
         yield Setting(table="retrieval.optimizer", name="learning_rate", value=0.002, why="for the transformer")

@@ -15,7 +15,6 @@ from features.schema import Schema
 from features.spec import CategoricalFeature, MultiValuedFeature, NumericFeature
 from trainer.candidates import CandidateTable, load_candidates
 from trainer.config import RankingConfig, RetrievalConfig
-from trainer.embedding import embed_queries
 from trainer.events import Events, load_events
 from trainer.export.config import ExportConfig
 from trainer.export.histories import user_histories
@@ -29,6 +28,7 @@ from trainer.index.item_ids import ItemIds
 from trainer.index.retrieval import Retriever
 from trainer.raw_candidates import read_raw_candidates
 from trainer.restore import TrainedRanking, TrainedRetrieval, restore_ranking, restore_retrieval
+from trainer.retrieval.ranked import query_blocks
 
 # Queries on which an index is tuned and measured.
 _NUM_HELD_OUT_QUERIES = 2000
@@ -186,7 +186,8 @@ class Assembly:
             targets = events.targets()
             if len(targets) >= 2:
                 chosen = np.random.default_rng(self.job.seed).permutation(targets)[:_NUM_HELD_OUT_QUERIES]
-                return embed_queries(self._trained.model.query_tower, events, self.job.schema, np.sort(chosen))
+                blocks = query_blocks(events, self.job.schema, np.sort(chosen))
+                return np.concatenate([self._trained.model.query_tower(block).numpy() for block in blocks])
         return None
 
     @cached_property

@@ -29,9 +29,7 @@ def positives_among(negative_rows: tf.Tensor, positive_query: tf.Tensor, positiv
     Returns:
         `[hits, 2] int32`: query and position in `negative_rows`.
     """
-    slots = _slots(negative_rows, positive_rows)
-    is_hit = tf.gather(negative_rows, slots) == positive_rows
-    return tf.boolean_mask(tf.stack([positive_query, slots], axis=1), is_hit)
+    return added_among(negative_rows, positive_query, positive_rows, tf.zeros_like(positive_rows)).places
 
 
 def added_among(negative_rows: tf.Tensor, query: tf.Tensor, rows: tf.Tensor, logits: tf.Tensor) -> Added:
