@@ -11,7 +11,7 @@ import tensorflow as tf
 from features.encoding import SchemaEncoder
 from features.errors import ConfigError, InputError, RecstackError
 from features.layout import DatasetLayout, RunLayout
-from tests.trainer.small_dataset import SCHEMA, record, write_records, write_small_dataset
+from tests.trainer.small_dataset import NUM_ITEMS, NUM_USERS, SCHEMA, record, write_records, write_small_dataset
 from trainer.candidates import load_candidates
 from trainer.config import EncoderConfig, LossConfig, OptimizerConfig, RankingConfig, RetrievalConfig
 from trainer.evaluation.config import EvaluationConfig
@@ -29,6 +29,9 @@ SEQUENCE = replace(
 ENSEMBLE = replace(SEQUENCE, encoder=replace(SEQUENCE.encoder, side_features=True), ensemble=("gru",))
 IN_BATCH = replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"))
 HARD = replace(RETRIEVAL, loss=LossConfig(negatives="cross_batch", memory=24, hard_negatives=2, index_steps=5))
+REPEAT = replace(RETRIEVAL, examples="basket", repeat=1.0)
+# Without dropout, of which each replica draws its own.
+NO_DROPOUT = replace(ENSEMBLE, encoder=replace(ENSEMBLE.encoder, dropout=0.0), batch_size=32)
 RANKING = RankingConfig(dimension=4, hidden=(8,), batch_size=16, epochs=6, optimizer=FAST)
 
 
@@ -47,6 +50,12 @@ def interrupt_at(epoch: int):
 def item_vectors(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig) -> np.ndarray:
     trained = restore_retrieval(SCHEMA, dataset, run, config)
     return trained.model.embed_candidates(trained.candidates).numpy()
+
+
+def repeat_weights(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig) -> np.ndarray:
+    """What `retrieval.repeat` has learnt; empty without it."""
+    layer = restore_retrieval(SCHEMA, dataset, run, config).model.repeat_layer
+    return np.zeros(0) if layer is None else np.append(layer.places.numpy(), layer.scale.numpy())
 
 
 @pytest.mark.parametrize(
@@ -244,24 +253,41 @@ from pathlib import Path
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tests.trainer.small_dataset import SCHEMA
-from tests.trainer.test_train import HARD, IN_BATCH, item_vectors
+from tests.trainer.test_train import TRAINED_ON_TWO, item_vectors, repeat_weights
 from features.layout import DatasetLayout, RunLayout
 from trainer.train import train_retrieval
 dataset, root = DatasetLayout(Path(sys.argv[1])), Path(sys.argv[2])
-config = {"in_batch": IN_BATCH, "hard": HARD}[sys.argv[3]]
-vectors = []
+config = TRAINED_ON_TWO[sys.argv[3]]
+vectors, weights = [], []
 for strategy in ("default", "mirrored"):
     run = RunLayout(root / strategy, "retrieval")
     train_retrieval(SCHEMA, dataset, run, config, strategy=strategy)
     vectors.append(item_vectors(dataset, run, config))
+    weights.append(repeat_weights(dataset, run, config))
 assert tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).num_replicas_in_sync == 2
 np.testing.assert_allclose(vectors[1], vectors[0], atol=1e-4)
+np.testing.assert_allclose(weights[1], weights[0], atol=1e-4)
 """
 
 
-@pytest.mark.parametrize("negatives", ["in_batch", pytest.param("hard", marks=pytest.mark.slow)])
-def test_two_devices_train_what_one_trains(small_dataset, tmp_path, negatives):
-    command = [sys.executable, "-c", MIRRORED, str(small_dataset.root), str(tmp_path), negatives]
+TRAINED_ON_TWO = {"in_batch": IN_BATCH, "hard": HARD, "repeat": REPEAT, "ensemble": NO_DROPOUT}
+
+
+@pytest.fixture(scope="module")
+def enough_for_two(tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
+    """Every user eight times: a batch of two packed rows, and eight such batches an epoch."""
+    dataset = write_small_dataset(tmp_path_factory.mktemp("enough") / "dataset")
+    shutil.rmtree(dataset.interactions("train"))
+    orders = [(user, [(user + 2 * (user // 2 + step)) % NUM_ITEMS for step in range(4)]) for user in range(NUM_USERS)]
+    write_records(dataset.interactions("train"), [record(user, items, [1, 2, 3, 4]) for user, items in orders * 8])
+    return dataset
+
+
+@pytest.mark.parametrize(
+    "name", ["in_batch", *(pytest.param(n, marks=pytest.mark.slow) for n in [*TRAINED_ON_TWO][1:])]
+)
+def test_two_devices_train_what_one_trains(enough_for_two, tmp_path, name):
+    command = [sys.executable, "-c", MIRRORED, str(enough_for_two.root), str(tmp_path), name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 

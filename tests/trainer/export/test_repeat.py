@@ -1,5 +1,7 @@
 """What a history adds to its own items' scores is served as it was trained: sent or looked up, filtered, excluded."""
 
+import csv
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +13,12 @@ import tensorflow as tf
 from features.spec import HistoryTimesFeature
 from recstack.config import StackConfig
 from recstack.console import Voice
+from recstack.local_server import local_server
 from recstack.verbs.export import export
 from recstack.verbs.prepare import prepare
 from recstack.verbs.train import train
-from tests.checkerboard import write_checkerboard
+from serving.client import RecommenderClient
+from tests.checkerboard import NUM_ITEMS, title, write_checkerboard
 from tests.trainer.export.loading import load
 from tests.trainer.export.test_servables import request, restrictions
 from tests.trainer.models.test_repeat import by_definition
@@ -133,3 +137,51 @@ def test_entries_beyond_the_length_count_for_nothing(stack, trained):
         scores[row] += stack.retrieval.repeat * stack.retrieval.loss.temperature * value
     answer = load(stack, "retrieval_exact").signatures["serving_default"](**sent)
     np.testing.assert_allclose(answer["scores"][0], -np.sort(-scores)[:5], rtol=1e-4)
+
+
+def test_items_newer_than_the_training_count_after_a_refresh(stack, trained, tmp_path):
+    """Their vectors come from their features alone, what the history adds from where they lie in it."""
+    shutil.copytree(stack.workdir, tmp_path / "work")
+    numbers = {"i-new": 98, **{f"i{n}": n for n in range(1, NUM_ITEMS)}}  # i0 is gone
+    table = [(item_id, title(n), n, f"three{n % 3}|five{n % 5}") for item_id, n in numbers.items()]
+    with (tmp_path / "items.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("item_id", "title", "number", "remainders"), *table])
+    items = replace(stack.pipeline.items, path=str(tmp_path / "items.csv"))
+    newer = replace(stack, workdir=tmp_path / "work", pipeline=replace(stack.pipeline, items=items))
+    export(newer, Voice("export", as_json=True), refresh_index=True)
+    signatures = load(newer, "retrieval_exact").signatures
+    history, times = ["i-new", "i0", "i5", "i-new"], [100, 200, 300, 400]
+    sent = request(["u3"], [history]) | {"history_timestamps": tf.constant([times], tf.int64)}
+    vectors = signatures["embed_item"](
+        item_id=tf.constant([*numbers]),
+        title=tf.constant([title(n) for n in numbers.values()]),
+        number=tf.constant([*numbers.values()], tf.float32),
+        remainders=tf.constant([[f"three{n % 3}", f"five{n % 5}"] for n in numbers.values()]),
+    )["embedding"].numpy()
+    expected = dict(zip(numbers, vectors @ signatures["embed_query"](**sent)["embedding"].numpy()[0], strict=True))
+    rows = {item_id: row for row, item_id in enumerate(numbers)}
+    plus = by_definition(trained.model.repeat_layer, [rows.get(item_id, -1) for item_id in history], times)
+    assert set(plus) == {rows["i-new"], rows["i5"]}
+    for item_id, row in rows.items():
+        expected[item_id] += stack.retrieval.repeat * stack.retrieval.loss.temperature * plus.get(row, 0.0)
+    answer = signatures["retrieve"](**sent, **restrictions(), k=len(numbers))
+    found = dict(zip(answer["item_ids"].numpy()[0].astype(str), answer["scores"].numpy()[0], strict=True))
+    assert sorted(found) == sorted(expected)
+    np.testing.assert_allclose([found[item_id] for item_id in expected], list(expected.values()), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_server_answers_alike(stack, trained, expected, tmp_path):
+    ids = trained.candidates.item_ids.numpy().astype(str)
+    query = {"user_id": ["u3"] * len(HISTORIES), "history": HISTORIES, "history_timestamps": TIMES}
+    query["timestamp"] = [1_700_000_000] * len(HISTORIES)
+    flags = [f"--model_config_file={stack.layout.model_config}"]
+    with (
+        local_server(flags, tmp_path / "server.log") as address,
+        RecommenderClient(address, model="retrieval_exact") as client,
+    ):
+        found = client.recommend(query, k=5, exclude=[["i2"]])
+    for scores, row in zip(expected, found, strict=True):
+        best = [number for number in np.argsort(-scores, kind="stable") if ids[number] != "i2"][:5]
+        assert [item.item_id for item in row] == ids[best].tolist()
+        np.testing.assert_allclose([item.score for item in row], scores[best], rtol=1e-4)
