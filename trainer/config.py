@@ -153,6 +153,7 @@ class RetrievalConfig:
     def __post_init__(self) -> None:
         _require("retrieval", self, "id_dropout", 0 <= self.id_dropout < 1, "a share in [0, 1)")
         _require("retrieval", self, "half_life", 0 <= self.half_life < math.inf, "a share of the training time, or 0")
+        _require("retrieval", self, "validation_queries", self.validation_queries >= 1, "at least 1")
         _require("retrieval", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
         heads = self.encoder.heads
         _require("retrieval", self, "dimension", self.dimension % heads == 0, f"a multiple of {heads} heads")

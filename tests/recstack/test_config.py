@@ -41,6 +41,7 @@ def test_printed_configuration_is_the_same_configuration(text: str) -> None:
     [
         ("[retrieval]\nbatch_sise = 7", ["retrieval.batch_sise = 7", "batch_size"]),
         ("[retrieval]\nbatch_size = 0", ["retrieval.batch_size = 0", "at least 1"]),
+        ("[retrieval]\nvalidation_queries = 0", ["retrieval.validation_queries = 0", "at least 1"]),
         ("[retrieval]\nbatch_size = 'x'", ["retrieval.batch_size = 'x'", "int"]),
         ("[retrieval.loss]\nnegatives = 'some'", ["retrieval.loss.negatives", "'in_batch'"]),
         ("[pipeline.split]\nkind = 'random'", ["pipeline.split.kind", "'global_time'"]),

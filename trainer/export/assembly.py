@@ -28,7 +28,7 @@ from trainer.index.item_ids import ItemIds
 from trainer.index.retrieval import Retriever
 from trainer.raw_candidates import read_raw_candidates
 from trainer.restore import TrainedRanking, TrainedRetrieval, restore_ranking, restore_retrieval
-from trainer.retrieval.ranked import query_blocks
+from trainer.retrieval.ranked import embed_queries, query_blocks
 
 # Queries on which an index is tuned and measured.
 _NUM_HELD_OUT_QUERIES = 2000
@@ -187,7 +187,8 @@ class Assembly:
             if len(targets) >= 2:
                 chosen = np.random.default_rng(self.job.seed).permutation(targets)[:_NUM_HELD_OUT_QUERIES]
                 blocks = query_blocks(events, self.job.schema, np.sort(chosen))
-                return np.concatenate([self._trained.model.query_tower(block).numpy() for block in blocks])
+                vectors, _ = embed_queries(self._trained.model, blocks, len(self.candidates))
+                return vectors
         return None
 
     @cached_property

@@ -130,7 +130,8 @@ def test_ranks_by_the_sum_and_learns_all_its_weights(small_dataset):
     model, candidates, events = make(small_dataset)
     asked = np.arange(1, 20)
     blocks = list(query_blocks(events, SCHEMA, asked))
-    expected = np.concatenate([scores_of(model, candidates, block) for block in blocks])
+    expected = np.concatenate([scores_of(model, candidates, block.query) for block in blocks])
+    expected = expected[np.argsort(np.concatenate([block.places for block in blocks]))]
     ranked = rank_by_model(model, candidates, blocks, 4)
     order = np.argsort(-expected, axis=1, kind="stable")[:, :4]
     np.testing.assert_array_equal(ranked.item_rows, order)
@@ -147,7 +148,7 @@ def test_ranks_by_the_sum_and_learns_all_its_weights(small_dataset):
 def test_served_scores_take_it_as_many_times_as_configured(small_dataset):
     once, _, events = make(small_dataset)
     twice, _, _ = make(small_dataset, replace(CONFIG, repeat=2.0))
-    block = next(query_blocks(events, SCHEMA, np.arange(8)))
+    block = next(query_blocks(events, SCHEMA, np.arange(8))).query
     np.testing.assert_allclose(twice.repeats(block).scores, 2 * once.repeats(block).scores, rtol=1e-6)
     batch = basket_examples(events, SCHEMA, baskets_of(events), with_entries=True)(tf.range(9, dtype=tf.int64))
     np.testing.assert_allclose(twice.compute_loss(batch), once.compute_loss(batch), rtol=1e-6)
@@ -155,7 +156,7 @@ def test_served_scores_take_it_as_many_times_as_configured(small_dataset):
 
 def test_without_it_nothing_is_added(small_dataset):
     model, _, events = make(small_dataset, replace(CONFIG, repeat=0.0))
-    assert model.repeats(next(query_blocks(events, SCHEMA, np.arange(3)))) is None
+    assert model.repeats(next(query_blocks(events, SCHEMA, np.arange(3))).query) is None
 
 
 def test_negative_is_refused():
