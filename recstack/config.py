@@ -21,7 +21,7 @@ from features.layout import Workdir
 from features.manifest import Manifest, read_manifest, require_schema
 from features.schema import Schema
 from features.serialization import structure, unstructure
-from trainer.config import RankingConfig, RetrievalConfig, StrategyName
+from trainer.config import RankingConfig, RetrievalConfig, StrategyName, require_history
 from trainer.evaluation.config import EvaluationConfig
 from trainer.export.config import ExportConfig
 from trainer.index.config import IndexConfig
@@ -59,6 +59,7 @@ class StackConfig:
         if any(character in str(self.workdir) for character in "[]*?"):
             expected = "a path without [ ] * ?, since TensorFlow reads a checkpoint's path as a pattern; choose another"
             raise ConfigError("workdir", str(self.workdir), expected)
+        require_history(self.retrieval, self.features)
 
     @property
     def layout(self) -> Workdir:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from features.errors import ConfigError
+from features.schema import Schema
 
 StrategyName: TypeAlias = Literal["default", "mirrored"]
 EncoderKind: TypeAlias = Literal["mean", "recency", "gru", "lstm", "cnn", "transformer"]
@@ -165,6 +166,19 @@ class RetrievalConfig:
         has_own = not self.repeat or self.examples in ("event", "basket")
         _require("retrieval", self, "repeat", has_own, '0, or `examples` of "event" or "basket"')
         _check_training("retrieval", self)
+
+
+def require_history(config: RetrievalConfig, schema: Schema) -> None:
+    """Refuses what a schema without a history cannot have.
+
+    Raises:
+        ConfigError: the configuration says `repeat`, or examples of kind `sequence`.
+    """
+    expected = 'a feature of kind "history" in [[features.query]]'
+    has_history = schema.history is not None
+    _require("retrieval", config, "repeat", has_history or not config.repeat, f"0, or {expected}")
+    is_ordered = config.examples == "sequence"
+    _require("retrieval", config, "examples", has_history or not is_ordered, f'"event", or {expected}')
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.encoding import SchemaEncoder
-from features.errors import ConfigError, InputError
+from features.errors import InputError
 from features.layout import DatasetLayout, RunLayout, shards
 from features.manifest import Manifest, producer_versions
 from features.schema import Schema
@@ -24,7 +24,7 @@ from trainer.batches import (
     set_examples,
 )
 from trainer.candidates import CandidateTable, load_candidates
-from trainer.config import RankingConfig, RetrievalConfig, StrategyName
+from trainer.config import RankingConfig, RetrievalConfig, StrategyName, require_history
 from trainer.evaluation.config import EvaluationConfig
 from trainer.events import Events, Int64, load_events
 from trainer.fit import Progress, ProgressCallback, Training, fit
@@ -73,10 +73,12 @@ def train_retrieval(  # noqa: PLR0913 - what a stage is made from, each given by
         The manifest of the finished run, and whether there was nothing to do.
 
     Raises:
+        ConfigError: the configuration asks for a history that the schema does not have.
         InputError: the dataset is incomplete, of another schema or has no training events.
         RecstackError: the training diverged.
     """
     started = time.monotonic()
+    require_history(config, schema)
     judged = evaluation or EvaluationConfig()
     inputs = {**run_inputs(schema, dataset, config, seed), "validation": _judged_by(judged)}
     if (finished := finished_run(run, inputs)) is not None:
@@ -216,8 +218,7 @@ def _examples(indices: Int64, gather: Gather, config: StageConfig, replicas: int
 
 
 def _packed_examples(events: Events, schema: Schema, config: RetrievalConfig, replicas: int, seed: int) -> Examples:
-    if schema.history is None:
-        raise ConfigError("retrieval.examples", config.examples, "'event': the schema has no history to go through")
+    assert schema.history is not None
     starts, sizes = stretches(events, schema.history.length)
     if len(starts) == 0:
         raise _no_examples()

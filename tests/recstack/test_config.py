@@ -70,6 +70,21 @@ def test_bad_field_is_named_with_value_and_expectation(addition: str, words: lis
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("addition", "field"),
+    [
+        ('examples = "basket"\nrepeat = 1.0', "retrieval.repeat = 1.0"),
+        ('examples = "sequence"', "retrieval.examples = 'sequence'"),
+    ],
+)
+def test_what_needs_a_history_is_refused_without_one(addition: str, field: str) -> None:
+    with_history = f"{MINIMAL}\n[retrieval]\n{addition}"
+    parse_config(with_history)
+    with pytest.raises(ConfigError, match=r"kind \"history\"") as caught:
+        parse_config(with_history.replace('kind = "history"', 'kind = "id"\nname = "user_id"'))
+    assert field in str(caught.value)
+
+
 def test_file_without_features_says_which_tables_are_missing() -> None:
     with pytest.raises(ConfigError, match=r"features\.query"):
         parse_config("seed = 1")

@@ -10,7 +10,6 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from features.encoding import Encoded, SchemaEncoder, Tensors
-from features.errors import ConfigError
 from features.schema import Schema
 from trainer.candidates import CandidateTable
 from trainer.config import EncoderKind, RetrievalConfig
@@ -210,8 +209,7 @@ def _hard_negatives(config: RetrievalConfig, num_items: int) -> HardNegatives | 
 def _repeat_layer(config: RetrievalConfig, schema: Schema) -> RepeatLayer | None:
     if not config.repeat:
         return None
-    if schema.history is None:
-        raise ConfigError("retrieval.repeat", config.repeat, "0: the schema has no history")
+    assert schema.history is not None, "require_history"
     return RepeatLayer(schema.history.length, with_ages=schema.history_times is not None)
 
 

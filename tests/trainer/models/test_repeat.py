@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from features.counts import age_buckets
 from features.encoding import SchemaEncoder
 from features.errors import ConfigError
-from features.schema import Schema
 from tests.trainer.small_dataset import SCHEMA
 from trainer.batches import basket_examples, baskets_of
 from trainer.candidates import load_candidates
@@ -168,10 +167,3 @@ def test_negative_is_refused():
 def test_is_refused_where_examples_have_no_history_of_their_own(examples):
     with pytest.raises(ConfigError, match=r"retrieval\.repeat"):
         RetrievalConfig(repeat=1.0, examples=examples)
-
-
-def test_is_refused_without_a_history(small_dataset):
-    schema = Schema(query=SCHEMA.query[:1], candidate=SCHEMA.candidate)
-    encoder = SchemaEncoder(schema, small_dataset)
-    with pytest.raises(ConfigError, match=r"retrieval\.repeat.*no history"):
-        TwoTowerModel(CONFIG, encoder, load_candidates(small_dataset, encoder), seed=0)
