@@ -18,10 +18,11 @@ from trainer import events as events_module
 from trainer.batches import gather_query, sequence_examples, set_examples
 from trainer.candidates import load_candidates
 from trainer.config import RetrievalConfig
-from trainer.events import HISTORY_AGES, Events, load_events
+from trainer.events import HISTORY_AGES, HISTORY_ROWS, Events, load_events
 from trainer.export.histories import user_histories
 from trainer.export.query import QueryInputs
 from trainer.models.two_tower import TwoTowerModel
+from trainer.retrieval.ranked import query_blocks
 
 SCHEMA = replace(PLAIN, query=(*PLAIN.query, HistoryEventTypesFeature(), HistoryTimesFeature()))
 KINDS, TIMES = "history_event_types", "history_timestamps"
@@ -83,6 +84,14 @@ def test_each_event_sees_kinds_and_gaps_of_what_was_strictly_before(events: Even
     # Four are kept; what was before the first of them is not known any more.
     assert kinds[5] == [BUY, VIEW, BUY, VIEW]
     assert gaps[5] == [0, gap(0), gap(7), gap(90)]
+
+
+def test_blocks_of_queries_narrow_all_that_goes_with_a_history(events: Events) -> None:
+    (block,) = query_blocks(events, SCHEMA, np.arange(2))  # nothing and one event before
+    padded = gather_query(events, SCHEMA, with_entries=True)(tf.constant(block.places))
+    assert {name for name in padded if padded[name].shape[1:] == [4]} >= {KINDS, TIMES, HISTORY_ROWS, HISTORY_AGES}
+    for name, values in padded.items():
+        np.testing.assert_array_equal(block.query[name], values[:, :1] if values.shape[1:] == [4] else values)
 
 
 def _changed(layout: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
