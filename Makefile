@@ -29,6 +29,9 @@ check: setup  ## format, lint, types, arrows between packages
 
 bench: setup  ## the benchmarks, side by side with their peers; one at a time
 	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/evaluation.py --users 256 --items 1000000 --only-ours
 	$(BIN)/python benchmarks/index.py 100000 1000000
 	$(BIN)/python benchmarks/serving_speed.py all
 	$(BIN)/python benchmarks/serving_start.py made 1000000

@@ -1,6 +1,8 @@
-"""Time and memory to equal quality, beside SASRec of RecTools and ALS and BPR of implicit.
+"""Time and memory to equal quality, beside SASRec of RecTools, ALS and BPR of implicit, and the TFRS guide's model.
 
     .venv/bin/python benchmarks/peers.py --config configs/beauty.toml --environment ENVIRONMENT
+    .venv/bin/python benchmarks/peers.py --config configs/gowalla.toml --validation 0.079 --peers guide \
+        --quality recall --cutoff 20 --peer-minutes 45
 
 Each system trains in a process of its own, one after the other, on the same cores and the same training split. Its
 ranked lists of the same queries over the same catalogue, items of the history left out, are judged here by the same
@@ -19,7 +21,7 @@ import sys
 import time
 import venv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeAlias
@@ -42,11 +44,8 @@ from trainer.evaluation.protocol import EvaluationSet, Interactions
 from trainer.events import load_events
 
 PINNED = ("rectools[torch]==0.19.0", "torch==2.15.0", "pytorch-lightning==2.5.2", "numpy==1.26.4", "pandas==2.3.3")
-CUTOFF = 10
-QUALITY = f"ndcg@{CUTOFF}"
-SHOWN = (f"recall@{CUTOFF}", QUALITY)
 FOLDER = Path(__file__).parent
-System = Literal["recstack", "als", "bpr", "sasrec", "esasrec"]
+System = Literal["recstack", "als", "bpr", "guide", "sasrec", "esasrec"]
 OF_RECTOOLS: tuple[System, ...] = ("sasrec", "esasrec")
 Queries: TypeAlias = dict[Split, EvaluationSet]
 Ending: TypeAlias = Literal["by itself", "no longer better", "out of time"]
@@ -61,7 +60,13 @@ class Arguments:
     environment: Path | None = None
     """Folder of RecTools' virtual environment, made if it is not there; none makes a temporary one."""
     peers: tuple[System, ...] = ("als", "bpr", "esasrec")
-    """What recstack is compared with: settings of `peers_sasrec.py` or baselines."""
+    """What recstack is compared with: settings of `peers_sasrec.py`, baselines, or the TFRS guide's model."""
+    validation: float | None = None
+    """Share of the events to validate with, in place of the configured one."""
+    quality: Literal["ndcg", "recall"] = "ndcg"
+    """What validation compares, and what equal quality means."""
+    cutoff: Literal[10, 20, 100] = 10
+    """Length of the ranked lists."""
     peer_minutes: float = 15.0
     """A peer is stopped at the end of the epoch in which it has taken so long."""
     patience: int = 5
@@ -73,6 +78,16 @@ class Arguments:
     seed: int = 0
     """Of every training."""
 
+    @property
+    def metric(self) -> str:
+        """The metric that validation compares."""
+        return f"{self.quality}@{self.cutoff}"
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """Metrics of the test queries."""
+        return f"recall@{self.cutoff}", f"ndcg@{self.cutoff}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
@@ -83,7 +98,7 @@ class Epoch:
     cpu_seconds: float
     """Of all its threads, likewise."""
     validation: float
-    """NDCG of the validation queries."""
+    """The metric of the validation queries."""
     peak_bytes: int
     """The most memory that its process has had so far."""
     lists: Path | None
@@ -120,7 +135,7 @@ class Course:
 
 def main(arguments: Arguments) -> None:
     """Prepares the data, trains one system after the other, and prints the table."""
-    stack = load_config(arguments.config)
+    stack = validated_with(load_config(arguments.config), arguments.validation)
     if arguments.cores is not None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
     with TemporaryDirectory() as name:
@@ -129,17 +144,28 @@ def main(arguments: Arguments) -> None:
         if set(arguments.peers) & set(OF_RECTOOLS):
             python = peer_python(arguments.environment or folder / "environment")
         queries = write_data(stack, folder)
-        judge = judging(queries)
+        judge = judging(queries, arguments.cutoff)
         rows: dict[System, tuple[Course, dict[str, float]]] = {}
         for system in ("recstack", *arguments.peers):
             limit, patience = (
                 (None, None) if system == "recstack" else (arguments.peer_minutes * 60, arguments.patience)
             )
             command = command_of(system, arguments, stack, folder, python)
-            course = run(command, lambda path: judge(path, "validation"), limit=limit, patience=patience)
-            rows[system] = course, {metric: judge(course.lists, "test", metric) for metric in SHOWN}
+            print(f"{system}: validation {arguments.metric} after each epoch", flush=True)
+            course = run(
+                command, lambda path: judge(path, "validation", arguments.metric), limit=limit, patience=patience
+            )
+            rows[system] = course, {metric: judge(course.lists, "test", metric) for metric in arguments.shown}
             print(system, rows[system][1], f"{course.best.seconds:.0f} s", course.ended, flush=True)
     show(arguments, rows)
+
+
+def validated_with(stack: StackConfig, share: float | None) -> StackConfig:
+    """The configuration with another share of events to validate with; as it is if None."""
+    if share is None:
+        return stack
+    pipeline = replace(stack.pipeline, split=replace(stack.pipeline.split, validation=share))
+    return replace(stack, pipeline=pipeline)
 
 
 def peer_python(environment: Path) -> Path:
@@ -190,12 +216,12 @@ def as_arrays(interactions: Interactions, queries: Queries) -> dict[str, Any]:
     return arrays
 
 
-def judging(queries: Queries) -> Callable[..., float]:
+def judging(queries: Queries, cutoff: int) -> Callable[[Path, Split, str], float]:
     """A function of a file of ranked lists, a split and a metric."""
 
-    def judge(path: Path, split: Split, metric: str = QUALITY) -> float:
+    def judge(path: Path, split: Split, metric: str) -> float:
         with np.load(path) as lists:
-            return float(query_metrics(lists[split], queries[split].targets, [CUTOFF])[metric].mean())
+            return float(query_metrics(lists[split], queries[split].targets, [cutoff])[metric].mean())
 
     return judge
 
@@ -203,10 +229,10 @@ def judging(queries: Queries) -> Callable[..., float]:
 def command_of(system: System, arguments: Arguments, stack: StackConfig, folder: Path, python: Path) -> list[str]:
     """The command that trains the system and prints a JSON line an epoch."""
     if system not in OF_RECTOOLS:
-        own = [sys.executable, FOLDER / "peers_systems.py", system, arguments.config, folder, CUTOFF, arguments.seed]
-        return [str(part) for part in own]
+        own = [system, arguments.config, folder, arguments.quality, arguments.cutoff, arguments.seed]
+        return [sys.executable, str(FOLDER / "peers_systems.py"), *map(str, own)]
     history = next(feature.length for feature in stack.features.query if isinstance(feature, HistoryFeature))
-    options = {"factors": arguments.factors, "history": history, "cutoff": CUTOFF, "seed": arguments.seed}
+    options = {"factors": arguments.factors, "history": history, "cutoff": arguments.cutoff, "seed": arguments.seed}
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     return [str(python), "-I", str(FOLDER / "peers_sasrec.py"), str(folder / "data.npz"), system, *flags]
 
@@ -217,7 +243,7 @@ def run(command: Sequence[str], judge: Callable[[Path], float], *, limit: float 
     Args:
         command: prints one JSON object an epoch: `untimed` seconds so far, `cpu` seconds, `peak` bytes, and `lists`, a
             file, or its own `validation`; in that case last `kept`, the file of the model that it keeps.
-        judge: NDCG of the validation lists of such a file.
+        judge: quality of the validation lists of such a file.
         limit: seconds after which no further epoch is waited for.
         patience: epochs without a better validation after which none is.
 
@@ -244,9 +270,7 @@ def run(command: Sequence[str], judge: Callable[[Path], float], *, limit: float 
                 lists=lists,
             )
             epochs.append(epoch)
-            print(
-                f"  {seconds:.0f} s, {epoch.cpu_seconds:.0f} CPU s: validation {QUALITY} {validation:.4f}", flush=True
-            )
+            print(f"  {seconds:.0f} s, {epoch.cpu_seconds:.0f} CPU s: {validation:.4f}", flush=True)
             if limit is not None and seconds >= limit:
                 ended = "out of time"
             elif patience is not None and is_stale(epochs, patience):
@@ -270,7 +294,7 @@ def is_stale(epochs: Sequence[Epoch], patience: int) -> bool:
 def show(arguments: Arguments, rows: dict[System, tuple[Course, dict[str, float]]]) -> None:
     """One row a system, recstack's first."""
     cores = len(os.sched_getaffinity(0))
-    table = Table(title=f"{arguments.config}: {cores} cores, seen items left out; {', '.join(PINNED[:2])}")
+    table = Table(title=f"{arguments.config}: {cores} cores, seen items left out{versions(arguments)}")
     headings = (
         "system",
         "epochs",
@@ -278,9 +302,13 @@ def show(arguments: Arguments, rows: dict[System, tuple[Course, dict[str, float]
         "s (CPU s) to its best",
         "s (CPU s) in all",
         "peak MiB",
-        f"validation {QUALITY}",
+        f"validation {arguments.metric}",
     )
-    for heading in (*headings, *(f"test {metric}" for metric in SHOWN), "s (CPU s) until recstack is as good"):
+    for heading in (
+        *headings,
+        *(f"test {metric}" for metric in arguments.shown),
+        "s (CPU s) until recstack is as good",
+    ):
         table.add_column(heading)
     ours, _ = rows["recstack"]
     for system, (course, metrics) in rows.items():
@@ -293,9 +321,14 @@ def show(arguments: Arguments, rows: dict[System, tuple[Course, dict[str, float]
             f"{best.validation:.4f}",
         ]
         until = "never" if reached is None else took(reached)
-        values = [f"{metrics[metric]:.4f}" for metric in SHOWN]
+        values = [f"{metrics[metric]:.4f}" for metric in arguments.shown]
         table.add_row(system, str(len(course.epochs)), course.ended, *cells, *values, until)
     Console(width=180).print(table)
+
+
+def versions(arguments: Arguments) -> str:
+    """Of the libraries that recstack's own environment does not have."""
+    return f"; {', '.join(PINNED[:2])}" if set(arguments.peers) & set(OF_RECTOOLS) else ""
 
 
 def took(epoch: Epoch) -> str:

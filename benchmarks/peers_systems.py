@@ -1,12 +1,16 @@
-"""One system of `benchmarks/peers.py` that lives in recstack's own environment: recstack, or a baseline of implicit.
+"""One system of `benchmarks/peers.py` that lives in recstack's own environment.
+
+recstack itself, a baseline of implicit, or the retrieval model of the TFRS guide.
 
 One JSON line an epoch on standard output, as `peers.run` reads them.
 """
 
+import itertools
 import json
 import pickle
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,19 +18,22 @@ import numpy as np
 
 from trainer.baselines.config import BaselineName, make_baseline
 from trainer.baselines.tuning import tune
-from trainer.evaluation.scoring import rank_by_scorer
+from trainer.evaluation.protocol import EvaluationSet
+from trainer.evaluation.scoring import rank_by_inner_product, rank_by_scorer
 
 
 def main() -> None:
     """Trains one system."""
-    system, config, folder, cutoff, seed = sys.argv[1:]
+    system, config, folder, quality, cutoff, seed = sys.argv[1:]
     if system == "recstack":
-        train_recstack(Path(config), Path(folder), int(cutoff), int(seed))
+        train_recstack(Path(config), Path(folder), f"{quality}@{cutoff}", int(cutoff), int(seed))
+    elif system == "guide":
+        train_guide(Path(folder), int(cutoff), int(seed))
     else:
         fit_baseline(cast(BaselineName, system), Path(folder), int(cutoff), int(seed))
 
 
-def train_recstack(config: Path, folder: Path, cutoff: int, seed: int) -> None:
+def train_recstack(config: Path, folder: Path, metric: str, cutoff: int, seed: int) -> None:
     """The configured two-tower model; its training validates all users after each epoch, with the same metric."""
     # Not for the baselines: TensorFlow would be counted as their memory and time.
     from features.layout import RunLayout, Workdir
@@ -38,16 +45,17 @@ def train_recstack(config: Path, folder: Path, cutoff: int, seed: int) -> None:
     from trainer.train import train_retrieval
 
     stack, dataset, run = load_config(config), Workdir(folder / "work").dataset, RunLayout(folder / "run", "retrieval")
+    retrieval = replace(stack.retrieval, validation_queries=sys.maxsize)  # all users, as for the others
     epochs_told = 0
 
     def say(progress: Progress) -> None:
         nonlocal epochs_told
         if progress.epoch > epochs_told:
             epochs_told = progress.epoch
-            tell(validation=progress.metrics[f"ndcg@{cutoff}"], cpu=time.process_time())
+            tell(validation=progress.metrics[metric], cpu=time.process_time())
 
-    train_retrieval(stack.features, dataset, run, stack.retrieval, evaluation=stack.evaluation, seed=seed, progress=say)
-    trained = restore_retrieval(stack.features, dataset, run, stack.retrieval)
+    train_retrieval(stack.features, dataset, run, retrieval, evaluation=stack.evaluation, seed=seed, progress=say)
+    trained = restore_retrieval(stack.features, dataset, run, retrieval)
     lists: dict[str, Any] = {}
     _, splits, asked_at = load_data(folder)
     for split, queries in splits.items():
@@ -56,6 +64,37 @@ def train_recstack(config: Path, folder: Path, cutoff: int, seed: int) -> None:
         lists[split] = rank_by_model(trained.model, trained.candidates, blocks, cutoff, seen=queries.seen).item_rows
     np.savez(folder / "recstack.npz", **lists)
     print(json.dumps({"kept": str(folder / "recstack.npz")}), flush=True)
+
+
+def train_guide(folder: Path, cutoff: int, seed: int) -> None:
+    """The TFRS guide's model, by `Model.fit`, until whoever reads its lists has seen enough."""
+    import features as features  # selects Keras 2, so it comes before TensorFlow
+
+    # isort: split
+    import tensorflow as tf
+    from tfrs_guide import batches, compiled_model, item_vectors, user_vectors
+
+    tf.keras.utils.set_random_seed(seed)
+    interactions, splits, _ = load_data(folder)
+    model = compiled_model(interactions.num_users, interactions.num_items)
+    data = batches(interactions.user_rows, interactions.item_rows)
+    untimed, untimed_cpu = 0.0, 0.0
+    for epoch in itertools.count(1):
+        model.fit(data, epochs=1, verbose=0)
+        items = item_vectors(model, interactions.num_items)
+
+        def lists(queries: EvaluationSet, items: Any = items) -> Any:
+            vectors = user_vectors(model, queries.user_rows)
+            return rank_by_inner_product(vectors, items, cutoff, seen=queries.seen).item_rows
+
+        ranked = {"validation": lists(splits["validation"])}
+        before, before_cpu = time.monotonic(), time.process_time()  # a training validates each epoch but tests once
+        ranked["test"] = lists(splits["test"])
+        path = folder / f"guide-{epoch}.npz"
+        np.savez(path, **ranked)
+        untimed += time.monotonic() - before
+        untimed_cpu += time.process_time() - before_cpu
+        tell(lists=path, untimed=untimed, cpu=time.process_time() - untimed_cpu)
 
 
 def fit_baseline(name: BaselineName, folder: Path, cutoff: int, seed: int) -> None:
