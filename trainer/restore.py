@@ -1,5 +1,7 @@
 """Trained models from a finished run."""
 
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from features.encoding import SchemaEncoder
@@ -7,6 +9,7 @@ from features.errors import InputError
 from features.layout import DatasetLayout, RunLayout
 from features.manifest import read_manifest, require_schema
 from features.schema import Schema
+from features.serialization import unstructure
 from trainer.candidates import CandidateTable, load_candidates
 from trainer.config import RankingConfig, RetrievalConfig
 from trainer.fit import best_checkpoints, restoring
@@ -83,10 +86,20 @@ def _require_run(
             "run `recstack train` again"
         )
     if manifest.inputs.get("config") != config_fingerprint(config):
+        changes = "".join(f"\n  {change}" for change in _changes(manifest.config, unstructure(config), run.stage))
         raise InputError(
             f"run {run.directory}: trained with another configuration; give the options that `recstack train` was "
-            "given, or run it again"
+            f"given, or run it again:{changes}"
         )
+
+
+def _changes(trained: object, given: object, name: str) -> Iterator[str]:
+    """What a run was trained with and what is asked for, by the names of the fields that differ."""
+    if isinstance(trained, Mapping) and isinstance(given, Mapping):
+        for key in dict.fromkeys((*trained, *given)):
+            yield from _changes(trained.get(key), given.get(key), f"{name}.{key}")
+    elif trained != given:
+        yield f"{name}: trained with {json.dumps(trained)}, now {json.dumps(given)}"
 
 
 def _load_best(model: TwoTowerModel | RankingModel, run: RunLayout) -> None:

@@ -73,7 +73,7 @@ def test_bad_field_is_named_with_value_and_expectation(addition: str, words: lis
 @pytest.mark.parametrize(
     ("addition", "field"),
     [
-        ('examples = "basket"\nrepeat = 1.0', "retrieval.repeat = 1.0"),
+        ('examples = "basket"\nrepeat = 1.0\n[evaluation]\nexclude_seen = false', "retrieval.repeat = 1.0"),
         ('examples = "sequence"', "retrieval.examples = 'sequence'"),
     ],
 )
@@ -83,6 +83,13 @@ def test_what_needs_a_history_is_refused_without_one(addition: str, field: str) 
     with pytest.raises(ConfigError, match=r"kind \"history\"") as caught:
         parse_config(with_history.replace('kind = "history"', 'kind = "id"\nname = "user_id"'))
     assert field in str(caught.value)
+
+
+def test_scores_of_items_of_the_history_are_refused_where_these_are_left_out() -> None:
+    text = f'{MINIMAL}\n[retrieval]\nexamples = "basket"\nrepeat = 1.0\n[evaluation]\nexclude_seen = '
+    assert parse_config(f"{text}false").retrieval.repeat == 1.0
+    with pytest.raises(ConfigError, match=r"retrieval\.repeat = 1\.0.*exclude_seen = false"):
+        parse_config(f"{text}true")
 
 
 def test_file_without_features_says_which_tables_are_missing() -> None:

@@ -133,9 +133,14 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(small_dataset, tmp_pa
 def test_other_configuration_starts_anew(small_dataset, tmp_path):
     run = RunLayout(tmp_path, "retrieval")
     train_retrieval(SCHEMA, small_dataset, run, RETRIEVAL)
-    other = replace(RETRIEVAL, dimension=4)
-    with pytest.raises(InputError, match="another configuration"):
+    other = replace(RETRIEVAL, dimension=4, optimizer=replace(RETRIEVAL.optimizer, learning_rate=0.25))
+    with pytest.raises(InputError, match="another configuration") as caught:
         restore_retrieval(SCHEMA, small_dataset, run, other)
+    rate = RETRIEVAL.optimizer.learning_rate
+    assert str(caught.value).splitlines()[1:] == [
+        f"  retrieval.dimension: trained with {RETRIEVAL.dimension}, now 4",
+        f"  retrieval.optimizer.learning_rate: trained with {rate}, now 0.25",
+    ]
     _, idle = train_retrieval(SCHEMA, small_dataset, run, other)
     assert not idle
     assert item_vectors(small_dataset, run, other).shape == (12, 5)
