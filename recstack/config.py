@@ -61,9 +61,7 @@ class StackConfig:
             raise ConfigError("workdir", str(self.workdir), expected)
         require_history(self.retrieval, self.features)
         if self.retrieval.repeat and self.evaluation.exclude_seen:
-            expected = (
-                "0, or `exclude_seen = false` in [evaluation]: it scores items of the history only"
-            )
+            expected = "0, or `exclude_seen = false` in [evaluation]: it scores items of the history only"
             raise ConfigError("retrieval.repeat", self.retrieval.repeat, expected)
 
     @property

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from features.errors import InputError
+from features.schema import Schema
+from features.spec import Feature, HistoryFeature, VectorFeature, is_list, raw_type
 from recstack.arguments import StackArguments, parse
 from recstack.catalogue import read_catalogue
 from recstack.config import StackConfig
@@ -26,6 +28,9 @@ class QueryArguments(StackArguments):
     """The user's id; an id the model does not know, or none, is a new user."""
     history: tuple[str, ...] = ()
     """Item ids the user interacted with, oldest first, instead of the history the model knows."""
+    context: tuple[str, ...] = ()
+    """What else the model is told of the user and the moment, each `name=value` with the features' names, a list's
+    values apart by commas: `device=phone age=31 history_timestamps=1735689600,1735776000`."""
     exclude: tuple[str, ...] = ()
     """Item ids not to recommend."""
     filters: tuple[str, ...] = ()
@@ -53,8 +58,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     """Asks the server and shows its answer.
 
     Raises:
-        InputError: `k`, the timeout, the address or a filter is not as it must be, or a history is given and the
-            features have none.
+        InputError: `k`, the timeout, the address, a feature or a filter is not as it must be, or a history is given and
+            the features have none.
         CallError: the server cannot be reached or refuses.
     """
     from serving.client import RecommenderClient
@@ -86,7 +91,34 @@ def _inputs(stack: StackConfig, arguments: QueryArguments) -> dict[str, list[obj
         inputs[schema.history.name] = [list(arguments.history) or [""]]
     elif arguments.history:
         raise InputError(f"--history {' '.join(arguments.history)}: the features have none of kind 'history'")
-    return inputs
+    return inputs | {name: [value] for name, value in _context(schema, arguments.context).items()}
+
+
+def _context(schema: Schema, given: Sequence[str]) -> dict[str, object]:
+    """Feature name to raw value, of the type of the model's input."""
+    features = {feature.name: feature for feature in schema.query if feature.name != schema.user_id}
+    features = {name: feature for name, feature in features.items() if not isinstance(feature, HistoryFeature)}
+    context: dict[str, object] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in features:
+            others = ", ".join(features) or "no query feature beside the user's id and history"
+            raise InputError(f"--context {text}: expected name=value, where the configuration has {others}")
+        if name in context:
+            raise InputError(f"--context {text}: {name} is given twice; separate the values of a list by commas")
+        context[name] = _raw_value(text, features[name], value)
+    return context
+
+
+def _raw_value(text: str, feature: Feature, value: str) -> object:
+    kind = {"string": str, "int64": int, "float32": float}[raw_type(feature)]
+    try:
+        values = [kind(part) for part in (value.split(",") if is_list(feature) else [value])]
+    except ValueError:
+        raise InputError(f"--context {text}: expected {'whole ' if kind is int else ''}numbers") from None
+    if isinstance(feature, VectorFeature) and len(values) != feature.length:
+        raise InputError(f"--context {text}: {len(values)} numbers found, expected {feature.length}")
+    return values if is_list(feature) else values[0]
 
 
 def _filters(given: Sequence[str]) -> dict[str, object]:

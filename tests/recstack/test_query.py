@@ -3,7 +3,30 @@
 import pytest
 
 from features.errors import InputError
-from recstack.verbs.query import _filters
+from features.schema import Schema
+from features.spec import (
+    CategoricalFeature,
+    HistoryFeature,
+    HistoryTimesFeature,
+    IdFeature,
+    NumericFeature,
+    TimestampFeature,
+    VectorFeature,
+)
+from recstack.verbs.query import _context, _filters
+
+SCHEMA = Schema(
+    query=(
+        IdFeature(name="user_id"),
+        HistoryFeature(),
+        HistoryTimesFeature(),
+        TimestampFeature(name="timestamp"),
+        CategoricalFeature(name="device"),
+        NumericFeature(name="age"),
+        VectorFeature(name="taste", length=2),
+    ),
+    candidate=(IdFeature(name="item_id"),),
+)
 
 
 def test_filters_are_bounds_or_lists():
@@ -15,3 +38,42 @@ def test_filters_are_bounds_or_lists():
 def test_a_filter_that_is_none_is_named(text):
     with pytest.raises(InputError, match=f"--filters {text}: expected"):
         _filters([text])
+
+
+def test_context_takes_the_types_of_the_features():
+    given = ["device=a=b", "age=31", "taste=0.5,-1", "history_timestamps=7,8", "timestamp=9"]
+    assert _context(SCHEMA, given) == {
+        "device": "a=b",
+        "age": 31.0,
+        "taste": [0.5, -1.0],
+        "history_timestamps": [7, 8],
+        "timestamp": 9,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            ["device"],
+            "--context device: expected name=value, where the configuration has history_timestamps, ",
+        ),
+        (["devise=phone"], "device, age, taste"),
+        (["user_id=7"], "--context user_id=7: expected"),
+        (["history=7"], "--context history=7: expected"),
+        (["age=old"], "--context age=old: expected numbers"),
+        (["timestamp=1.5"], "--context timestamp=1.5: expected whole numbers"),
+        (["taste=1"], "--context taste=1: 1 numbers found, expected 2"),
+        (["age=1", "age=2"], "age is given twice"),
+    ],
+)
+def test_context_that_the_model_cannot_take_is_named(given, words):
+    with pytest.raises(InputError) as caught:
+        _context(SCHEMA, given)
+    assert words in str(caught.value)
+
+
+def test_a_model_without_context_says_so():
+    bare = Schema(query=(IdFeature(name="user_id"),), candidate=(IdFeature(name="item_id"),))
+    with pytest.raises(InputError, match="no query feature beside"):
+        _context(bare, ["age=3"])
