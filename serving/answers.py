@@ -76,12 +76,23 @@ def as_array(values: ArrayLike, spec: TensorSpec | None = None) -> NDArray[Any]:
     rows = _filled(values) if isinstance(values, Sequence) and not isinstance(values, str | bytes) else values
     array = np.asarray(rows)
     if array.dtype.kind in "OSU":
+        if spec is not None and spec.dtype is not DataType.STRING and array.size:
+            raise InputError(f"expected {spec.dtype.name} values, got {array.flat[0]!r}")
         return np.vectorize(_bytes, otypes=[object])(array) if array.size else array.astype(object)
     if spec is not None:
         if spec.dtype is DataType.STRING and array.size:
             raise InputError(f"expected text, got {array.dtype} values")
-        return array.astype(KINDS[spec.dtype].dtype)
+        return _cast(array, np.dtype(KINDS[spec.dtype].dtype))
     return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def _cast(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = array.astype(dtype)
+    changed = cast != array if dtype.kind in "iu" else np.zeros(array.shape, bool)
+    if changed.any():
+        raise InputError(f"expected whole numbers that {dtype} holds, got {array[changed].flat[0]}")
+    return cast
 
 
 def _filled(values: Sequence[Any]) -> Sequence[Any]:

@@ -39,6 +39,14 @@ YEAR = NumericStatistics(
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before the processes read the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those that share costly fixtures stay in one."""
+    for item in items:
+        shares_the_job = "checkerboard" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("checkerboard" if shares_the_job else str(item.path.parent)))
+
+
 @pytest.fixture(scope="session")
 def schema() -> Schema:
     """One feature of each kind."""

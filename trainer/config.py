@@ -93,7 +93,7 @@ class LossConfig:
         _require("loss", self, "hard_negatives", is_sampled, '0: `negatives = "all"` holds the hard ones already')
         _require("loss", self, "popularity_power", self.popularity_power >= 0, "at least 0")
         _require("loss", self, "calibration", 0 <= self.calibration <= 1, "between 0 and 1")
-        _require("loss", self, "temperature", self.temperature > 0, "a positive number")
+        _require("loss", self, "temperature", 0 < self.temperature < math.inf, "a positive number")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +162,7 @@ class RetrievalConfig:
         _require(
             "retrieval", self, "examples", is_ordered, "'event', 'basket' or 'sequence': a set has no order to encode"
         )
-        _require("retrieval", self, "repeat", 0 <= self.repeat < math.inf, "a finite number of at least 0")
+        _require("retrieval", self, "repeat", 0 <= self.repeat <= 100, "a number from 0 to 100; 1 adds what is likely")
         has_own = not self.repeat or self.examples in ("event", "basket")
         _require("retrieval", self, "repeat", has_own, '0, or `examples` of "event" or "basket"')
         _check_training("retrieval", self)

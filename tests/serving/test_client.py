@@ -253,6 +253,17 @@ def test_numbers_where_text_is_wanted_are_refused():
         as_array([1, 2], TensorSpec(DataType.STRING, None))
 
 
+@pytest.mark.parametrize("value", [1.5, float("nan"), float("inf"), 2**63, 2**64, -(2**63) - 1, "7", None])
+def test_values_that_are_no_whole_numbers_are_refused(value):
+    with pytest.raises(InputError, match="expected"):
+        as_array([[1, value]], TensorSpec(DataType.INT64, None))
+
+
+@pytest.mark.parametrize("value", [2.0, True, 2**63 - 1, -(2**63)])
+def test_values_that_are_whole_numbers_are_sent(value):
+    assert as_array([value], TensorSpec(DataType.INT64, None)).tolist() == [int(value)]
+
+
 def test_the_clients_import_no_tensorflow():
     code = "import sys, serving.client, serving.async_client; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

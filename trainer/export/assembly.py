@@ -187,7 +187,8 @@ class Assembly:
             if len(targets) >= 2:
                 chosen = np.random.default_rng(self.job.seed).permutation(targets)[:_NUM_HELD_OUT_QUERIES]
                 blocks = query_blocks(events, self.job.schema, np.sort(chosen))
-                vectors, _ = embed_queries(self._trained.model, blocks, len(self.candidates))
+                # The events' rows are those of the catalogue that was trained on, which a refresh may have shortened.
+                vectors, _ = embed_queries(self._trained.model, blocks, len(self._trained.candidates))
                 return vectors
         return None
 

@@ -148,7 +148,9 @@ def is_among(rows: tf.Tensor, listed: tf.Tensor) -> tf.Tensor:
     num_queries = tf.shape(rows)[0]
     listed = tf.broadcast_to(tf.sort(listed, axis=1), [num_queries, tf.shape(listed)[1]])
     listed = tf.pad(listed, [[0, 0], [0, 1]], constant_values=tf.int32.max)
-    positions = tf.searchsorted(listed, rows)
+    # TensorFlow cannot search for nothing on behalf of no query, so there is always one row that nobody asks for.
+    asked = tf.pad(rows, [[0, 0], [0, 1]], constant_values=-1)
+    positions = tf.searchsorted(listed, asked)[:, :-1]
     return tf.gather(listed, positions, batch_dims=1) == rows
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -39,7 +40,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
     stack = write_checkerboard(tmp_path_factory.mktemp("repeat"))
     retrieval, models = replace(stack.retrieval, repeat=2.0, epochs=2), ("retrieval", "retrieval_exact")
     features = replace(stack.features, query=(*stack.features.query, HistoryTimesFeature()))
-    stack = replace(stack, features=features, retrieval=retrieval, export=replace(stack.export, models=models))
+    evaluation = replace(stack.evaluation, exclude_seen=False)
+    stack = replace(stack, features=features, retrieval=retrieval, evaluation=evaluation)
+    stack = replace(stack, export=replace(stack.export, models=models))
     voice = Voice("test", as_json=True)
     prepare(stack, voice)
     train(stack, "retrieval", voice)
@@ -117,6 +120,7 @@ def test_an_approximate_index_scores_what_it_finds_alike(stack, trained, expecte
 @pytest.mark.parametrize("batch", [0, 2])
 def test_without_any_history_the_vectors_decide(stack, trained, batch):
     sent = request(["nobody"] * batch) | {"history_timestamps": tf.zeros([batch, 1], tf.int64)}
+    assert load(stack, "retrieval").signatures["retrieve"](**sent, **restrictions(), k=2)["scores"].shape == (batch, 2)
     answer = load(stack, "retrieval_exact").signatures["serving_default"](**sent)
     assert answer["item_ids"].shape == (batch, 5)
     vectors = trained.model.query_tower(trained.encoder.encode_query(sent)).numpy()
@@ -142,7 +146,7 @@ def test_entries_beyond_the_length_count_for_nothing(stack, trained):
 def test_items_newer_than_the_training_count_after_a_refresh(stack, trained, tmp_path):
     """Their vectors come from their features alone, what the history adds from where they lie in it."""
     shutil.copytree(stack.workdir, tmp_path / "work")
-    numbers = {"i-new": 98, **{f"i{n}": n for n in range(1, NUM_ITEMS)}}  # i0 is gone
+    numbers = {"i-new": 98, **{f"i{n}": n for n in range(3, NUM_ITEMS)}}  # i0, i1 and i2 are gone: a shorter catalogue
     table = [(item_id, title(n), n, f"three{n % 3}|five{n % 5}") for item_id, n in numbers.items()]
     with (tmp_path / "items.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("item_id", "title", "number", "remainders"), *table])
@@ -168,6 +172,32 @@ def test_items_newer_than_the_training_count_after_a_refresh(stack, trained, tmp
     found = dict(zip(answer["item_ids"].numpy()[0].astype(str), answer["scores"].numpy()[0], strict=True))
     assert sorted(found) == sorted(expected)
     np.testing.assert_allclose([found[item_id] for item_id in expected], list(expected.values()), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_calls_that_a_server_batches_do_not_mix(stack, trained, expected, tmp_path):
+    """Each of many calls at once gets the scores of its own history."""
+    parameters = tmp_path / "batching.config"
+    parameters.write_text("max_batch_size { value: 32 } batch_timeout_micros { value: 20000 }")
+    flags = [f"--model_config_file={stack.layout.model_config}", "--enable_model_warmup=false"]
+    flags += ["--enable_batching", f"--batching_parameters_file={parameters}"]
+    ids = trained.candidates.item_ids.numpy()
+    sent = {name: value.numpy() for name, value in send().items()}
+
+    def ask(number: int) -> dict[str, npt.NDArray[np.generic]]:
+        return client.predict({name: value[number : number + 1] for name, value in sent.items()})
+
+    with (
+        local_server(flags, tmp_path / "server.log") as address,
+        RecommenderClient(address, model="retrieval_exact") as client,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        answers = list(threads.map(ask, [*range(len(HISTORIES))] * 40))
+    for call, answer in enumerate(answers):
+        scores = expected[call % len(HISTORIES)]
+        best = np.argsort(-scores, kind="stable")[:5]
+        assert answer["item_ids"][0].tolist() == ids[best].tolist()
+        np.testing.assert_allclose(answer["scores"][0], scores[best], rtol=1e-4)
 
 
 @pytest.mark.slow
