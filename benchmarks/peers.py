@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/peers.py --config configs/beauty.toml --environment ENVIRONMENT
     .venv/bin/python benchmarks/peers.py --config configs/gowalla.toml --validation 0.079 --peers guide \
-        --quality recall --cutoff 20 --peer-minutes 45
+        --quality recall --cutoff 20 --variant 'retrieval.dimension=64; retrieval.loss.negatives="uniform"'
 
 Each system trains in a process of its own, one after the other, on the same cores and the same training split. Its
 ranked lists of the same queries over the same catalogue, items of the history left out, are judged here by the same
@@ -21,13 +21,14 @@ import sys
 import time
 import venv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import tyro
+from ablation import changed
 from rich.console import Console
 from rich.table import Table
 
@@ -61,6 +62,8 @@ class Arguments:
     """Folder of RecTools' virtual environment, made if it is not there; none makes a temporary one."""
     peers: tuple[System, ...] = ("als", "bpr", "esasrec")
     """What recstack is compared with: settings of `peers_sasrec.py`, baselines, or the TFRS guide's model."""
+    variant: str = ""
+    """TOML assignments, apart by `;`, laid over the configuration."""
     validation: float | None = None
     """Share of the events to validate with, in place of the configured one."""
     quality: Literal["ndcg", "recall"] = "ndcg"
@@ -135,7 +138,7 @@ class Course:
 
 def main(arguments: Arguments) -> None:
     """Prepares the data, trains one system after the other, and prints the table."""
-    stack = validated_with(load_config(arguments.config), arguments.validation)
+    stack = changed(load_config(arguments.config), arguments.variant, arguments.validation)
     if arguments.cores is not None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
     with TemporaryDirectory() as name:
@@ -143,6 +146,7 @@ def main(arguments: Arguments) -> None:
         python = folder
         if set(arguments.peers) & set(OF_RECTOOLS):
             python = peer_python(arguments.environment or folder / "environment")
+        (folder / "config.toml").write_text(stack.to_toml())
         queries = write_data(stack, folder)
         judge = judging(queries, arguments.cutoff)
         rows: dict[System, tuple[Course, dict[str, float]]] = {}
@@ -158,14 +162,6 @@ def main(arguments: Arguments) -> None:
             rows[system] = course, {metric: judge(course.lists, "test", metric) for metric in arguments.shown}
             print(system, rows[system][1], f"{course.best.seconds:.0f} s", course.ended, flush=True)
     show(arguments, rows)
-
-
-def validated_with(stack: StackConfig, share: float | None) -> StackConfig:
-    """The configuration with another share of events to validate with; as it is if None."""
-    if share is None:
-        return stack
-    pipeline = replace(stack.pipeline, split=replace(stack.pipeline.split, validation=share))
-    return replace(stack, pipeline=pipeline)
 
 
 def peer_python(environment: Path) -> Path:
@@ -229,7 +225,7 @@ def judging(queries: Queries, cutoff: int) -> Callable[[Path, Split, str], float
 def command_of(system: System, arguments: Arguments, stack: StackConfig, folder: Path, python: Path) -> list[str]:
     """The command that trains the system and prints a JSON line an epoch."""
     if system not in OF_RECTOOLS:
-        own = [system, arguments.config, folder, arguments.quality, arguments.cutoff, arguments.seed]
+        own = [system, folder, arguments.quality, arguments.cutoff, arguments.seed]
         return [sys.executable, str(FOLDER / "peers_systems.py"), *map(str, own)]
     history = next(feature.length for feature in stack.features.query if isinstance(feature, HistoryFeature))
     options = {"factors": arguments.factors, "history": history, "cutoff": arguments.cutoff, "seed": arguments.seed}
@@ -294,7 +290,8 @@ def is_stale(epochs: Sequence[Epoch], patience: int) -> bool:
 def show(arguments: Arguments, rows: dict[System, tuple[Course, dict[str, float]]]) -> None:
     """One row a system, recstack's first."""
     cores = len(os.sched_getaffinity(0))
-    table = Table(title=f"{arguments.config}: {cores} cores, seen items left out{versions(arguments)}")
+    name = f"{arguments.config} {arguments.variant}".strip()
+    table = Table(title=f"{name}: {cores} cores, seen items left out{versions(arguments)}")
     headings = (
         "system",
         "epochs",

@@ -24,16 +24,16 @@ from trainer.evaluation.scoring import rank_by_inner_product, rank_by_scorer
 
 def main() -> None:
     """Trains one system."""
-    system, config, folder, quality, cutoff, seed = sys.argv[1:]
+    system, folder, quality, cutoff, seed = sys.argv[1:]
     if system == "recstack":
-        train_recstack(Path(config), Path(folder), f"{quality}@{cutoff}", int(cutoff), int(seed))
+        train_recstack(Path(folder), f"{quality}@{cutoff}", int(cutoff), int(seed))
     elif system == "guide":
         train_guide(Path(folder), int(cutoff), int(seed))
     else:
         fit_baseline(cast(BaselineName, system), Path(folder), int(cutoff), int(seed))
 
 
-def train_recstack(config: Path, folder: Path, metric: str, cutoff: int, seed: int) -> None:
+def train_recstack(folder: Path, metric: str, cutoff: int, seed: int) -> None:
     """The configured two-tower model; its training validates all users after each epoch, with the same metric."""
     # Not for the baselines: TensorFlow would be counted as their memory and time.
     from features.layout import RunLayout, Workdir
@@ -44,7 +44,8 @@ def train_recstack(config: Path, folder: Path, metric: str, cutoff: int, seed: i
     from trainer.retrieval.ranked import query_blocks, rank_by_model
     from trainer.train import train_retrieval
 
-    stack, dataset, run = load_config(config), Workdir(folder / "work").dataset, RunLayout(folder / "run", "retrieval")
+    stack, run = load_config(folder / "config.toml"), RunLayout(folder / "run", "retrieval")
+    dataset = Workdir(folder / "work").dataset
     retrieval = replace(stack.retrieval, validation_queries=sys.maxsize)  # all users, as for the others
     epochs_told = 0
 

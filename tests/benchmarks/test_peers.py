@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture(scope="module")
 def peers() -> ModuleType:
+    sys.path.append(str(BENCHMARKS))  # where Python looks when it runs `peers.py`
     spec = importlib.util.spec_from_file_location("peers", BENCHMARKS / "peers.py")
     assert spec is not None
     assert spec.loader is not None
