@@ -16,8 +16,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from trainer.baselines.config import BaselineName, make_baseline
-from trainer.baselines.tuning import tune
 from trainer.evaluation.protocol import EvaluationSet
 from trainer.evaluation.scoring import rank_by_inner_product, rank_by_scorer
 
@@ -30,7 +28,7 @@ def main() -> None:
     elif system == "guide":
         train_guide(Path(folder), int(cutoff), int(seed))
     else:
-        fit_baseline(cast(BaselineName, system), Path(folder), int(cutoff), int(seed))
+        fit_baseline(system, Path(folder), int(cutoff), int(seed))
 
 
 def train_recstack(folder: Path, metric: str, cutoff: int, seed: int) -> None:
@@ -98,11 +96,15 @@ def train_guide(folder: Path, cutoff: int, seed: int) -> None:
         tell(lists=path, untimed=untimed, cpu=time.process_time() - untimed_cpu)
 
 
-def fit_baseline(name: BaselineName, folder: Path, cutoff: int, seed: int) -> None:
+def fit_baseline(name: str, folder: Path, cutoff: int, seed: int) -> None:
     """A baseline with the parameters that validation chose; one fit is one epoch, and the tuning is not timed."""
+    # Not for the others: their memory and time would count these libraries.
+    from trainer.baselines.config import BaselineName, make_baseline
+    from trainer.baselines.tuning import tune
+
     interactions, queries, _ = load_data(folder)
     before, before_cpu = time.monotonic(), time.process_time()
-    baseline = tune(make_baseline(name, seed=seed), interactions, queries["validation"]).baseline
+    baseline = tune(make_baseline(cast(BaselineName, name), seed=seed), interactions, queries["validation"]).baseline
     untimed, untimed_cpu = time.monotonic() - before, time.process_time() - before_cpu
     print(baseline, file=sys.stderr)
     scorer = baseline.fit(interactions)
