@@ -50,7 +50,7 @@ def restore_retrieval(
     Raises:
         InputError: the run is missing, unfinished, or was made from another dataset, schema or configuration.
     """
-    _require_run(schema, dataset, run, config)
+    require_run(schema, dataset, run, config)
     encoder = SchemaEncoder(schema, dataset)
     candidates = load_candidates(dataset, encoder)
     model = TwoTowerModel(config, encoder, candidates, seed=0)
@@ -65,7 +65,7 @@ def restore_ranking(schema: Schema, dataset: DatasetLayout, run: RunLayout, conf
     Raises:
         InputError: the run is missing, unfinished, or was made from another dataset, schema or configuration.
     """
-    _require_run(schema, dataset, run, config)
+    require_run(schema, dataset, run, config)
     encoder = SchemaEncoder(schema, dataset)
     candidates = load_candidates(dataset, encoder)
     model = RankingModel(config, encoder, candidates, seed=0, label_mean=0.5)
@@ -73,9 +73,14 @@ def restore_ranking(schema: Schema, dataset: DatasetLayout, run: RunLayout, conf
     return TrainedRanking(encoder=encoder, model=model, candidates=candidates)
 
 
-def _require_run(
+def require_run(
     schema: Schema, dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig | RankingConfig
 ) -> None:
+    """Refuses a run that is not the finished one of this dataset and configuration.
+
+    Raises:
+        InputError: it is missing, unfinished, or was made from another dataset, schema or configuration.
+    """
     manifest = read_manifest(run.manifest, "run")
     require_schema(manifest, schema.fingerprint(), run.manifest)
     trained_on = manifest.inputs.get("dataset")

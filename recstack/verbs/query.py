@@ -1,5 +1,6 @@
 """`recstack query`: recommendations for one user from a running server."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from rich.table import Table
 
 from features.errors import InputError
 from features.schema import Schema
-from features.spec import Feature, HistoryFeature, VectorFeature, is_list, raw_type
+from features.spec import Feature, HistoryCompanion, HistoryFeature, IdFeature, VectorFeature, is_list, raw_type
 from recstack.arguments import StackArguments, parse
 from recstack.catalogue import read_catalogue
 from recstack.config import StackConfig
@@ -71,6 +72,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     if not arguments.address:
         raise InputError("--address '': expected host:port of a server's gRPC API, such as localhost:8500")
     inputs = _inputs(arguments.stack, arguments)
+    if unknown := [name for name in _context_features(arguments.stack.features) if name not in inputs]:
+        voice.progress(f"not given by --context, so not known to the model: {', '.join(unknown)}")
     with RecommenderClient(arguments.address, model=arguments.model, timeout_seconds=arguments.timeout) as client:
         exclude = [list(arguments.exclude)] if arguments.exclude else None
         items = client.recommend(inputs, k=arguments.k, exclude=exclude, filters=_filters(arguments.filters))[0]
@@ -96,8 +99,8 @@ def _inputs(stack: StackConfig, arguments: QueryArguments) -> dict[str, list[obj
 
 def _context(schema: Schema, given: Sequence[str]) -> dict[str, object]:
     """Feature name to raw value, of the type of the model's input."""
-    features = {feature.name: feature for feature in schema.query if feature.name != schema.user_id}
-    features = {name: feature for name, feature in features.items() if not isinstance(feature, HistoryFeature)}
+    companions = {feature.name: feature for feature in schema.query if isinstance(feature, HistoryCompanion)}
+    features = _context_features(schema) | companions
     context: dict[str, object] = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -110,12 +113,21 @@ def _context(schema: Schema, given: Sequence[str]) -> dict[str, object]:
     return context
 
 
+def _context_features(schema: Schema) -> dict[str, Feature]:
+    """Those that the model cannot look up by the user's id."""
+    looked_up = (IdFeature, HistoryFeature, HistoryCompanion)
+    return {feature.name: feature for feature in schema.query if not isinstance(feature, looked_up)}
+
+
 def _raw_value(text: str, feature: Feature, value: str) -> object:
     kind = {"string": str, "int64": int, "float32": float}[raw_type(feature)]
     try:
         values = [kind(part) for part in (value.split(",") if is_list(feature) else [value])]
     except ValueError:
-        raise InputError(f"--context {text}: expected {'whole ' if kind is int else ''}numbers") from None
+        numbers = "whole numbers" if kind is int else "numbers"
+        raise InputError(f"--context {text}: expected {numbers if is_list(feature) else numbers[:-1]}") from None
+    if kind is float and any(map(math.isinf, values)):
+        raise InputError(f"--context {text}: expected a finite number, or nan for one that is not known")
     if isinstance(feature, VectorFeature) and len(values) != feature.length:
         raise InputError(f"--context {text}: {len(values)} numbers found, expected {feature.length}")
     return values if is_list(feature) else values[0]

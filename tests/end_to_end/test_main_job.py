@@ -1,14 +1,16 @@
 """The whole job on the checkerboard: what it reaches is known, and what the server says is what the model says."""
 
 import json
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from features.layout import MODEL_NAMES
 from recstack.config import StackConfig
-from recstack.local_server import local_server
+from recstack.local_server import free_port, local_server
 from tests.checkerboard import likes
 
 
@@ -36,7 +38,8 @@ def test_answers_over_grpc_equal_those_in_process(checkerboard: StackConfig, tmp
     from serving.client import RecommenderClient
 
     users = ["u0", "u1", "a stranger"]
-    flags = [f"--model_config_file={checkerboard.layout.model_config}"]
+    rest_port = free_port()
+    flags = [f"--model_config_file={checkerboard.layout.model_config}", f"--rest_api_port={rest_port}"]
     with (
         local_server(flags, tmp_path / "server.log") as address,
         RecommenderClient(address, model="retrieval") as client,
@@ -44,6 +47,12 @@ def test_answers_over_grpc_equal_those_in_process(checkerboard: StackConfig, tmp
         remote = client.recommend({"user_id": users}, k=5)
         cascade = client.recommend({"user_id": users}, k=5, model="recommender")
         assert client.status("ranking")[0].state == "AVAILABLE"
+        for model in MODEL_NAMES:
+            examples = checkerboard.layout.model(model).extra(1).example("serving_default", "rest").parent
+            for example in examples.glob("*.rest.json"):
+                url = f"http://127.0.0.1:{rest_port}/v1/models/{model}:predict"
+                with urllib.request.urlopen(url, data=example.read_bytes(), timeout=60) as answer:
+                    assert "outputs" in json.loads(answer.read()), example
     layout = checkerboard.layout.model("retrieval")
     local = tf.saved_model.load(str(layout.version(1))).signatures["serving_default"](
         user_id=tf.constant(users), history=tf.constant([[""]] * 3), timestamp=tf.constant([0] * 3, tf.int64)

@@ -17,7 +17,7 @@ from trainer.evaluate.ranking import evaluate_ranking
 from trainer.evaluate.report import write_report
 from trainer.evaluate.retrieval import evaluate_retrieval
 from trainer.evaluation.config import EvaluationConfig
-from trainer.restore import restore_ranking, restore_retrieval
+from trainer.restore import require_run, restore_ranking, restore_retrieval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ def evaluate_stage(job: EvaluationJob, stage: Stage) -> tuple[dict[str, Any], bo
     """
     run = job.workdir.stage(stage)
     inputs = _inputs(job, stage)
+    require_run(job.schema, job.workdir.dataset, run, job.ranking if stage == "ranking" else job.retrieval)
     if (known := _measured_before(run.metrics, inputs)) is not None:
         return known, True
     start = time.perf_counter()

@@ -61,7 +61,8 @@ def _write_examples(extra: ExtraLayout, description: Description) -> None:
         defaults = _defaults(description.signatures[signature])
         given = {name: value for name, value in requests[0].items() if defaults[name] is None or not _is_missing(value)}
         message = predict_request(description.model, signature, given)
-        body = {"signature_name": signature, "inputs": {name: _plain(value) for name, value in given.items()}}
+        # Over REST, TensorFlow Serving fills no defaults in.
+        body = {"signature_name": signature, "inputs": {name: _plain(value) for name, value in requests[0].items()}}
         extra.example(signature, "grpc").parent.mkdir(exist_ok=True)
         extra.example(signature, "grpc").write_text(json_format.MessageToJson(message, sort_keys=True) + "\n")
         rest = json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True)
@@ -190,7 +191,8 @@ def _use(description: Description) -> str:
 - Fewer items than asked for are padded at the end with id `""` and score -inf; no item is returned twice.
 - `examples/` holds a request of each signature: `*.grpc.json` is a `PredictRequest` in protobuf's JSON form,
   `*.rest.json` the body of `POST /v1/models/{description.model}:predict`.
-- A Python program that calls a loaded signature gives every input; a server fills in the optional ones."""
+- Over gRPC a server fills in the optional inputs. Over REST, and in a Python program that calls a loaded signature,
+  every input is given: what means "not known", and NaN for a bound or `""` in a list that restricts nothing."""
 
 
 def _is_scann(description: Description) -> bool:

@@ -20,6 +20,7 @@ from trainer.export.rollback import was_rolled_back
 from trainer.export.saving import Exported, directory_bytes, prune, save_version
 from trainer.export.server_files import write_server_files
 from trainer.index.build import BuiltIndex
+from trainer.restore import require_run
 
 _STAGES: Mapping[ModelName, tuple[Stage, ...]] = {
     "retrieval": ("retrieval",),
@@ -41,6 +42,9 @@ def export_models(job: ExportJob) -> list[Exported]:
     """
     _check_catalogue(job)
     inputs = {model: _inputs(job, model) for model in job.export.models}
+    for stage in dict.fromkeys(stage for model in job.export.models for stage in _STAGES[model]):
+        config = job.ranking if stage == "ranking" else job.retrieval
+        require_run(job.schema, job.workdir.dataset, job.workdir.stage(stage), config)
     assembly = Assembly(job)
     exported = [_export(assembly, model, inputs[model]) for model in job.export.models]
     for model in job.export.models:

@@ -22,10 +22,16 @@ def example_requests(assembly: Assembly, signatures: Mapping[str, Any]) -> dict[
         signatures: made by `make_signature`.
     """
     sizes = assembly.job.export.warmup_batch_sizes
-    return {
+    requests: dict[str, Sequence[Request]] = {
         name: [_request(assembly, function, size, names_an_item=name == "embed_item") for size in sizes]
         for name, function in signatures.items()
     }
+    if "encode_query" in requests:
+        encode, raw = signatures["encode_query"], requests["encode_query"]
+        # What one half gives is what the other takes; nothing else tells what "not given" is among encoded values.
+        encoded = [encode(dict(request)) for request in raw]
+        requests["embed_encoded_query"] = [{name: value.numpy() for name, value in each.items()} for each in encoded]
+    return requests
 
 
 def write_warmup(path: Path, model: str, requests: Mapping[str, Sequence[Request]]) -> None:
