@@ -16,7 +16,7 @@ demo: setup  ## the main job on real films: prepare, train, evaluate, export, se
 	$(BIN)/recstack demo $(ARGS)
 
 test: setup  ## the fast tests
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadscope $(ARGS)
 
 test-slow: setup  ## the tests that train or serve for minutes
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -33,18 +33,31 @@ logging.getLogger("tensorflow").setLevel(logging.ERROR)
 settings.register_profile("recstack", deadline=None)
 settings.load_profile("recstack")
 
+FOLDERS_OF_THE_CHECKERBOARD = (
+    "tests/end_to_end",
+    "tests/examples",
+    "tests/trainer/baselines",
+    "tests/trainer/evaluate",
+    "tests/trainer/export",
+)
+
 PRICE = NumericStatistics(count=4, missing=1, mean=10.0, std=2.0, minimum=7.0, maximum=13.0)
 YEAR = NumericStatistics(
     count=4, missing=0, mean=2000.0, std=5.0, minimum=1990.0, maximum=2010.0, quantiles=(1995.0, 2000.0, 2005.0)
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before the processes read the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those that share costly fixtures stay in one."""
-    for item in items:
-        shares_the_job = "checkerboard" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("checkerboard" if shares_the_job else str(item.path.parent)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Where tests run in several processes, a folder stays in one: its tests share costly fixtures."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            folder = nodeid.partition("::")[0].rpartition("/")[0]
+            return "checkerboard" if folder in FOLDERS_OF_THE_CHECKERBOARD else folder
+
+    return ByFolder(config, log)
 
 
 @pytest.fixture(scope="session")

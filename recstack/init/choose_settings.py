@@ -170,7 +170,7 @@ def _taken_again(log: Log, examples: str) -> Iterator[Setting]:
 
 
 def _ranking(examples: int) -> Iterator[Setting]:
-    epochs = int(np.clip(8_000_000 / max(examples, 1), 2, 10))
+    epochs = int(np.clip(8_000_000 / max(examples, 1), 2, 20))
     yield Setting(table="ranking", name="epochs", value=epochs, why=f"at most, over about {examples:,} examples")
     batch = 256 if examples < 20_000 else 1024 if examples < 5_000_000 else 4096
     yield Setting(table="ranking", name="batch_size", value=batch, why="examples a step")

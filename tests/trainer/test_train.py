@@ -61,9 +61,9 @@ def repeat_weights(dataset: DatasetLayout, run: RunLayout, config: RetrievalConf
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(ENSEMBLE, id="ensemble"),
+        pytest.param(RETRIEVAL, id="event"),
+        pytest.param(ENSEMBLE, id="ensemble", marks=pytest.mark.slow),
         pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow),
-        pytest.param(RETRIEVAL, id="event", marks=pytest.mark.slow),
         pytest.param(replace(RETRIEVAL, examples="basket"), id="basket", marks=pytest.mark.slow),
         pytest.param(replace(RETRIEVAL, examples="set"), id="set", marks=pytest.mark.slow),
         pytest.param(

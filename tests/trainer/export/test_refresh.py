@@ -157,6 +157,7 @@ def test_a_table_that_lost_most_items_does_not_replace_what_is_served(refreshed:
     assert len(retrieve_all(lowered)) == NUM_ITEMS // 2 - 1
 
 
+@pytest.mark.slow
 def test_of_an_item_that_comes_twice_the_last_row_counts_and_is_told(
     refreshed: StackConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
