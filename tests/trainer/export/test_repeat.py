@@ -143,6 +143,7 @@ def test_entries_beyond_the_length_count_for_nothing(stack, trained):
     np.testing.assert_allclose(answer["scores"][0], -np.sort(-scores)[:5], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_items_newer_than_the_training_count_after_a_refresh(stack, trained, tmp_path):
     """Their vectors come from their features alone, what the history adds from where they lie in it."""
     shutil.copytree(stack.workdir, tmp_path / "work")
