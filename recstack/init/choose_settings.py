@@ -113,7 +113,7 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
     if examples == "sequence":
         yield Setting(table="retrieval", name="score", value="dot", why="with the encoder that knows the order")
     if 100 <= items <= _MOST_SVD:
-        why = "seconds that save most of the epochs"
+        why = "a few seconds that help most where epochs are few"
         yield Setting(table="retrieval", name="initialisation", value="svd", why=why)
     positives = log.num_users / log.share if examples == "set" else events
     if examples == "basket":
