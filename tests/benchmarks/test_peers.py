@@ -1,28 +1,13 @@
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
+import peers
 import pytest
 
 from features.errors import RecstackError
 from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def peers() -> ModuleType:
-    sys.path.append(str(BENCHMARKS))  # where Python looks when it runs `peers.py`
-    spec = importlib.util.spec_from_file_location("peers", BENCHMARKS / "peers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 def system(validations, *, end: str) -> list[str]:
@@ -32,11 +17,11 @@ def system(validations, *, end: str) -> list[str]:
     return [sys.executable, "-c", f"import time; print({''.join(lines)!r}, end='', flush=True); {end}"]
 
 
-def run(peers, validations, end="pass", limit=None, patience=None):
+def run(validations, end="pass", limit=None, patience=None):
     return peers.run(system(validations, end=end), lambda path: 0.0, limit=limit, patience=patience)
 
 
-def test_a_course_knows_its_best_epoch_and_the_first_one_of_a_quality(peers):
+def test_a_course_knows_its_best_epoch_and_the_first_one_of_a_quality():
     epochs = tuple(
         peers.Epoch(seconds=10.0 * n, cpu_seconds=20.0 * n, validation=value, peak_bytes=0, lists=Path(str(n)))
         for n, value in enumerate([0.1, 0.3, 0.2, 0.3], start=1)
@@ -48,31 +33,31 @@ def test_a_course_knows_its_best_epoch_and_the_first_one_of_a_quality(peers):
     assert reached == [epochs[0], epochs[0], epochs[1], epochs[1], None]
 
 
-def test_what_is_not_timed_is_taken_off_the_clock(peers):
-    course = run(peers, [0.1])
+def test_what_is_not_timed_is_taken_off_the_clock():
+    course = run([0.1])
     assert course.ended == "by itself"
     assert -1000.0 < course.epochs[0].seconds < -900.0
 
 
-def test_a_system_that_does_not_become_better_is_stopped(peers):
-    course = run(peers, [0.2, 0.3, 0.3, 0.1, 0.9], end="time.sleep(600)", patience=2)
+def test_a_system_that_does_not_become_better_is_stopped():
+    course = run([0.2, 0.3, 0.3, 0.1, 0.9], end="time.sleep(600)", patience=2)
     assert course.ended == "no longer better"
     assert [epoch.validation for epoch in course.epochs] == [0.2, 0.3, 0.3, 0.1]
 
 
-def test_a_system_out_of_time_is_stopped_after_its_epoch(peers):
-    course = run(peers, [0.2, 0.3], end="time.sleep(600)", limit=-1000.0)
+def test_a_system_out_of_time_is_stopped_after_its_epoch():
+    course = run([0.2, 0.3], end="time.sleep(600)", limit=-1000.0)
     assert course.ended == "out of time"
     assert len(course.epochs) == 1
 
 
 @pytest.mark.parametrize(("validations", "end"), [([0.1], "raise SystemExit(3)"), ([], "pass")])
-def test_a_failure_is_an_error(peers, validations, end):
+def test_a_failure_is_an_error(validations, end):
     with pytest.raises(RecstackError, match=f"after {len(validations)} epochs"):
-        run(peers, validations, end)
+        run(validations, end)
 
 
-def test_a_peer_gets_the_histories_in_order_and_no_targets(peers):
+def test_a_peer_gets_the_histories_in_order_and_no_targets():
     interactions = Interactions.from_events(
         np.array([0, 0]), np.array([4, 2]), np.array([9, 8]), num_users=1, num_items=5
     )

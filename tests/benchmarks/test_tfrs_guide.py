@@ -1,25 +1,9 @@
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
-import pytest
 import tensorflow as tf
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def guide() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tfrs_guide", BENCHMARKS / "tfrs_guide.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+import tfrs_guide as guide
 
 
-def test_the_guides_model_learns_which_users_take_which_items(guide):
+def test_the_guides_model_learns_which_users_take_which_items():
     """User u takes the items of its own parity only; after some epochs these stand above all others for it."""
     tf.keras.utils.set_random_seed(0)
     users, items = (grid.ravel() for grid in np.meshgrid(np.arange(12), np.arange(8), indexing="ij"))
@@ -32,7 +16,7 @@ def test_the_guides_model_learns_which_users_take_which_items(guide):
     assert (top % 2 == np.arange(12)[:, None] % 2).all()
 
 
-def test_vectors_follow_the_rows_that_are_asked_for(guide):
+def test_vectors_follow_the_rows_that_are_asked_for():
     model = guide.compiled_model(3, 2)
     ours = guide.user_vectors(model, np.array([2, 0, -1, 3]))
     table = model.user_model.layers[-1].embeddings.numpy()
