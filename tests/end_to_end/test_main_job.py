@@ -2,12 +2,14 @@
 
 import json
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from features.errors import InputError
 from features.layout import MODEL_NAMES
 from recstack.config import StackConfig
 from recstack.local_server import free_port, local_server
@@ -79,3 +81,15 @@ def test_second_run_does_nothing_and_says_so(
     train(checkerboard, stage, Voice("train", as_json=False))
     assert evaluate(checkerboard, stage, Voice("evaluate", as_json=False)) == before
     assert capsys.readouterr().out.count("nothing to do") == 3
+
+
+def test_results_of_another_configuration_are_not_taken_for_up_to_date(checkerboard: StackConfig) -> None:
+    from recstack.console import Voice
+    from recstack.verbs.evaluate import evaluate
+    from recstack.verbs.export import export
+
+    ranking = replace(checkerboard.ranking, epochs=checkerboard.ranking.epochs + 1)
+    other = replace(checkerboard, ranking=ranking)
+    for verb in (lambda voice: evaluate(other, "ranking", voice), lambda voice: export(other, voice)):
+        with pytest.raises(InputError, match=r"ranking\.epochs: trained with"):
+            verb(Voice("test", as_json=True))

@@ -77,7 +77,7 @@ def test_warmup_has_a_record_of_each_signature_and_batch_size(checkerboard: Stac
 
 
 def test_example_requests_are_answered_and_both_forms_say_the_same(checkerboard: StackConfig) -> None:
-    layout = checkerboard.layout.model("retrieval_exact")
+    layout, answers = checkerboard.layout.model("retrieval_exact"), {}
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         graph = tf.compat.v1.saved_model.load(session, ["serve"], str(layout.version(1)))
         for name in SIGNATURES["retrieval_exact"]:
@@ -91,12 +91,14 @@ def test_example_requests_are_answered_and_both_forms_say_the_same(checkerboard:
                 for key, value in given.items()
             } == {key: body["inputs"][key] for key in given}
             signature = graph.signature_def[name]
-            answer = session.run(
+            answers[name] = answer = session.run(
                 {key: info.name for key, info in signature.outputs.items()},
                 {signature.inputs[key].name: value for key, value in given.items()},
             )
             assert all(len(value) == 1 for value in answer.values())
             assert all(np.isfinite(value).all() for value in answer.values() if value.dtype == np.float32)
+    encoded = json.loads(layout.extra(1).example("embed_encoded_query", "rest").read_text())["inputs"]
+    assert encoded == {key: value.tolist() for key, value in answers["encode_query"].items()}
 
 
 def test_model_card_names_every_signature_and_input(checkerboard: StackConfig) -> None:
