@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from beam_pipelines.stores.config import DatabaseSource
+from beam_pipelines.sources.stores.config import DatabaseSource
 from features.errors import ConfigError
 
 SourceFormat: TypeAlias = Literal["auto", "parquet", "csv", "jsonl", "movielens"]

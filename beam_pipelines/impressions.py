@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.disk.files import make_directory, write_bytes_atomically
 from features.errors import InputError
-from features.files import make_directory, write_bytes_atomically
-from features.tensor_proto import decode
-from features.tfrecords import read_tfrecords
-from features.wire import PredictionLog
+from features.protocol.tensor_proto import decode
+from features.protocol.wire import PredictionLog
+from features.records.tfrecords import read_tfrecords
 
 ITEM_IDS, SCORES = "item_ids", "scores"
 _ENDING = ".tfrecord"

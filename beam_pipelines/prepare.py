@@ -15,41 +15,47 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.catalogue import Catalogue, build_catalogue, item_statistics, item_value_counts, write_candidates
 from beam_pipelines.config import DriftConfig, PipelineConfig
-from beam_pipelines.dataset_profile import profile_dataset, value_counts, write_values
-from beam_pipelines.drift import Described, Drift, former_dataset, measure_drift
-from beam_pipelines.events import SortReport, SortTask, sort_partition
-from beam_pipelines.histogram import TimeHistogram
-from beam_pipelines.ingest import NUM_BUCKETS, Chunk, IngestReport, assign_buckets, ingest, ingest_tasks
-from beam_pipelines.item_times import ItemTimes, write_item_times
-from beam_pipelines.learning import LearnReport, learn_partition, merged_counts
-from beam_pipelines.minimum_counts import find_core
-from beam_pipelines.moments import numeric_statistics
-from beam_pipelines.origins import find_origin, origin_units
-from beam_pipelines.partitions import PartitionJob
-from beam_pipelines.passes import Engine, run_pass
-from beam_pipelines.report.data import ReportData
-from beam_pipelines.shards import ShardJob, ShardReport, write_partition
-from beam_pipelines.sources import SourceFile, files_fingerprint
-from beam_pipelines.splits import TimeCuts, time_cuts
-from beam_pipelines.tables import Table, TableName, raw_tables
-from beam_pipelines.workspace import Workspace, write_arrow
+from beam_pipelines.passes.catalogue import (
+    Catalogue,
+    build_catalogue,
+    item_statistics,
+    item_value_counts,
+    write_candidates,
+)
+from beam_pipelines.passes.engine import Engine, run_pass
+from beam_pipelines.passes.ingest import NUM_BUCKETS, Chunk, IngestReport, assign_buckets, ingest, ingest_tasks
+from beam_pipelines.passes.item_times import ItemTimes, write_item_times
+from beam_pipelines.passes.learning import LearnReport, learn_partition, merged_counts
+from beam_pipelines.passes.minimum_counts import find_core
+from beam_pipelines.passes.moments import numeric_statistics
+from beam_pipelines.passes.partitions import PartitionJob
+from beam_pipelines.passes.shards import ShardJob, ShardReport, write_partition
+from beam_pipelines.passes.sorted_events import SortReport, SortTask, sort_partition
+from beam_pipelines.passes.splits import TimeCuts, time_cuts
+from beam_pipelines.passes.time_histogram import TimeHistogram
+from beam_pipelines.passes.workspace import Workspace, write_arrow
+from beam_pipelines.profile.dataset import profile_dataset, value_counts, write_values
+from beam_pipelines.profile.drift import DatasetSnapshot, Drift, former_dataset, measure_drift
+from beam_pipelines.profile.report.data import ReportData
+from beam_pipelines.sources.files import SourceFile, files_fingerprint
+from beam_pipelines.sources.table_origin import find_origin, origin_units
+from beam_pipelines.sources.tables import Table, TableName, raw_tables
+from features.disk.files import exclusive, make_directory, staged_directory, write_text_atomically
+from features.disk.layout import SPLITS, DatasetLayout
+from features.disk.manifest import FORMAT_VERSION, Manifest, producer_versions, read_manifest
+from features.encoding.statistics import Statistics
+from features.encoding.vocabulary import Vocabulary
 from features.errors import InputError, RecstackError
-from features.files import exclusive, make_directory, staged_directory, write_text_atomically
-from features.layout import SPLITS, DatasetLayout
-from features.manifest import FORMAT_VERSION, Manifest, producer_versions, read_manifest
-from features.records import vocabulary_features
+from features.records.contents import vocabulary_features
 from features.schema import Schema, fingerprint
 from features.serialization import unstructure
-from features.spec import NumericFeature
-from features.statistics import Statistics
-from features.vocabulary import Vocabulary
+from features.spec.kinds import NumericFeature
 
 _EVENTS_PER_SHARD = 500_000
 _LEAST_SHARDS = 4
 _VOCABULARY = "vocabulary"
-_REPORT = "beam_pipelines.report.page"
+_REPORT = "beam_pipelines.profile.report.page"
 
 
 def prepare_dataset(
@@ -159,7 +165,7 @@ def prepare_dataset(
         shards = {"shards": len(partitions), "candidate_shards": candidate_shards}
         counts |= _counts(sorted_reports, learnt, written, catalogue) | shards
         tokens = fingerprint({name: v.fingerprint() for name, v in vocabularies.items()})
-        described = Described(profile_dataset(schema, learnt, catalogue), value_counts(schema, seen, catalogue))
+        described = DatasetSnapshot(profile_dataset(schema, learnt, catalogue), value_counts(schema, seen, catalogue))
         drift = _describe(described, dataset, vocabularies, counts, job=job)
         manifest = Manifest(
             kind="dataset",
@@ -318,7 +324,7 @@ def _write_statistics(
 
 
 def _describe(
-    described: Described,
+    described: DatasetSnapshot,
     former: DatasetLayout,
     vocabularies: Mapping[str, Vocabulary],
     counts: Mapping[str, int],

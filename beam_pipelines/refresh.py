@@ -7,22 +7,22 @@ from functools import partial
 
 import pyarrow as pa
 
-from beam_pipelines.catalogue import build_catalogue, write_candidates
 from beam_pipelines.config import PipelineConfig
-from beam_pipelines.ingest import IngestReport, ingest, ingest_tasks
-from beam_pipelines.origins import find_origin, origin_units
-from beam_pipelines.passes import run_pass
+from beam_pipelines.passes.catalogue import build_catalogue, write_candidates
+from beam_pipelines.passes.engine import run_pass
+from beam_pipelines.passes.ingest import IngestReport, ingest, ingest_tasks
+from beam_pipelines.passes.workspace import Workspace
 from beam_pipelines.prepare import check_rejects, engine_of
-from beam_pipelines.sources import files_fingerprint
-from beam_pipelines.tables import raw_tables
-from beam_pipelines.workspace import Workspace
+from beam_pipelines.sources.files import files_fingerprint
+from beam_pipelines.sources.table_origin import find_origin, origin_units
+from beam_pipelines.sources.tables import raw_tables
+from features.disk.files import make_directory, staged_directory
+from features.disk.layout import DatasetLayout
+from features.disk.manifest import Manifest, finished_with, producer_versions, read_manifest, require_schema
+from features.encoding.vocabulary import Vocabulary
 from features.errors import ConfigError
-from features.files import make_directory, staged_directory
-from features.layout import DatasetLayout
-from features.manifest import Manifest, finished_with, producer_versions, read_manifest, require_schema
 from features.schema import Schema, fingerprint
 from features.serialization import unstructure
-from features.vocabulary import Vocabulary
 
 # No interactions are read: whatever is in the items table is the catalogue, and nothing else.
 _NOTHING_SEEN = pa.table(

@@ -21,22 +21,22 @@ from rich.console import Console
 from rich.table import Table
 
 from beam_pipelines.prepare import prepare_dataset
-from features.encoding import SchemaEncoder
-from features.layout import RunLayout, Workdir
+from features.disk.layout import RunLayout, Workdir
+from features.encoding.schema_encoder import SchemaEncoder
 from features.serialization import structure
 from recstack.config import StackConfig, load_config
-from trainer.baselines.config import BaselineName, make_baseline
 from trainer.baselines.tuning import tune
-from trainer.candidates import load_candidates
-from trainer.evaluate.data import evaluation_set, training_interactions, training_users
-from trainer.evaluation.intervals import seed_spread
-from trainer.evaluation.metrics import query_metrics
-from trainer.evaluation.protocol import EvaluationSet, Interactions
-from trainer.evaluation.scoring import rank_by_scorer
-from trainer.events import Events, load_events
+from trainer.config.baselines import BaselineName, make_baseline
+from trainer.data.catalogue import load_catalogue
+from trainer.data.events import EncodedEvents, load_events
+from trainer.evaluation.queries import evaluation_set, training_interactions, training_users
+from trainer.metrics.intervals import seed_spread
+from trainer.metrics.lists import query_metrics
+from trainer.metrics.protocol import EvaluationSet, Interactions
+from trainer.metrics.top_k import rank_by_scorer
 from trainer.restore import TrainedRetrieval, restore_retrieval
-from trainer.retrieval.ranked import query_blocks, rank_by_model
-from trainer.train import train_retrieval
+from trainer.retrieval.full_ranking import query_blocks, rank_by_model
+from trainer.stage import train_retrieval
 
 CUTOFFS = (10, 20, 100)
 SHOWN = ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "recall@100")
@@ -64,7 +64,7 @@ class Arguments:
 class Judged:
     """The events to predict, as queries, and what the baselines are fitted on."""
 
-    events: Events
+    events: EncodedEvents
     queries: EvaluationSet
     asked_at: Any
     interactions: Interactions
@@ -130,7 +130,7 @@ def train_and_judge(stack: StackConfig, folder: Path, later: float, seed: int) -
 def judged(encoder: SchemaEncoder, stack: StackConfig, workdir: Workdir, later: float) -> Judged:
     """The validation events, the first of them moved into the history."""
     schema = stack.features
-    candidates = load_candidates(workdir.dataset, encoder)
+    candidates = load_catalogue(workdir.dataset, encoder)
     rows = candidates.rows()
     train = load_events(workdir.dataset.interactions("train"), encoder, rows, ranking=False)
     events = load_events(workdir.dataset.interactions("validation"), encoder, rows, ranking=False)
@@ -144,7 +144,7 @@ def judged(encoder: SchemaEncoder, stack: StackConfig, workdir: Workdir, later: 
     return Judged(events=events, queries=queries, asked_at=asked_at, interactions=interactions)
 
 
-def moved_on(events: Events, later: float) -> Events:
+def moved_on(events: EncodedEvents, later: float) -> EncodedEvents:
     """The events with that share of each record's targets, rounded down to whole moments, as context."""
     first = events.record_splits[:-1] + events.num_context
     place = first + ((events.record_splits[1:] - first) * later).astype(np.int64)

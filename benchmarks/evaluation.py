@@ -21,9 +21,9 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from trainer.evaluation.metrics import query_metrics
-from trainer.evaluation.protocol import Ragged
-from trainer.evaluation.scoring import rank_by_inner_product
+from trainer.metrics.lists import query_metrics
+from trainer.metrics.protocol import Ragged
+from trainer.metrics.top_k import rank_by_inner_product
 
 CUTOFFS = (10, 100)
 USER_BATCH = 1024

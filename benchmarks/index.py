@@ -30,12 +30,12 @@ from scann.scann_ops.py import scann_ops, scann_ops_pybind
 from scann.scann_ops.py.scann_builder import ReorderType
 from tensorflow.core.protobuf import config_pb2
 
+from trainer.config.index import IndexConfig
 from trainer.index.attributes import ItemAttributes
 from trainer.index.build import BuiltIndex, build_index
-from trainer.index.config import IndexConfig
 from trainer.index.exact import ExactIndex
+from trainer.index.filtered_retriever import Retriever
 from trainer.index.recall import recall_at_k, search_rows, search_signature
-from trainer.index.retrieval import Retriever
 from trainer.index.scann import SCANN_NAMESPACE, ScannIndex
 
 DIM, SUBSPACE, K = 64, 16, 100

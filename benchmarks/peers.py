@@ -34,16 +34,16 @@ from rich.console import Console
 from rich.table import Table
 
 from beam_pipelines.prepare import prepare_dataset
-from features.encoding import SchemaEncoder
+from features.disk.layout import Split, Workdir
+from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import RecstackError
-from features.layout import Split, Workdir
-from features.spec import HistoryFeature
+from features.spec.kinds import HistoryFeature
 from recstack.config import StackConfig, load_config
-from trainer.candidates import load_candidates
-from trainer.evaluate.data import evaluation_set, training_interactions, training_users
-from trainer.evaluation.metrics import query_metrics
-from trainer.evaluation.protocol import EvaluationSet, Interactions
-from trainer.events import load_events
+from trainer.data.catalogue import load_catalogue
+from trainer.data.events import load_events
+from trainer.evaluation.queries import evaluation_set, training_interactions, training_users
+from trainer.metrics.lists import query_metrics
+from trainer.metrics.protocol import EvaluationSet, Interactions
 
 PINNED = ("rectools[torch]==0.19.0", "torch==2.15.0", "pytorch-lightning==2.5.2", "numpy==1.26.4", "pandas==2.3.3")
 FOLDER = Path(__file__).parent
@@ -181,7 +181,7 @@ def write_data(stack: StackConfig, folder: Path) -> Queries:
     workdir, schema = Workdir(folder / "work"), stack.features
     prepare_dataset(schema, stack.pipeline, workdir.dataset, seed=stack.seed, progress=lambda message: None)
     encoder = SchemaEncoder(schema, workdir.dataset)
-    candidates = load_candidates(workdir.dataset, encoder)
+    candidates = load_catalogue(workdir.dataset, encoder)
     rows = candidates.rows()
     has_user = schema.user_id in {feature.name for feature in schema.query}
     first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0

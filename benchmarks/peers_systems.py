@@ -16,8 +16,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from trainer.evaluation.protocol import EvaluationSet
-from trainer.evaluation.scoring import rank_by_inner_product, rank_by_scorer
+from trainer.metrics.protocol import EvaluationSet
+from trainer.metrics.top_k import rank_by_inner_product, rank_by_scorer
 
 
 def main() -> None:
@@ -34,13 +34,13 @@ def main() -> None:
 def train_recstack(folder: Path, metric: str, cutoff: int, seed: int) -> None:
     """The configured two-tower model; its training validates all users after each epoch, with the same metric."""
     # Not for the baselines: TensorFlow would be counted as their memory and time.
-    from features.layout import RunLayout, Workdir
+    from features.disk.layout import RunLayout, Workdir
     from recstack.config import load_config
-    from trainer.events import load_events
-    from trainer.fit import Progress
+    from trainer.data.events import load_events
     from trainer.restore import restore_retrieval
-    from trainer.retrieval.ranked import query_blocks, rank_by_model
-    from trainer.train import train_retrieval
+    from trainer.retrieval.full_ranking import query_blocks, rank_by_model
+    from trainer.stage import train_retrieval
+    from trainer.training.loop import Progress
 
     stack, run = load_config(folder / "config.toml"), RunLayout(folder / "run", "retrieval")
     dataset = Workdir(folder / "work").dataset
@@ -99,8 +99,8 @@ def train_guide(folder: Path, cutoff: int, seed: int) -> None:
 def fit_baseline(name: str, folder: Path, cutoff: int, seed: int) -> None:
     """A baseline with the parameters that validation chose; one fit is one epoch, and the tuning is not timed."""
     # Not for the others: their memory and time would count these libraries.
-    from trainer.baselines.config import BaselineName, make_baseline
     from trainer.baselines.tuning import tune
+    from trainer.config.baselines import BaselineName, make_baseline
 
     interactions, queries, _ = load_data(folder)
     before, before_cpu = time.monotonic(), time.process_time()

@@ -4,7 +4,7 @@
     python benchmarks/prepare.py --events 1_000_000 10_000_000   # growth; needs some gigabytes
 
 row-wise    a straightforward Beam pipeline: dictionaries, GroupByKey, tf.train.Example, WriteToTFRecord
-columnar    pyarrow and `features.examples` in one process, the table in memory: no Beam, no checks, no vocabularies
+columnar    pyarrow and `features.records.write` in one process, the table in memory: no Beam, no checks
 recstack    the whole job: validation, rejects, duplicates, vocabularies, statistics, candidates, retrieval and ranking
 
 All read the same Parquet file and split each user's events by time. Row-wise writes what a tutorial leads to, one
@@ -118,7 +118,7 @@ def _example(event: dict[str, Any]) -> bytes:
 
 def columnar(source: Path, out: Path) -> None:
     """The least that can be done with the same encoder."""
-    from features.examples import write_shard
+    from features.records.write import write_shard
 
     table = pq.read_table(source)
     users = table.column("user_id").to_numpy()
@@ -169,9 +169,9 @@ def recstack(source: Path, out: Path) -> None:
     """The real thing."""
     from beam_pipelines.config import LabelConfig, PipelineConfig, SplitConfig, TableSource
     from beam_pipelines.prepare import prepare_dataset
-    from features.layout import DatasetLayout
+    from features.disk.layout import DatasetLayout
     from features.schema import Schema
-    from features.spec import CategoricalFeature, HistoryFeature, IdFeature, NumericFeature
+    from features.spec.kinds import CategoricalFeature, HistoryFeature, IdFeature, NumericFeature
 
     schema = Schema(
         query=(

@@ -25,15 +25,15 @@ import numpy as np
 import tensorflow as tf
 from prepare import make_events, recstack
 
-from features.encoding import SchemaEncoder
-from features.layout import DatasetLayout
-from features.parsing import interaction_parsing_spec, read_records
+from features.disk.layout import DatasetLayout
+from features.encoding.schema_encoder import SchemaEncoder
+from features.records.parse import interaction_parsing_spec, read_records
 from features.schema import Schema
 from features.serialization import structure
-from trainer.batches import Examples, event_examples, sequence_examples
-from trainer.candidates import load_candidates
-from trainer.events import load_events
-from trainer.packing import pack, row_width, stretches
+from trainer.data.batches import BatchPlan, event_examples, sequence_examples
+from trainer.data.catalogue import load_catalogue
+from trainer.data.events import load_events
+from trainer.data.packing import pack, row_width, stretches
 
 _BATCH = 8192
 _RECORDS_A_BATCH = 1024
@@ -45,7 +45,7 @@ def _read(layout: DatasetLayout, schema: Schema) -> int:
     return sum(int(raw[schema.item_id].flat_values.shape[0]) for raw in records)
 
 
-def _drain(examples: Examples) -> None:
+def _drain(examples: BatchPlan) -> None:
     for _ in examples.epoch(0, 0, tf.distribute.InputContext()):
         pass
 
@@ -71,21 +71,21 @@ def main() -> None:
         layout = DatasetLayout(Path(folder) / "dataset")
         schema = structure(json.loads(layout.schema.read_text()), Schema)
         encoder = SchemaEncoder(schema, layout)
-        rows = load_candidates(layout, encoder).rows()
+        rows = load_catalogue(layout, encoder).rows()
         directory = layout.interactions("train")
         events = load_events(directory, encoder, rows, ranking=False)
         targets = events.targets()
         assert schema.history is not None
         starts, sizes = stretches(events, schema.history.length)
         width = row_width(sizes)
-        in_sequence = Examples(
+        in_sequence = BatchPlan(
             arrange=lambda generator: pack(starts, sizes, width, generator),
             num_examples=len(pack(starts, sizes, width, np.random.default_rng(0))),
             gather=sequence_examples(events, schema),
             batch_size=_BATCH // width,
             seed=0,
         )
-        one_by_one = Examples(
+        one_by_one = BatchPlan(
             arrange=lambda generator: generator.permutation(targets),
             num_examples=len(targets),
             gather=event_examples(events, schema),

@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from beam_pipelines.prepare import prepare_dataset
-from features.layout import RunLayout, Workdir
+from features.disk.layout import RunLayout, Workdir
 from recstack.config import StackConfig, load_config
-from trainer.baselines.config import BaselineName, BaselinesConfig
-from trainer.evaluate.retrieval import evaluate_retrieval
-from trainer.evaluation.intervals import seed_spread
+from trainer.config.baselines import BaselineName, BaselinesConfig
+from trainer.evaluation.retrieval import evaluate_retrieval
+from trainer.metrics.intervals import seed_spread
 from trainer.restore import TrainedRetrieval, restore_retrieval
-from trainer.train import train_retrieval
+from trainer.stage import train_retrieval
 
 
 @dataclass(frozen=True, kw_only=True)

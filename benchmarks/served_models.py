@@ -18,27 +18,28 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from features.encoding import SchemaEncoder
-from features.layout import DatasetLayout, ModelLayout, ModelName, shard_name
-from features.manifest import Manifest
-from features.records import LABEL, TRAIN_FREQUENCY
+from features.disk.layout import DatasetLayout, ModelLayout, ModelName, shard_name
+from features.disk.manifest import Manifest
+from features.encoding.schema_encoder import SchemaEncoder
+from features.encoding.statistics import NumericStatistics, Statistics
+from features.encoding.vocabulary import Vocabulary
+from features.records.contents import LABEL, TRAIN_FREQUENCY
 from features.schema import Schema
-from features.spec import HistoryFeature, IdFeature, NumericFeature
-from features.statistics import NumericStatistics, Statistics
-from features.vocabulary import Vocabulary
-from trainer.candidates import CandidateTable, load_candidates
-from trainer.config import RankingConfig, RetrievalConfig
+from features.spec.kinds import HistoryFeature, IdFeature, NumericFeature
+from trainer.config.index import IndexConfig
+from trainer.config.ranking import RankingConfig
+from trainer.config.retrieval import RetrievalConfig
+from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.export.items import ItemFeatures
 from trainer.export.query import KnownHistories, QueryInputs, UserHistories
 from trainer.export.saving import save_version
 from trainer.export.servables import Ranker, RankingServable, RecommenderServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
 from trainer.index.build import build_index
-from trainer.index.config import IndexConfig
+from trainer.index.filtered_retriever import Retriever
 from trainer.index.item_ids import ItemIds
-from trainer.index.retrieval import Retriever
-from trainer.models.ranking import RankingModel
-from trainer.models.two_tower import TwoTowerModel
+from trainer.ranking.model import RankingModel
+from trainer.retrieval.model import TwoTowerModel
 
 NUM_USERS, HISTORY, SUBSPACE = 10_000, 20, 16
 WARMUP_BATCHES = (1, 32)
@@ -61,7 +62,7 @@ def main() -> None:
         layout = DatasetLayout(Path(directory))
         write_learnt_parts(layout, arguments.items)
         encoder = SchemaEncoder(SCHEMA, layout)
-        candidates = load_candidates(layout, encoder)
+        candidates = load_catalogue(layout, encoder)
         # The vocabularies become assets of the SavedModel: they must be there when it is written.
         for name, module in make_modules(encoder, candidates).items():
             if arguments.only in (None, name):
@@ -98,7 +99,7 @@ def year_of(row: int) -> float:
     return 1980.0 + row % 40
 
 
-def make_modules(encoder: SchemaEncoder, candidates: CandidateTable) -> dict[ModelName, Any]:
+def make_modules(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> dict[ModelName, Any]:
     """The two servables of an online recommender, around one index."""
     two_tower = TwoTowerModel(RETRIEVAL, encoder, candidates, seed=0)
     ids = list(candidates.item_ids.numpy().tolist())
@@ -144,7 +145,7 @@ def _one_query(model: TwoTowerModel) -> Mapping[str, tf.Tensor]:
     return {"user_id": tf.constant([1]), "history": tf.constant([[1] * HISTORY])}
 
 
-def save(layout: ModelLayout, name: ModelName, module: Any, candidates: CandidateTable) -> None:
+def save(layout: ModelLayout, name: ModelName, module: Any, candidates: EncodedCatalogue) -> None:
     """Publishes version 1 with warm-up requests."""
     signatures = module.signatures()
     chosen = {key: value for key, value in signatures.items() if key in ("serving_default", "retrieve")}

@@ -29,10 +29,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from features.layout import ModelLayout
-from serving.answers import predict_request
+from features.disk.layout import ModelLayout
 from serving.app import GRPC_EXPERIMENTS
-from serving.load_generator import Outcome, closed_loop, recorded_requests
+from serving.client.messages import predict_request
+from serving.extras.load_generator import Outcome, closed_loop, recorded_requests
 
 MODEL = "model"
 SERVER_CORE, CLIENT_CORE = 0, 1

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from serving_speed import MODEL, SERVE, free_port, one_query
 
-from features.layout import ModelLayout
-from serving.load_generator import PREDICT
+from features.disk.layout import ModelLayout
+from serving.extras.load_generator import PREDICT
 
 CONFIG = """model_config_list {{ config {{
   name: "{model}" base_path: "{base}" model_platform: "tensorflow" model_version_policy {{ all {{}} }} }} }}"""
@@ -63,7 +63,7 @@ def first_answer(address: str, payload: bytes) -> float:
 
 def wait_for(address: str, payload: bytes, versions: int) -> None:
     """Until every version has answered."""
-    from features.wire import PredictRequest
+    from features.protocol.wire import PredictRequest
 
     with grpc.insecure_channel(address) as channel:
         send = channel.unary_unary(PREDICT, PredictRequest.SerializeToString)

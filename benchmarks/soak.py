@@ -29,9 +29,9 @@ import grpc
 import numpy as np
 import psutil
 
-from features.wire import PredictRequest, PredictResponse
-from serving.answers import predict_request, read_outputs
-from serving.load_generator import PREDICT, closed_loop
+from features.protocol.wire import PredictRequest, PredictResponse
+from serving.client.messages import predict_request, read_outputs
+from serving.extras.load_generator import PREDICT, closed_loop
 
 MODEL, KEPT_VERSIONS, MAX_GROWTH = "soak", 2, 0.05
 TABLE_VALUES = 2 * 2**20

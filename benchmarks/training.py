@@ -24,20 +24,21 @@ from prepare import make_events
 from tfrs_guide import BATCH, DIMENSION, LEARNING_RATE, batches, compiled_model
 
 from beam_pipelines.prepare import prepare_dataset
-from features.encoding import SchemaEncoder
+from features.disk.layout import Workdir
+from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
-from features.layout import Workdir
 from features.schema import Schema
-from features.spec import IdFeature
+from features.spec.kinds import IdFeature
 from recstack.config import StackConfig, load_config, parse_config
-from trainer.batches import Examples, event_examples
-from trainer.candidates import CandidateTable, load_candidates
-from trainer.config import LossConfig, OptimizerConfig, RetrievalConfig
-from trainer.evaluate.data import training_interactions
-from trainer.events import Events, load_events
-from trainer.fit import State, Training, make_step
-from trainer.models.two_tower import TwoTowerModel
-from trainer.optimizers import make_optimizer
+from trainer.config.retrieval import LossConfig, RetrievalConfig
+from trainer.config.training import OptimizerConfig
+from trainer.data.batches import BatchPlan, event_examples
+from trainer.data.catalogue import EncodedCatalogue, load_catalogue
+from trainer.data.events import EncodedEvents, load_events
+from trainer.evaluation.queries import training_interactions
+from trainer.retrieval.model import TwoTowerModel
+from trainer.training.loop import TrainingPlan, TrainingState, make_step
+from trainer.training.optimizers import make_optimizer
 
 GENERATED = """
 [[features.query]]
@@ -75,7 +76,7 @@ def main(arguments: Arguments) -> None:
         schema = replace(schema, query=tuple(f for f in schema.query if isinstance(f, IdFeature)))
         prepare_dataset(schema, stack.pipeline, layout, seed=stack.seed, progress=lambda message: None)
         encoder = SchemaEncoder(schema, layout)
-        candidates = load_candidates(layout, encoder)
+        candidates = load_catalogue(layout, encoder)
         events = load_events(layout.interactions("train"), encoder, candidates.rows(), ranking=False)
     print(f"{len(events.targets()):,} events, {len(candidates):,} items")
     ways = (guide_steps(encoder, candidates, events), our_steps(schema, encoder, candidates, events))
@@ -104,7 +105,7 @@ def generated(folder: Path) -> StackConfig:
     return parse_config(GENERATED.replace(path.name, str(path)))
 
 
-def guide_steps(encoder: SchemaEncoder, candidates: CandidateTable, events: Events) -> Callable[[int], None]:
+def guide_steps(encoder: SchemaEncoder, candidates: EncodedCatalogue, events: EncodedEvents) -> Callable[[int], None]:
     """A function that makes so many steps of the guide's way, ten of which are made already."""
     first_user = encoder.lookup(encoder.schema.user_id).vocabulary.first_token_index
     interactions = training_interactions(events, encoder.schema, first_user, len(candidates))
@@ -120,7 +121,7 @@ def guide_steps(encoder: SchemaEncoder, candidates: CandidateTable, events: Even
 
 
 def our_steps(
-    schema: Schema, encoder: SchemaEncoder, candidates: CandidateTable, events: Events
+    schema: Schema, encoder: SchemaEncoder, candidates: EncodedCatalogue, events: EncodedEvents
 ) -> Callable[[int], None]:
     """A function that makes so many steps of our way, ten of which are made already."""
     config = RetrievalConfig(
@@ -132,7 +133,7 @@ def our_steps(
         batch_size=BATCH,
     )
     targets = events.targets()
-    examples = Examples(
+    examples = BatchPlan(
         arrange=lambda generator: generator.permutation(targets),
         num_examples=len(targets),
         gather=event_examples(events, schema),
@@ -141,7 +142,7 @@ def our_steps(
     )
     model = TwoTowerModel(config, encoder, candidates, seed=0)
     optimizer = make_optimizer(config.optimizer, 1)  # a constant rate, whatever the steps
-    training = Training(
+    training = TrainingPlan(
         stage="retrieval",
         model=model,
         optimizer=optimizer,
@@ -153,7 +154,7 @@ def our_steps(
         maximise=True,
         checkpoint_seconds=1e9,
     )
-    step = make_step(training, State(), tf.distribute.get_strategy())
+    step = make_step(training, TrainingState(), tf.distribute.get_strategy())
     batches = iter(examples.epoch(0, 0, tf.distribute.InputContext()).repeat())
 
     def run(steps: int) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from features.errors import ConfigError
 from features.serialization import unstructure
-from features.spec import (
+from features.spec.kinds import (
     CandidateFeature,
     Feature,
     HistoryCompanion,
@@ -23,7 +23,7 @@ from features.spec import (
 
 _F = TypeVar("_F", bound=Feature)
 
-# Keys that records hold beside the features (see `features.records`).
+# Keys that records hold beside the features (see `features.records.contents`).
 RESERVED_NAMES = frozenset(
     {
         "label",

@@ -9,7 +9,7 @@ import cattrs
 from cattrs.strategies import configure_tagged_union
 
 from features.errors import ConfigError
-from features.spec import CandidateFeature, QueryFeature
+from features.spec.kinds import CandidateFeature, QueryFeature
 
 T = TypeVar("T")
 

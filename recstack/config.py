@@ -16,15 +16,17 @@ import tomli_w
 import tyro
 
 from beam_pipelines.config import PipelineConfig
+from features.disk.layout import Workdir
+from features.disk.manifest import Manifest, read_manifest, require_schema
 from features.errors import ConfigError, InputError
-from features.layout import Workdir
-from features.manifest import Manifest, read_manifest, require_schema
 from features.schema import Schema
 from features.serialization import structure, unstructure
-from trainer.config import RankingConfig, RetrievalConfig, StrategyName, require_history
-from trainer.evaluation.config import EvaluationConfig
-from trainer.export.config import ExportConfig
-from trainer.index.config import IndexConfig
+from trainer.config.evaluation import EvaluationConfig
+from trainer.config.export import ExportConfig
+from trainer.config.index import IndexConfig
+from trainer.config.ranking import RankingConfig
+from trainer.config.retrieval import RetrievalConfig, require_history
+from trainer.config.training import StrategyName
 
 
 @dataclass(frozen=True, kw_only=True)

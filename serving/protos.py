@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from google.protobuf import descriptor_pb2, message, text_format
 
-from features.descriptors import describe, message_types
+from features.protocol.descriptors import describe, message_types
 from serving.errors import invalid_argument
 
 _MessageT = TypeVar("_MessageT", bound=message.Message)

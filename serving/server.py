@@ -10,26 +10,26 @@ from typing import Any
 import grpc
 from tensorflow_serving.apis import model_management_pb2
 
-from serving.access_log import AccessLog
-from serving.admission import Admission
-from serving.batching import BatchingOptions, BatchScheduler
-from serving.call import Call, Observer
+from serving.api.call import Call, Observer
+from serving.api.dispatch import Dispatcher
+from serving.api.grpc import start_grpc
+from serving.api.rest.api import RestApi, RestSettings
+from serving.api.rest.http_server import HttpServer
 from serving.config import ServerConfig
-from serving.dispatch import Dispatcher
 from serving.errors import Code, ServingError, from_exception, invalid_argument
-from serving.grpc_api import start_grpc
-from serving.http_server import HttpServer
+from serving.extras.access_log import AccessLog
+from serving.extras.admission import Admission
+from serving.extras.request_log import RequestLog
+from serving.extras.shadow import Shadow
 from serving.metrics import DEFAULT_PATH, LATENCY_BUCKETS, Counter, Histogram, Metrics
-from serving.model_config import check_logging, checked_labels, checked_models, configured_models
+from serving.models.batching import BatchingOptions, BatchScheduler
+from serving.models.model_config import check_logging, checked_labels, checked_models, configured_models
+from serving.models.servable import Servable, load
+from serving.models.session import session_options
+from serving.models.states import StateBoard
+from serving.models.store import ModelStore
+from serving.models.warmup import warm_up
 from serving.protos import BatchingParameters, MonitoringConfig, read_text
-from serving.request_log import RequestLog
-from serving.rest_api import RestApi, RestSettings
-from serving.servable import Servable, load
-from serving.session import session_options
-from serving.shadow import Shadow
-from serving.states import StateBoard
-from serving.store import ModelStore
-from serving.warmup import warm_up
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,11 @@ from hypothesis import settings
 # TensorFlow's C++ start-up notices (no GPU, instruction sets) would drown a failing test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from features.layout import DatasetLayout
+from features.disk.layout import DatasetLayout
+from features.encoding.statistics import NumericStatistics, Statistics
+from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema
-from features.spec import (
+from features.spec.kinds import (
     CategoricalFeature,
     HistoryFeature,
     IdFeature,
@@ -22,8 +24,6 @@ from features.spec import (
     TimestampFeature,
     VectorFeature,
 )
-from features.statistics import NumericStatistics, Statistics
-from features.vocabulary import Vocabulary
 from recstack.config import StackConfig
 from tests.checkerboard import write_checkerboard
 
@@ -37,9 +37,12 @@ FOLDERS_OF_THE_CHECKERBOARD = (
     "tests/end_to_end",
     "tests/examples",
     "tests/trainer/baselines",
-    "tests/trainer/evaluate",
+    "tests/trainer/evaluation",
     "tests/trainer/export",
 )
+
+# Their subfolders share the fixtures of one `conftest.py`, such as a running server.
+FOLDERS_THAT_SHARE_FIXTURES = ("tests/serving", "tests/beam_pipelines/sources/stores")
 
 PRICE = NumericStatistics(count=4, missing=1, mean=10.0, std=2.0, minimum=7.0, maximum=13.0)
 YEAR = NumericStatistics(
@@ -55,7 +58,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class ByFolder(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             folder = nodeid.partition("::")[0].rpartition("/")[0]
-            return "checkerboard" if folder in FOLDERS_OF_THE_CHECKERBOARD else folder
+            if folder in FOLDERS_OF_THE_CHECKERBOARD:
+                return "checkerboard"
+            return next((shared for shared in FOLDERS_THAT_SHARE_FIXTURES if folder.startswith(shared)), folder)
 
     return ByFolder(config, log)
 

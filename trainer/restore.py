@@ -4,18 +4,19 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from features.encoding import SchemaEncoder
+from features.disk.layout import DatasetLayout, RunLayout
+from features.disk.manifest import read_manifest, require_schema
+from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
-from features.layout import DatasetLayout, RunLayout
-from features.manifest import read_manifest, require_schema
 from features.schema import Schema
 from features.serialization import unstructure
-from trainer.candidates import CandidateTable, load_candidates
-from trainer.config import RankingConfig, RetrievalConfig
-from trainer.fit import best_checkpoints, restoring
-from trainer.models.ranking import RankingModel
-from trainer.models.two_tower import TwoTowerModel
-from trainer.runs import config_fingerprint
+from trainer.config.ranking import RankingConfig
+from trainer.config.retrieval import RetrievalConfig
+from trainer.data.catalogue import EncodedCatalogue, load_catalogue
+from trainer.ranking.model import RankingModel
+from trainer.retrieval.model import TwoTowerModel
+from trainer.training.loop import best_checkpoints, restoring
+from trainer.training.runs import config_fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class TrainedRetrieval:
     """Raw features to encoded ones."""
     model: TwoTowerModel
     """With the weights that validation liked best."""
-    candidates: CandidateTable
+    candidates: EncodedCatalogue
     """The catalogue."""
 
 
@@ -38,7 +39,7 @@ class TrainedRanking:
     """Raw features to encoded ones."""
     model: RankingModel
     """With the weights that validation liked best."""
-    candidates: CandidateTable
+    candidates: EncodedCatalogue
     """The catalogue."""
 
 
@@ -52,7 +53,7 @@ def restore_retrieval(
     """
     require_run(schema, dataset, run, config)
     encoder = SchemaEncoder(schema, dataset)
-    candidates = load_candidates(dataset, encoder)
+    candidates = load_catalogue(dataset, encoder)
     model = TwoTowerModel(config, encoder, candidates, seed=0)
     _load_best(model, run)
     model.freeze()
@@ -67,7 +68,7 @@ def restore_ranking(schema: Schema, dataset: DatasetLayout, run: RunLayout, conf
     """
     require_run(schema, dataset, run, config)
     encoder = SchemaEncoder(schema, dataset)
-    candidates = load_candidates(dataset, encoder)
+    candidates = load_catalogue(dataset, encoder)
     model = RankingModel(config, encoder, candidates, seed=0, label_mean=0.5)
     _load_best(model, run)
     return TrainedRanking(encoder=encoder, model=model, candidates=candidates)

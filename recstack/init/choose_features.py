@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from beam_pipelines.table_profile import ColumnProfile, TableProfile
+from beam_pipelines.profile.table import ColumnProfile, TableProfile
 from features.schema import FILTER_SUFFIXES, RESERVED_NAMES
-from features.spec import (
+from features.spec.kinds import (
     CategoricalFeature,
     HistoryEventTypesFeature,
     HistoryFeature,

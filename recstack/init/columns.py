@@ -6,8 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.table_profile import ColumnProfile
-from features.spec import CategoricalFeature, Feature, MultiValuedFeature, NumericFeature, TextFeature, VectorFeature
+from beam_pipelines.profile.table import ColumnProfile
+from features.spec.kinds import (
+    CategoricalFeature,
+    Feature,
+    MultiValuedFeature,
+    NumericFeature,
+    TextFeature,
+    VectorFeature,
+)
 from recstack.init import names
 
 _SEPARATORS = ("|", ";", ",", "/", " > ", "#")

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.config import TableSource
-from beam_pipelines.table_profile import TableProfile
-from beam_pipelines.times import to_seconds
+from beam_pipelines.profile.table import TableProfile
+from beam_pipelines.sources.times import to_seconds
 from recstack.init.roles import Roles
 
 TAKEN_AGAIN = 0.1

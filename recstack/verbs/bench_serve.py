@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.table import Table
 
+from features.disk.layout import ModelLayout
 from features.errors import InputError
-from features.layout import ModelLayout
 from recstack.console import Voice
 
 if TYPE_CHECKING:
-    from serving.load_generator import Outcome
+    from serving.extras.load_generator import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def bench(arguments: BenchArguments, voice: Voice) -> "Outcome":
         CallError: the server cannot be reached or does not have the model.
     """
     from serving.client import RecommenderClient
-    from serving.load_generator import PERCENTILES, recorded_requests
+    from serving.extras.load_generator import PERCENTILES, recorded_requests
 
     requests = recorded_requests(_file_of(arguments.requests), arguments.model, arguments.signature)
     with RecommenderClient(arguments.address, model=arguments.model) as client:
@@ -96,7 +96,7 @@ def _file_of(path: Path) -> Path:
 
 
 def _send(arguments: BenchArguments, requests: list[bytes], seconds: float) -> "Outcome":
-    from serving.load_generator import closed_loop, open_loop
+    from serving.extras.load_generator import closed_loop, open_loop
 
     address, timeout = arguments.address, arguments.timeout
     if arguments.rate:

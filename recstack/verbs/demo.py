@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from features.files import write_text_atomically
-from features.manifest import read_manifest
+from features.disk.files import write_text_atomically
+from features.disk.manifest import read_manifest
 from recstack.arguments import StackArguments, parse
-from recstack.catalogue import Catalogue, read_catalogue
 from recstack.config import StackConfig
 from recstack.console import Voice, stopwatch
+from recstack.display import DisplayData, read_display_data
 from recstack.local_server import local_server
 from recstack.verbs.evaluate import evaluate, headline
 from recstack.verbs.export import export
@@ -20,7 +20,7 @@ from recstack.verbs.prepare import prepare
 from recstack.verbs.train import train
 
 if TYPE_CHECKING:
-    from serving.answers import Recommendation
+    from serving.client.messages import Recommendation
     from trainer.export.saving import Exported
 
 UNKNOWN_USER = "a user the model has never seen"
@@ -53,7 +53,7 @@ def run_demo(stack: StackConfig, *, as_json: bool) -> dict[str, Any]:
         retrieval, ranking = (evaluate(stack, stage, voice("evaluate")) for stage in ("retrieval", "ranking"))
         exported = export(stack, voice("export"))
         with stopwatch() as serving:
-            recommendations = _ask(stack, read_catalogue(stack.features, stack.layout.dataset), voice("serve"))
+            recommendations = _ask(stack, read_display_data(stack.features, stack.layout.dataset), voice("serve"))
     # Each stage's own record of its time, so that a second run, which has nothing to do, tells the same.
     seconds = {
         "prepare": manifest.seconds,
@@ -79,7 +79,7 @@ def run_demo(stack: StackConfig, *, as_json: bool) -> dict[str, Any]:
     return summary
 
 
-def _ask(stack: StackConfig, catalogue: Catalogue, voice: Voice) -> dict[str, list[dict[str, Any]]]:
+def _ask(stack: StackConfig, catalogue: DisplayData, voice: Voice) -> dict[str, list[dict[str, Any]]]:
     """Starts the server and asks for three known users and an unknown one."""
     from serving.client import RecommenderClient
 
@@ -100,13 +100,13 @@ def _ask(stack: StackConfig, catalogue: Catalogue, voice: Voice) -> dict[str, li
     return answers
 
 
-def _typical_users(catalogue: Catalogue) -> list[str]:
+def _typical_users(catalogue: DisplayData) -> list[str]:
     """Three users with a short, a middling and a long history."""
     ordered = sorted(catalogue.histories, key=lambda user: (len(catalogue.histories[user]), user))
     return list(dict.fromkeys(ordered[int(share * (len(ordered) - 1))] for share in _QUANTILES))
 
 
-def _table(user: str, seen: Sequence[str], items: "Sequence[Recommendation]", catalogue: Catalogue) -> Table:
+def _table(user: str, seen: Sequence[str], items: "Sequence[Recommendation]", catalogue: DisplayData) -> Table:
     title = f"User {user}: {len(seen)} films rated" if seen else f"{user[:1].upper()}{user[1:]}"
     table = Table(title=title, title_justify="left")
     table.add_column("last rated")

@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 import tyro
 from rich.table import Table
 
-from features.layout import Stage
+from features.disk.layout import Stage
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.verbs.train import stages
-from trainer.baselines.config import BaselineName
+from trainer.config.baselines import BaselineName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
 def evaluate(stack: StackConfig, stage: Stage, voice: Voice) -> dict[str, Any]:
     """Evaluates one stage, shows its table and says where the metrics are; returns the metrics."""
     stack.require_dataset()
-    from trainer.evaluate.job import EvaluationJob, evaluate_stage
+    from trainer.evaluation.job import EvaluationJob, evaluate_stage
 
     job = EvaluationJob(
         schema=stack.features,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from features.files import exclusive
-from features.layout import DatasetLayout
-from features.manifest import Manifest
+from features.disk.files import exclusive
+from features.disk.layout import DatasetLayout
+from features.disk.manifest import Manifest
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.table import Table
 
+from features.disk.files import make_directory, write_text_atomically
 from features.errors import InputError
-from features.files import make_directory, write_text_atomically
 from recstack.config import StackConfig, parse_config
 from recstack.console import Voice
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from features.layout import SPLITS
-from features.manifest import Manifest
+from features.disk.layout import SPLITS
+from features.disk.manifest import Manifest
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice

@@ -9,14 +9,14 @@ from rich.table import Table
 
 from features.errors import InputError
 from features.schema import Schema
-from features.spec import Feature, HistoryCompanion, HistoryFeature, IdFeature, VectorFeature, is_list, raw_type
+from features.spec.kinds import Feature, HistoryCompanion, HistoryFeature, IdFeature, VectorFeature, is_list, raw_type
 from recstack.arguments import StackArguments, parse
-from recstack.catalogue import read_catalogue
 from recstack.config import StackConfig
 from recstack.console import Voice
+from recstack.display import read_display_data
 
 if TYPE_CHECKING:
-    from serving.answers import Recommendation
+    from serving.client.messages import Recommendation
 
 _MOST_ITEMS = 2**31 - 1  # what the signatures' int32 holds; the model refuses what is too many for it
 
@@ -151,7 +151,7 @@ def _bound(text: str, value: str) -> float:
 
 
 def _titles(arguments: QueryArguments) -> Mapping[str, str]:
-    return read_catalogue(arguments.stack.features, arguments.stack.layout.dataset).titles
+    return read_display_data(arguments.stack.features, arguments.stack.layout.dataset).titles
 
 
 def _table(items: "Sequence[Recommendation]", titles: Mapping[str, str]) -> Table:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import tyro
 
+from features.disk.layout import ModelName
 from features.errors import InputError
-from features.layout import ModelName
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice

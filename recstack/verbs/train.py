@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from features.files import exclusive, write_text_atomically
-from features.layout import Stage
-from features.manifest import Manifest
+from features.disk.files import exclusive, write_text_atomically
+from features.disk.layout import Stage
+from features.disk.manifest import Manifest
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice, progress_bar
 
 if TYPE_CHECKING:
-    from trainer.fit import Progress
+    from trainer.training.loop import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def train(stack: StackConfig, stage: Stage, voice: Voice) -> Manifest:
 
 
 def _train_stage(stack: StackConfig, stage: Stage, progress: "Callable[[Progress], None]") -> tuple[Manifest, bool]:
-    from trainer.train import train_ranking, train_retrieval
+    from trainer.stage import train_ranking, train_retrieval
 
     dataset, run = stack.layout.dataset, stack.layout.stage(stage)
     strategy, seed = stack.strategy, stack.seed

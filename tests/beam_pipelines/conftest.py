@@ -14,10 +14,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.prepare import prepare_dataset
-from features.layout import SPLITS, DatasetLayout, shards
-from features.manifest import Manifest
+from features.disk.layout import SPLITS, DatasetLayout, shards
+from features.disk.manifest import Manifest
 from features.schema import Schema
-from features.spec import CategoricalFeature, HistoryFeature, IdFeature, NumericFeature
+from features.spec.kinds import CategoricalFeature, HistoryFeature, IdFeature, NumericFeature
 
 Record = dict[str, list[Any]]
 Rows = list[dict[str, Any]]

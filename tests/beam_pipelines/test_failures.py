@@ -11,8 +11,8 @@ import pytest
 
 from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.prepare import prepare_dataset
+from features.disk.layout import DatasetLayout
 from features.errors import InputError, RecstackError
-from features.layout import DatasetLayout
 from features.schema import Schema
 from tests.beam_pipelines.conftest import Prepared
 

@@ -20,7 +20,7 @@ import pytest
 
 from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.prepare import prepare_dataset
-from features.layout import DatasetLayout
+from features.disk.layout import DatasetLayout
 from features.schema import Schema
 from tests.beam_pipelines.conftest import Prepared
 

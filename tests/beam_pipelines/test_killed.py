@@ -10,7 +10,7 @@ import pytest
 
 from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.prepare import prepare_dataset
-from features.layout import DatasetLayout
+from features.disk.layout import DatasetLayout
 from features.schema import Schema
 from tests.beam_pipelines.conftest import Prepared, write_parquet
 
@@ -19,9 +19,9 @@ import sys
 from pathlib import Path
 from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.prepare import prepare_dataset
-from features.layout import DatasetLayout
+from features.disk.layout import DatasetLayout
 from features.schema import Schema
-from features.spec import HistoryFeature, IdFeature
+from features.spec.kinds import HistoryFeature, IdFeature
 
 schema = Schema(query=(IdFeature(name="user_id"), HistoryFeature(name="history", length=3)),
                 candidate=(IdFeature(name="item_id"),))

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from beam_pipelines import learning, ranking_examples, shards
 from beam_pipelines.config import NegativesConfig, SplitConfig
-from beam_pipelines.item_times import ItemTimes
-from beam_pipelines.splits import TEST
+from beam_pipelines.passes import learning, ranking_examples, shards
+from beam_pipelines.passes.item_times import ItemTimes
+from beam_pipelines.passes.splits import TEST
+from features.encoding.statistics import Statistics
 from features.schema import Schema
-from features.statistics import Statistics
 from tests.beam_pipelines.conftest import Prepared, Rows, prepare
 
 _USERS, _EVENTS = 12, 10

@@ -18,11 +18,11 @@ from beam_pipelines.config import (
     TableSource,
 )
 from beam_pipelines.prepare import prepare_dataset
+from features.disk.layout import SPLITS, DatasetLayout
+from features.encoding.statistics import Statistics
 from features.errors import InputError
-from features.layout import SPLITS, DatasetLayout
 from features.schema import Schema
-from features.spec import IdFeature, NumericFeature
-from features.statistics import Statistics
+from features.spec.kinds import IdFeature, NumericFeature
 from tests.beam_pipelines.conftest import Prepared, Rows, events_of, prepare, write_parquet
 
 _SIZE = 8

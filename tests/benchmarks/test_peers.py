@@ -7,7 +7,7 @@ import peers
 import pytest
 
 from features.errors import RecstackError
-from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
 
 
 def system(validations, *, end: str) -> list[str]:

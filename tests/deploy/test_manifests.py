@@ -9,9 +9,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from features.layout import MODEL_NAMES, Workdir
+from features.disk.layout import MODEL_NAMES, Workdir
 from serving.flags import parse_flags
-from trainer.export.config import ExportConfig
+from trainer.config.export import ExportConfig
 from trainer.export.server_files import METRICS_PATH, write_server_files
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "serving"

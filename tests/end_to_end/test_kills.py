@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.layout import MODEL_NAMES
+from features.disk.layout import MODEL_NAMES
 from recstack.config import StackConfig
 from tests.checkerboard import write_checkerboard
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from features.disk.layout import MODEL_NAMES
 from features.errors import InputError
-from features.layout import MODEL_NAMES
 from recstack.config import StackConfig
 from recstack.local_server import free_port, local_server
 from tests.checkerboard import likes

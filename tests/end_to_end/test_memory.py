@@ -9,16 +9,16 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from features.layout import ExtraLayout, ModelLayout
-from features.manifest import Manifest
-from serving.servable import Servable, load
+from features.disk.layout import ExtraLayout, ModelLayout
+from features.disk.manifest import Manifest
+from serving.models.servable import Servable, load
+from trainer.config.index import IndexConfig
 from trainer.export.publish import remove_old_versions
 from trainer.export.rollback import roll_back
 from trainer.export.saving import save_version
 from trainer.export.signatures import Input, make_signature
 from trainer.index.build import build_index
-from trainer.index.config import IndexConfig
-from trainer.index.retrieval import Retriever
+from trainer.index.filtered_retriever import Retriever
 
 NUM_ITEMS, DIM, CYCLES = 20_000, 64, 100
 INDEX_BYTES = 4 * NUM_ITEMS * DIM

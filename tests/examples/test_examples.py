@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.layout import ModelName
+from features.disk.layout import ModelName
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.verbs.export import write_embeddings

@@ -5,7 +5,7 @@ import pytest
 from features.errors import ConfigError
 from features.schema import Schema, fingerprint
 from features.serialization import feature_kinds, structure, unstructure
-from features.spec import (
+from features.spec.kinds import (
     CategoricalFeature,
     HistoryFeature,
     HistoryTimesFeature,

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from recstack.__main__ import main
 from recstack.verbs.bench_serve import _table
-from serving.load_generator import Outcome
+from serving.extras.load_generator import Outcome
 
 
 @pytest.mark.parametrize(

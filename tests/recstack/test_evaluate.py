@@ -7,7 +7,7 @@ from rich.console import Console
 
 from recstack.arguments import parse
 from recstack.verbs.evaluate import EvaluateArguments, retrieval_table
-from trainer.baselines.config import BaselineName, BaselinesConfig
+from trainer.config.baselines import BaselineName, BaselinesConfig
 
 
 def row(name: str, recall: float) -> dict:

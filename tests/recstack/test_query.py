@@ -4,7 +4,7 @@ import pytest
 
 from features.errors import InputError
 from features.schema import Schema
-from features.spec import (
+from features.spec.kinds import (
     CategoricalFeature,
     HistoryFeature,
     HistoryTimesFeature,

@@ -15,7 +15,7 @@ import pytest
 from features.errors import InputError
 from serving.app import EXIT_FAILED_START, check_ports, run_server
 from serving.app import serve as server_of
-from serving.client import CallError, RecommenderClient
+from serving.client.sync import CallError, RecommenderClient
 from serving.config import ServerConfig
 
 COMMAND = [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from features.layout import DatasetLayout
+from features.disk.layout import DatasetLayout
 from features.schema import Schema
 from tests.trainer.small_dataset import SCHEMA, write_small_dataset
 

@@ -1,16 +1,16 @@
-"""Writes a dataset directory by hand, as `features.records` describes it."""
+"""Writes a dataset directory by hand, as `features.records.contents` describes it."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
-from features.layout import DatasetLayout, shard_name
-from features.manifest import Manifest
+from features.disk.layout import DatasetLayout, shard_name
+from features.disk.manifest import Manifest
+from features.encoding.statistics import Statistics
+from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema
-from features.spec import HistoryFeature, IdFeature, MultiValuedFeature, TimestampFeature
-from features.statistics import Statistics
-from features.vocabulary import Vocabulary
+from features.spec.kinds import HistoryFeature, IdFeature, MultiValuedFeature, TimestampFeature
 
 NUM_USERS = 16
 NUM_ITEMS = 12

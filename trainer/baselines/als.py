@@ -21,7 +21,7 @@ from trainer.baselines.contract import (
     require_positive,
     without_history,
 )
-from trainer.evaluation.protocol import EvaluationSet, Float, Int, Interactions
+from trainer.metrics.protocol import EvaluationSet, Float, Int, Interactions
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from trainer.baselines.contract import (
     require_positive,
     without_history,
 )
-from trainer.evaluation.protocol import UNKNOWN, EvaluationSet, Float, Int, Interactions
+from trainer.metrics.protocol import UNKNOWN, EvaluationSet, Float, Int, Interactions
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from features.errors import InputError
 from trainer.baselines.contract import Baseline, Grid, fill_with_popularity, require_decay
 from trainer.baselines.similarity import unit_rows
-from trainer.evaluation.protocol import EvaluationSet, Float, Int, Interactions
+from trainer.metrics.protocol import EvaluationSet, Float, Int, Interactions
 
 
 @dataclass(frozen=True)

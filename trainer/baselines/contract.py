@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from features.errors import ConfigError
-from trainer.evaluation.protocol import Bool, EvaluationSet, Float, Int, Interactions
-from trainer.evaluation.scoring import Scorer
+from trainer.metrics.protocol import Bool, EvaluationSet, Float, Int, Interactions
+from trainer.metrics.top_k import Scorer
 
 Grid = Mapping[str, tuple[int | float, ...]]
 """The values of each parameter that tuning tries, the parameter that matters most first."""

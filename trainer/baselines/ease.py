@@ -20,7 +20,7 @@ from trainer.baselines.contract import (
     without_history,
 )
 from trainer.baselines.inverse import NotPositiveDefiniteError, invert_in_place
-from trainer.evaluation.protocol import EvaluationSet, Float, Int, Interactions
+from trainer.metrics.protocol import EvaluationSet, Float, Int, Interactions
 
 
 @dataclass(frozen=True)

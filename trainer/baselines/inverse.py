@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.linalg import lapack
 
-from trainer.evaluation.protocol import Float
+from trainer.metrics.protocol import Float
 
 _LAPACK_ROWS = 8_192
 """Rows inverted at once. SciPy's LAPACK counts in 32 bits and crashes the process somewhere above 32,000 rows."""

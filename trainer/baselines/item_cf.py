@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from features.errors import ConfigError
 from trainer.baselines.contract import Baseline, Grid, fill_with_popularity, require_count, require_decay
 from trainer.baselines.similarity import keep_largest, scale_rows
-from trainer.evaluation.protocol import EvaluationSet, Float, Int, Interactions
+from trainer.metrics.protocol import EvaluationSet, Float, Int, Interactions
 
 _BLOCK_PAIRS = 32_000_000
 """Similarities held at once, at most, before the neighbours are chosen: 12 bytes each."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from trainer.baselines.contract import Baseline, Grid, require_positive
-from trainer.evaluation.protocol import EvaluationSet, Float, Interactions
+from trainer.metrics.protocol import EvaluationSet, Float, Interactions
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from trainer.baselines.contract import Baseline, Grid, require_positive
 from trainer.baselines.popularity import RecentPopularity
-from trainer.evaluation.protocol import EvaluationSet, Float, Interactions
+from trainer.metrics.protocol import EvaluationSet, Float, Interactions
 
 # Below any weight in a history that matters: popularity orders items of equal weight, and those never taken.
 _POPULARITY_SHARE = 1e-4

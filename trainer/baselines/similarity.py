@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from trainer.evaluation.scoring import largest
+from trainer.metrics.top_k import largest
 
 
 def unit_rows(matrix: sp.csr_array) -> sp.csr_array:

@@ -11,7 +11,7 @@ from typing import ClassVar
 from sklearn.utils.extmath import randomized_svd
 
 from trainer.baselines.contract import Baseline, Grid, fill_with_popularity, require_count, without_history
-from trainer.evaluation.protocol import EvaluationSet, Float, Int, Interactions
+from trainer.metrics.protocol import EvaluationSet, Float, Int, Interactions
 
 
 @dataclass(frozen=True)

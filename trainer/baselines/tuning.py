@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trainer.baselines.contract import Baseline
-from trainer.evaluation.metrics import query_metrics
-from trainer.evaluation.protocol import EvaluationSet, Interactions
-from trainer.evaluation.scoring import rank_by_scorer
+from trainer.metrics.lists import query_metrics
+from trainer.metrics.protocol import EvaluationSet, Interactions
+from trainer.metrics.top_k import rank_by_scorer
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from trainer.baselines.contract import Baseline, Grid, fill_with_popularity, require_count
 from trainer.baselines.similarity import keep_largest, unit_rows
-from trainer.evaluation.protocol import EvaluationSet, Float, Int, Interactions
+from trainer.metrics.protocol import EvaluationSet, Float, Int, Interactions
 
 
 @dataclass(frozen=True)

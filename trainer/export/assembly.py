@@ -8,27 +8,28 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.encoding import SchemaEncoder
-from features.layout import SPLITS, DatasetLayout, ModelName, Workdir
-from features.records import LABEL
+from features.disk.layout import SPLITS, DatasetLayout, ModelName, Workdir
+from features.encoding.schema_encoder import SchemaEncoder
+from features.records.contents import LABEL
 from features.schema import Schema
-from features.spec import CategoricalFeature, MultiValuedFeature, NumericFeature
-from trainer.candidates import CandidateTable, load_candidates
-from trainer.config import RankingConfig, RetrievalConfig
-from trainer.events import Events, load_events
-from trainer.export.config import ExportConfig
+from features.spec.kinds import CategoricalFeature, MultiValuedFeature, NumericFeature
+from trainer.config.export import ExportConfig
+from trainer.config.index import IndexConfig
+from trainer.config.ranking import RankingConfig
+from trainer.config.retrieval import RetrievalConfig
+from trainer.data.catalogue import EncodedCatalogue, load_catalogue
+from trainer.data.events import EncodedEvents, load_events
+from trainer.data.raw_catalogue import read_raw_candidates
 from trainer.export.histories import user_histories
 from trainer.export.items import ItemFeatures
 from trainer.export.query import QueryInputs
 from trainer.export.servables import Ranker, RankingServable, RecommenderServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
 from trainer.index.build import BuiltIndex, build_index
-from trainer.index.config import IndexConfig
+from trainer.index.filtered_retriever import Retriever
 from trainer.index.item_ids import ItemIds
-from trainer.index.retrieval import Retriever
-from trainer.raw_candidates import read_raw_candidates
 from trainer.restore import TrainedRanking, TrainedRetrieval, restore_ranking, restore_retrieval
-from trainer.retrieval.ranked import embed_queries, query_blocks
+from trainer.retrieval.full_ranking import embed_queries, query_blocks
 
 # Queries on which an index is tuned and measured.
 _NUM_HELD_OUT_QUERIES = 2000
@@ -124,11 +125,11 @@ class Assembly:
         return self._trained.encoder
 
     @cached_property
-    def candidates(self) -> CandidateTable:
+    def candidates(self) -> EncodedCatalogue:
         """The catalogue that is indexed."""
         if self.job.catalogue is None:
             return self._trained.candidates
-        return load_candidates(self.job.catalogue, self.encoder)
+        return load_catalogue(self.job.catalogue, self.encoder)
 
     @cached_property
     def item_ids(self) -> list[bytes]:
@@ -158,7 +159,7 @@ class Assembly:
         return ItemAttributes(categorical=categorical, numeric=numeric)
 
     @cached_property
-    def _splits(self) -> list[Events]:
+    def _splits(self) -> list[EncodedEvents]:
         rows = self._trained.candidates.rows()
         dataset = self.job.workdir.dataset
         return [load_events(dataset.interactions(split), self.encoder, rows, ranking=False) for split in SPLITS]
@@ -210,5 +211,5 @@ class Assembly:
         return built
 
 
-def _ids(candidates: CandidateTable) -> list[bytes]:
+def _ids(candidates: EncodedCatalogue) -> list[bytes]:
     return list(candidates.item_ids.numpy().tolist())

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from google.protobuf import json_format
 
-from features.layout import ExtraLayout, ModelName
-from features.manifest import Manifest
+from features.disk.layout import ExtraLayout, ModelName
+from features.disk.manifest import Manifest
 from trainer.export.plot import plot_curve
 from trainer.export.requests import Request, predict_request
 from trainer.index.report import IndexReport

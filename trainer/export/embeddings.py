@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from features.files import make_directory, staged_directory
-from features.layout import EmbeddingsLayout, Entity
-from features.manifest import Manifest, finished_with, producer_versions
+from features.disk.files import make_directory, staged_directory
+from features.disk.layout import EmbeddingsLayout, Entity
+from features.disk.manifest import Manifest, finished_with, producer_versions
 from features.schema import fingerprint
 from trainer.export.assembly import Assembly, ExportJob
 from trainer.export.inputs import fingerprints

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from features.encoding import SchemaEncoder
+from features.encoding.schema_encoder import SchemaEncoder
+from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema
-from features.vocabulary import Vocabulary
-from trainer.events import Events
+from trainer.data.events import EncodedEvents
 from trainer.export.query import KnownHistories, UserHistories
 
 _ROWS = "rows of the catalogue"
 
 
 def user_histories(
-    encoder: SchemaEncoder, splits: list[Events], item_ids: Sequence[bytes], enabled: bool
+    encoder: SchemaEncoder, splits: list[EncodedEvents], item_ids: Sequence[bytes], enabled: bool
 ) -> UserHistories | None:
     """The last items of each user with an embedding, over all splits.
 
@@ -58,7 +58,9 @@ def _kinds(indices: npt.NDArray[np.int64], vocabulary: Vocabulary) -> tuple[npt.
     return places, [token.encode() for token in vocabulary.tokens]
 
 
-def _fill(known: dict[str, npt.NDArray[np.int64]], events: Events, schema: Schema, first_user_index: int) -> None:
+def _fill(
+    known: dict[str, npt.NDArray[np.int64]], events: EncodedEvents, schema: Schema, first_user_index: int
+) -> None:
     """Overwrites the histories of the split's users; a record holds all that was known of its user."""
     users = events.user[schema.user_id].astype(np.int64) - first_user_index
     columns = {_ROWS: events.candidate_row, **events.companions}

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from features.layout import Stage
-from features.manifest import read_manifest, require_schema
+from features.disk.layout import Stage
+from features.disk.manifest import read_manifest, require_schema
 from trainer.export.assembly import ExportJob
 
 

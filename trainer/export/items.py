@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from features.encoding import SchemaEncoder, Tensors, raw_missing
-from features.records import ITEM_EVENTS
-from trainer.candidates import CandidateTable
+from features.encoding.schema_encoder import SchemaEncoder, Tensors, raw_missing
+from features.records.contents import ITEM_EVENTS
+from trainer.data.catalogue import EncodedCatalogue
 from trainer.index.item_ids import ItemIds
 from trainer.index.vectors import read_rows
 
@@ -12,7 +12,7 @@ from trainer.index.vectors import read_rows
 class ItemFeatures(tf.Module):
     """Encoded candidate features of each catalogue item; an item that is not there has its id only."""
 
-    def __init__(self, encoder: SchemaEncoder, candidates: CandidateTable, item_ids: ItemIds) -> None:
+    def __init__(self, encoder: SchemaEncoder, candidates: EncodedCatalogue, item_ids: ItemIds) -> None:
         """Holds the features; `item_ids` are those of `candidates`, in the same order."""
         super().__init__(name="item_features")
         self._encoder = encoder

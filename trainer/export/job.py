@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from features.disk.layout import ExtraLayout, ModelName, RunLayout, Stage
+from features.disk.manifest import Manifest, finished_with, producer_versions, read_manifest
 from features.errors import InputError
-from features.layout import ExtraLayout, ModelName, RunLayout, Stage
-from features.manifest import Manifest, finished_with, producer_versions, read_manifest
-from features.records import vocabulary_features
+from features.records.contents import vocabulary_features
 from features.schema import fingerprint
 from features.serialization import unstructure
 from trainer.export.assembly import Assembly, ExportJob

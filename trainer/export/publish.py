@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from features.files import make_directory, remove_leftovers, sync_directory, sync_tree, temporary_sibling
-from features.layout import ModelLayout
+from features.disk.files import make_directory, remove_leftovers, sync_directory, sync_tree, temporary_sibling
+from features.disk.layout import ModelLayout
 
 # A name that no server takes for a version, and that `remove_leftovers` knows.
 _STAGING_NAME = "publication"

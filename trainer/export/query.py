@@ -7,14 +7,21 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.counts import age_buckets
-from features.encoding import LookupEncoder, SchemaEncoder, Tensors, aligned_companion, raw_missing, raw_spec
+from features.encoding.log_buckets import age_buckets
+from features.encoding.schema_encoder import (
+    LookupEncoder,
+    SchemaEncoder,
+    Tensors,
+    aligned_companion,
+    raw_missing,
+    raw_spec,
+)
 from features.schema import Schema
-from features.spec import HistoryCompanion
+from features.spec.kinds import HistoryCompanion
 from trainer.export.signatures import Input
 from trainer.index.item_ids import ItemIds
 from trainer.index.vectors import read_rows
-from trainer.models.repeat import EntriesOfHistories
+from trainer.retrieval.repeat_bonus import EntriesOfHistories
 
 
 @dataclass(frozen=True, kw_only=True)

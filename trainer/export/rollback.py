@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from features.disk.layout import ExtraLayout, ModelLayout
+from features.disk.manifest import read_manifest
 from features.errors import InputError
-from features.layout import ExtraLayout, ModelLayout
-from features.manifest import read_manifest
 from trainer.export.publish import link_or_copy, publication
 
 _ROLLBACK = "rollback"

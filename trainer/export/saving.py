@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from features.disk.layout import ExtraLayout, ModelLayout, ModelName
 from features.errors import RecstackError
-from features.layout import ExtraLayout, ModelLayout, ModelName
 from trainer.export.publish import publication, remove_old_versions
 from trainer.export.requests import Request, write_warmup
 

@@ -7,16 +7,16 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from features.encoding import SchemaEncoder, Tensors, raw_missing, raw_spec
+from features.encoding.schema_encoder import SchemaEncoder, Tensors, raw_missing, raw_spec
 from trainer.export.items import ItemFeatures
 from trainer.export.query import HistoryEntries, QueryInputs
 from trainer.export.signatures import Input, Outputs, make_signature
-from trainer.index.retrieval import Added, Retriever
-from trainer.models.repeat import EntriesOfHistories, Repeats
+from trainer.index.filtered_retriever import ItemBonus, Retriever
+from trainer.retrieval.repeat_bonus import EntriesOfHistories, RepeatBonus
 
 EXCLUSIONS = "exclude_item_ids"
 Embed: TypeAlias = Callable[[Tensors], tf.Tensor]
-Repeat: TypeAlias = Callable[[EntriesOfHistories], Repeats]
+Repeat: TypeAlias = Callable[[EntriesOfHistories], RepeatBonus]
 Score: TypeAlias = Callable[[Tensors, Tensors], Mapping[str, tf.Tensor]]
 
 
@@ -119,14 +119,14 @@ class RetrievalServable(tf.Module):
         )
         return {"item_ids": found.item_ids, "scores": found.scores}
 
-    def _added(self, request: Tensors, encoded: Tensors) -> Added | None:
+    def _added(self, request: Tensors, encoded: Tensors) -> ItemBonus | None:
         if self._history_entries is None:
             return None
         batch = tf.shape(request[self.query.required], tf.int64)[0]
         repeats = self._towers.value.repeats(self._history_entries(request, encoded))
         ids = tf.cast(repeats.query, tf.int64)
         rows, scores = (tf.RaggedTensor.from_value_rowids(part, ids, batch) for part in (repeats.rows, repeats.scores))
-        return Added(rows.to_tensor(-1), scores.to_tensor(0.0))
+        return ItemBonus(rows.to_tensor(-1), scores.to_tensor(0.0))
 
     def _embed_query(self, request: Tensors) -> Outputs:
         return self._embed_encoded_query(self._encode_query(request))

@@ -19,9 +19,9 @@ from google.protobuf import text_format
 from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
-from features.files import make_directory, write_text_atomically
-from features.layout import ModelLayout, ModelName, ServerFile, Workdir
-from trainer.export.config import ExportConfig
+from features.disk.files import make_directory, write_text_atomically
+from features.disk.layout import ModelLayout, ModelName, ServerFile, Workdir
+from trainer.config.export import ExportConfig
 from trainer.export.rollback import is_rollback
 
 METRICS_PATH = "/monitoring/prometheus/metrics"

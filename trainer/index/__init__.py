@@ -1,6 +1,5 @@
 """Nearest-item search inside a TensorFlow graph: from item embeddings and ids to a part of a SavedModel.
 
-    config      which kind of index, how exact, how filters are answered (no TensorFlow)
     report      what was built and what it measured, for a manifest (no TensorFlow)
     base        the contract of every index
     vectors     the stored embeddings and the exact scan over them
@@ -12,7 +11,7 @@
     item_ids    string ids to rows and back
     attributes  item attributes and the filters over them
     filtering   how a filtered query is answered: fetch more, or scan what passes
-    retrieval   ids, exclusions and filters over an index: what a signature calls
+    filtered_retriever  ids, exclusions and filters over an index: what a signature calls
 
 Nothing here knows features or schemas. The modules that need TensorFlow are imported by those who use them.
 """

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from features.errors import InputError
+from trainer.config.index import IndexConfig, IndexKind
 from trainer.index.base import Index
-from trainer.index.config import IndexConfig, IndexKind
 from trainer.index.exact import ExactIndex
 from trainer.index.recall import measure_recall, search_rows
 from trainer.index.report import IndexReport, OperatingPoint

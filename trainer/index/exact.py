@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from trainer.config.index import Precision
 from trainer.index.base import Index, TopK
-from trainer.index.config import Precision
 from trainer.index.vectors import Vectors
 
 

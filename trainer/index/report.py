@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trainer.index.config import IndexKind, Precision
+from trainer.config.index import IndexKind, Precision
 
 
 @dataclass(frozen=True, kw_only=True)

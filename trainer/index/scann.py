@@ -16,8 +16,8 @@ from scann.scann_ops.py.scann_builder import ReorderType, ScannBuilder
 
 from features.errors import InputError
 from features.native_log import silence_native_notices
+from trainer.config.index import IndexConfig, IndexKind
 from trainer.index.base import Index, TopK, pad_to_k
-from trainer.index.config import IndexConfig, IndexKind
 from trainer.index.report import ScannParameters
 from trainer.index.vectors import Vectors
 

@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score
 
-from features.records import LABEL
-from trainer.batches import Gather
-from trainer.candidates import CandidateTable
-from trainer.events import Int64
-from trainer.models.ranking import RankingModel
+from features.records.contents import LABEL
+from trainer.data.batches import Gather
+from trainer.data.catalogue import EncodedCatalogue
+from trainer.data.events import Int64
+from trainer.ranking.model import RankingModel
 
 LOG_LOSS = "log_loss"
 _EVENTS_A_BLOCK = 8192
@@ -19,7 +19,7 @@ _EVENTS_A_BLOCK = 8192
 class RankingValidation:
     """The labelled events of the validation split."""
 
-    def __init__(self, gather: Gather, events: Int64, candidates: CandidateTable) -> None:
+    def __init__(self, gather: Gather, events: Int64, candidates: EncodedCatalogue) -> None:
         """Gathers the events' features.
 
         Args:

@@ -4,10 +4,10 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
-from trainer.candidates import CandidateTable
-from trainer.config import RetrievalConfig
-from trainer.events import Events, Float32, Float64
-from trainer.models.two_tower import TwoTowerModel
+from trainer.config.retrieval import RetrievalConfig
+from trainer.data.catalogue import EncodedCatalogue
+from trainer.data.events import EncodedEvents, Float32, Float64
+from trainer.retrieval.model import TwoTowerModel
 
 # Popularity's exponent in the co-occurrences' normalisation, the decay a step, and the steps that count.
 _POPULARITY_POWER = 0.4
@@ -15,7 +15,7 @@ _DECAY, _WINDOW = 0.7, 7
 
 
 def initialise_items(
-    model: TwoTowerModel, events: Events, candidates: CandidateTable, config: RetrievalConfig, seed: int
+    model: TwoTowerModel, events: EncodedEvents, candidates: EncodedCatalogue, config: RetrievalConfig, seed: int
 ) -> None:
     """Sets the item embeddings to the singular vectors of the training interactions, if the configuration says so.
 
@@ -41,7 +41,7 @@ def initialise_items(
         member.table.assign(np.where(known[:, None], start, member.table.numpy()).astype(np.float32))
 
 
-def cooccurrences(events: Events, *, num_indices: int) -> sp.csr_matrix:
+def cooccurrences(events: EncodedEvents, *, num_indices: int) -> sp.csr_matrix:
     """How often two items occur near each other in a record, with weight 0.7^(steps apart - 1).
 
     Args:
@@ -62,7 +62,7 @@ def cooccurrences(events: Events, *, num_indices: int) -> sp.csr_matrix:
     return (scale @ (total + total.T) @ scale).tocsr()
 
 
-def sets_of_items(events: Events, *, num_indices: int) -> sp.csr_matrix:
+def sets_of_items(events: EncodedEvents, *, num_indices: int) -> sp.csr_matrix:
     """Which items a record holds, `[records, num_indices] float32`, divided by n^1/2 of its n events and count_i^0.4.
 
     Its product with itself is the items' co-occurrence in sets, which is too dense to be written down where there are
@@ -99,5 +99,5 @@ def tempered(vectors: Float64) -> Float32:
     return result.astype(np.float32)
 
 
-def _without_popularity(events: Events, num_indices: int) -> sp.dia_matrix:
+def _without_popularity(events: EncodedEvents, num_indices: int) -> sp.dia_matrix:
     return sp.diags(np.maximum(np.bincount(events.item_index, minlength=num_indices), 1.0) ** -_POPULARITY_POWER)

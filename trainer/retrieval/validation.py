@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from features.schema import Schema
-from trainer.candidates import CandidateTable
-from trainer.evaluation.metrics import query_metrics
-from trainer.evaluation.protocol import Ragged
-from trainer.events import Events, Int64
-from trainer.models.two_tower import TwoTowerModel
-from trainer.retrieval.ranked import query_blocks, rank_by_model
+from trainer.data.catalogue import EncodedCatalogue
+from trainer.data.events import EncodedEvents, Int64
+from trainer.metrics.lists import query_metrics
+from trainer.metrics.protocol import Ragged
+from trainer.retrieval.full_ranking import query_blocks, rank_by_model
+from trainer.retrieval.model import TwoTowerModel
 
 NDCG = "ndcg@20"
 _CUTOFFS = (10, 20, 100)
@@ -22,9 +22,9 @@ class RetrievalValidation:
 
     def __init__(  # noqa: PLR0913 - what it is made from, by name
         self,
-        events: Events,
+        events: EncodedEvents,
         schema: Schema,
-        candidates: CandidateTable,
+        candidates: EncodedCatalogue,
         *,
         num_queries: int,
         seed: int,
@@ -64,14 +64,14 @@ class RetrievalValidation:
         return {name: float(values.mean()) for name, values in metrics.items() if name.startswith(_SHOWN)}
 
 
-def _first_targets(events: Events) -> Int64:
+def _first_targets(events: EncodedEvents) -> Int64:
     """The first event to predict of each record that has one."""
     targets = events.targets()
     _, first = np.unique(events.record_of_event()[targets], return_index=True)
     return targets[first]
 
 
-def _rows(events: Events, starts: Int64, ends: Int64) -> Ragged:
+def _rows(events: EncodedEvents, starts: Int64, ends: Int64) -> Ragged:
     """The distinct catalogue rows of stretches of events."""
     lengths = ends - starts
     positions = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from beam_pipelines.passes.validation import validate
 from beam_pipelines.prepare import prepare_dataset
-from beam_pipelines.readers import read_unit
-from beam_pipelines.sources import find_files, read_units
-from beam_pipelines.tables import raw_tables
-from beam_pipelines.validation import validate
+from beam_pipelines.sources.files import find_files, read_units
+from beam_pipelines.sources.readers import read_unit
+from beam_pipelines.sources.tables import raw_tables
+from features.disk.layout import DatasetLayout
 from features.errors import InputError
-from features.layout import DatasetLayout
-from features.spec import VectorFeature
+from features.spec.kinds import VectorFeature
 from recstack.__main__ import main
 from recstack.config import StackConfig, load_config
 from recstack.init.log import Log

@@ -3,8 +3,8 @@ import pytest
 
 from features.errors import InputError
 from trainer.baselines.content import Content
-from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
-from trainer.evaluation.scoring import rank_by_scorer
+from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.top_k import rank_by_scorer
 
 TEXTS = ("red wool hat", "red wool scarf", "blue cotton shirt", "blue cotton hat", "5 Z", "")
 EVENTS = Interactions.from_events(np.array([0]), np.array([0]), np.array([0]), num_users=1, num_items=6)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from features.errors import ConfigError
-from trainer.baselines.config import BaselineName, BaselinesConfig, make_baseline
 from trainer.baselines.contract import Baseline
-from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
-from trainer.evaluation.scoring import rank_by_scorer
+from trainer.config.baselines import BaselineName, BaselinesConfig, make_baseline
+from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.top_k import rank_by_scorer
 
 SIZE = 40
 NAMES: tuple[BaselineName, ...] = get_args(BaselineName)

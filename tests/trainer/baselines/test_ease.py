@@ -3,8 +3,8 @@ import pytest
 
 from features.errors import ConfigError, RecstackError
 from trainer.baselines.ease import EASE
-from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
-from trainer.evaluation.scoring import rank_by_scorer
+from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.top_k import rank_by_scorer
 
 NUM_USERS, NUM_ITEMS = 50, 30
 

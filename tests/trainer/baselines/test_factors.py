@@ -6,9 +6,9 @@ import pytest
 from features.errors import ConfigError
 from trainer.baselines.als import ALS
 from trainer.baselines.bpr import BPR
-from trainer.baselines.config import make_baseline
 from trainer.baselines.svd import SVD
-from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
+from trainer.config.baselines import make_baseline
+from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from features.errors import ConfigError
 from trainer.baselines import item_cf
 from trainer.baselines.item_cf import ItemCF
 from trainer.baselines.similarity import keep_largest
-from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
 
 
 def random_interactions(num_users: int = 30, num_items: int = 20) -> Interactions:

@@ -3,7 +3,7 @@ import pytest
 
 from features.errors import ConfigError
 from trainer.baselines.popularity import Popularity, RecentPopularity
-from trainer.evaluation.protocol import Interactions
+from trainer.metrics.protocol import Interactions
 
 # Item 0 was taken three times long ago, item 1 twice just now, item 2 never.
 EVENTS = Interactions.from_events(

@@ -3,7 +3,7 @@ import pytest
 
 from features.errors import ConfigError
 from trainer.baselines.repeat import Repeat
-from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
 
 # Train spans 100 seconds; items 2 and 3 are the popular ones at its end.
 EVENTS = Interactions.from_events(

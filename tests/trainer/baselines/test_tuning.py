@@ -6,7 +6,7 @@ import numpy as np
 from trainer.baselines.contract import Baseline, Grid
 from trainer.baselines.popularity import FixedScorer
 from trainer.baselines.tuning import tune
-from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
 
 EVENTS = Interactions.from_events(np.array([0]), np.array([0]), np.array([0]), num_users=1, num_items=4)
 NOTHING = Ragged.from_lists([[]])

@@ -1,7 +1,7 @@
 import numpy as np
 
 from trainer.baselines.user_cf import UserCF
-from trainer.evaluation.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
 
 # User 0 took 0, 1, 2; user 1 took 0, 1, 3; user 2 took 3, 4.
 EVENTS = Interactions.from_events(

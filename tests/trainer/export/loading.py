@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from features.layout import ModelName
+from features.disk.layout import ModelName
 from recstack.config import StackConfig
 
 

@@ -11,8 +11,8 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from features.layout import MODEL_NAMES, ExtraLayout, ModelName, RunLayout
-from features.manifest import Manifest, read_manifest
+from features.disk.layout import MODEL_NAMES, ExtraLayout, ModelName, RunLayout
+from features.disk.manifest import Manifest, read_manifest
 from recstack.config import StackConfig
 from trainer.export.job import evaluation_of
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
-from features.layout import EmbeddingsLayout
+from features.disk.layout import EmbeddingsLayout
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.verbs.export import write_embeddings

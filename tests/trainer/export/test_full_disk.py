@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from features.disk.layout import ModelLayout
 from features.errors import RecstackError
-from features.layout import ModelLayout
 from tests.trainer.export.test_publish import names, publish
 from trainer.export.saving import save_version
 

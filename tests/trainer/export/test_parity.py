@@ -10,8 +10,8 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recstack.catalogue import Catalogue, read_catalogue
 from recstack.config import StackConfig
+from recstack.display import DisplayData, read_display_data
 from tests.checkerboard import NUM_ITEMS, NUM_USERS, item, title
 from trainer.restore import TrainedRetrieval
 
@@ -32,8 +32,8 @@ unhurried = settings(deadline=None, max_examples=40, suppress_health_check=[Heal
 
 
 @pytest.fixture(scope="module")
-def catalogue(checkerboard: StackConfig) -> Catalogue:
-    return read_catalogue(checkerboard.features, checkerboard.layout.dataset)
+def catalogue(checkerboard: StackConfig) -> DisplayData:
+    return read_display_data(checkerboard.features, checkerboard.layout.dataset)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def repeated(rows: list[Any], size: int) -> list[Any]:
 
 @unhurried
 @given(rows=QUERIES, size=SIZES)
-def test_queries(rows: list[Any], size: int, exact: Any, embed_query: Embed, catalogue: Catalogue) -> None:
+def test_queries(rows: list[Any], size: int, exact: Any, embed_query: Embed, catalogue: DisplayData) -> None:
     rows = repeated(rows, size)
     users, seconds = strings([row[0] for row in rows]), tf.constant([row[2] for row in rows], tf.int64)
     sent = [row[1] for row in rows]

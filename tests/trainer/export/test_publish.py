@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from features.disk.layout import ModelLayout
 from features.errors import InputError
-from features.layout import ModelLayout
 from trainer.export.publish import publication, remove_old_versions
 
 

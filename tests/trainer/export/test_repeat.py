@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from features.spec import HistoryTimesFeature
+from features.spec.kinds import HistoryTimesFeature
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.local_server import local_server
@@ -22,7 +22,7 @@ from serving.client import RecommenderClient
 from tests.checkerboard import NUM_ITEMS, title, write_checkerboard
 from tests.trainer.export.loading import load
 from tests.trainer.export.test_servables import request, restrictions
-from tests.trainer.models.test_repeat import by_definition
+from tests.trainer.retrieval.test_repeat_bonus import by_definition
 from trainer.restore import TrainedRetrieval, restore_retrieval
 
 HISTORIES = [["i0", "i2", "i0"], ["i1", "", "i5"], ["", "zzz", "i3"], ["", "", ""]]

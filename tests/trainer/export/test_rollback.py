@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from features.disk.layout import ModelLayout
+from features.disk.manifest import Manifest, read_manifest
 from features.errors import InputError
-from features.layout import ModelLayout
-from features.manifest import Manifest, read_manifest
 from trainer.export.publish import publication
 from trainer.export.rollback import former_version, roll_back, was_rolled_back
 

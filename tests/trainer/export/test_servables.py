@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.layout import MODEL_NAMES, ModelName
+from features.disk.layout import MODEL_NAMES, ModelName
 from recstack.config import StackConfig
 from tests.checkerboard import NUM_ITEMS, item, likes, title
 from tests.trainer.export.loading import load
@@ -64,9 +64,9 @@ def test_every_batch_size_is_answered(exact: Any, batch: int) -> None:
 
 
 def test_history_of_a_known_user_is_looked_up(exact: Any, checkerboard: StackConfig) -> None:
-    from recstack.catalogue import read_catalogue
+    from recstack.display import read_display_data
 
-    catalogue = read_catalogue(checkerboard.features, checkerboard.layout.dataset)
+    catalogue = read_display_data(checkerboard.features, checkerboard.layout.dataset)
     looked_up = exact.signatures["embed_query"](**request(["u3"]))["embedding"]
     sent = exact.signatures["embed_query"](**request(["u3"], [list(catalogue.histories["u3"])]))["embedding"]
     other = exact.signatures["embed_query"](**request(["u3"], [["i0", "i2"]]))["embedding"]

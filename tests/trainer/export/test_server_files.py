@@ -6,11 +6,11 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from features.disk.layout import Workdir
+from features.disk.manifest import Manifest
 from features.errors import ConfigError
-from features.layout import Workdir
-from features.manifest import Manifest
 from serving.protos import BatchingParameters, MonitoringConfig
-from trainer.export.config import ExportConfig
+from trainer.config.export import ExportConfig
 from trainer.export.rollback import roll_back
 from trainer.export.server_files import write_server_files
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from trainer.config.index import IndexConfig, IndexKind, Precision
 from trainer.index.base import Index
-from trainer.index.config import IndexConfig, IndexKind, Precision
 from trainer.index.exact import ExactIndex
 from trainer.index.report import ScannParameters
 from trainer.index.scann import ScannIndex

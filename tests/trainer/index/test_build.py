@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from features.errors import InputError
+from trainer.config.index import IndexConfig
 from trainer.index.build import build_index
-from trainer.index.config import IndexConfig
 from trainer.index.exact import ExactIndex
 from trainer.index.recall import measure_recall
 

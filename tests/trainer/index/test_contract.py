@@ -5,11 +5,11 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
+from trainer.config.index import IndexConfig
 from trainer.index.base import Index
-from trainer.index.config import IndexConfig
+from trainer.index.filtered_retriever import Retriever
 from trainer.index.recall import search_signature
 from trainer.index.report import ScannParameters
-from trainer.index.retrieval import Retriever
 from trainer.index.scann import ScannIndex
 
 NUM_ITEMS = 500

@@ -10,8 +10,8 @@ from features.errors import InputError
 from trainer.index import filtering
 from trainer.index.attributes import ItemAttributes
 from trainer.index.exact import ExactIndex
+from trainer.index.filtered_retriever import ItemBonus, Retriever
 from trainer.index.recall import search_signature
-from trainer.index.retrieval import Added, Retriever
 
 NUM_ITEMS = 500
 ITEM_IDS = [f"{row}".encode() for row in range(NUM_ITEMS)]
@@ -135,7 +135,7 @@ def test_what_is_added_to_scores_decides_with_them(index, queries, wanted, exclu
     rows[1, 30:] = -1
     filters = {"shop_none_of": tf.zeros([1, 0], tf.string), **tensors([wanted])}
     excluded = tf.constant([exclude], tf.string, [1, len(exclude)])
-    found = retriever.retrieve(queries[:2], tf.constant(k), excluded, filters, Added(rows, plus))
+    found = retriever.retrieve(queries[:2], tf.constant(k), excluded, filters, ItemBonus(rows, plus))
     scores = queries[:2] @ index.vectors.gather(tf.range(NUM_ITEMS)).numpy().T
     for number in range(2):
         scores[number, rows[number][rows[number] >= 0]] += plus[number][rows[number] >= 0]

@@ -11,8 +11,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from trainer.index import filtering
 from trainer.index.attributes import ItemAttributes
+from trainer.index.filtered_retriever import Retriever
 from trainer.index.recall import search_signature
-from trainer.index.retrieval import Retriever
 
 CONSUMER = """
 import sys

@@ -3,13 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.encoding import SchemaEncoder
-from features.layout import DatasetLayout
+from features.disk.layout import DatasetLayout
+from features.encoding.schema_encoder import SchemaEncoder
 from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA, record, write_learnt_parts, write_records
-from trainer.candidates import CandidateTable, load_candidates
-from trainer.config import RetrievalConfig
-from trainer.events import Events, load_events
-from trainer.models.two_tower import TwoTowerModel
+from trainer.config.retrieval import RetrievalConfig
+from trainer.data.catalogue import EncodedCatalogue, load_catalogue
+from trainer.data.events import EncodedEvents, load_events
 from trainer.retrieval.initialisation import (
     cooccurrences,
     initialise_items,
@@ -18,18 +17,19 @@ from trainer.retrieval.initialisation import (
     sets_of_items,
     tempered,
 )
+from trainer.retrieval.model import TwoTowerModel
 
 FIRST = 2  # after missing and one out-of-vocabulary bucket
 NUM_INDICES = FIRST + NUM_ITEMS
 
 
-def load(root: Path, sequences: list[list[int]]) -> tuple[Events, SchemaEncoder, CandidateTable]:
+def load(root: Path, sequences: list[list[int]]) -> tuple[EncodedEvents, SchemaEncoder, EncodedCatalogue]:
     layout = root_layout(root)
     records = [record(user, items, list(range(1, len(items) + 1))) for user, items in enumerate(sequences)]
     write_records(layout.interactions("train"), records)
     write_learnt_parts(layout, dict.fromkeys(range(NUM_ITEMS), 1))
     encoder = SchemaEncoder(SCHEMA, layout)
-    candidates = load_candidates(layout, encoder)
+    candidates = load_catalogue(layout, encoder)
     return load_events(layout.interactions("train"), encoder, candidates.rows(), ranking=False), encoder, candidates
 
 

@@ -1,0 +1,1 @@
+"""The passes of `prepare` in order: ingest, sort, learn, write."""

@@ -1,0 +1,76 @@
+"""A stored partition with its labels and splits: the events that the third and fourth pass work on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from beam_pipelines.config import PipelineConfig
+from beam_pipelines.passes.k_core import Core, outside_core
+from beam_pipelines.passes.labels import Labels, label_events
+from beam_pipelines.passes.sorted_events import SortedEvents, load_sorted_events
+from beam_pipelines.passes.splits import TRAIN, TimeCuts, assign_splits
+from beam_pipelines.passes.workspace import Workspace
+from features.schema import Schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionJob:
+    """What all partitions have in common."""
+
+    schema: Schema
+    """Names and features."""
+    config: PipelineConfig
+    """Labels, cleaning, split, negatives, sizes."""
+    cuts: TimeCuts
+    """Of a global time split."""
+    workspace: Workspace
+    """Where the events lie."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Events, `n` of them, and what became of them."""
+
+    events: SortedEvents
+    """By user, time and item id."""
+    labels: Labels
+    """`[n]` each."""
+    split: npt.NDArray[np.int8]
+    """`[n]` positions in `features.disk.layout.SPLITS`."""
+
+
+def load_partition(partition: int, job: PartitionJob) -> Partition:
+    """Loads one partition without what its fold or the minimum counts leave out."""
+    found = before_core(partition, job)
+    cleaning = job.config.cleaning
+    if not cleaning.has_core:
+        return found
+    outside = core_masks(found, job)[1]
+    kept = found.events.filter(~outside)
+    if cleaning.core_of == "all":
+        # The splits by user count events, so they follow the cleaning; a training core follows the split.
+        return Partition(kept, *_label_and_split(kept, job))
+    return Partition(kept, label_events(kept.table, job.config.label), found.split[~outside])
+
+
+def before_core(partition: int, job: PartitionJob) -> Partition:
+    """The partition before users and items with too few events are left out."""
+    events = load_sorted_events(job.workspace, partition)
+    if job.config.split.kind == "global_time":
+        events = events.filter(events.numpy(job.schema.timestamp) < job.cuts.end)
+    return Partition(events, *_label_and_split(events, job))
+
+
+def core_masks(found: Partition, job: PartitionJob) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """`[n] bool` events that the minimum counts are about, and those of them that are left out so far."""
+    cleaning = job.config.cleaning
+    counted = found.split == TRAIN if cleaning.core_of == "training" else np.ones(len(found.split), bool)
+    core = Core.read(job.workspace.core)
+    return counted, outside_core(found.events, counted, core, schema=job.schema, config=cleaning)
+
+
+def _label_and_split(events: SortedEvents, job: PartitionJob) -> tuple[Labels, npt.NDArray[np.int8]]:
+    labels = label_events(events.table, job.config.label)
+    times = events.numpy(job.schema.timestamp)
+    return labels, assign_splits(events, labels.positive, times, config=job.config.split, cuts=job.cuts)

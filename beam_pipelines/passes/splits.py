@@ -1,0 +1,79 @@
+"""Which split an event belongs to.
+
+Within a user, no training event is later than a validation event, and none of these later than a test event.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from beam_pipelines.config import SplitConfig
+from beam_pipelines.passes.sorted_events import SortedEvents
+from beam_pipelines.passes.time_histogram import TimeHistogram
+from features.disk.layout import SPLITS
+
+TRAIN, VALIDATION, TEST = range(len(SPLITS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeCuts:
+    """The first seconds, since 1970-01-01 UTC, of validation and test under a global time split."""
+
+    validation: int
+    """First second of validation."""
+    test: int
+    """First second of the test."""
+    end: int
+    """First second that is not used: beyond the last event, or where a rolling origin's fold ends."""
+
+
+def time_cuts(times: TimeHistogram, config: SplitConfig) -> TimeCuts:
+    """Cuts the time so that the shares of the configuration come out as nearly as whole intervals allow."""
+    beyond = config.fold * config.test
+    return TimeCuts(
+        validation=times.cut(beyond + config.test + config.validation),
+        test=times.cut(beyond + config.test),
+        end=times.cut(beyond),
+    )
+
+
+def assign_splits(
+    events: SortedEvents,
+    positive: npt.NDArray[np.bool_],
+    times: npt.NDArray[np.int64],
+    *,
+    config: SplitConfig,
+    cuts: TimeCuts,
+) -> npt.NDArray[np.int8]:
+    """The split of each event.
+
+    Args:
+        events: `n` events by user and time.
+        positive: `[n] bool`; the splits by user count positive interactions, the others fall between them.
+        times: `[n] int64` seconds.
+        config: kind and shares.
+        cuts: for `global_time`.
+
+    Returns:
+        `[n] int8` positions in `features.disk.layout.SPLITS`, never decreasing within a user.
+    """
+    if config.kind == "global_time":
+        return np.where(times >= cuts.test, TEST, np.where(times >= cuts.validation, VALIDATION, TRAIN)).astype(np.int8)
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(positive)])
+    # How many positive interactions of the same user come up to and including each event, and in all.
+    rank = before[1:] - np.repeat(before[events.starts[:-1]], np.diff(events.starts))
+    total = before[events.starts[1:]] - before[events.starts[:-1]]
+    num_validation, num_test = _held_out(total, config)
+    first_test = np.repeat(total - num_test, np.diff(events.starts))
+    first_validation = first_test - np.repeat(num_validation, np.diff(events.starts))
+    return np.where(rank > first_test, TEST, np.where(rank > first_validation, VALIDATION, TRAIN)).astype(np.int8)
+
+
+def _held_out(total: npt.NDArray[np.int64], config: SplitConfig) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Positive interactions for validation and test of users with `total` of them; at least one stays for training."""
+    if config.kind == "leave_last_out":
+        return (total >= 3).astype(np.int64), (total >= 2).astype(np.int64)
+    test = np.floor(total * config.test + 1e-9).astype(np.int64)
+    both = np.floor(total * (config.test + config.validation) + 1e-9).astype(np.int64)
+    return both - test, test

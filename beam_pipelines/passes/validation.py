@@ -1,0 +1,310 @@
+"""Raw batches to batches of the schema's names and types; rows that cannot be converted are refused with a reason.
+
+Types after validation: `id`, `token`, `text`, `event_type` string; `list` list of strings; `number` and `rating`
+float32; `vector` list of float32, all of its length; `time` int64, whole seconds since 1970-01-01 UTC. A missing string
+is "", a missing number NaN, a missing list or vector empty; an id, a time, a rating or an event type must not be
+missing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_pipelines.passes.rules import apply_rule
+from beam_pipelines.sources.readers import RawBatch
+from beam_pipelines.sources.tables import Column, Table
+from beam_pipelines.sources.times import to_seconds
+from beam_pipelines.sources.vectors import parse_vectors, to_vectors
+from features.errors import InputError
+
+# From 1970 up to, not including, the year 2100: beyond, a unit or a pattern is wrong.
+LATEST_SECOND = 4_102_444_800
+
+_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+_NO_NUMBER = r"^(?i:\s*|nan|na|n/a|null|none)$"
+_LINE_BREAK = r"[\r\n]"
+_SHOWN_CHARACTERS = 200
+
+REJECT_TYPE = pa.schema(
+    [
+        ("reason", pa.string()),
+        ("table", pa.string()),
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("column", pa.string()),
+        ("value", pa.string()),
+    ]
+)
+
+
+@dataclass
+class _Converted:
+    """A column's values and, for each reason, the rows that have it."""
+
+    values: pa.Array
+    refused: dict[str, pa.BooleanArray]
+
+
+def validate(table: Table, file: str, raw: RawBatch) -> tuple[pa.RecordBatch, pa.Table]:
+    """Converts a batch.
+
+    Args:
+        table: what the columns mean.
+        file: the origin, written into the rejects.
+        raw: the rows.
+
+    Returns:
+        The good rows under our names, and the refused ones as `REJECT_TYPE`.
+
+    Raises:
+        InputError: a column is of a type that no row could be read from, such as a structure.
+    """
+    rejects = [_malformed(table, file, raw)]
+    alive = np.ones(raw.columns.num_rows, bool)
+    arrays = []
+    for column in table.columns:
+        source = raw.columns.column(raw.columns.schema.get_field_index(column.source))
+        converted = _convert(table, column, source)
+        values, by_rule = apply_rule(converted.values, column)
+        arrays.append(values)
+        for reason, mask in (converted.refused | by_rule).items():
+            # Only the first reason of a row is told: later ones often follow from it.
+            bad = mask.fill_null(True).to_numpy(zero_copy_only=False) & alive
+            if bad.any():
+                rejects.append(_rejects(table, file, raw, column, (reason, bad)))
+                alive &= ~bad
+    batch = pa.RecordBatch.from_arrays(arrays, [column.name for column in table.columns])
+    return (batch if alive.all() else batch.filter(pa.array(alive))), pa.concat_tables(rejects)
+
+
+def _malformed(table: Table, file: str, raw: RawBatch) -> pa.Table:
+    rows = [
+        {"reason": reason, "table": table.name, "file": file, "row": row, "column": "", "value": text}
+        for row, reason, text in raw.malformed
+    ]
+    return pa.Table.from_pylist([row | {"value": str(row["value"])[:_SHOWN_CHARACTERS]} for row in rows], REJECT_TYPE)
+
+
+def _rejects(
+    table: Table, file: str, raw: RawBatch, column: Column, refused: tuple[str, npt.NDArray[np.bool_]]
+) -> pa.Table:
+    reason, bad = refused
+    source = raw.columns.column(raw.columns.schema.get_field_index(column.source)).filter(pa.array(bad))
+    constants = {
+        "reason": f"{column.name.lstrip('.')} {reason}",
+        "table": table.name,
+        "file": file,
+        "column": column.source,
+    }
+    columns = {name: pa.repeat(pa.scalar(value, pa.string()), len(source)) for name, value in constants.items()}
+    columns |= {"row": pa.array(raw.rows[bad], pa.int64()), "value": _shown(source)}
+    return pa.table({name: columns[name] for name in REJECT_TYPE.names}, schema=REJECT_TYPE)
+
+
+def _shown(values: pa.Array) -> pa.StringArray:
+    try:
+        texts = pc.cast(values, pa.string())
+    except (pa.ArrowException, NotImplementedError):
+        texts = pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
+    return pc.utf8_slice_codeunits(texts, 0, _SHOWN_CHARACTERS)
+
+
+def _convert(table: Table, column: Column, source: pa.Array) -> _Converted:
+    convert: dict[str, Callable[[], _Converted]] = {
+        "id": lambda: _identifier(source),
+        "token": lambda: _token(source),
+        "text": lambda: _optional_text(source),
+        "event_type": lambda: _event_type(source, table.event_types),
+        "list": lambda: _list(source, column.separator),
+        "number": lambda: _number(source),
+        "vector": lambda: _vector(source, column.length),
+        "rating": lambda: _rating(source),
+        "time": lambda: _time(source, table),
+    }
+    try:
+        return convert[column.kind]()
+    except (pa.ArrowException, NotImplementedError) as error:
+        raise InputError(
+            f"table {table.name}: column {column.source!r} is of type {source.type}, from which no {column.kind} can "
+            f"be made; name another in pipeline.{table.name}.columns or change its feature's kind"
+        ) from error
+
+
+def _identifier(source: pa.Array) -> _Converted:
+    text, undecodable = _to_string(source)
+    refused = {"is not UTF-8": undecodable, "is missing": pc.equal(text, "")}
+    if pa.types.is_floating(source.type) or pa.types.is_decimal(source.type):
+        refused["is not a whole number"] = pc.match_substring_regex(text, r"[^0-9-]")
+    return _Converted(text, refused | {"holds a line break": _holds_line_break(text)})
+
+
+def _token(source: pa.Array) -> _Converted:
+    text, undecodable = _to_string(source)
+    return _Converted(text, {"is not UTF-8": undecodable, "holds a line break": _holds_line_break(text)})
+
+
+def _holds_line_break(text: pa.StringArray) -> pa.BooleanArray:
+    """Which texts do; mostly none of them does, which one look at all bytes tells faster than a pattern at each."""
+    data = text.buffers()[2]
+    found = data.to_pybytes() if data else b""
+    if b"\n" in found or b"\r" in found:
+        return pc.match_substring_regex(text, _LINE_BREAK)
+    return pa.array(np.zeros(len(text), bool))
+
+
+def _optional_text(source: pa.Array) -> _Converted:
+    text, undecodable = _to_string(source)
+    return _Converted(text, {"is not UTF-8": undecodable})
+
+
+def _event_type(source: pa.Array, known: tuple[str, ...]) -> _Converted:
+    text, undecodable = _to_string(source)
+    unknown = pc.invert(pc.is_in(text, pa.array(known, pa.string())))
+    return _Converted(
+        text, {"is not UTF-8": undecodable, "is missing": pc.equal(text, ""), "has no weight in event_weights": unknown}
+    )
+
+
+def _to_string(source: pa.Array) -> tuple[pa.StringArray, pa.BooleanArray]:
+    """The values as texts, "" where missing, and where the bytes are no UTF-8."""
+    nothing = pa.array(np.zeros(len(source), bool))
+    if pa.types.is_dictionary(source.type):
+        source = source.dictionary_decode()
+    if pa.types.is_floating(source.type):
+        return _whole_numbers_to_string(source), nothing
+    if pa.types.is_decimal(source.type):
+        return _whole_decimals_to_string(source), nothing
+    if pa.types.is_binary(source.type) or pa.types.is_large_binary(source.type):
+        try:
+            return pc.cast(source, pa.string()).fill_null(""), nothing
+        except pa.ArrowInvalid:
+            return _decode_each(source)
+    if pa.types.is_nested(source.type):
+        raise NotImplementedError
+    return pc.cast(source, pa.string()).fill_null(""), nothing
+
+
+def _whole_numbers_to_string(source: pa.Array) -> pa.StringArray:
+    """3.0 is how a table with missing values stores the integer 3."""
+    source = pc.cast(source, pa.float64())
+    values = source.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    whole = np.isfinite(values) & (values == np.trunc(values)) & (np.abs(values) < 2**53)
+    integers = pc.cast(pa.array(np.where(whole, values, 0).astype(np.int64)), pa.string())
+    texts = pc.if_else(pa.array(whole), integers, pc.cast(source, pa.string()))
+    return pc.if_else(pa.array(np.isnan(values)), "", texts)
+
+
+def _whole_decimals_to_string(source: pa.Array) -> pa.StringArray:
+    """3.0000000000 is how a database driver gives the NUMERIC 3, and 0E-10 its 0."""
+    text = pc.replace_substring_regex(pc.cast(source, pa.string()), r"^-?0E.*$", "0")
+    return pc.replace_substring_regex(text, r"\.0*$", "").fill_null("")
+
+
+def _decode_each(source: pa.Array) -> tuple[pa.StringArray, pa.BooleanArray]:
+    texts, bad = [], []
+    for value in source.to_pylist():
+        try:
+            texts.append((value or b"").decode())
+            bad.append(False)
+        except UnicodeDecodeError:
+            texts.append("")
+            bad.append(True)
+    return pa.array(texts, pa.string()), pa.array(bad)
+
+
+def _list(source: pa.Array, separator: str) -> _Converted:
+    if pa.types.is_list(source.type) or pa.types.is_large_list(source.type):
+        lists, undecodable = _cast_list(source), pa.array(np.zeros(len(source), bool))
+    else:
+        text, undecodable = _to_string(source)
+        lists = pc.split_pattern(text, separator)
+    lists = _without_empty(lists)
+    broken = _holds_line_break(lists.values).to_numpy(zero_copy_only=False)
+    parents = pc.list_parent_indices(lists).to_numpy()
+    rows = np.zeros(len(lists), bool)
+    rows[parents[broken]] = True
+    return _Converted(lists, {"is not UTF-8": undecodable, "holds a line break": pa.array(rows)})
+
+
+def _cast_list(source: pa.Array) -> pa.ListArray:
+    filled = pc.if_else(source.is_null(), pa.scalar([], source.type), source)
+    return pc.cast(filled, pa.list_(pa.string()))
+
+
+def _without_empty(lists: pa.ListArray) -> pa.ListArray:
+    """Drops empty and missing entries: they say nothing, and no vocabulary can hold them."""
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    values = lists.values.slice(offsets[0], offsets[-1] - offsets[0]).fill_null("")
+    keep = pc.not_equal(values, "").to_numpy(zero_copy_only=False)
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(keep)])
+    return pa.ListArray.from_arrays(pa.array(before[offsets - offsets[0]].astype(np.int32)), values.filter(keep))
+
+
+def _number(source: pa.Array) -> _Converted:
+    values, unreadable = _to_float(source)
+    infinite = pa.array(np.isinf(values))
+    return _Converted(pa.array(values, pa.float32()), {"is not a number": unreadable, "is not finite": infinite})
+
+
+def _vector(source: pa.Array, length: int) -> _Converted:
+    if not _is_text(source.type):
+        return _Converted(*to_vectors(source, length))
+    text, undecodable = _to_string(source)
+    vectors, refused = to_vectors(parse_vectors(text), length)
+    return _Converted(vectors, {"is not UTF-8": undecodable} | refused)
+
+
+def _rating(source: pa.Array) -> _Converted:
+    number = _number(source)
+    missing = pc.is_nan(number.values)
+    return _Converted(number.values, number.refused | {"is missing": missing})
+
+
+def _to_float(source: pa.Array) -> tuple[npt.NDArray[np.float32], pa.BooleanArray]:
+    """`[rows] float32`, NaN where missing, and where a text is no number."""
+    if pa.types.is_dictionary(source.type):
+        source = source.dictionary_decode()
+    if not _is_text(source.type):
+        with np.errstate(over="ignore"):
+            values = pc.cast(source, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+            return values.astype(np.float32), pa.array(np.zeros(len(source), bool))
+    text, undecodable = _to_string(source)
+    readable = pc.match_substring_regex(text, _NUMBER)
+    missing = pc.match_substring_regex(text, _NO_NUMBER)
+    numbers = pc.cast(pc.if_else(readable, pc.utf8_trim_whitespace(text), "nan"), pa.float64())
+    with np.errstate(over="ignore"):
+        values = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
+    return values, pc.or_(undecodable, pc.invert(pc.or_(readable, missing)))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(check(kind) for check in checks)
+
+
+def _time(source: pa.Array, table: Table) -> _Converted:
+    text_given = _is_text(source.type)
+    if text_given:
+        source, undecodable = _to_string(source)
+        missing = pc.equal(source, "")
+    else:
+        undecodable, missing = pa.array(np.zeros(len(source), bool)), _is_missing(source)
+    seconds = to_seconds(source, table.source)
+    unreadable = pc.and_(seconds.is_null(), pc.invert(missing))
+    values = seconds.fill_null(0).to_numpy(zero_copy_only=False)
+    outside = pa.array((values < 0) | (values >= LATEST_SECOND))
+    refused = {
+        "is not UTF-8": undecodable,
+        "is missing": missing,
+        f"is not a time of format {table.source.timestamp_format!r}": unreadable,
+        "is not between the years 1970 and 2099": outside,
+    }
+    return _Converted(pa.array(values, pa.int64()), refused)
+
+
+def _is_missing(source: pa.Array) -> pa.BooleanArray:
+    return pc.is_null(source, nan_is_null=True)

@@ -1,0 +1,1 @@
+"""What the data looks like: facts, drift and the report."""

@@ -1,0 +1,29 @@
+"""What the report is made of. Imports no plotting library."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from beam_pipelines.profile.dataset import DatasetProfile
+from beam_pipelines.profile.drift import Drift
+from features.encoding.vocabulary import Vocabulary
+from features.schema import Schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """What the page is made of."""
+
+    schema: Schema
+    """The features."""
+    profile: DatasetProfile
+    """The dataset in numbers."""
+    values: pa.Table
+    """Counts of values, as `learning.COUNT_TYPE`."""
+    vocabularies: Mapping[str, Vocabulary]
+    """By feature."""
+    counts: Mapping[str, int]
+    """Of the manifest."""
+    drift: Drift | None = None
+    """Against the former dataset, if there was one."""

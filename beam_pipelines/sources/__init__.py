@@ -1,0 +1,1 @@
+"""Files and databases behind one contract, as Arrow record batches."""

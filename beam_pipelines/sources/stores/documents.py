@@ -1,0 +1,84 @@
+"""Documents (nested dictionaries) to Arrow columns."""
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from beam_pipelines.sources.files import require_columns
+from beam_pipelines.sources.readers import RawBatch, array_of
+from beam_pipelines.sources.tables import Table
+
+Document = Mapping[str, Any]
+
+
+def raw_batch(table: Table, documents: Sequence[Document], rows: npt.NDArray[np.int64]) -> RawBatch:
+    """The table's columns of some documents; `author.name` is the field `name` of the object `author`.
+
+    A column has the type of its values: whole numbers, numbers, times, lists of texts, and texts where they are mixed.
+
+    Args:
+        table: whose columns are wanted.
+        documents: `[rows]`.
+        rows: `[rows]` number of each document.
+    """
+    names = list(dict.fromkeys(column.source for column in table.columns))
+    columns = {name: [_field(document, name) for document in documents] for name in names}
+    malformed: list[tuple[int, str, str]] = []
+    for name in (column.source for column in table.columns if column.kind == "time"):
+        malformed += [(int(rows[n]), f"{name} is not of the date type", value) for n, value in _no_times(columns[name])]
+    refused = {row for row, _, _ in malformed}
+    kept = [n for n, row in enumerate(rows) if int(row) not in refused] if refused else range(len(rows))
+    arrays = [_column([values[n] for n in kept]) for values in columns.values()]
+    return RawBatch(pa.RecordBatch.from_arrays(arrays, names), rows[list(kept)], malformed)
+
+
+def require_fields(table: Table, label: str, documents: Sequence[Document]) -> None:
+    """Checks that each of the table's columns is in one of the documents.
+
+    Raises:
+        InputError: one is in none.
+    """
+    found = list(dict.fromkeys(name for document in documents for name in document))
+    names = (column.source for column in table.columns)
+    inner = {name for name in names if any(_field(document, name) is not None for document in documents)}
+    require_columns(table, label, [*found, *inner.difference(found)])
+
+
+def _field(document: Document, name: str) -> Any:
+    if name in document:
+        return document[name]
+    head, dot, rest = name.partition(".")
+    inner = document.get(head)
+    return _field(inner, rest) if dot and isinstance(inner, Mapping) else None
+
+
+def _no_times(values: list[Any]) -> list[tuple[int, str]]:
+    """What is no time in a column of times, and where: a text among them has no format that is known."""
+    if not any(isinstance(value, datetime.datetime) for value in values):
+        return []
+    return [(n, str(v)) for n, v in enumerate(values) if v is not None and not isinstance(v, datetime.datetime)]
+
+
+def _column(values: list[Any]) -> pa.Array:
+    given = [value for value in values if value is not None]
+    if given and all(isinstance(value, datetime.datetime) for value in given):
+        return pa.array(values, pa.timestamp("us", "UTC" if given[0].tzinfo else None))
+    if given and all(type(value) is datetime.date for value in given):
+        return pa.array(values, pa.date32())
+    return array_of([_plain(value) for value in values])
+
+
+def _plain(value: Any) -> Any:
+    """JSON's types as they are, any other as a text: object ids, decimals, dates among texts, objects as JSON."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)

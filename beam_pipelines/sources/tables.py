@@ -1,0 +1,152 @@
+"""Which columns each raw table must have and what they mean, from the schema and the configuration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from beam_pipelines.config import ColumnRule, PipelineConfig, TableSource
+from features.errors import ConfigError
+from features.schema import Schema
+from features.spec.kinds import Feature, MultiValuedFeature, NumericFeature, TextFeature, VectorFeature
+
+TableName: TypeAlias = Literal["interactions", "items", "users"]
+ColumnKind: TypeAlias = Literal["id", "time", "token", "text", "number", "list", "vector", "rating", "event_type"]
+
+# Columns of the events that are no features; a feature's name is an identifier, so no name is used twice.
+RATING = ".rating"
+EVENT_TYPE = ".event_type"
+
+_KINDS_WITH_RULES = ("token", "text", "number", "list")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column to be read."""
+
+    name: str
+    """Our name: the feature's, the role's or one of the names above."""
+    source: str
+    """The table's own name."""
+    kind: ColumnKind
+    """`token` is a string that may enter a vocabulary file, so it holds no line break; `text` is any string."""
+    separator: str = ""
+    """Cuts a string into a list, for `list`."""
+    length: int = 0
+    """Components of a `vector`."""
+    rule: ColumnRule = ColumnRule()
+    """Missing values and outliers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One raw table."""
+
+    name: TableName
+    """Which of the three."""
+    source: TableSource
+    """Where it lies."""
+    columns: tuple[Column, ...]
+    """What is read of it."""
+    key: str
+    """Our name of the column whose hash decides where a row goes."""
+    event_types: tuple[str, ...] = ()
+    """The event types that are accepted; empty: there is no such column."""
+
+
+def raw_tables(schema: Schema, config: PipelineConfig) -> tuple[Table, ...]:
+    """The tables to be read, interactions first.
+
+    Raises:
+        ConfigError: features come from a table that the configuration does not name.
+    """
+    tables = (_interactions(schema, config), _items(schema, config), _users(schema, config))
+    for table in tables:
+        _check_rules(table)
+    return tuple(table for table in tables if table.source.is_given)
+
+
+def _derived_features(schema: Schema, config: PipelineConfig) -> tuple[str, ...]:
+    numeric = [f.name for f in schema.context_features if isinstance(f, NumericFeature)]
+    for name, kind in config.derived.items():
+        if name not in numeric:
+            raise ConfigError(
+                f"pipeline.derived.{name}", kind, f"a numeric feature of the interactions, one of {numeric}"
+            )
+    return tuple(config.derived)
+
+
+def _check_rules(table: Table) -> None:
+    kinds = {column.name: column.kind for column in table.columns if column.kind in _KINDS_WITH_RULES}
+    for name, rule in table.source.rules.items():
+        path = f"pipeline.{table.name}.rules.{name}"
+        if name not in kinds:
+            raise ConfigError(path, name, f"one of the table's features: {', '.join(kinds)}")
+        if kinds[name] != "number" and rule.is_bounded:
+            raise ConfigError(path, kinds[name], "bounds only for numeric features")
+        if kinds[name] == "number" and rule.missing == "fill":
+            try:
+                float(rule.fill)
+            except ValueError as error:
+                raise ConfigError(f"{path}.fill", rule.fill, "a number") from error
+
+
+def _interactions(schema: Schema, config: PipelineConfig) -> Table:
+    source, label = config.interactions, config.label
+    not_read = {schema.timestamp, *_derived_features(schema, config)}
+    columns = [
+        Column(name=schema.user_id, source=source.column(schema.user_id), kind="id"),
+        Column(name=schema.item_id, source=source.column(schema.item_id), kind="id"),
+        Column(name=schema.timestamp, source=source.column(schema.timestamp), kind="time"),
+        *(_feature_column(source, f) for f in schema.context_features if f.name not in not_read),
+    ]
+    if label.rating_column:
+        columns.append(Column(name=RATING, source=source.column(label.rating_column), kind="rating"))
+    kinds = schema.history_event_types
+    if kinds is not None and not label.event_type_column:
+        raise ConfigError("pipeline.label.event_type_column", "", f"the column that {kinds.name} is made of")
+    if label.event_type_column:
+        columns.append(Column(name=EVENT_TYPE, source=source.column(label.event_type_column), kind="event_type"))
+    return Table(
+        name="interactions",
+        source=source,
+        columns=tuple(columns),
+        key=schema.user_id,
+        event_types=tuple(label.event_weights),
+    )
+
+
+def _items(schema: Schema, config: PipelineConfig) -> Table:
+    others = [f for f in schema.candidate if f.name != schema.item_id]
+    _require_table("items", config.items, others)
+    columns = [Column(name=schema.item_id, source=config.items.column(schema.item_id), kind="id")]
+    columns += [_feature_column(config.items, feature) for feature in others]
+    return Table(name="items", source=config.items, columns=tuple(columns), key=schema.item_id)
+
+
+def _users(schema: Schema, config: PipelineConfig) -> Table:
+    others = [f for f in schema.user_features if f.name != schema.user_id]
+    _require_table("users", config.users, others)
+    columns = [Column(name=schema.user_id, source=config.users.column(schema.user_id), kind="id")]
+    columns += [_feature_column(config.users, feature) for feature in others]
+    return Table(name="users", source=config.users, columns=tuple(columns), key=schema.user_id)
+
+
+def _require_table(name: TableName, source: TableSource, features: Sequence[Feature]) -> None:
+    if features and not source.is_given:
+        names = ", ".join(feature.name for feature in features)
+        raise ConfigError(f"pipeline.{name}.path", source.path, f"the {name} table, from which {names} are to come")
+
+
+def _feature_column(source: TableSource, feature: Feature) -> Column:
+    kind: ColumnKind = "token"
+    separator = ""
+    if isinstance(feature, NumericFeature):
+        kind = "number"
+    elif isinstance(feature, TextFeature):
+        kind = "text"
+    elif isinstance(feature, MultiValuedFeature):
+        kind, separator = "list", feature.separator
+    elif isinstance(feature, VectorFeature):
+        return Column(name=feature.name, source=source.column(feature.name), kind="vector", length=feature.length)
+    rule = source.rules.get(feature.name, ColumnRule())
+    return Column(name=feature.name, source=source.column(feature.name), kind=kind, separator=separator, rule=rule)

@@ -1,0 +1,125 @@
+"""Guesses how a column writes its times: which unit, or which pattern."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_pipelines.config import TableSource
+from beam_pipelines.sources.times import to_seconds
+
+# What is written where a time is missing.
+NO_TIME = r"^(?i:\s*|nan|nat|na|n/a|null|none)$"
+
+_DATES = ("%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y.%m.%d", "%d-%m-%Y", "%m-%d-%Y")
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M:%S %p", " %I:%M %p")
+_OTHERS = (
+    *("%Y%m%d", "%Y%m%d%H%M%S", "%Y%m%d %H:%M:%S", "%Y%m%dT%H%M%S", "%Y-%m-%d %H-%M-%S"),
+    *("%d %b %Y", "%d %b %Y %H:%M:%S", "%d-%b-%Y", "%b %d, %Y", "%b %d, %Y %H:%M:%S", "%a %b %d %H:%M:%S %Y"),
+    "%m %d, %Y",
+)
+PATTERNS = (*(date + clock for date in _DATES for clock in _CLOCKS), *_OTHERS)
+
+# Seconds between which a number is taken for a moment: 1990 to 2100. Before, it may as well be a position.
+_EARLIEST, _LATEST = 631_152_000, 4_102_444_800
+_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+# Dates as numbers, such as 20261124, and how many units of the number a day is.
+_DIGITS = {"%Y%m%d": 1, "%Y%m%d%H%M%S": 10**6}
+_FIRST_DAY, _LAST_DAY = 19_000_101, 21_001_232
+_LOOKED_AT = 5_000
+_DIGITS_OF_INT64 = 18
+_MOST = 0.97
+
+
+@dataclass(frozen=True)
+class TimeFormat:
+    """A guess."""
+
+    name: str
+    """A `timestamp_format` of the configuration; empty where the column has a time type of its own."""
+    is_order: bool = False
+    """Whether these are small numbers that tell the order of events, but not when they happened."""
+    alternative: str = ""
+    """Another pattern that reads as much, such as months before days."""
+
+
+def guess_time_format(values: pa.Array) -> TimeFormat | None:
+    """How the values write times, or none if they are no times.
+
+    Args:
+        values: `[rows]` of any type, null where missing.
+    """
+    present = values.drop_null()
+    if len(present) == 0:
+        return None
+    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
+        return TimeFormat("")
+    if pa.types.is_string(values.type):
+        return _of_texts(present.filter(pc.invert(pc.match_substring_regex(present, NO_TIME))))
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        return _of_numbers(present)
+    return None
+
+
+def _of_numbers(values: pa.Array) -> TimeFormat | None:
+    numbers = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    numbers = numbers[np.isfinite(numbers)]
+    if len(numbers) == 0 or numbers.min() < 0:
+        return None
+    middle = float(np.median(numbers))
+    for pattern, units in _DIGITS.items():
+        if _FIRST_DAY <= middle / units <= _LAST_DAY:
+            read = _read(values, pattern)
+            if len(read) >= _MOST * len(values):
+                return TimeFormat(pattern)
+    for name, units in _UNITS.items():
+        if _EARLIEST <= middle / units < _LATEST:
+            return TimeFormat(name)
+    if middle < _EARLIEST and (numbers == np.trunc(numbers)).all():
+        return TimeFormat("s", is_order=True)
+    return None
+
+
+def _of_texts(texts: pa.StringArray) -> TimeFormat | None:
+    if len(texts) == 0:
+        return None
+    looked_at = texts.take(pa.array(np.linspace(0, len(texts) - 1, min(len(texts), _LOOKED_AT)).astype(np.int64)))
+    as_numbers = _numbers(looked_at)
+    if as_numbers is not None:
+        return _of_numbers(as_numbers)
+    readable = {name: _count(looked_at, name) for name in ("iso8601", *PATTERNS)}
+    best = max(readable, key=lambda name: readable[name])
+    if readable[best] < _MOST * len(looked_at):
+        return None
+    read = {name: _read(texts, name) for name in readable if readable[name] == readable[best]}
+    # Of two patterns that read the sample alike, the one that reads more of the column; then the first.
+    best, *others = sorted(read, key=lambda name: -len(read[name]))
+    ambiguous = others and len(read[others[0]]) == len(read[best]) and not np.array_equal(read[others[0]], read[best])
+    return TimeFormat(best, alternative=others[0] if ambiguous else "")
+
+
+def _numbers(texts: pa.StringArray) -> pa.Array | None:
+    """The texts as numbers if nearly all are some."""
+    is_number = pc.match_substring_regex(texts, r"^\s*\d+(\.\d*)?\s*$")
+    if pc.sum(is_number).as_py() < _MOST * len(texts):
+        return None
+    trimmed = pc.utf8_trim_whitespace(texts.filter(is_number))
+    whole = (
+        pc.max(pc.utf8_length(trimmed)).as_py() <= _DIGITS_OF_INT64
+        and not pc.any(pc.match_substring(trimmed, ".")).as_py()
+    )
+    return pc.cast(trimmed, pa.int64() if whole else pa.float64())
+
+
+def _count(texts: pa.StringArray, name: str) -> int:
+    try:
+        return len(_read(texts, name))
+    except pa.ArrowException:
+        return 0
+
+
+def _read(values: pa.Array, name: str) -> npt.NDArray[np.int64]:
+    seconds = to_seconds(values, TableSource(path="-", timestamp_format=name)).drop_null()
+    return np.asarray(seconds.to_numpy(zero_copy_only=False))

@@ -1,0 +1,1 @@
+"""What lies where on disk: layout, manifests, and files that appear whole or not at all."""

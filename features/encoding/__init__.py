@@ -1,0 +1,1 @@
+"""Raw values to indices and floats: the only implementation of each transformation."""

@@ -1,0 +1,1 @@
+"""What the TFRecords hold, how they are written column by column and how they are parsed."""

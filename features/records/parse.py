@@ -1,0 +1,73 @@
+"""TFRecords of a dataset as batches of raw tensors. The keys and their meaning are in `features.records.contents`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from features.disk.layout import shards, total_of
+from features.errors import MEND_DATASET, InputError
+from features.records.contents import ITEM_EVENTS, NUM_CONTEXT, TRAIN_FREQUENCY, event_columns, user_columns
+from features.schema import Schema
+from features.spec.kinds import RawType, is_list, missing_value_of, raw_type
+
+
+def interaction_parsing_spec(schema: Schema, *, ranking: bool) -> dict[str, Any]:
+    """Argument of `tf.io.parse_example` for interaction records: values of the user, ragged lists for the events."""
+    lists = {feature.name for feature in schema.user_features if is_list(feature)}
+    spec: dict[str, Any] = {name: _value(dtype, name in lists) for name, dtype in user_columns(schema).items()}
+    spec[NUM_CONTEXT] = tf.io.FixedLenFeature([], tf.int64)
+    for name, dtype in event_columns(schema, ranking=ranking).items():
+        spec[name] = _value(dtype, is_a_list=True)
+    return spec
+
+
+def _value(dtype: RawType, is_a_list: bool) -> Any:
+    if is_a_list:
+        return tf.io.RaggedFeature(tf.dtypes.as_dtype(dtype), row_splits_dtype=tf.int64)
+    return tf.io.FixedLenFeature([], dtype, default_value=missing_value_of(dtype))
+
+
+def candidate_parsing_spec(schema: Schema) -> dict[str, Any]:
+    """Argument of `tf.io.parse_example` for candidate records."""
+    spec: dict[str, Any] = {TRAIN_FREQUENCY: tf.io.FixedLenFeature([], tf.int64)}
+    if schema.item_events:
+        spec[ITEM_EVENTS] = tf.io.FixedLenFeature([], tf.int64)
+    return spec | {feature.name: _value(raw_type(feature), is_list(feature)) for feature in schema.candidate}
+
+
+def read_records(directory: Path, spec: dict[str, Any], batch_size: int) -> tf.data.Dataset:
+    """Batches of parsed records, in the order of the shards. Iterate inside a block of `reading`.
+
+    Args:
+        directory: holds the shards.
+        spec: from one of the functions above.
+        batch_size: records a batch; the last batch may be smaller.
+
+    Raises:
+        InputError: the directory holds no shard, or not all of them.
+    """
+    files = shards(directory)
+    if not files:
+        raise InputError(f"{directory}: no TFRecord shards found; {MEND_DATASET}")
+    if len(files) != (total := total_of(files[0])):
+        raise InputError(f"{directory}: {total} TFRecord shards expected, {len(files)} found; {MEND_DATASET}")
+    records = tf.data.TFRecordDataset([str(file) for file in files], compression_type="GZIP")
+    batches = records.batch(batch_size)
+    return batches.map(lambda serialized: tf.io.parse_example(serialized, spec), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[None]:
+    """Says in one line what TensorFlow says of records that cannot be read while the block goes through them.
+
+    Raises:
+        InputError: a shard is damaged.
+    """
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        reason = (error.message.partition("}} ")[2] or error.message).partition(" [Op:")[0].splitlines()[0]
+        raise InputError(f"{directory}: a shard cannot be read ({reason}); {MEND_DATASET}") from error

@@ -1,0 +1,57 @@
+"""What a person wants to see of users and items: titles and histories, read from a dataset."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from features.disk.layout import SPLITS, DatasetLayout
+from features.schema import Schema
+from features.spec.kinds import TextFeature
+
+_RECORDS_A_BATCH = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisplayData:
+    """Titles of the items and histories of the users."""
+
+    titles: Mapping[str, str]
+    """Item id to its first text feature; empty where the schema has none."""
+    histories: Mapping[str, tuple[str, ...]]
+    """User id to all item ids the user interacted with, oldest first."""
+
+    def title(self, item_id: str) -> str:
+        """The title, or the id where there is none."""
+        return self.titles.get(item_id) or item_id
+
+
+def read_display_data(schema: Schema, dataset: DatasetLayout) -> DisplayData:
+    """Reads titles from the candidates and histories from all splits.
+
+    Raises:
+        InputError: the dataset is incomplete or damaged.
+    """
+    from features.records.parse import candidate_parsing_spec, interaction_parsing_spec
+
+    text = next((feature.name for feature in schema.candidate if isinstance(feature, TextFeature)), None)
+    titles: dict[str, str] = {}
+    for batch in _batches(dataset.candidates, candidate_parsing_spec(schema)):
+        if text is not None:
+            pairs = zip(batch[schema.item_id].numpy(), batch[text].numpy(), strict=True)
+            titles |= {item.decode(): title.decode() for item, title in pairs}
+    histories: dict[str, tuple[str, ...]] = {}
+    # A user's record of a later split holds the earlier events as context.
+    for split in SPLITS:
+        for batch in _batches(dataset.interactions(split), interaction_parsing_spec(schema, ranking=False)):
+            items = batch[schema.item_id].to_list()
+            for user, known in zip(batch[schema.user_id].numpy(), items, strict=True):
+                histories[user.decode()] = tuple(item.decode() for item in known)
+    return DisplayData(titles=titles, histories=histories)
+
+
+def _batches(directory: Path, spec: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    from features.records.parse import read_records, reading
+
+    with reading(directory):
+        yield from read_records(directory, spec, _RECORDS_A_BATCH)

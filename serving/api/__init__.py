@@ -1,0 +1,1 @@
+"""One function an RPC, shared by the gRPC and the REST door."""

@@ -1,0 +1,101 @@
+"""`serving.client.sync` for asyncio programs.
+
+async with AsyncRecommenderClient("localhost:8500") as client:
+    (items,) = await client.recommend({"user_id": ["42"]}, k=10)
+"""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from numpy.typing import ArrayLike, NDArray
+
+from serving.client.messages import DEFAULT_SIGNATURE, Recommendation, SignatureSpec, VersionState, restrictions
+from serving.client.retries import CallError, Dialogue, Dialogues, Retries, calls_of, channel_options
+
+_T = TypeVar("_T")
+
+
+class AsyncRecommenderClient:
+    """A connection to one server, for one event loop. Arguments and results are `RecommenderClient`'s."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str = "retrieval",
+        timeout_seconds: float = 5.0,
+        retries: Retries | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        options = channel_options(retries or Retries())
+        self._channel = (
+            grpc.aio.insecure_channel(address, options=options)
+            if credentials is None
+            else grpc.aio.secure_channel(address, credentials, options=options)
+        )
+        self._address = address
+        self._timeout = timeout_seconds
+        self._metadata = tuple((metadata or {}).items())
+        self._dialogues = Dialogues(model)
+        self._calls = calls_of(self._channel)
+
+    async def predict(
+        self,
+        inputs: Mapping[str, ArrayLike],
+        signature: str = DEFAULT_SIGNATURE,
+        *,
+        model: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Calls any signature."""
+        return await self._hold(self._dialogues.predict(inputs, signature, model), timeout_seconds)
+
+    async def recommend(
+        self,
+        query: Mapping[str, Sequence[object]],
+        k: int = 10,
+        *,
+        exclude: Sequence[Sequence[str]] | None = None,
+        filters: Mapping[str, object] | None = None,
+        model: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> list[list[Recommendation]]:
+        """The best items for each query of a batch."""
+        wanted = restrictions(exclude, filters)
+        return await self._hold(self._dialogues.recommend(query, k, wanted, model), timeout_seconds)
+
+    async def status(self, model: str | None = None) -> list[VersionState]:
+        """Every version of a model the server knows of, newest first."""
+        return await self._hold(self._dialogues.status(model), None)
+
+    async def metadata(self, model: str | None = None) -> dict[str, SignatureSpec]:
+        """Signature name to inputs and outputs; asked of the server once for each model."""
+        return await self._hold(self._dialogues.metadata(model), None)
+
+    async def _hold(self, dialogue: Dialogue[_T], timeout_seconds: float | None) -> _T:
+        timeout = self._timeout if timeout_seconds is None else timeout_seconds
+        try:
+            ask = next(dialogue)
+            while True:
+                reply = await self._calls[ask.method](ask.request, timeout=timeout, metadata=self._metadata)
+                ask = dialogue.send(reply)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+        except grpc.aio.AioRpcError as error:
+            raise CallError(error.code(), error.details() or "", self._address) from None
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

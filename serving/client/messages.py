@@ -1,0 +1,224 @@
+"""What a client sends and what it gets back: requests built, replies read, the same for sync and async."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from features.errors import InputError
+from features.protocol.tensor_proto import KINDS, decode, dtype_number, encode
+from features.protocol.wire import (
+    DataType,
+    GetModelMetadataRequest,
+    GetModelStatusRequest,
+    PredictRequest,
+    SignatureDefMap,
+)
+
+DEFAULT_SIGNATURE = "serving_default"
+RETRIEVE_SIGNATURE = "retrieve"
+COUNT_INPUTS = {"k", "limit"}
+EXCLUDE_INPUT = "exclude_item_ids"
+STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One item for one query; a higher score is better, and scores of one reply compare with each other only."""
+
+    item_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class VersionState:
+    """One version of a model, as the server reports it."""
+
+    version: int
+    state: str
+    """START, LOADING, AVAILABLE, UNLOADING or END."""
+    error_code: int
+    """Canonical status code; 0 where nothing failed."""
+    error_message: str
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a signature."""
+
+    dtype: DataType
+    shape: tuple[int | None, ...] | None
+    """None for a size, or a whole shape, that is not fixed."""
+    required: bool = True
+    """Whether a request must give it."""
+
+
+@dataclass(frozen=True)
+class SignatureSpec:
+    """What a signature takes and gives, by alias."""
+
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
+
+
+def as_array(values: ArrayLike, spec: TensorSpec | None = None) -> NDArray[Any]:
+    """An array of the type a signature wants.
+
+    Args:
+        values: an array, or nested lists; rows of unequal length are filled with the missing value (`""`, 0) on the
+            right. Text becomes UTF-8 bytes.
+        spec: of the input; without it NumPy's types are taken as they are, but for Python floats (float32).
+    """
+    if isinstance(values, np.ndarray) and (spec is None or values.dtype == KINDS[spec.dtype].dtype):
+        return values
+    rows = _filled(values) if isinstance(values, Sequence) and not isinstance(values, str | bytes) else values
+    array = np.asarray(rows)
+    if array.dtype.kind in "OSU":
+        if spec is not None and spec.dtype is not DataType.STRING and array.size:
+            raise InputError(f"expected {spec.dtype.name} values, got {array.flat[0]!r}")
+        return np.vectorize(_bytes, otypes=[object])(array) if array.size else array.astype(object)
+    if spec is not None:
+        if spec.dtype is DataType.STRING and array.size:
+            raise InputError(f"expected text, got {array.dtype} values")
+        return _cast(array, np.dtype(KINDS[spec.dtype].dtype))
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def _cast(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = array.astype(dtype)
+    changed = cast != array if dtype.kind in "iu" else np.zeros(array.shape, bool)
+    if changed.any():
+        raise InputError(f"expected whole numbers that {dtype} holds, got {array[changed].flat[0]}")
+    return cast
+
+
+def _filled(values: Sequence[Any]) -> Sequence[Any]:
+    rows = [list(row) if isinstance(row, list | tuple | np.ndarray) else row for row in values]
+    if not all(isinstance(row, list) for row in rows):
+        return rows
+    longest = max(map(len, rows), default=0)
+    texts = any(isinstance(value, str | bytes) for row in rows for value in row)
+    return [row + ["" if texts else 0] * (longest - len(row)) for row in rows]
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def predict_request(
+    model: str, signature: str, inputs: Mapping[str, ArrayLike], specs: Mapping[str, TensorSpec] | None = None
+) -> Any:
+    """A PredictRequest; `specs` give the types where they are known."""
+    request = PredictRequest()
+    request.model_spec.name = model
+    request.model_spec.signature_name = signature
+    for alias, values in inputs.items():
+        array = as_array(values, None if specs is None else specs.get(alias))
+        encode(array, request.inputs[alias], as_content=dtype_number(array) != DataType.STRING)
+    return request
+
+
+def restrictions(exclude: Sequence[Sequence[str]] | None, filters: Mapping[str, object] | None) -> dict[str, object]:
+    """What `recommend` leaves out and insists on, by input name."""
+    wanted: dict[str, object] = dict(filters or {})
+    if exclude is not None:
+        wanted[EXCLUDE_INPUT] = [list(row) for row in exclude] if any(exclude) else [[""] for _ in exclude]
+    return wanted
+
+
+def recommend_request(
+    model: str,
+    signatures: Mapping[str, SignatureSpec],
+    query: Mapping[str, Sequence[object]],
+    k: int,
+    wanted: Mapping[str, object],
+) -> Any:
+    """The PredictRequest behind `recommend`: signature, count and restrictions as the model offers them.
+
+    Raises:
+        InputError: the query or the restrictions name an input that the model does not have.
+    """
+    name = RETRIEVE_SIGNATURE if RETRIEVE_SIGNATURE in signatures else DEFAULT_SIGNATURE
+    inputs = signatures[name].inputs
+    unknown = sorted((query.keys() | wanted.keys()) - inputs.keys())
+    if unknown:
+        raise InputError(
+            f"model {model!r}: signature {name!r} has no input {', '.join(unknown)}; its inputs are "
+            f"{', '.join(sorted(inputs))}"
+        )
+    sent: dict[str, Any] = dict(query)
+    sent.update({alias: _for_a_batch(values, inputs[alias]) for alias, values in wanted.items()})
+    sent.update(dict.fromkeys(COUNT_INPUTS & inputs.keys(), k))
+    return predict_request(model, name, sent, inputs)
+
+
+def _for_a_batch(values: Any, spec: TensorSpec) -> Any:
+    """A bound, or a list of values, that stands for the whole batch becomes a batch of one."""
+    if spec.shape is None or isinstance(values, np.ndarray):
+        return values
+    depth, inner = 0, values
+    while isinstance(inner, Sequence) and not isinstance(inner, str | bytes):
+        depth, inner = depth + 1, next(iter(inner), None)
+    return [values] if depth == len(spec.shape) - 1 else values
+
+
+def read_outputs(response: Any) -> dict[str, NDArray[Any]]:
+    """Output alias to array; strings as an object array of bytes."""
+    return {alias: decode(proto) for alias, proto in response.outputs.items()}
+
+
+def read_recommendations(response: Any, k: int) -> list[list[Recommendation]]:
+    """One list a query, best first, at most `k` long; what only fills a row up is left out."""
+    outputs = read_outputs(response)
+    return [
+        [
+            Recommendation(item.decode(), float(score))
+            for item, score in zip(items, scores, strict=True)
+            if item and score > -np.inf
+        ][:k]
+        for items, scores in zip(outputs["item_ids"], outputs["scores"], strict=True)
+    ]
+
+
+def status_request(model: str) -> Any:
+    """A GetModelStatusRequest for all versions."""
+    request = GetModelStatusRequest()
+    request.model_spec.name = model
+    return request
+
+
+def read_status(response: Any) -> list[VersionState]:
+    """Every version the server knows of, newest first."""
+    return [
+        VersionState(each.version, STATES.get(each.state, "UNKNOWN"), each.status.error_code, each.status.error_message)
+        for each in response.model_version_status
+    ]
+
+
+def metadata_request(model: str) -> Any:
+    """A GetModelMetadataRequest for the signatures."""
+    request = GetModelMetadataRequest(metadata_field=["signature_def"])
+    request.model_spec.name = model
+    return request
+
+
+def read_metadata(response: Any) -> dict[str, SignatureSpec]:
+    """Signature name to what it takes and gives; TensorFlow's own initialisation op is left out."""
+    signatures = SignatureDefMap.FromString(response.metadata["signature_def"].value)
+    return {
+        name: SignatureSpec(
+            {alias: _spec(info, alias not in each.defaults) for alias, info in each.inputs.items()},
+            {alias: _spec(info, True) for alias, info in each.outputs.items()},
+        )
+        for name, each in signatures.signature_def.items()
+        if not name.startswith("__")
+    }
+
+
+def _spec(info: Any, required: bool) -> TensorSpec:
+    shape = info.tensor_shape
+    sizes = None if shape.unknown_rank else tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
+    return TensorSpec(DataType(info.dtype), sizes, required)

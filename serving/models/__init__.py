@@ -1,0 +1,1 @@
+"""Models and their versions: what is wanted, loading, served and going."""

@@ -1,0 +1,196 @@
+"""A version of a model, loaded: its session, its signatures, and nothing else of the SavedModel."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+
+from features.native_log import silence_native_notices
+from features.protocol.tensor_proto import decode
+from serving.errors import Code, ServingError, from_exception, not_found
+from serving.models.batching import BatchingOptions, BatchQueue, BatchScheduler
+from serving.models.graph_termination import endless_functions
+from serving.models.session import Arrays, GraphSession
+
+DEFAULT_SIGNATURE = "serving_default"
+_SCANN_PREFIX = b"Scann>"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A SignatureDef with its look-ups made once."""
+
+    definition: Any
+    """The `SignatureDef` itself."""
+    inputs: dict[str, str]
+    """Input alias to tensor name, sorted by alias."""
+    outputs: dict[str, str]
+    """Output alias to tensor name, sorted by alias."""
+    defaults: dict[str, NDArray[Any]]
+    """Input alias to what stands in for a missing input."""
+    feeds: tuple[str, ...] = field(init=False)
+    fetches: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "feeds", tuple(self.inputs.values()))
+        object.__setattr__(self, "fetches", tuple(self.outputs.values()))
+
+
+def _signature(definition: meta_graph_pb2.SignatureDef) -> Signature:
+    return Signature(
+        definition,
+        {alias: definition.inputs[alias].name for alias in sorted(definition.inputs)},
+        {alias: definition.outputs[alias].name for alias in sorted(definition.outputs)},
+        {alias: decode(proto) for alias, proto in definition.defaults.items()},
+    )
+
+
+class Runnable(Protocol):
+    """What the inference functions need of a version."""
+
+    name: str
+    version: int
+    signatures: dict[str, Signature]
+
+    def run(self, feeds: tuple[str, ...], arrays: Arrays, fetches: tuple[str, ...], timeout: float | None) -> Arrays:
+        """See `Servable.run`."""
+        ...
+
+
+class Servable:
+    """One loaded version. `run` may be called from many threads; `close` once, when none is running."""
+
+    def __init__(self, name: str, version: int, session: GraphSession, meta_graph: Any) -> None:
+        self.name = name
+        self.version = version
+        self.signatures = {key: _signature(value) for key, value in meta_graph.signature_def.items()}
+        self._session = session
+        self._scheduler: BatchScheduler | None = None
+        self._queues: dict[tuple[tuple[str, ...], tuple[str, ...]], BatchQueue] = {}
+
+    def batch(self, scheduler: BatchScheduler, options: BatchingOptions) -> None:
+        """Sends calls of whole signatures through batching queues; a call for some outputs only runs by itself."""
+        self._scheduler = scheduler
+        for signature in self.signatures.values():
+            key = (signature.feeds, signature.fetches)
+            if signature.feeds and key not in self._queues:
+                self._queues[key] = scheduler.queue(options, self._session.prepare(*key))
+
+    def run(self, feeds: tuple[str, ...], arrays: Arrays, fetches: tuple[str, ...], timeout: float | None) -> Arrays:
+        """Runs the graph.
+
+        Args:
+            feeds: tensor names to feed.
+            arrays: one for each feed.
+            fetches: tensor names to fetch.
+            timeout: seconds the run may take; None for no limit.
+
+        Returns:
+            One array for each fetch.
+
+        Raises:
+            ServingError: the run failed.
+        """
+        call = self._queues.get((feeds, fetches)) if self._queues else None
+        return (call or self._session.prepare(feeds, fetches))(arrays, timeout)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a signature's graph may go on for ever."""
+        return self._session.may_go_on
+
+    def close(self) -> None:
+        """Frees the version's memory."""
+        if self._scheduler is not None:
+            for queue in self._queues.values():
+                self._scheduler.remove(queue)
+        self._queues.clear()
+        self._session.close()
+
+
+def load(name: str, version: int, path: str, tags: list[str], options: config_pb2.ConfigProto) -> Servable:
+    """Loads one version directory.
+
+    Args:
+        name: the model's name.
+        version: the version's number.
+        path: the version directory.
+        tags: tags of the MetaGraph.
+        options: of the session; a graph that the single-threaded executor refuses, or that has loops without a bound,
+            is loaded with the default one.
+
+    Raises:
+        ServingError: the directory holds no SavedModel this server can run, in TensorFlow Serving's words.
+    """
+    _check_files(path)
+    plain = config_pb2.ConfigProto()
+    plain.CopyFrom(options)
+    plain.experimental.executor_type = ""
+    plain.inter_op_parallelism_threads = max(0, plain.inter_op_parallelism_threads)
+    try:
+        servable = _load(name, version, path, tags, options)
+    except ServingError:
+        if options == plain:
+            raise
+        return _load(name, version, path, tags, plain)
+    if options == plain or not servable.may_go_on:
+        return servable
+    # With a deadline, a loop's body waits for a thread of the pool that calls like it occupy: none would ever end.
+    servable.close()
+    return _load(name, version, path, tags, plain)
+
+
+def _load(name: str, version: int, path: str, tags: list[str], options: config_pb2.ConfigProto) -> Servable:
+    session = GraphSession(options)
+    try:
+        with session.graph.as_default():
+            meta_graph = tf.compat.v1.saved_model.loader.load(session.session, tags, path)
+        session.endless = endless_functions(meta_graph.graph_def)
+        servable = Servable(name, version, session, meta_graph)
+        for key, signature in servable.signatures.items():
+            if signature.feeds and not key.startswith("__"):
+                session.prepare(signature.feeds, signature.fetches)
+    except BaseException as error:
+        session.close()
+        raise _load_error(error, path, tags) from error
+    return servable
+
+
+def _check_files(path: str) -> None:
+    binary, text = Path(path) / "saved_model.pb", Path(path) / "saved_model.pbtxt"
+    file = next((each for each in (binary, text) if each.is_file()), None)
+    if file is None:
+        raise not_found(f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {path}")
+    try:
+        uses_scann = _SCANN_PREFIX in file.read_bytes()
+    except OSError as error:
+        raise ServingError(Code.PERMISSION_DENIED, f"{file}: {error.strerror}") from None
+    if uses_scann:
+        register_scann_ops()
+
+
+def register_scann_ops() -> None:
+    """Makes ScaNN's operations known to TensorFlow; where scann is not installed the load names the missing one."""
+    try:
+        import scann  # noqa: F401 -- importing it registers the operations
+    except ImportError:
+        return
+    silence_native_notices()
+
+
+def _load_error(error: BaseException, path: str, tags: list[str]) -> ServingError:
+    text = str(error)
+    if isinstance(error, RuntimeError) and "could not be found in SavedModel" in text:
+        wanted = " ".join(tags)
+        return not_found(
+            f"Could not find meta graph def matching supplied tags: {{ {wanted} }}. To inspect available tag-sets in "
+            "the SavedModel, please use the SavedModel CLI: `saved_model_cli`"
+        )
+    if isinstance(error, OSError):
+        return ServingError(Code.DATA_LOSS, f"Can't parse {Path(path) / 'saved_model.pb'} as binary proto")
+    if isinstance(error, ValueError) and "not a valid checkpoint" in text:
+        return not_found(f"The variables of {path} are missing or incomplete: rename only finished versions into place")
+    return from_exception(error)

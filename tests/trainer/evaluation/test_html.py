@@ -1,0 +1,37 @@
+"""The report shows what `metrics.json` says."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from recstack.config import StackConfig
+from trainer.evaluation.html import write_report
+
+
+def test_every_model_metric_and_slice_of_an_evaluation_is_there(checkerboard: StackConfig) -> None:
+    run = checkerboard.layout.stage("retrieval")
+    result, page = json.loads(run.metrics.read_text()), run.report.read_text()
+    by_cutoff, by_part = (ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL))
+    models = ["two_tower", *result["baselines"]]
+    for plot in (by_cutoff, by_part):
+        assert set(models) <= texts(plot)
+    assert {"recall", "ndcg", "@2", "@5"} <= texts(by_cutoff)
+    filled = {name: part for name, part in result["model"]["slices"].items() if part["num_queries"]}
+    assert {f"{name} ({part['num_targets']:,} targets)" for name, part in filled.items()} <= texts(by_part)
+    for row in (result["model"], *result["baselines"].values()):
+        for name in ("recall@2", "hit_rate@5", "mrr@5", "map@5"):
+            assert f"{row['metrics'][name]['value']:.4f}" in page
+            assert f"{row['metrics'][name]['low']:.4f}-{row['metrics'][name]['high']:.4f}" in page
+        for name in ("coverage@5", "gini@5", "novelty@5", "mean_popularity@5"):
+            assert f"<td>{row['catalogue'][name]:.4f}</td>" in page
+
+
+def test_the_same_metrics_give_the_same_bytes(checkerboard: StackConfig, tmp_path: Path) -> None:
+    run = checkerboard.layout.stage("retrieval")
+    write_report(json.loads(run.metrics.read_text()), tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_bytes() == run.report.read_bytes()
+
+
+def texts(svg: ElementTree.Element) -> set[str]:
+    return {"".join(element.itertext()).strip() for element in svg.iter("{http://www.w3.org/2000/svg}text")}

@@ -1,0 +1,307 @@
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.disk.layout import DatasetLayout, RunLayout
+from features.encoding.schema_encoder import SchemaEncoder
+from features.errors import ConfigError, InputError, RecstackError
+from tests.trainer.small_dataset import NUM_ITEMS, NUM_USERS, SCHEMA, record, write_records, write_small_dataset
+from trainer.config.evaluation import EvaluationConfig
+from trainer.config.ranking import RankingConfig
+from trainer.config.retrieval import EncoderConfig, LossConfig, RetrievalConfig
+from trainer.config.training import OptimizerConfig
+from trainer.data.catalogue import load_catalogue
+from trainer.data.events import load_events
+from trainer.restore import restore_ranking, restore_retrieval
+from trainer.retrieval.validation import RetrievalValidation
+from trainer.stage import train_ranking, train_retrieval
+from trainer.training.loop import Progress
+
+FAST = OptimizerConfig(learning_rate=0.03, warmup_steps=2)
+RETRIEVAL = RetrievalConfig(dimension=8, batch_size=8, epochs=6, optimizer=FAST)
+SEQUENCE = replace(
+    RETRIEVAL, examples="sequence", encoder=EncoderConfig(kind="transformer", dropout=0.2), initialisation="svd"
+)
+ENSEMBLE = replace(SEQUENCE, encoder=replace(SEQUENCE.encoder, side_features=True), ensemble=("gru",))
+IN_BATCH = replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"))
+HARD = replace(RETRIEVAL, loss=LossConfig(negatives="cross_batch", memory=24, hard_negatives=2, index_steps=5))
+REPEAT = replace(RETRIEVAL, examples="basket", repeat=1.0)
+# Without dropout, of which each replica draws its own.
+NO_DROPOUT = replace(ENSEMBLE, encoder=replace(ENSEMBLE.encoder, dropout=0.0), batch_size=32)
+RANKING = RankingConfig(dimension=4, hidden=(8,), batch_size=16, epochs=6, optimizer=FAST)
+
+
+class InterruptedTrainingError(Exception):
+    pass
+
+
+def interrupt_at(epoch: int):
+    def progress(told: Progress) -> None:
+        if told.epoch >= epoch:
+            raise InterruptedTrainingError
+
+    return progress
+
+
+def item_vectors(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig) -> np.ndarray:
+    trained = restore_retrieval(SCHEMA, dataset, run, config)
+    return trained.model.embed_candidates(trained.candidates).numpy()
+
+
+def repeat_weights(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig) -> np.ndarray:
+    """What `retrieval.repeat` has learnt; empty without it."""
+    layer = restore_retrieval(SCHEMA, dataset, run, config).model.repeat_layer
+    return np.zeros(0) if layer is None else np.append(layer.places.numpy(), layer.scale.numpy())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(RETRIEVAL, id="event"),
+        pytest.param(ENSEMBLE, id="ensemble", marks=pytest.mark.slow),
+        pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow),
+        pytest.param(replace(RETRIEVAL, examples="basket"), id="basket", marks=pytest.mark.slow),
+        pytest.param(replace(RETRIEVAL, examples="set"), id="set", marks=pytest.mark.slow),
+        pytest.param(
+            replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"), hidden=(8,), score="dot"),
+            id="in_batch",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            replace(RETRIEVAL, loss=LossConfig(kind="gbce", negatives="uniform", num_negatives=8), id_dropout=0.1),
+            id="gbce",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(replace(RETRIEVAL, loss=LossConfig(kind="bpr")), id="bpr", marks=pytest.mark.slow),
+        pytest.param(HARD, id="hard", marks=pytest.mark.slow),
+    ],
+)
+def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, config):
+    run = RunLayout(tmp_path, "retrieval")
+    config = replace(config, epochs=20)
+    manifest, idle = train_retrieval(SCHEMA, small_dataset, run, config)
+    assert not idle
+    assert manifest.metrics["ndcg@20"] > 0
+    trained = restore_retrieval(SCHEMA, small_dataset, run, config)
+    events = load_events(small_dataset.interactions("test"), trained.encoder, trained.candidates.rows(), ranking=False)
+    first = np.flatnonzero(np.diff(events.record_of_event(), append=99))
+    query = {
+        "user_id": events.user["user_id"],
+        "timestamp": events.context["timestamp"][first],
+        "history": events.histories(first, 4),
+    }
+    scores = trained.model.query_tower(query) @ tf.transpose(trained.model.embed_candidates(trained.candidates))
+    user, item = np.indices(scores.shape)
+    same = scores.numpy()[user % 2 == item % 2].mean()
+    assert same > scores.numpy()[user % 2 != item % 2].mean() + 0.3
+
+
+def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
+    run = RunLayout(tmp_path, "retrieval")
+    first, idle = train_retrieval(SCHEMA, small_dataset, run, RETRIEVAL)
+    again, idle_again = train_retrieval(SCHEMA, small_dataset, run, RETRIEVAL)
+    assert (idle, idle_again) == (False, True)
+    assert again == first
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(RETRIEVAL, id="event"),
+        pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow),
+        pytest.param(replace(ENSEMBLE, loss=HARD.loss), id="ensemble", marks=pytest.mark.slow),
+        pytest.param(HARD, id="hard", marks=pytest.mark.slow),
+    ],
+)
+def test_interrupted_training_ends_as_an_uninterrupted_one(small_dataset, tmp_path, config):
+    whole, broken = RunLayout(tmp_path / "whole", "retrieval"), RunLayout(tmp_path / "broken", "retrieval")
+    train_retrieval(SCHEMA, small_dataset, whole, config)
+    with pytest.raises(InterruptedTrainingError):
+        train_retrieval(SCHEMA, small_dataset, broken, config, progress=interrupt_at(3))
+    with pytest.raises(InputError, match="recstack train"):
+        restore_retrieval(SCHEMA, small_dataset, broken, config)
+    train_retrieval(SCHEMA, small_dataset, broken, config)
+    np.testing.assert_array_equal(
+        item_vectors(small_dataset, broken, config), item_vectors(small_dataset, whole, config)
+    )
+
+
+def test_other_configuration_starts_anew(small_dataset, tmp_path):
+    run = RunLayout(tmp_path, "retrieval")
+    train_retrieval(SCHEMA, small_dataset, run, RETRIEVAL)
+    other = replace(RETRIEVAL, dimension=4, optimizer=replace(RETRIEVAL.optimizer, learning_rate=0.25))
+    with pytest.raises(InputError, match="another configuration") as caught:
+        restore_retrieval(SCHEMA, small_dataset, run, other)
+    rate = RETRIEVAL.optimizer.learning_rate
+    assert str(caught.value).splitlines()[1:] == [
+        f"  retrieval.dimension: trained with {RETRIEVAL.dimension}, now 4",
+        f"  retrieval.optimizer.learning_rate: trained with {rate}, now 0.25",
+    ]
+    _, idle = train_retrieval(SCHEMA, small_dataset, run, other)
+    assert not idle
+    assert item_vectors(small_dataset, run, other).shape == (12, 5)
+
+
+def test_ranking_tells_liked_from_disliked(small_dataset, tmp_path):
+    run = RunLayout(tmp_path, "ranking")
+    config = replace(RANKING, epochs=20, patience=0)
+    manifest, _ = train_ranking(SCHEMA, small_dataset, run, config)
+    assert manifest.metrics["auc"] > 0.9
+    trained = restore_ranking(SCHEMA, small_dataset, run, config)
+    query = trained.encoder.encode_query(
+        {
+            "user_id": tf.constant(["u2", "u2"]),
+            "history": tf.constant([["i4", "i6"]] * 2),
+            "timestamp": tf.constant([9, 9], tf.int64),
+        }
+    )
+    candidate = trained.encoder.encode_candidate(
+        {"item_id": tf.constant(["i8", "i9"]), "parity": tf.constant([["even"], ["odd"]])}
+    )
+    liked, disliked = trained.model(query, candidate)["label"].numpy()
+    assert liked > disliked
+
+
+def test_diverging_training_says_what_to_do(small_dataset, tmp_path):
+    config = replace(RETRIEVAL, score="dot", optimizer=OptimizerConfig(learning_rate=1e30, warmup_steps=0))
+    with pytest.raises(RecstackError, match=r"optimizer\.learning_rate"):
+        train_retrieval(SCHEMA, small_dataset, RunLayout(tmp_path, "retrieval"), config)
+
+
+def test_no_sequence_without_a_history(tmp_path):
+    dataset = write_small_dataset(tmp_path / "data")
+    schema = replace(SCHEMA, query=tuple(f for f in SCHEMA.query if f.name != "history"))
+    with pytest.raises(InputError, match="schema"):
+        train_retrieval(schema, dataset, RunLayout(tmp_path, "retrieval"), RETRIEVAL)
+
+
+def test_set_of_an_ordered_encoder_is_refused():
+    with pytest.raises(ConfigError, match=r"retrieval\.examples"):
+        RetrievalConfig(examples="set", encoder=EncoderConfig(kind="gru"))
+
+
+def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
+    run = RunLayout(tmp_path, "retrieval")
+    train_retrieval(SCHEMA, small_dataset, run, replace(RETRIEVAL, epochs=1))
+    trained = restore_retrieval(SCHEMA, small_dataset, run, replace(RETRIEVAL, epochs=1))
+    events = load_events(
+        small_dataset.interactions("validation"), trained.encoder, trained.candidates.rows(), ranking=False
+    )
+    validation = RetrievalValidation(events, SCHEMA, trained.candidates, num_queries=10, seed=0)
+    assert len(validation) == 10
+    # Twelve items, so every target that was not seen is within the first 20.
+    assert validation(trained.model)["recall@20"] == 1.0
+
+
+@pytest.mark.parametrize("changes", [{}, {"ensemble": ("mean",)}, {"loss": LossConfig(kind="bce")}])
+def test_trains_with_repeat(small_dataset, tmp_path, changes):
+    """Its own weights are learnt, kept and restored; without times there are none for ages."""
+    config = replace(RETRIEVAL, examples="basket", repeat=1.0, epochs=2, **changes)
+    run = RunLayout(tmp_path, "retrieval")
+    train_retrieval(SCHEMA, small_dataset, run, config, evaluation=EvaluationConfig(exclude_seen=False))
+    layer = restore_retrieval(SCHEMA, small_dataset, run, config).model.repeat_layer
+    assert layer.ages is None
+    assert float(layer.scale) != 0.0
+
+
+class ScoresByHistory:
+    """In place of a trained model: a query's vector counts the items of its history, an item's is its own place."""
+
+    def __init__(self, rows_of_index: np.ndarray) -> None:
+        self.rows = tf.constant(rows_of_index, tf.float32)
+
+    def query_tower(self, query):
+        return tf.reduce_sum(tf.gather(self.rows, query["history"]), axis=1)
+
+    def embed_candidates(self, candidates):
+        return tf.eye(len(candidates))
+
+    def repeats(self, query):
+        return None
+
+
+def test_validation_judges_as_the_evaluation_does(small_dataset, tmp_path):
+    """A customer buys 0 and 1, then 0 and 1 again, then 7: ranking what was bought finds the next basket alone."""
+    encoder = SchemaEncoder(SCHEMA, small_dataset)
+    candidates = load_catalogue(small_dataset, encoder)
+    write_records(tmp_path / "x", [record(0, [0, 1, 0, 1, 7], [1, 1, 2, 2, 3], num_context=2)])
+    events = load_events(tmp_path / "x", encoder, candidates.rows(), ranking=False)
+    rows = np.zeros([encoder.encoded(SCHEMA.item_id_feature).num_indices, len(candidates)])
+    rows[candidates.features["item_id"].numpy(), np.arange(len(candidates))] = 1.0
+
+    def ndcg(*, exclude_seen: bool, only_next: bool) -> float:
+        validation = RetrievalValidation(
+            events, SCHEMA, candidates, num_queries=1, seed=0, exclude_seen=exclude_seen, only_next=only_next
+        )
+        return validation(ScoresByHistory(rows))["ndcg@10"]
+
+    assert ndcg(exclude_seen=False, only_next=True) == pytest.approx(1.0)
+    assert ndcg(exclude_seen=False, only_next=False) < 1.0
+    assert ndcg(exclude_seen=True, only_next=True) == 0.0
+
+
+def test_a_run_that_was_validated_otherwise_is_trained_again(small_dataset, tmp_path):
+    run = RunLayout(tmp_path, "retrieval")
+    config = replace(RETRIEVAL, epochs=1)
+    train_retrieval(SCHEMA, small_dataset, run, config)
+    assert train_retrieval(SCHEMA, small_dataset, run, config, evaluation=EvaluationConfig(cutoffs=(5,)))[1]
+    assert not train_retrieval(SCHEMA, small_dataset, run, config, evaluation=EvaluationConfig(exclude_seen=False))[1]
+
+
+MIRRORED = """
+import sys, numpy as np, features, tensorflow as tf
+from pathlib import Path
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.trainer.small_dataset import SCHEMA
+from tests.trainer.test_stage import TRAINED_ON_TWO, item_vectors, repeat_weights
+from features.disk.layout import DatasetLayout, RunLayout
+from trainer.stage import train_retrieval
+dataset, root = DatasetLayout(Path(sys.argv[1])), Path(sys.argv[2])
+config = TRAINED_ON_TWO[sys.argv[3]]
+vectors, weights = [], []
+for strategy in ("default", "mirrored"):
+    run = RunLayout(root / strategy, "retrieval")
+    train_retrieval(SCHEMA, dataset, run, config, strategy=strategy)
+    vectors.append(item_vectors(dataset, run, config))
+    weights.append(repeat_weights(dataset, run, config))
+assert tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).num_replicas_in_sync == 2
+np.testing.assert_allclose(vectors[1], vectors[0], atol=1e-4)
+np.testing.assert_allclose(weights[1], weights[0], atol=1e-4)
+"""
+
+
+TRAINED_ON_TWO = {"in_batch": IN_BATCH, "hard": HARD, "repeat": REPEAT, "ensemble": NO_DROPOUT}
+
+
+@pytest.fixture(scope="module")
+def enough_for_two(tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
+    """Every user eight times: a batch of two packed rows, and eight such batches an epoch."""
+    dataset = write_small_dataset(tmp_path_factory.mktemp("enough") / "dataset")
+    shutil.rmtree(dataset.interactions("train"))
+    orders = [(user, [(user + 2 * (user // 2 + step)) % NUM_ITEMS for step in range(4)]) for user in range(NUM_USERS)]
+    write_records(dataset.interactions("train"), [record(user, items, [1, 2, 3, 4]) for user, items in orders * 8])
+    return dataset
+
+
+@pytest.mark.parametrize(
+    "name", ["in_batch", *(pytest.param(n, marks=pytest.mark.slow) for n in [*TRAINED_ON_TWO][1:])]
+)
+def test_two_devices_train_what_one_trains(enough_for_two, tmp_path, name):
+    command = [sys.executable, "-c", MIRRORED, str(enough_for_two.root), str(tmp_path), name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_raw_ratings_as_ranking_labels_are_refused(tmp_path: Path) -> None:
+    dataset = write_small_dataset(tmp_path / "dataset")
+    shutil.rmtree(dataset.ranking("train"))
+    write_records(dataset.ranking("train"), [record(0, [0, 2], [1, 2], labels=[5.0, 1.0])])
+    with pytest.raises(InputError, match=r"label 5 found, expected 0 to 1.*ranking_label"):
+        train_ranking(SCHEMA, dataset, RunLayout(tmp_path / "run", "ranking"), RANKING)

@@ -1,0 +1,1 @@
+"""Configuration of training, models, index, evaluation and export. Imports no TensorFlow."""

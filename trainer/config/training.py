@@ -1,0 +1,79 @@
+"""How a stage trains: optimizer, strategy and the fields that every stage has. Imports no TensorFlow."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, get_args
+
+from features.errors import ConfigError
+
+StrategyName: TypeAlias = Literal["default", "mirrored"]
+
+STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
+
+
+class TrainableConfig(Protocol):
+    """The fields of a stage's configuration that the training loop reads."""
+
+    @property
+    def dimension(self) -> int:
+        """Components of an embedding."""
+
+    @property
+    def optimizer(self) -> "OptimizerConfig":
+        """How the weights follow the gradient."""
+
+    @property
+    def batch_size(self) -> int:
+        """Examples a step, over all replicas together."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training split."""
+
+    @property
+    def patience(self) -> int:
+        """Epochs without improvement after which the training ends; 0 never ends it early."""
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """Seconds between checkpoints within an epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Adam's or Adagrad's learning rate over the training: a linear warm-up, then a cosine to zero or a constant."""
+
+    kind: Literal["adam", "adagrad"] = "adam"
+    """`adam` learns fast; `adagrad` keeps one number a weight instead of two."""
+    learning_rate: float = 0.003
+    """Largest learning rate."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What follows the warm-up; `cosine` ends at zero with the last epoch (https://arxiv.org/abs/1608.03983, Eq. 5)."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate grows from zero; at most a tenth of the training is used."""
+
+    def __post_init__(self) -> None:
+        require("optimizer", self, "learning_rate", 0 < self.learning_rate < math.inf, "a positive number")
+        require("optimizer", self, "warmup_steps", self.warmup_steps >= 0, "at least 0")
+
+
+def check_training(table: str, config: TrainableConfig) -> None:
+    """Checks the fields that every stage's training has.
+
+    Raises:
+        ConfigError: a field is out of its range.
+    """
+    for name in ("dimension", "batch_size", "epochs"):
+        require(table, config, name, getattr(config, name) >= 1, "a whole number of at least 1")
+    require(table, config, "patience", config.patience >= 0, "at least 0")
+    require(table, config, "checkpoint_seconds", config.checkpoint_seconds >= 0, "at least 0 seconds")
+
+
+def require(table: str, config: object, name: str, ok: bool, expected: str) -> None:
+    """Refuses a field's value.
+
+    Raises:
+        ConfigError: `ok` is false; the error names `table.name`, the value and what was expected.
+    """
+    if not ok:
+        raise ConfigError(f"{table}.{name}", getattr(config, name), expected)

@@ -1,0 +1,1 @@
+"""A dataset in memory: encoded events, the queries before them, the catalogue, batches."""

@@ -1,1 +1,0 @@
-"""Trained models in, metrics beside those of baselines out."""

@@ -1,0 +1,151 @@
+"""`report.html`: what `metrics.json` of a retrieval run says, as plots and tables; one file, no outside parts."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from features.disk.files import write_text_atomically
+
+Result: TypeAlias = Mapping[str, Any]
+
+# Means over queries, in the order of the plots; the other metrics are in the table alone.
+_PLOTTED = ("recall", "ndcg")
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; max-width: 980px; margin: 0 auto; padding: 24px 16px; }
+table { border-collapse: collapse; margin: 8px 0 24px; }
+th, td { padding: 4px 12px; text-align: right; border-top: 1px solid #e5e7eb; font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child { text-align: left; }
+small { color: #6b7280; }
+svg { width: 100%; height: auto; }
+"""
+
+
+def write_report(result: Result, path: Path) -> None:
+    """Writes the report of a retrieval evaluation.
+
+    Args:
+        result: content of `metrics.json`.
+        path: of the report.
+    """
+    model = result["model"]
+    title = f"Retrieval on the {result['split']} split"
+    parts = [
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>",
+        f"<h1>{title}</h1>",
+        f"<p>{model['num_queries']:,} queries over the full catalogue with {model['num_targets']:,} targets, of which "
+        f"{model['num_unreachable_targets']:,} are in no catalogue. Lines and ranges are bootstrap intervals over "
+        "users; * differs from the model (paired t-test, p below 0.05).</p>",
+        f"<h2>By the length of the list</h2>{_plot_by_cutoff(result)}",
+        f"<h2>By part</h2>{_plot_slices(result)}",
+        "<p>A slice of users (<i>user</i>, <i>history</i>) holds their queries; a slice of items judges by the targets "
+        "in it alone, so <i>item: cold</i> says how well items without training events are found.</p>",
+        "<h2>All metrics</h2>" + _table(_metric_rows(result), result),
+        "<h2>What the lists show of the catalogue</h2>" + _table(_catalogue_rows(result), result),
+        "<h2>Parameters that validation chose for the baselines</h2>" + _tuned(result),
+    ]
+    write_text_atomically(path, "\n".join(parts) + "\n</html>\n")
+
+
+def _models(result: Result) -> dict[str, Result]:
+    return {result["model"]["model"]: result["model"], **result["baselines"]}
+
+
+def _plot_by_cutoff(result: Result) -> str:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    cutoffs = result["cutoffs"]
+    places = range(len(cutoffs))
+    models = _models(result)
+    for axes, metric in zip(figure.subplots(1, len(_PLOTTED)), _PLOTTED, strict=True):
+        for number, (name, row) in enumerate(models.items()):
+            intervals = [row["metrics"][f"{metric}@{k}"] for k in cutoffs]
+            shifted = [place + _shift(number, len(models)) for place in places]
+            _errorbar(axes, shifted, intervals, name, f"C{number}")
+        axes.set(xticks=list(places), xticklabels=[f"@{k}" for k in cutoffs], title=metric, ylim=(0, None))
+        axes.grid(axis="y", alpha=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False)
+    return _svg(figure)
+
+
+def _plot_slices(result: Result) -> str:
+    from matplotlib.figure import Figure
+
+    metric = f"recall@{result['cutoffs'][0]}"
+    models = _models(result)
+    names = [name for name, part in result["model"]["slices"].items() if part["num_queries"]]
+    figure = Figure(figsize=(9, 0.9 + 0.36 * len(names)), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (name, row) in enumerate(models.items()):
+        intervals = [row["slices"][part]["metrics"][metric] for part in names]
+        places = [place + _shift(number, len(models)) for place in range(len(names))]
+        _errorbar(axes, places, intervals, name, f"C{number}", sideways=True)
+    labels = [f"{name} ({result['model']['slices'][name]['num_targets']:,} targets)" for name in names]
+    axes.set(yticks=range(len(names)), yticklabels=labels, xlabel=metric, xlim=(0, None))
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=5, frameon=False)
+    return _svg(figure)
+
+
+def _shift(number: int, models: int) -> float:
+    """Keeps the models of one place beside each other."""
+    return 0.7 * (number - (models - 1) / 2) / models
+
+
+def _errorbar(
+    axes: Any, places: Sequence[float], intervals: Sequence[Result], label: str, colour: str, *, sideways: bool = False
+) -> None:
+    values = [each["value"] for each in intervals]
+    # A percentile interval may leave its value out by a rounding.
+    below = [max(each["value"] - each["low"], 0.0) for each in intervals]
+    above = [max(each["high"] - each["value"], 0.0) for each in intervals]
+    style = {"fmt": "o", "markersize": 4, "capsize": 2, "label": label, "color": colour}
+    if sideways:
+        axes.errorbar(values, places, xerr=[below, above], **style)
+    else:
+        axes.errorbar(places, values, yerr=[below, above], **style)
+
+
+def _metric_rows(result: Result) -> Iterator[tuple[str, list[str]]]:
+    models = _models(result)
+    for metric in result["model"]["metrics"]:
+        cells = []
+        for name, row in models.items():
+            interval, test = row["metrics"][metric], result["versus"].get(name, {}).get(metric)
+            star = "*" if test is not None and test["p_value"] < 0.05 else ""
+            cells.append(
+                f"{interval['value']:.4f}{star}<br><small>{interval['low']:.4f}-{interval['high']:.4f}</small>"
+            )
+        yield metric, cells
+
+
+def _catalogue_rows(result: Result) -> Iterator[tuple[str, list[str]]]:
+    for metric in result["model"]["catalogue"]:
+        yield metric, [f"{row['catalogue'][metric]:.4f}" for row in _models(result).values()]
+
+
+def _table(rows: Iterator[tuple[str, list[str]]], result: Result) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in _models(result))
+    body = (f"<tr><td>{name}</td>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for name, cells in rows)
+    return f"<table><tr><th></th>{head}</tr>{''.join(body)}</table>"
+
+
+def _tuned(result: Result) -> str:
+    lines = [
+        f"<li>{escape(name)}: {escape(', '.join(f'{key} {value}' for key, value in fields.items()) or 'none')}</li>"
+        for name, fields in result["tuned"].items()
+    ]
+    return f"<ul>{''.join(lines)}</ul>"
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib as mpl
+
+    text = io.StringIO()
+    # Texts stay texts, and the same numbers give the same bytes.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recstack"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]

@@ -1,0 +1,168 @@
+"""The two-tower model over the full catalogue, beside baselines that were fitted and tuned on the same splits."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from features.disk.layout import DatasetLayout, Split
+from features.spec.kinds import CategoricalFeature, MultiValuedFeature, TextFeature
+from trainer.baselines.contract import Baseline
+from trainer.baselines.tuning import tune
+from trainer.config.baselines import BaselineName, make_baseline
+from trainer.config.evaluation import EvaluationConfig
+from trainer.data.events import EncodedEvents, Int64, load_events
+from trainer.data.raw_catalogue import read_raw_candidates
+from trainer.evaluation.queries import evaluation_set, training_interactions, training_users
+from trainer.evaluation.slicing import feature_slices
+from trainer.metrics.protocol import EvaluationSet, Interactions
+from trainer.metrics.results import Evaluation, compare, evaluate_rankings
+from trainer.metrics.slices import Slices, standard_slices
+from trainer.metrics.top_k import rank_by_scorer
+from trainer.restore import TrainedRetrieval
+from trainer.retrieval.full_ranking import query_blocks, rank_by_model
+
+MODEL = "two_tower"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Split:
+    """One split, as events and as queries with targets."""
+
+    events: EncodedEvents
+    queries: EvaluationSet
+    asked_at: Int64
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """The training events and the splits that are judged."""
+
+    interactions: Interactions
+    splits: Mapping[Split, _Split]
+
+
+def evaluate_retrieval(
+    trained: TrainedRetrieval,
+    dataset: DatasetLayout,
+    config: EvaluationConfig,
+    seed: int,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Ranks the whole catalogue for each query of the split, by the model and by each baseline.
+
+    Args:
+        trained: the restored model.
+        dataset: it was trained on.
+        config: split, metrics and baselines.
+        seed: of the baselines that draw random numbers.
+        say: hears of progress.
+
+    Returns:
+        `model` and `baselines`: each an `Evaluation` as plain data; `versus`: paired tests of the model against each
+        baseline; `tuned`: the parameters that each baseline was given.
+
+    Raises:
+        InputError: the split holds no query.
+        ConfigError: `evaluation.slice_by` names no feature that makes slices.
+    """
+    data = _load(trained, dataset, config)
+    judged = data.splits[config.split]
+    slices = _slices(trained, dataset, data, config)
+    model = _judge(MODEL, _rank_by_model(trained, judged, config), data, config, slices)
+    say(_line(model))
+    baselines, tuned = [], {}
+    for name in config.baselines.names:
+        baseline = _tuned_baseline(name, trained, dataset, data, config, seed)
+        ranked = rank_by_scorer(
+            baseline.fit(data.interactions), judged.queries, max(config.cutoffs), exclude_seen=config.exclude_seen
+        )
+        baselines.append(_judge(name, ranked.item_rows, data, config, slices))
+        tuned[name] = {field: value for field, value in asdict(baseline).items() if field != "item_texts"}
+        say(_line(baselines[-1]))
+    return {
+        "model": model.to_dict(),
+        "baselines": {evaluation.model: evaluation.to_dict() for evaluation in baselines},
+        "versus": {
+            evaluation.model: {name: asdict(test) for name, test in compare(model, evaluation, model.metrics).items()}
+            for evaluation in baselines
+        },
+        "tuned": tuned,
+    }
+
+
+def _load(trained: TrainedRetrieval, dataset: DatasetLayout, config: EvaluationConfig) -> _Data:
+    encoder, candidates = trained.encoder, trained.candidates
+    schema, num_items = encoder.schema, len(candidates)
+    has_user = schema.user_id in {feature.name for feature in schema.query}
+    first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0
+    rows = candidates.rows()
+
+    def load(name: Split) -> EncodedEvents:
+        return load_events(dataset.interactions(name), encoder, rows, ranking=False)
+
+    train = load("train")
+    users = training_users(train, schema, first_user)
+    splits: dict[Split, _Split] = {}
+    wanted: tuple[Split, ...] = ("validation", config.split)
+    for name in wanted:
+        if name not in splits:
+            events = load(name)
+            queries, asked_at = evaluation_set(
+                events, schema, users, first_user, num_items, only_next=config.targets == "next"
+            )
+            splits[name] = _Split(events=events, queries=queries, asked_at=asked_at)
+    return _Data(interactions=training_interactions(train, schema, first_user, num_items), splits=splits)
+
+
+def _rank_by_model(trained: TrainedRetrieval, split: _Split, config: EvaluationConfig) -> Any:
+    blocks = query_blocks(split.events, trained.encoder.schema, split.asked_at)
+    seen = split.queries.seen if config.exclude_seen else None
+    return rank_by_model(trained.model, trained.candidates, blocks, max(config.cutoffs), seen=seen).item_rows
+
+
+def _slices(trained: TrainedRetrieval, dataset: DatasetLayout, data: _Data, config: EvaluationConfig) -> Slices:
+    judged = data.splits[config.split]
+    standard = standard_slices(judged.queries, data.interactions.popularity)
+    named = feature_slices(config.slice_by, trained.encoder, dataset, judged.events, judged.asked_at)
+    return Slices(queries={**standard.queries, **named.queries}, items={**standard.items, **named.items})
+
+
+def _judge(name: str, ranked: Any, data: _Data, config: EvaluationConfig, slices: Slices) -> Evaluation:
+    queries, popularity = data.splits[config.split].queries, data.interactions.popularity
+    return evaluate_rankings(name, ranked, queries, popularity=popularity, config=config, slices=slices)
+
+
+def _tuned_baseline(
+    name: BaselineName,
+    trained: TrainedRetrieval,
+    dataset: DatasetLayout,
+    data: _Data,
+    config: EvaluationConfig,
+    seed: int,
+) -> Baseline:
+    texts = _item_texts(trained, dataset) if name == "content" else ()
+    baseline = make_baseline(name, item_texts=texts, seed=seed)
+    validation = data.splits["validation"].queries
+    if not config.baselines.tune or len(validation) == 0:
+        return baseline
+    return tune(baseline, data.interactions, validation, exclude_seen=config.exclude_seen).baseline
+
+
+def _item_texts(trained: TrainedRetrieval, dataset: DatasetLayout) -> tuple[str, ...]:
+    """Words and attribute values of each item, in the order of the catalogue."""
+    schema = trained.encoder.schema
+    raw = read_raw_candidates(schema, dataset)
+    columns: list[list[str]] = []
+    for feature in schema.candidate:
+        if isinstance(feature, TextFeature | CategoricalFeature):
+            columns.append([value.decode() for value in raw[feature.name]])
+        elif isinstance(feature, MultiValuedFeature):
+            columns.append([b" ".join(values).decode() for values in raw[feature.name]])
+    return tuple(" ".join(parts) for parts in zip(*columns, strict=True)) or ("",) * len(trained.candidates)
+
+
+def _line(evaluation: Evaluation) -> str:
+    shown = [
+        f"{name} {value.value:.4f}" for name, value in evaluation.metrics.items() if name.startswith(("recall", "ndcg"))
+    ]
+    return f"{evaluation.model}: {', '.join(shown)}"

@@ -1,0 +1,1 @@
+"""Keras layers over encoded features; nothing here knows files or raw values."""

@@ -1,1 +1,0 @@
-"""What a positive is compared with, and how: each piece small, with its paper."""

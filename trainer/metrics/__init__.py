@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: lists, probabilities, intervals, slices, exact top-k."""

@@ -1,0 +1,124 @@
+"""How good predicted probabilities are, example by example: what a ranking model is judged by.
+
+Weights make sampled negatives count for the items that they stand for. Without them, probabilities would be judged by
+how many negatives somebody chose to sample.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
+
+from trainer.metrics.intervals import Interval, bootstrap_weights, percentile_interval
+
+Values = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+_CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbabilityMetrics:
+    """How well probabilities fit binary labels."""
+
+    num_examples: int
+    """Examples judged."""
+    positive_rate: float
+    """Share of the examples' weight whose label is 1."""
+    auc: float | None
+    """Area under the ROC curve: the chance that a positive example scores above a negative one. None if all labels
+    are alike."""
+    log_loss: float
+    """Mean of -log of the probability given to what happened, in nats."""
+    rmse: float
+    """Root of the mean squared difference between probability and label (the root of the Brier score)."""
+    predicted_to_actual: float | None
+    """Mean probability divided by the share of positives: 1 if calibrated on the whole. None without positives."""
+    calibration_error: float
+    """Mean, over tenths of the examples' weight by probability, of |mean probability - share of positives|."""
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """As it goes into `metrics.json`."""
+        return asdict(self)
+
+
+def probability_metrics(labels: Values, probabilities: Values, weights: Values | None = None) -> ProbabilityMetrics:
+    """Judges predicted probabilities.
+
+    Args:
+        labels: `[examples]`: 0 or 1.
+        probabilities: `[examples]`: in [0, 1].
+        weights: `[examples]`: above 0, what each example counts; None counts all alike.
+
+    Raises:
+        ValueError: if there are no examples, a label is neither 0 nor 1, a probability is not in [0, 1], or a weight is
+            not above 0.
+    """
+    weights = np.ones(len(labels)) if weights is None else weights
+    _require_examples(labels, probabilities)
+    _require_examples(labels, weights)
+    if not (weights > 0).all():
+        raise ValueError("weights must be above 0")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("labels must be 0 or 1")
+    if not (probabilities >= 0).all() or not (probabilities <= 1).all():
+        raise ValueError("probabilities must lie in 0 … 1")
+    positive_rate = float(np.average(labels, weights=weights))
+    return ProbabilityMetrics(
+        num_examples=len(labels),
+        positive_rate=positive_rate,
+        auc=float(roc_auc_score(labels, probabilities, sample_weight=weights)) if 0 < positive_rate < 1 else None,
+        log_loss=float(log_loss(labels, probabilities, labels=[0, 1], sample_weight=weights)),
+        rmse=float(root_mean_squared_error(labels, probabilities, sample_weight=weights)),
+        predicted_to_actual=float(np.average(probabilities, weights=weights)) / positive_rate
+        if positive_rate > 0
+        else None,
+        calibration_error=_calibration_error(labels, probabilities, weights),
+    )
+
+
+def auc_interval(
+    labels: Values,
+    scores: Values,
+    *,
+    weights: Values | None = None,
+    resamples: int = 200,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Bootstraps the AUC over examples; use it where examples are many and users contribute alike.
+
+    Args:
+        labels: `[examples]`: 0 or 1, both present.
+        scores: `[examples]`: higher means more likely 1.
+        weights: `[examples]`: above 0, what each example counts; None counts all alike.
+        resamples: resamples drawn.
+        confidence: share of the resampled values inside the interval.
+        seed: of the resampling.
+    """
+    _require_examples(labels, scores)
+    weights = np.ones(len(labels)) if weights is None else weights
+    values = [
+        roc_auc_score(labels, scores, sample_weight=weights * drawn)
+        for drawn in bootstrap_weights(len(labels), resamples, seed)
+        if 0 < drawn @ labels < len(labels)
+    ]
+    value = float(roc_auc_score(labels, scores, sample_weight=weights))
+    return percentile_interval(value, np.array(values), confidence)
+
+
+def _calibration_error(labels: Values, probabilities: Values, weights: Values) -> float:
+    _, place = np.unique(probabilities, return_inverse=True)
+    mass = np.bincount(place, weights)
+    # Equal probabilities stay together, in the tenth that their middle falls into.
+    tenth = np.minimum(_CALIBRATION_BINS * (np.cumsum(mass) - mass / 2) / mass.sum(), _CALIBRATION_BINS - 1)
+    tenth_of_example = tenth.astype(np.int64)[place]
+    surplus = np.bincount(tenth_of_example, weights * (probabilities - labels))
+    return float(np.abs(surplus).sum() / mass.sum())
+
+
+def _require_examples(labels: Values, predictions: Values) -> None:
+    if len(labels) == 0 or len(labels) != len(predictions):
+        raise ValueError(
+            f"expected one prediction for each of one or more labels, got {len(predictions)}, {len(labels)}"
+        )

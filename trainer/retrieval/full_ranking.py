@@ -1,0 +1,101 @@
+"""The catalogue ranked by a two-tower model, exactly: inner products, and what the histories' own items get on top."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+import tensorflow as tf
+
+from features.encoding.schema_encoder import Tensors
+from features.schema import Schema
+from trainer.data.batches import gather_query
+from trainer.data.catalogue import EncodedCatalogue
+from trainer.data.events import HISTORY_AGES, HISTORY_ROWS, EncodedEvents, Int64
+from trainer.metrics.protocol import Float, Ragged
+from trainer.metrics.top_k import Rankings, rank_by_inner_product
+from trainer.retrieval.model import TwoTowerModel
+
+_QUERIES_A_BLOCK = 1024
+
+
+class QueryBlock(NamedTuple):
+    """Some of the queries that are asked."""
+
+    places: Int64
+    """`[n]`, of each among all that are asked."""
+    query: Tensors
+    """Encoded features by name, each `[n, ...]`."""
+
+
+def query_blocks(events: EncodedEvents, schema: Schema, indices: Int64) -> Iterator[QueryBlock]:
+    """The encoded queries at some events, `[n] int64`, in blocks; each sees what happened strictly before it.
+
+    Queries with histories of like length share a block, which is as wide as its longest: most histories are short, and
+    an encoder takes as long for padding as for items.
+    """
+    gather = gather_query(events, schema, with_entries=True)
+    lengths = events.history_end[indices] - events.history_start[indices]
+    by_length = np.argsort(lengths, kind="stable")
+    for start in range(0, len(indices), _QUERIES_A_BLOCK):
+        places = by_length[start : start + _QUERIES_A_BLOCK]
+        width = max(1, int(lengths[places[-1]]))
+        yield QueryBlock(places, _narrowed(gather(tf.constant(indices[places])), schema, width))
+
+
+def _narrowed(query: Tensors, schema: Schema, width: int) -> Tensors:
+    """Histories, and all that goes with their entries, without what lies beyond `width`: padding is at the end."""
+    if schema.history is None:
+        return query
+    entries = {schema.history.name, HISTORY_ROWS, HISTORY_AGES, *(each.name for each in schema.history_companions)}
+    return {name: values[:, :width] if name in entries else values for name, values in query.items()}
+
+
+def embed_queries(
+    model: TwoTowerModel, queries: Iterable[QueryBlock], num_items: int
+) -> tuple[Float, sp.csr_array | None]:
+    """Vectors, and what the histories add to the scores of their own items.
+
+    Args:
+        model: embeds them.
+        queries: at least one block.
+        num_items: of the catalogue that the queries' history rows refer to.
+
+    Returns:
+        `[queries, d] float32` and `[queries, num_items] float32`, in the order in which they were asked; None where
+        nothing is ever added.
+    """
+    places, vectors, added = [], [], []
+    for block in queries:
+        places.append(block.places)
+        vectors.append(model.query_tower(block.query).numpy())
+        if (repeats := model.repeats(block.query)) is not None:
+            pairs = (repeats.query.numpy(), repeats.rows.numpy())
+            shape = (len(block.places), num_items)
+            added.append(sp.csr_array((repeats.scores.numpy(), pairs), shape=shape, dtype=np.float32))
+    order = np.argsort(np.concatenate(places))
+    return np.concatenate(vectors)[order], sp.vstack(added, "csr")[order] if added else None
+
+
+def rank_by_model(
+    model: TwoTowerModel,
+    candidates: EncodedCatalogue,
+    queries: Iterable[QueryBlock],
+    k: int,
+    *,
+    seen: Ragged | None = None,
+) -> Rankings:
+    """The best k items of the catalogue for each query.
+
+    Args:
+        model: scores them.
+        candidates: the catalogue that the queries' history rows refer to.
+        queries: in blocks, as `query_blocks` makes them; at least one.
+        k: items to return for each query.
+        seen: item rows to leave out of each query's ranking; None ranks all.
+
+    Raises:
+        ValueError: if a vector, or what is added, holds a NaN or an infinity.
+    """
+    vectors, added = embed_queries(model, queries, len(candidates))
+    return rank_by_inner_product(vectors, model.embed_candidates(candidates).numpy(), k, seen=seen, added=added)

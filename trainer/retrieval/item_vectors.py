@@ -1,0 +1,62 @@
+"""The vectors of the items in a history."""
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.data.catalogue import EncodedCatalogue
+from trainer.retrieval.tower import Tower
+
+_BLOCK = 65_536
+
+
+class ItemVectors(tf.keras.layers.Layer):
+    """What the candidate tower makes of an item, before it is normalised: its embedding and its side features together.
+
+    So an item with few interactions says by its features what its embedding has not learnt yet, in a history as among
+    the candidates.
+    """
+
+    def __init__(self, tower: Tower, candidates: EncodedCatalogue, *, first_index: int) -> None:
+        """Takes the catalogue's features.
+
+        Args:
+            tower: of the candidates.
+            candidates: the catalogue.
+            first_index: of the item embeddings that belong to one item alone; those before are shared.
+        """
+        super().__init__()
+        if tower.item_id is None:
+            raise ValueError("expected the tower of the candidates")
+        self.tower, self.item_id = tower, tower.item_id
+        self.num_indices = tower.vectors[self.item_id].table.num_indices
+        index = candidates.features[self.item_id].numpy()
+        # One row more than the catalogue has: no features, for the items that are not in it.
+        row_of_index = np.full(self.num_indices, len(candidates), np.int32)
+        is_own = index >= first_index
+        row_of_index[index[is_own]] = np.flatnonzero(is_own)
+        self._row_of_index = tf.constant(row_of_index)
+        others = {name: values for name, values in candidates.features.items() if name != self.item_id}
+        self._features = {name: tf.concat([values, tf.zeros_like(values[:1])], 0) for name, values in others.items()}
+
+    def call(self, indices: tf.Tensor) -> tf.Tensor:
+        """`[...] int32`, rows of the item embeddings, to `[..., d] float32`; each distinct item is embedded once."""
+        distinct, places = tf.unique(tf.reshape(indices, [-1]))
+        row = tf.gather(self._row_of_index, distinct)
+        encoded = {name: tf.gather(values, row) for name, values in self._features.items()}
+        vectors = tf.gather(self.tower.add_up({**encoded, self.item_id: distinct}), places)
+        return tf.reshape(vectors, tf.concat([tf.shape(indices), tf.shape(vectors)[1:]], axis=0))
+
+
+class FrozenItemVectors(tf.keras.layers.Layer):
+    """`ItemVectors` as one table, for a model that is not trained any more."""
+
+    def __init__(self, vectors: ItemVectors) -> None:
+        """Embeds every item."""
+        super().__init__()
+        starts = range(0, vectors.num_indices, _BLOCK)
+        blocks = [vectors(tf.range(start, min(start + _BLOCK, vectors.num_indices))) for start in starts]
+        self.table = tf.Variable(tf.concat(blocks, axis=0), trainable=False, name="item_vectors")
+
+    def call(self, indices: tf.Tensor) -> tf.Tensor:
+        """`[...] int32` to `[..., d] float32`."""
+        return tf.gather(self.table, indices)

@@ -1,0 +1,1 @@
+"""What a positive is compared by: each loss with its paper."""

@@ -1,0 +1,1 @@
+"""What a positive is compared with: sources of negatives."""

@@ -1,0 +1,1 @@
+"""The training loop, its checkpoints, runs, optimizers and the cluster."""

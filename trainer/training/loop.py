@@ -1,0 +1,280 @@
+"""The training loop, the same for every model and strategy: epochs, checkpoints, validation, early stop."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from features.disk.layout import RunLayout, Stage
+from features.errors import InputError, RecstackError
+from trainer.data.batches import Batch, BatchPlan
+
+Metrics: TypeAlias = Mapping[str, float]
+
+_REPORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What the training tells while it runs."""
+
+    stage: Stage
+    """`retrieval` or `ranking`."""
+    step: int
+    """Steps done."""
+    total_steps: int
+    """Steps of the whole training; it may end earlier."""
+    epoch: int
+    """Epochs done."""
+    loss: float
+    """Mean loss an example since the epoch began."""
+    metrics: Metrics
+    """Of the validation after the last epoch; empty before."""
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """What is trained, on what and for how long."""
+
+    stage: Stage
+    """Named in the progress."""
+    model: tfrs.Model
+    """Has a `step` variable and a `compute_loss` that sums over the examples of the batch."""
+    optimizer: tf.keras.optimizers.Optimizer
+    """Follows the gradient of the mean loss."""
+    examples: BatchPlan
+    """What is trained on."""
+    epochs: int
+    """Passes over the examples."""
+    patience: int
+    """Epochs without improvement after which the training ends; 0 never ends it early."""
+    validate: Callable[[], Metrics] | None
+    """Measures the model; without it, the last epoch's model is kept."""
+    objective: str
+    """The metric that decides which epoch's model is kept."""
+    maximise: bool
+    """Whether more of the objective is better."""
+    checkpoint_seconds: float
+    """Seconds between checkpoints within an epoch."""
+
+
+class TrainingState(tf.Module):
+    """Where a training stands, beside the weights; saved in every checkpoint."""
+
+    def __init__(self) -> None:
+        """Before the first step."""
+        super().__init__(name="state")
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.step_in_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.loss = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self.best = tf.Variable(math.nan, dtype=tf.float64, trainable=False)
+        self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def mean_loss(self) -> float:
+        """Of the steps since the epoch began; it stays readable after the epoch's end."""
+        return float(self.loss.numpy()) / max(1, int(self.step_in_epoch.numpy()))
+
+    def require_finite_loss(self) -> None:
+        """Ends a training that cannot recover.
+
+        Raises:
+            RecstackError: the loss is NaN or infinite.
+        """
+        if not math.isfinite(float(self.loss.numpy())):
+            raise RecstackError(
+                f"the loss became {self.loss.numpy()} in epoch {int(self.epoch.numpy()) + 1}: the training diverged; "
+                "lower optimizer.learning_rate or raise loss.temperature, and look for extreme weights in the data"
+            )
+
+    def start_epoch(self) -> None:
+        """Forgets the losses of the epoch before."""
+        self.loss.assign(0.0)
+        self.step_in_epoch.assign(0)
+
+    def improves(self, value: float, *, maximise: bool) -> bool:
+        """Whether the value is better than the best so far."""
+        best = float(self.best.numpy())
+        return math.isnan(best) or (value > best if maximise else value < best)
+
+    def remember_best(self, value: float) -> None:
+        """The epoch that has just ended is the best so far."""
+        self.best.assign(value)
+        self.best_epoch.assign(self.epoch)
+
+
+def fit(
+    training: TrainingPlan, run: RunLayout, strategy: tf.distribute.Strategy, progress: ProgressCallback
+) -> Metrics:
+    """Trains until the last epoch or until the validation stops improving, and leaves the best weights in the model.
+
+    A run that was interrupted goes on from its last checkpoint and ends as it would have without the interruption.
+
+    Args:
+        training: what to train.
+        run: where the checkpoints and the event files go.
+        strategy: the one under whose scope model and optimizer were made.
+        progress: called about once a second.
+
+    Returns:
+        The validation's metrics of the model that is kept, and `epochs`, the passes it took.
+
+    Raises:
+        InputError: a checkpoint is damaged.
+        RecstackError: the loss is not finite any more.
+    """
+    state = TrainingState()
+    last = _last_checkpoints(training, state, run)
+    best = best_checkpoints(training.model, run)
+    with restoring(run):
+        last.restore_or_initialize()
+    step_function = make_step(training, state, strategy)
+    writer = tf.summary.create_file_writer(str(run.tensorboard))
+    report_due, save_due = _every(_REPORT_SECONDS), _every(training.checkpoint_seconds)
+    metrics: Metrics = {}
+    while not _is_finished(training, state):
+        for _ in _epoch_steps(training, state, strategy, step_function):
+            if report_due():
+                state.require_finite_loss()
+                progress(_progress(training, state, metrics))
+            if save_due():
+                last.save(int(training.model.step.numpy()))
+        state.require_finite_loss()
+        metrics = dict(training.validate()) if training.validate is not None else {}
+        _write_summary(writer, training, state, metrics)
+        state.epoch.assign_add(1)
+        value = metrics.get(training.objective, math.nan)
+        if training.validate is None or state.improves(value, maximise=training.maximise):
+            state.remember_best(value)
+            best.save(int(state.epoch.numpy()))
+        progress(_progress(training, state, metrics))
+        state.start_epoch()
+        last.save(int(training.model.step.numpy()))
+    with restoring(run):
+        best.restore_or_initialize()
+    metrics = dict(training.validate()) if training.validate is not None else {}
+    return {**metrics, "epochs": float(state.best_epoch.numpy())}
+
+
+def best_checkpoints(model: tfrs.Model, run: RunLayout) -> tf.train.CheckpointManager:
+    """The weights of the epoch that validation liked best."""
+    checkpoint = tf.train.Checkpoint(model=model)
+    return tf.train.CheckpointManager(checkpoint, str(run.best_checkpoints), max_to_keep=1)
+
+
+@contextmanager
+def restoring(run: RunLayout) -> Iterator[None]:
+    """Says in one line what is wrong with a checkpoint that the block cannot restore.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, IndexError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"run {run.directory}: a checkpoint cannot be restored ({reason}); delete that directory and run "
+            "`recstack train` again"
+        ) from error
+
+
+def _last_checkpoints(training: TrainingPlan, state: TrainingState, run: RunLayout) -> tf.train.CheckpointManager:
+    checkpoint = tf.train.Checkpoint(model=training.model, optimizer=training.optimizer, state=state)
+    return tf.train.CheckpointManager(checkpoint, str(run.last_checkpoints), max_to_keep=1)
+
+
+def _is_finished(training: TrainingPlan, state: TrainingState) -> bool:
+    epoch, best = int(state.epoch.numpy()), int(state.best_epoch.numpy())
+    is_stale = training.validate is not None and 0 < training.patience <= epoch - best
+    return epoch >= training.epochs or is_stale
+
+
+def make_step(
+    training: TrainingPlan, state: TrainingState, strategy: tf.distribute.Strategy
+) -> Callable[[Batch], None]:
+    """One step of the training as a compiled function of a batch, each replica's part of it apart."""
+    model, optimizer = training.model, training.optimizer
+    variables = model.trainable_variables
+
+    def replica_step(batch: Batch) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            total = model.compute_loss(batch, training=True)
+            # Of all replicas together, so that any number of them follows the gradient of the same mean.
+            weight = tf.distribute.get_replica_context().all_reduce("sum", tf.reduce_sum(batch["weight"]))
+            loss = total / weight
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    # Sets of users differ in how many events they hold: without this, each would be compiled anew.
+    @tf.function(reduce_retracing=True)
+    def step(batch: Batch) -> None:
+        losses = strategy.run(replica_step, args=(batch,))
+        state.loss.assign_add(tf.cast(strategy.reduce("sum", losses, axis=None), tf.float64))
+        state.step_in_epoch.assign_add(1)
+        model.step.assign_add(1)
+
+    with strategy.scope():
+        optimizer.build(variables)
+    compiled: Callable[[Batch], None] = step
+    return compiled
+
+
+def _epoch_steps(
+    training: TrainingPlan,
+    state: TrainingState,
+    strategy: tf.distribute.Strategy,
+    step_function: Callable[[Batch], None],
+) -> Iterator[None]:
+    """Makes the steps that are left of the epoch; yields after each."""
+    epoch, first_step = int(state.epoch.numpy()), int(state.step_in_epoch.numpy())
+    batches = strategy.distribute_datasets_from_function(
+        lambda context: training.examples.epoch(epoch, first_step, context)
+    )
+    for batch in batches:
+        step_function(batch)
+        yield
+
+
+def _every(seconds: float) -> Callable[[], bool]:
+    """A function that is true once each time so many seconds have passed."""
+    last = time.monotonic()
+
+    def is_due() -> bool:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < seconds:
+            return False
+        last = now
+        return True
+
+    return is_due
+
+
+def _progress(training: TrainingPlan, state: TrainingState, metrics: Metrics) -> Progress:
+    return Progress(
+        stage=training.stage,
+        step=int(training.model.step.numpy()),
+        total_steps=training.epochs * training.examples.steps_per_epoch,
+        epoch=int(state.epoch.numpy()),
+        loss=state.mean_loss(),
+        metrics=metrics,
+    )
+
+
+def _write_summary(
+    writer: tf.summary.SummaryWriter, training: TrainingPlan, state: TrainingState, metrics: Metrics
+) -> None:
+    with writer.as_default(step=int(training.model.step.numpy())):
+        tf.summary.scalar("loss", state.mean_loss())
+        tf.summary.scalar("learning_rate", training.optimizer.learning_rate)
+        for name, value in metrics.items():
+            tf.summary.scalar(f"validation/{name}", value)
+    writer.flush()
