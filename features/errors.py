@@ -41,8 +41,11 @@ class ConfigError(InputError):
     def below(self, path: str) -> "ConfigError":
         """The error with the whole path of its field, where a table knows only its own name.
 
-        `optimizer.learning_rate` below `ranking.optimizer` is `ranking.optimizer.learning_rate`.
+        `optimizer.learning_rate` below `ranking.optimizer` is `ranking.optimizer.learning_rate`, and so is
+        `.learning_rate`, of a table that does not know its name.
         """
+        if self.field.startswith("."):
+            return ConfigError(f"{path}{self.field}".lstrip("."), self.value, self.expected)
         table, dot, name = self.field.partition(".")
         whole = dot and path.rpartition(".")[2] == table
         return ConfigError(f"{path}.{name}", self.value, self.expected) if whole else self

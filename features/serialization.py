@@ -1,14 +1,16 @@
 """Typed objects from and to plain dictionaries (TOML, JSON), with errors that name the field."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import cattrs
+from cattrs.gen import make_dict_unstructure_fn
 from cattrs.strategies import configure_tagged_union
 
 from features.errors import ConfigError
+from features.kinds import kinds_of, option_names
 from features.spec.kinds import CandidateFeature, QueryFeature
 
 T = TypeVar("T")
@@ -23,9 +25,49 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(scalar, _typed)
     converter.register_structure_hook(int, lambda value, _: _in_64_bits(_typed(value, int)))
     converter.register_structure_hook(float, lambda value, _: float(_typed(value, (int, float))))
+    converter.register_structure_hook_func(_is_tagged, lambda data, base: _structure_kind(converter, data, base))
+    converter.register_unstructure_hook_factory(
+        lambda cls: kinds_of(cls) is not None, lambda cls: _tagging_hook(converter, cls)
+    )
     for union in (QueryFeature, CandidateFeature):
         configure_tagged_union(union, converter, tag_name="kind", tag_generator=_kind_of)
     return converter
+
+
+def _is_tagged(cls: Any) -> bool:
+    """Whether `cls` is the base of the options of several kinds, rather than the options of one of them."""
+    kinds = kinds_of(cls)
+    return kinds is not None and kinds.base is cls
+
+
+def _structure_kind(converter: cattrs.Converter, data: Any, base: type) -> Any:
+    kinds = kinds_of(base)
+    assert kinds is not None, "_is_tagged"
+    if not isinstance(data, Mapping):
+        raise AttributeError("a table")
+    name = data.get("kind", kinds.default)
+    if not isinstance(name, str) or name not in kinds:
+        raise ConfigError(".kind", name, f"one of {', '.join(kinds.names)}")
+    options = kinds.options(name)
+    known = option_names(options)
+    for key in sorted(data.keys() - {"kind", *known}):
+        expected = (
+            f"an option of kind {name!r}: {', '.join(known)}" if known else f"nothing: kind {name!r} has no options"
+        )
+        raise ConfigError(f".{key}", data[key], expected)
+    return converter.structure({key: value for key, value in data.items() if key != "kind"}, options)
+
+
+def _tagging_hook(converter: cattrs.Converter, cls: type) -> Callable[[Any], dict[str, Any]]:
+    """Returns the unstructure hook of options, which writes their kind first."""
+
+    def unstructure_kind(options: Any) -> dict[str, Any]:
+        kinds = kinds_of(type(options))
+        assert kinds is not None, "its class, or a base of it, has a table"
+        as_fields = make_dict_unstructure_fn(type(options), converter)
+        return {"kind": kinds.name_of(options), **as_fields(options)}
+
+    return unstructure_kind
 
 
 def _kind_of(feature_class: type) -> str:
@@ -60,13 +102,16 @@ def structure(data: Mapping[str, Any], kind: type[T], path: str = "") -> T:
         path: dotted path of `data` in the whole file, for error messages.
 
     Raises:
-        ConfigError: unknown key, missing key, wrong type, unknown feature kind or a value that a class refuses.
+        ConfigError: unknown key, missing key, wrong type, unknown kind, an option that the kind does not have, or a
+            value that a class refuses.
     """
     _check_kinds(data, path)
     try:
         return _converter().structure(data, kind)
     except cattrs.BaseValidationError as error:
         raise _first_error(error, path, data) from error
+    except ConfigError as error:
+        raise error.below(path) from None
 
 
 def feature_kinds() -> tuple[str, ...]:
