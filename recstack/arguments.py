@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import tyro
 
 from recstack.config import StackConfig, load_config
+from recstack.kind_flags import kind_flags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ def parse(kind: type[A], verb: str, arguments: Sequence[str]) -> A:
         args=list(arguments),
         default=kind(stack=load_config(path), config=path),
         config=(tyro.conf.FlagCreatePairsOff,),
+        registry=kind_flags(),
     )
     if parsed.print_config:
         sys.stdout.write(parsed.resolved.to_toml())
