@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-slow check format bench lock clean
+.PHONY: setup demo test test-slow check format docs bench lock clean
 
 setup: $(VENV)/.installed  ## create .venv with every pinned dependency
 
@@ -39,6 +39,9 @@ bench: setup  ## the benchmarks, side by side with their peers; one at a time
 format: setup  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup  ## write docs/configuration.md anew from the field docs
+	$(BIN)/python -m recstack.reference > docs/configuration.md
 
 lock: setup  ## compile constraints.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

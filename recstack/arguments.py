@@ -3,9 +3,9 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 
@@ -34,23 +34,36 @@ class StackArguments:
 
 A = TypeVar("A", bound=StackArguments)
 
+_HELP_FLAGS = ("-h", "--help")
+_HELP_CONFIG = "--help-config"
+_HELP_ABOUT_CONFIGURATION = (
+    "Every field of the configuration is an option too, such as `--retrieval.batch-size 4096`: "
+    "`recstack {verb} --help-config` lists them, docs/configuration.md explains them."
+)
+
 
 def parse(kind: type[A], verb: str, arguments: Sequence[str]) -> A:
     """Parses a verb's arguments over the configuration file that they name.
 
+    `--help` shows the verb's own options, `--help-config` those of the configuration as well.
+
     Raises:
         ConfigError: a field of the file is unknown, missing or has a wrong value.
         InputError: the file cannot be read.
-        SystemExit: with code 2 for a wrong flag, 0 after `--help` or `--print-config`.
+        SystemExit: with code 2 for a wrong flag, 0 after `--help`, `--help-config` or `--print-config`.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path, nargs="?")  # that a value is missing is for tyro to say
     path = first.parse_known_args(list(arguments))[0].config
+    stack = load_config(path)
+    if any(flag in arguments for flag in _HELP_FLAGS):
+        _show_own_options(kind, verb, stack)
+    given = [_HELP_FLAGS[1] if argument == _HELP_CONFIG else argument for argument in arguments]
     parsed = tyro.cli(
         kind,
         prog=f"recstack {verb}",
-        args=list(arguments),
-        default=kind(stack=load_config(path), config=path),
+        args=given,
+        default=kind(stack=stack, config=path),
         config=(tyro.conf.FlagCreatePairsOff,),
         registry=kind_flags(),
     )
@@ -58,3 +71,35 @@ def parse(kind: type[A], verb: str, arguments: Sequence[str]) -> A:
         sys.stdout.write(parsed.resolved.to_toml())
         raise SystemExit(0)
     return parsed
+
+
+def _show_own_options(kind: type[A], verb: str, stack: StackConfig) -> None:
+    """Prints the help of the verb without the configuration's tables, and exits.
+
+    Raises:
+        SystemExit: with code 0.
+    """
+    tables_hidden = _hiding_tables(StackConfig)
+    shown = make_dataclass(
+        kind.__name__,
+        [("stack", Annotated[tables_hidden, tyro.conf.arg(name="")])],
+        bases=(kind,),
+        frozen=True,
+        kw_only=True,
+    )
+    tyro.cli(
+        shown,
+        prog=f"recstack {verb}",
+        description=f"{kind.__doc__}\n\n{_HELP_ABOUT_CONFIGURATION.format(verb=verb)}",
+        args=[_HELP_FLAGS[1]],
+        default=shown(stack=tables_hidden(**{field.name: getattr(stack, field.name) for field in fields(stack)})),
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def _hiding_tables(node: type) -> type[Any]:
+    """The dataclass with the fields that are tables of their own hidden from the command line."""
+    hints = get_type_hints(node)
+    tables = [name.name for name in fields(node) if is_dataclass(hints[name.name])]
+    hidden = [(name, Annotated[hints[name], tyro.conf.Suppress], field()) for name in tables]
+    return make_dataclass(node.__name__, hidden, bases=(node,), frozen=True, kw_only=True)

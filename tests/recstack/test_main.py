@@ -154,3 +154,24 @@ def test_mistake_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "recstack.verbs.train", FailingVerb(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         main(["train"])
+
+
+@pytest.mark.parametrize("verb", ["prepare", "train", "evaluate", "export", "demo"])
+def test_help_of_a_verb_fits_a_screen_and_points_to_the_rest(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert len(shown.splitlines()) <= 40
+    assert f"recstack {verb} --help-config" in shown
+    assert "--workdir" in shown
+    assert "--retrieval.epochs" not in shown
+
+
+def test_help_config_lists_the_fields_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--help-config"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "--retrieval.epochs" in shown
+    assert "--ranking.batch-size" in shown
