@@ -32,7 +32,7 @@ from trainer.config.retrieval import RetrievalConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.export.items import ItemFeatures
 from trainer.export.query import KnownHistories, QueryInputs, UserHistories
-from trainer.export.saving import save_version
+from trainer.export.saving import build_version, publish_version
 from trainer.export.servables import Ranker, RankingServable, RecommenderServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
 from trainer.index.build import build_index
@@ -150,7 +150,7 @@ def save(layout: ModelLayout, name: ModelName, module: Any, candidates: EncodedC
     signatures = module.signatures()
     chosen = {key: value for key, value in signatures.items() if key in ("serving_default", "retrieve")}
     manifest = Manifest(kind="saved_model", schema_fingerprint=SCHEMA.fingerprint(), inputs={"made": "untrained"})
-    version = save_version(
+    staged = build_version(
         layout,
         name,
         signatures,
@@ -158,6 +158,7 @@ def save(layout: ModelLayout, name: ModelName, module: Any, candidates: EncodedC
         requests={key: [request(function, size) for size in WARMUP_BATCHES] for key, function in chosen.items()},
         describe=lambda extra: manifest.write(extra.manifest),
     )
+    version = publish_version(staged)
     print(f"{layout.version(version)}: {len(candidates):,} items")
 
 

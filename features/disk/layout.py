@@ -158,8 +158,8 @@ class ModelLayout:
         return self.base / str(number)
 
     def extra(self, number: int) -> "ExtraLayout":
-        """What a version says of itself."""
-        return ExtraLayout(self.version(number) / "assets.extra")
+        """The files beside a version's SavedModel."""
+        return ExtraLayout.of_version(self.version(number))
 
     def manifest(self, number: int) -> Path:
         """What the version was made from."""
@@ -172,9 +172,14 @@ class ModelLayout:
 
 @dataclass(frozen=True)
 class ExtraLayout:
-    """What a SavedModel's version carries beside the model."""
+    """The files beside a SavedModel in its version directory, in the folder that TensorFlow reserves for them."""
 
     root: Path
+
+    @classmethod
+    def of_version(cls, directory: Path) -> "ExtraLayout":
+        """The extra files of a version directory, published or not."""
+        return cls(directory / "assets.extra")
 
     @property
     def manifest(self) -> Path:

@@ -15,7 +15,7 @@ from serving.models.servable import Servable, load
 from trainer.config.index import IndexConfig
 from trainer.export.publish import remove_old_versions
 from trainer.export.rollback import roll_back
-from trainer.export.saving import save_version
+from trainer.export.saving import build_version, publish_version
 from trainer.export.signatures import Input, make_signature
 from trainer.index.build import build_index
 from trainer.index.filtered_retriever import Retriever
@@ -36,7 +36,8 @@ def publish(layout: ModelLayout) -> None:
     def describe(extra: ExtraLayout) -> None:
         Manifest(kind="saved_model", schema_fingerprint="s", inputs={}).write(extra.manifest)
 
-    save_version(layout, "retrieval", {"serving_default": signature}, retriever, requests={}, describe=describe)
+    signatures = {"serving_default": signature}
+    publish_version(build_version(layout, "retrieval", signatures, retriever, requests={}, describe=describe))
 
 
 def answer(servable: Servable) -> None:

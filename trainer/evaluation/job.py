@@ -55,6 +55,7 @@ def evaluate_stage(job: EvaluationJob, stage: Stage) -> tuple[dict[str, Any], bo
         "inputs": inputs,
         "split": job.evaluation.split,
         "cutoffs": list(job.evaluation.cutoffs),
+        "confidence": job.evaluation.confidence,
         "seconds": round(time.perf_counter() - start, 2),
         **measured,
     }

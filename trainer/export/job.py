@@ -17,7 +17,7 @@ from trainer.export.description import Description
 from trainer.export.inputs import fingerprints
 from trainer.export.requests import example_requests
 from trainer.export.rollback import was_rolled_back
-from trainer.export.saving import Exported, directory_bytes, prune, save_version
+from trainer.export.saving import Exported, build_version, directory_bytes, prune, publish_version
 from trainer.export.server_files import write_server_files
 from trainer.index.build import BuiltIndex
 from trainer.restore import require_run
@@ -95,7 +95,8 @@ def _export(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> 
             manifest=_manifest(assembly, model, inputs, index, time.perf_counter() - start),
         ).write(extra)
 
-    version = save_version(layout, model, signatures, servable, requests=requests, describe=describe)
+    staged = build_version(layout, model, signatures, servable, requests=requests, describe=describe)
+    version = publish_version(staged)
     job.say(f"{model}: version {version} published in {time.perf_counter() - start:.1f} s")
     return _exported(job, model, version, nothing_to_do=False)
 
@@ -152,13 +153,14 @@ def evaluation_of(run: RunLayout) -> dict[str, Any] | None:
         return None
     if evaluated != read_manifest(run.manifest, "run").fingerprint():
         return None
+    found = {"split": result["split"], "confidence": result.get("confidence")}
     if "metrics" in judged:
-        return {"split": result["split"], "metrics": judged["metrics"]}
+        return found | {"metrics": judged["metrics"]}
     metrics = {name: {"value": value} for name, value in judged.items() if isinstance(value, float)}
     # Where only one label occurs there is no AUC.
     if "auc_interval" in judged:
         metrics["auc"] |= dict(zip(("low", "high"), judged["auc_interval"], strict=True))
-    return {"split": result["split"], "metrics": metrics}
+    return found | {"metrics": metrics}
 
 
 def _exported(job: ExportJob, model: ModelName, version: int, *, nothing_to_do: bool) -> Exported:

@@ -1,88 +1,101 @@
-"""Publication: a SavedModel appears under the next version number, whole or not at all."""
+"""Staging and publishing: a version is built in a hidden directory, then renamed to the next version number."""
 
 import contextlib
 import errno
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from features.disk.files import make_directory, remove_leftovers, sync_directory, sync_tree, temporary_sibling
-from features.disk.layout import ModelLayout
+from features.disk.layout import ExtraLayout, ModelLayout
 
-# A name that no server takes for a version, and that `remove_leftovers` knows.
+# Servers do not read it as a version number, and `remove_leftovers` recognises it.
 _STAGING_NAME = "publication"
 
 
+@dataclass(frozen=True)
+class StagedVersion:
+    """A version in its staging directory, which no server sees until `publish` renames it."""
+
+    model: ModelLayout
+    directory: Path
+
+    @property
+    def extra(self) -> ExtraLayout:
+        """The files beside the SavedModel."""
+        return ExtraLayout.of_version(self.directory)
+
+
 @contextlib.contextmanager
-def publication(model: ModelLayout) -> Iterator["Publication"]:
-    """A directory to save a model into; what is there when the block ends well becomes the next version.
+def staging(model: ModelLayout) -> Iterator[StagedVersion]:
+    """Makes a staging directory to build a version in; it is on disk when the block ends, and removed if it fails.
 
-        with publication(layout) as new:
-            tf.saved_model.save(module, str(new.staging))
-        new.version
+        with staging(layout) as staged:
+            tf.saved_model.save(module, str(staged.directory))
+        version = publish(staged)
 
-    A failure, a full disk or a kill leaves the published versions as they were.
+    What exporters that were killed left behind is removed first.
 
     Raises:
-        InputError: the base path cannot be made or written.
+        InputError: The model's base path cannot be created or written.
     """
     make_directory(model.base)
     remove_leftovers(model.base / _STAGING_NAME)
-    staging = temporary_sibling(model.base / _STAGING_NAME)
-    staging.mkdir()
-    new = Publication(model, staging)
+    staged = StagedVersion(model, temporary_sibling(model.base / _STAGING_NAME))
+    staged.directory.mkdir()
     try:
-        yield new
-        sync_tree(staging)
-        new.publish()
+        yield staged
+        sync_tree(staged.directory)
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        discard(staged)
         raise
 
 
-class Publication:
-    """One version on its way."""
+def publish(staged: StagedVersion) -> int:
+    """Renames a staged version to the next free version number; concurrent exporters each get their own.
 
-    def __init__(self, model: ModelLayout, staging: Path) -> None:
-        """Publishes what `staging` holds below the base path of `model`."""
-        self._model = model
-        self.staging = staging
-        self.version = 0
+    Returns:
+        The version number.
+    """
+    while True:
+        version = max(staged.model.versions(), default=0) + 1
+        try:
+            staged.directory.rename(staged.model.version(version))
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                discard(staged)
+                raise
+        else:
+            sync_directory(staged.model.base)
+            return version
 
-    def publish(self) -> None:
-        """Renames the directory to the next free version; of two exporters at once, each gets its own."""
-        while not self.version:
-            candidate = max(self._model.versions(), default=0) + 1
-            try:
-                self.staging.rename(self._model.version(candidate))
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-            else:
-                self.version = candidate
-        sync_directory(self._model.base)
+
+def discard(staged: StagedVersion) -> None:
+    """Removes a staged version that is not to be published."""
+    shutil.rmtree(staged.directory, ignore_errors=True)
 
 
 def link_or_copy(source: str, target: str) -> None:
-    """Gives a file a second name, or copies it; published files never change."""
+    """Hard-links a file where the file system allows it, else copies it; published files never change."""
     try:
         os.link(source, target)
-    except OSError:  # another disk, or one without links
+    except OSError:
         shutil.copy2(source, target)
 
 
 def remove_old_versions(model: ModelLayout, keep: int) -> list[int]:
-    """Removes all but the newest `keep` versions; returns the removed ones.
+    """Removes all but the newest `keep` versions and returns the removed ones.
 
-    A version is renamed first, so that a server sees it whole or not at all.
+    Each version is renamed before it is deleted, so that a server sees it whole or not at all.
     """
     removed = []
     for version in model.versions()[:-keep]:
         doomed = temporary_sibling(model.base / _STAGING_NAME)
         try:
             model.version(version).rename(doomed)
-        except FileNotFoundError:  # another exporter was quicker
+        except FileNotFoundError:  # another exporter was faster
             continue
         shutil.rmtree(doomed)
         removed.append(version)

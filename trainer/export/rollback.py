@@ -1,4 +1,4 @@
-"""A former version made the newest again."""
+"""Rollback: publishes an earlier version again as the newest one."""
 
 import shutil
 from collections.abc import Mapping
@@ -6,19 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from features.disk.layout import ExtraLayout, ModelLayout
+from features.disk.layout import ModelLayout
 from features.disk.manifest import read_manifest
 from features.errors import InputError
-from trainer.export.publish import link_or_copy, publication
+from trainer.export.publish import link_or_copy, publish, staging
 
 _ROLLBACK = "rollback"
 
 
 def former_version(layout: ModelLayout, wanted: int | None = None) -> int:
-    """The version to go back to: the wanted one, or the one before the newest.
+    """The version to roll back to: `wanted`, or by default the one before the newest.
 
     Raises:
-        InputError: there is no such version, or it is the newest.
+        InputError: There is no such version, or it is the newest.
     """
     versions = layout.versions()
     former = wanted if wanted is not None else (versions[-2] if len(versions) > 1 else None)
@@ -31,36 +31,35 @@ def former_version(layout: ModelLayout, wanted: int | None = None) -> int:
 
 
 def roll_back(layout: ModelLayout, former: int) -> int:
-    """Publishes a former version's files under the next number, so that servers take it for the newest.
+    """Publishes an earlier version's files under the next version number, so that servers load them as the newest.
 
-    Files are linked where the disk allows it, so that nothing is copied. `recstack export` then leaves the model alone
-    until the inputs differ from those of the version that was rolled back.
+    Files are hard-linked where the file system allows it. `recstack export` then publishes nothing until its inputs
+    differ from those of the version that was rolled back.
 
     Args:
-        layout: the model's base path.
-        former: from `former_version`.
+        layout: The model's base path.
+        former: The version to publish again, from `former_version`.
 
     Returns:
-        The new number.
+        The new version number.
     """
     bad = layout.versions()[-1]
     refused = read_manifest(layout.manifest(bad), "saved_model").inputs
-    with publication(layout) as new:
-        shutil.copytree(layout.version(former), new.staging, dirs_exist_ok=True, copy_function=link_or_copy)
-        path = ExtraLayout(new.staging / "assets.extra").manifest
-        manifest = read_manifest(path, "saved_model")
+    with staging(layout) as staged:
+        shutil.copytree(layout.version(former), staged.directory, dirs_exist_ok=True, copy_function=link_or_copy)
+        manifest = read_manifest(staged.extra.manifest, "saved_model")
         rollback = {"of": former, "instead_of": bad, "refused_inputs": dict(refused)}
-        replace(manifest, config={**manifest.config, _ROLLBACK: rollback}).write(path)
-    return new.version
+        replace(manifest, config={**manifest.config, _ROLLBACK: rollback}).write(staged.extra.manifest)
+    return publish(staged)
 
 
 def is_rollback(manifest: Path) -> bool:
-    """Whether the version at `manifest` is a former one that was published again."""
+    """Whether the version with this manifest was published by a rollback."""
     return bool(_rollback(manifest))
 
 
 def was_rolled_back(manifest: Path, inputs: Mapping[str, str]) -> bool:
-    """Whether the version at `manifest` was put in the place of one made from these inputs."""
+    """Whether the version with this manifest replaced, by a rollback, one that was built from these inputs."""
     return bool(_rollback(manifest).get("refused_inputs") == dict(inputs))
 
 

@@ -1,6 +1,7 @@
-"""One servable to one published version: graph, warm-up requests, manifest."""
+"""Builds one version of a model: graph, warm-up requests, description."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from features.disk.layout import ExtraLayout, ModelLayout, ModelName
 from features.errors import RecstackError
-from trainer.export.publish import publication, remove_old_versions
+from trainer.export.publish import StagedVersion, publish, remove_old_versions, staging
 from trainer.export.requests import Request, write_warmup
 
 
@@ -22,14 +23,14 @@ class Exported:
     directory: Path
     """The version's directory."""
     num_bytes: int
-    """Size of everything below it."""
+    """Total size of its files."""
     seconds: float
-    """Time it took to make the version, from its manifest."""
+    """Time it took to build the version, from its manifest."""
     nothing_to_do: bool
-    """Whether the version was there already, made from the same inputs."""
+    """Whether the version already existed, built from the same inputs."""
 
 
-def save_version(
+def build_version(
     layout: ModelLayout,
     name: ModelName,
     signatures: Mapping[str, Any],
@@ -37,47 +38,58 @@ def save_version(
     *,
     requests: Mapping[str, Sequence[Request]],
     describe: Callable[[ExtraLayout], None],
-) -> int:
-    """Saves a servable and publishes it under the next version number.
+) -> StagedVersion:
+    """Saves a servable as a complete version that is not published yet.
 
     Args:
-        layout: the model's base path.
-        name: the model.
-        signatures: by name, made by `make_signature`.
-        module: holds every variable and asset that the signatures use.
-        requests: by signature, what to write as warm-up requests.
-        describe: called last, when everything else is on disk, to write the manifest and what goes with it.
-
-    Returns:
-        The version.
+        layout: The model's base path.
+        name: The model.
+        signatures: Signatures by name, made by `make_signature`.
+        module: Tracks every variable and asset that the signatures use.
+        requests: Warm-up requests by signature.
+        describe: Writes the manifest and the other descriptive files; called once everything else is on disk.
 
     Raises:
-        InputError: the base path cannot be written.
-        RecstackError: the disk is full, or fails; the versions that were there are as they were.
+        InputError: The base path cannot be written.
+        RecstackError: The disk is full or fails; the published versions are unchanged.
     """
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+    with _disk_errors(layout), staging(layout) as staged:
+        tf.saved_model.save(module, str(staged.directory), signatures=dict(signatures), options=options)
+        staged.extra.root.mkdir()
+        write_warmup(staged.extra.warmup_requests, name, requests)
+        describe(staged.extra)
+    return staged
+
+
+def publish_version(staged: StagedVersion) -> int:
+    """Publishes a staged version under the next version number, which it returns.
+
+    Raises:
+        RecstackError: The disk fails; the published versions are unchanged.
+    """
+    with _disk_errors(staged.model):
+        return publish(staged)
+
+
+@contextlib.contextmanager
+def _disk_errors(layout: ModelLayout) -> Iterator[None]:
     try:
-        with publication(layout) as new:
-            tf.saved_model.save(module, str(new.staging), signatures=dict(signatures), options=options)
-            extra = ExtraLayout(new.staging / "assets.extra")
-            extra.root.mkdir()
-            write_warmup(extra.warmup_requests, name, requests)
-            describe(extra)
+        yield
     except (OSError, tf.errors.OpError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.message
         raise RecstackError(
-            f"{layout.base}: no new version could be written ({reason}); the published versions are as they were"
+            f"{layout.base}: no new version could be written ({reason}); the published versions are unchanged"
         ) from error
-    return new.version
 
 
-def prune(layout: ModelLayout, keep: int, say: Callable[[str], None]) -> None:
-    """Removes the versions that the policy does not keep."""
+def prune(layout: ModelLayout, keep: int, progress: Callable[[str], None]) -> None:
+    """Removes all but the newest `keep` versions and reports the removed ones to `progress`."""
     removed = remove_old_versions(layout, keep)
     if removed:
-        say(f"{layout.base.name}: removed version {', '.join(map(str, removed))} (keep_versions = {keep})")
+        progress(f"{layout.base.name}: removed version {', '.join(map(str, removed))} (keep_versions = {keep})")
 
 
 def directory_bytes(directory: Path) -> int:
-    """Size of all files below a directory."""
+    """Total size of the files below a directory."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

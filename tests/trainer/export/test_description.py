@@ -15,6 +15,7 @@ from features.disk.layout import MODEL_NAMES, ExtraLayout, ModelName, RunLayout
 from features.disk.manifest import Manifest, read_manifest
 from recstack.config import StackConfig
 from trainer.export.job import evaluation_of
+from trainer.export.model_card import model_card
 
 RETRIEVAL = {"serving_default", "retrieve", "embed_query", "embed_item", "encode_query", "embed_encoded_query"}
 SIGNATURES = {
@@ -56,8 +57,13 @@ def judged(tmp_path: Path, text: str) -> RunLayout:
 
 
 def test_an_evaluation_of_one_label_alone_has_no_auc(tmp_path: Path) -> None:
-    text = '{"inputs": {"run": "RUN"}, "split": "test", "model": {"auc": null, "log_loss": 0.25, "num_examples": 3}}'
-    assert evaluation_of(judged(tmp_path, text)) == {"split": "test", "metrics": {"log_loss": {"value": 0.25}}}
+    text = """{"inputs": {"run": "RUN"}, "split": "test", "confidence": 0.9,
+        "model": {"auc": null, "log_loss": 0.25, "num_examples": 3}}"""
+    assert evaluation_of(judged(tmp_path, text)) == {
+        "split": "test",
+        "confidence": 0.9,
+        "metrics": {"log_loss": {"value": 0.25}},
+    }
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"inputs": {}}', '{"inputs": {"run": "another"}, "model": {}}'])
@@ -109,6 +115,21 @@ def test_model_card_names_every_signature_and_input(checkerboard: StackConfig) -
     assert "| `number_max` | float32 | [?] | optional |" in card
     assert "recall@2 | 1.0000" in card
     assert "(recall_latency.svg)" in card
+
+
+@pytest.mark.parametrize(("confidence", "percent"), [(0.95, "95%"), (0.9, "90%"), (0.999, "99.9%")])
+def test_model_card_names_the_confidence_of_the_evaluation(confidence: float, percent: str) -> None:
+    evaluation = {"split": "test", "confidence": confidence, "metrics": {"auc": {"value": 0.5, "low": 0, "high": 1}}}
+    metrics = {"evaluation": {"ranking": evaluation}}
+    manifest = Manifest(kind="saved_model", schema_fingerprint="s", inputs={}, metrics=metrics)
+    card = model_card("ranking", {}, None, manifest)
+    assert f"ranking, test split, with {percent} confidence intervals:" in card
+    assert "| auc | 0.5000 | 0.0000 to 1.0000 |" in card
+
+
+def test_model_card_of_a_model_that_was_not_evaluated() -> None:
+    manifest = Manifest(kind="saved_model", schema_fingerprint="s", inputs={})
+    assert "Not evaluated before this export." in model_card("ranking", {}, None, manifest)
 
 
 def test_curve_is_a_picture_where_there_is_a_curve(checkerboard: StackConfig) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from features.disk.layout import ModelLayout
 from features.errors import RecstackError
 from tests.trainer.export.test_publish import names, publish
-from trainer.export.saving import save_version
+from trainer.export.saving import build_version
 
 
 def test_a_full_disk_leaves_the_live_version_and_nothing_else(tmp_path: Path) -> None:
@@ -23,8 +23,8 @@ def test_a_full_disk_leaves_the_live_version_and_nothing_else(tmp_path: Path) ->
     # No file may grow beyond 4 MiB, the variables need 8: the kernel refuses the write as it does on a full disk.
     resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, limits[1]))
     try:
-        with pytest.raises(RecstackError, match="published versions are as they were"):
-            save_version(
+        with pytest.raises(RecstackError, match="published versions are unchanged"):
+            build_version(
                 layout, "retrieval", {"read": module.read}, module, requests={}, describe=lambda e: described.append(e)
             )
     finally:

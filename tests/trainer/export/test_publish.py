@@ -11,13 +11,14 @@ import pytest
 
 from features.disk.layout import ModelLayout
 from features.errors import InputError
-from trainer.export.publish import publication, remove_old_versions
+from trainer.export.publish import discard, remove_old_versions, staging
+from trainer.export.publish import publish as publish_staged
 
 
 def publish(base: Path, content: str = "x") -> int:
-    with publication(ModelLayout(base)) as new:
-        (new.staging / "saved_model.pb").write_text(content)
-    return new.version
+    with staging(ModelLayout(base)) as staged:
+        (staged.directory / "saved_model.pb").write_text(content)
+    return publish_staged(staged)
 
 
 def names(base: Path) -> list[str]:
@@ -30,17 +31,28 @@ def test_versions_count_up_from_the_largest(tmp_path: Path) -> None:
     assert publish(tmp_path / "m") == 42
 
 
-def test_nothing_is_visible_before_the_end(tmp_path: Path) -> None:
+def test_a_staged_version_is_invisible_until_it_is_published(tmp_path: Path) -> None:
     layout = ModelLayout(tmp_path / "m")
-    with publication(layout) as new:
-        (new.staging / "saved_model.pb").touch()
+    with staging(layout) as staged:
+        (staged.directory / "saved_model.pb").touch()
         assert layout.versions() == []
+    assert layout.versions() == []
+    assert publish_staged(staged) == 1
     assert layout.versions() == [1]
+    assert names(layout.base) == ["1"]
+
+
+def test_a_staged_version_that_is_discarded_leaves_nothing(tmp_path: Path) -> None:
+    layout = ModelLayout(tmp_path / "m")
+    with staging(layout) as staged:
+        (staged.directory / "saved_model.pb").touch()
+    discard(staged)
+    assert names(layout.base) == []
 
 
 def fail_half_way(base: Path) -> None:
-    with publication(ModelLayout(base)) as new:
-        (new.staging / "half").touch()
+    with staging(ModelLayout(base)) as staged:
+        (staged.directory / "half").touch()
         raise OSError(28, "No space left on device")
 
 
@@ -52,8 +64,8 @@ def test_failure_leaves_the_published_versions_and_nothing_else(tmp_path: Path) 
 
 
 def _hang(base: Path, started: "multiprocessing.synchronize.Event") -> None:
-    with publication(ModelLayout(base)) as new:
-        (new.staging / "half").touch()
+    with staging(ModelLayout(base)) as staged:
+        (staged.directory / "half").touch()
         started.set()
         time.sleep(60)
 

@@ -7,15 +7,17 @@ import pytest
 from features.disk.layout import ModelLayout
 from features.disk.manifest import Manifest, read_manifest
 from features.errors import InputError
-from trainer.export.publish import publication
+from trainer.export.publish import publish as publish_staged
+from trainer.export.publish import staging
 from trainer.export.rollback import former_version, roll_back, was_rolled_back
 
 
 def publish(layout: ModelLayout, made_from: str) -> None:
-    with publication(layout) as new:
-        (new.staging / "saved_model.pb").write_text(made_from)
+    with staging(layout) as staged:
+        (staged.directory / "saved_model.pb").write_text(made_from)
         manifest = Manifest(kind="saved_model", schema_fingerprint="s", inputs={"run": made_from})
-        manifest.write(new.staging / "assets.extra" / "manifest.json")
+        manifest.write(staged.extra.manifest)
+    publish_staged(staged)
 
 
 @pytest.fixture
