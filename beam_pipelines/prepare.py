@@ -47,10 +47,8 @@ from features.disk.manifest import FORMAT_VERSION, Manifest, producer_versions, 
 from features.encoding.statistics import Statistics
 from features.encoding.vocabulary import Vocabulary
 from features.errors import InputError, RecstackError
-from features.records.contents import vocabulary_features
 from features.schema import Schema, fingerprint
 from features.serialization import unstructure
-from features.spec.kinds import NumericFeature
 
 _EVENTS_PER_SHARD = 500_000
 _LEAST_SHARDS = 4
@@ -284,14 +282,12 @@ def _write_vocabularies(
     """Vocabularies of the training data, appended to those of the dataset that was here before."""
     items = item_value_counts(schema, catalogue)
     vocabularies = {}
-    for feature in vocabulary_features(schema):
-        # `vocabulary_features` returns kinds that have both fields.
-        name, buckets, least = feature.name, getattr(feature, "oov_buckets", 1), getattr(feature, "min_count", 1)
+    for name, options in schema.vocabularies.items():
         counts = items[name] if name in items else _training_counts(seen.get(name))
-        start = Vocabulary((), buckets)
+        start = Vocabulary((), options.oov_buckets)
         if former.manifest.exists() and former.vocabulary(name).exists():
-            start = Vocabulary.read(former.vocabulary(name), buckets)
-        vocabularies[name] = start.grow(counts, least)
+            start = Vocabulary.read(former.vocabulary(name), options.oov_buckets)
+        vocabularies[name] = start.grow(counts, options.min_count)
         vocabularies[name].write(target.vocabulary(name))
     return vocabularies
 
@@ -309,10 +305,10 @@ def _write_statistics(
     query = {
         feature.name: numeric_statistics(
             [report.numeric[feature.name] for report in learnt],
-            feature.num_buckets if feature.encoding == "buckets" else 0,
+            feature.statistics.num_buckets,
         )
         for feature in schema.query
-        if isinstance(feature, NumericFeature)
+        if feature.statistics is not None
     }
     Statistics(
         num_users=sum(report.users["train"] for report in learnt),

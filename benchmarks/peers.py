@@ -37,7 +37,7 @@ from beam_pipelines.prepare import prepare_dataset
 from features.disk.layout import Split, Workdir
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import RecstackError
-from features.spec.kinds import HistoryFeature
+from features.spec.history import HistoryFeature
 from recstack.config import StackConfig, load_config
 from trainer.data.catalogue import load_catalogue
 from trainer.data.events import load_events

@@ -171,7 +171,10 @@ def recstack(source: Path, out: Path) -> None:
     from beam_pipelines.prepare import prepare_dataset
     from features.disk.layout import DatasetLayout
     from features.schema import Schema
-    from features.spec.kinds import CategoricalFeature, HistoryFeature, IdFeature, NumericFeature
+    from features.spec.categorical import CategoricalFeature
+    from features.spec.history import HistoryFeature
+    from features.spec.ids import IdFeature
+    from features.spec.numeric import NumericFeature
 
     schema = Schema(
         query=(

@@ -25,7 +25,9 @@ from features.encoding.statistics import NumericStatistics, Statistics
 from features.encoding.vocabulary import Vocabulary
 from features.records.contents import LABEL, TRAIN_FREQUENCY
 from features.schema import Schema
-from features.spec.kinds import HistoryFeature, IdFeature, NumericFeature
+from features.spec.history import HistoryFeature
+from features.spec.ids import IdFeature
+from features.spec.numeric import NumericFeature
 from trainer.config.index import IndexConfig
 from trainer.config.ranking import RankingConfig
 from trainer.config.retrieval import RetrievalConfig

@@ -28,7 +28,7 @@ from features.disk.layout import Workdir
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
 from features.schema import Schema
-from features.spec.kinds import IdFeature
+from features.spec.ids import IdFeature
 from recstack.config import StackConfig, load_config, parse_config
 from trainer.config.retrieval import LossConfig, RetrievalConfig
 from trainer.config.training import OptimizerConfig

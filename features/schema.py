@@ -8,18 +8,11 @@ from typing import TypeVar
 
 from features.errors import ConfigError
 from features.serialization import unstructure
-from features.spec.kinds import (
-    CandidateFeature,
-    Feature,
-    HistoryCompanion,
-    HistoryEventTypesFeature,
-    HistoryFeature,
-    HistoryTimesFeature,
-    IdFeature,
-    MultiValuedFeature,
-    QueryFeature,
-    TimestampFeature,
-)
+from features.spec.base import Feature, VocabularyOptions
+from features.spec.history import HistoryCompanion, HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature
+from features.spec.ids import IdFeature
+from features.spec.kinds import CandidateFeature, QueryFeature
+from features.spec.time import TimestampFeature
 
 _F = TypeVar("_F", bound=Feature)
 
@@ -107,14 +100,18 @@ class Schema:
     @property
     def user_features(self) -> tuple[QueryFeature, ...]:
         """Query features that belong to the user: constant over the events of one record."""
-        return tuple(f for f in self.query if f.name == self.user_id or getattr(f, "table", "") == "users")
+        return tuple(f for f in self.query if f.owner == "user")
 
     @property
     def context_features(self) -> tuple[QueryFeature, ...]:
         """Query features that each event has its own value of, the timestamp included."""
-        of_history = HistoryFeature | HistoryCompanion
-        others = [f for f in self.query if not isinstance(f, of_history) and f.name != self.user_id]
-        return tuple(f for f in others if getattr(f, "table", "") != "users")
+        return tuple(f for f in self.query if f.owner == "event")
+
+    @property
+    def vocabularies(self) -> dict[str, VocabularyOptions]:
+        """How the vocabulary of each feature that needs one is learnt; a history uses the item id's."""
+        options = {feature.name: feature.vocabulary for feature in (*self.query, *self.candidate)}
+        return {name: vocabulary for name, vocabulary in options.items() if vocabulary is not None}
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change whenever the meaning of a record may change."""
@@ -168,5 +165,5 @@ def _check_id_features(schema: Schema) -> None:
     if not schema.query:
         raise ConfigError("features.query", [], "at least one feature, for example kind 'history'")
     for feature in schema.query:
-        if isinstance(feature, MultiValuedFeature):
-            raise ConfigError("features.query", feature.name, "no feature of kind 'multi_valued' on the query side")
+        if "query" not in feature.sides:
+            raise ConfigError("features.query", feature.name, f"no feature of kind {feature.kind!r} on the query side")

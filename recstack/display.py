@@ -7,7 +7,7 @@ from typing import Any
 
 from features.disk.layout import SPLITS, DatasetLayout
 from features.schema import Schema
-from features.spec.kinds import TextFeature
+from features.spec.base import RawColumn
 
 _RECORDS_A_BATCH = 4096
 
@@ -34,7 +34,7 @@ def read_display_data(schema: Schema, dataset: DatasetLayout) -> DisplayData:
     """
     from features.records.parse import candidate_parsing_spec, interaction_parsing_spec
 
-    text = next((feature.name for feature in schema.candidate if isinstance(feature, TextFeature)), None)
+    text = next((feature.name for feature in schema.candidate if feature.column == RawColumn(kind="text")), None)
     titles: dict[str, str] = {}
     for batch in _batches(dataset.candidates, candidate_parsing_spec(schema)):
         if text is not None:

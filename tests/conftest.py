@@ -14,16 +14,14 @@ from features.disk.layout import DatasetLayout
 from features.encoding.statistics import NumericStatistics, Statistics
 from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema
-from features.spec.kinds import (
-    CategoricalFeature,
-    HistoryFeature,
-    IdFeature,
-    MultiValuedFeature,
-    NumericFeature,
-    TextFeature,
-    TimestampFeature,
-    VectorFeature,
-)
+from features.spec.categorical import CategoricalFeature
+from features.spec.history import HistoryFeature
+from features.spec.ids import IdFeature
+from features.spec.multi_valued import MultiValuedFeature
+from features.spec.numeric import NumericFeature
+from features.spec.text import TextFeature
+from features.spec.time import TimestampFeature
+from features.spec.vector import VectorFeature
 from recstack.config import StackConfig
 from tests.checkerboard import write_checkerboard
 

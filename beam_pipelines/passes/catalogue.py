@@ -13,10 +13,9 @@ from beam_pipelines.passes.sorted_events import gather, join_features, last_of_e
 from features.disk.layout import DatasetLayout, shard_name
 from features.encoding.statistics import NumericStatistics
 from features.encoding.vocabulary import Vocabulary
-from features.records.contents import ITEM_EVENTS, TRAIN_FREQUENCY, vocabulary_features
+from features.records.contents import ITEM_EVENTS, TRAIN_FREQUENCY
 from features.records.write import write_shard
 from features.schema import Schema
-from features.spec.kinds import MultiValuedFeature, NumericFeature
 
 _ITEMS_PER_SHARD = 200_000
 _ITEMS_PER_BATCH = 50_000
@@ -62,9 +61,9 @@ def item_value_counts(schema: Schema, catalogue: Catalogue) -> dict[str, dict[st
     trained = catalogue.table.filter(pc.greater(catalogue.events, 0))
     counts = {}
     for feature in schema.candidate:
-        if feature in vocabulary_features(schema) and feature.name != schema.item_id:
+        if feature.vocabulary is not None and feature.name != schema.item_id:
             values = trained.column(feature.name).combine_chunks()
-            pairs = (values.flatten() if isinstance(feature, MultiValuedFeature) else values).value_counts()
+            pairs = (values.flatten() if feature.is_list else values).value_counts()
             counts[feature.name] = dict(
                 zip(pairs.field("values").to_pylist(), pairs.field("counts").to_pylist(), strict=True)
             )
@@ -77,10 +76,10 @@ def item_statistics(schema: Schema, catalogue: Catalogue) -> dict[str, NumericSt
     return {
         feature.name: numeric_statistics(
             [Moments.of(trained.column(feature.name).to_numpy())],
-            feature.num_buckets if feature.encoding == "buckets" else 0,
+            feature.statistics.num_buckets,
         )
         for feature in schema.candidate
-        if isinstance(feature, NumericFeature)
+        if feature.statistics is not None
     }
 
 

@@ -17,9 +17,7 @@ from beam_pipelines.passes.workspace import Workspace, read_arrow, write_arrow
 from beam_pipelines.profile.facts import PartitionFacts, facts_of
 from beam_pipelines.sources.tables import EVENT_TYPE
 from features.disk.layout import SPLITS
-from features.records.contents import vocabulary_features
 from features.schema import Schema
-from features.spec.kinds import NumericFeature
 
 # Of each value: training events, positive training interactions, and events of the other splits, which are counted for
 # the report and never learnt from.
@@ -76,7 +74,7 @@ def _value_counts(found: Partition, schema: Schema) -> pa.Table:
     # A user counts with each event, what is known of the user once.
     sizes = [np.bincount(users[mask], minlength=events.users.num_rows) for mask in of_events]
     counts.append(_count_table(schema.user_id, events.users.column(schema.user_id).combine_chunks(), sizes))
-    named = {feature.name for feature in vocabulary_features(schema)} - {schema.user_id, schema.item_id}
+    named = set(schema.vocabularies) - {schema.user_id, schema.item_id}
     for name in named & set(events.users.column_names):
         counts.append(_counted(name, events.users.column(name), [size > 0 for size in sizes]))
     for name in named & set(events.table.column_names):
@@ -107,8 +105,8 @@ def _moments(
 ) -> dict[str, Moments]:
     moments = {}
     for feature in schema.query:
-        if isinstance(feature, NumericFeature):
-            table, mask = (events.users, known) if feature.table == "users" else (events.table, training)
+        if feature.statistics is not None:
+            table, mask = (events.users, known) if feature.owner == "user" else (events.table, training)
             moments[feature.name] = Moments.of(table.column(feature.name).filter(pa.array(mask)).to_numpy())
     return moments
 

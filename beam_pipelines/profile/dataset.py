@@ -26,10 +26,9 @@ from beam_pipelines.profile.facts import (
 from features.disk.files import write_text_atomically
 from features.disk.layout import SPLITS, DatasetLayout
 from features.errors import InputError
-from features.records.contents import vocabulary_features
 from features.schema import Schema
 from features.serialization import structure, unstructure
-from features.spec.kinds import Feature, MultiValuedFeature, NumericFeature
+from features.spec.base import Feature
 
 _QUANTILES = 200
 _MAX_INTERVALS = 200
@@ -128,7 +127,7 @@ def profile_dataset(schema: Schema, learnt: Sequence[LearnReport], catalogue: Ca
 
 def _query_feature(feature: Feature, schema: Schema, facts: Sequence[PartitionFacts]) -> FeatureProfile:
     presence = [part.presence[feature.name] for part in facts]
-    is_number = isinstance(feature, NumericFeature)
+    is_number = feature.statistics is not None
     return FeatureProfile(
         owner="user" if feature in schema.user_features else "event",
         kind=feature.kind,
@@ -146,7 +145,7 @@ def _total(parts: Iterable[Presence]) -> Presence:
 
 def _candidate_feature(feature: Feature, catalogue: Catalogue) -> FeatureProfile:
     values = catalogue.table.column(feature.name)
-    is_number = isinstance(feature, NumericFeature)
+    is_number = feature.statistics is not None
     return FeatureProfile(
         owner="item",
         kind=feature.kind,
@@ -169,15 +168,15 @@ def value_counts(schema: Schema, seen: Mapping[str, pa.Table], catalogue: Catalo
     place = pc.index_in(items, of_events.column("value").combine_chunks())
     counts = {name: of_events.column(name).combine_chunks().take(place).fill_null(0) for name in COUNT_NAMES}
     tables.append(_named(schema.item_id, pa.table({"value": items, **counts})))
-    for feature in vocabulary_features(schema):
-        if feature in schema.candidate and feature.name != schema.item_id:
+    for feature in schema.candidate:
+        if feature.vocabulary is not None and feature.name != schema.item_id:
             tables.append(_item_values(feature, catalogue))
     return pa.concat_tables(tables).sort_by([("feature", "ascending"), ("value", "ascending")])
 
 
 def _item_values(feature: Feature, catalogue: Catalogue) -> pa.Table:
     values = catalogue.table.column(feature.name).combine_chunks()
-    pairs = (values.flatten() if isinstance(feature, MultiValuedFeature) else values).value_counts()
+    pairs = (values.flatten() if feature.is_list else values).value_counts()
     zeros = pa.repeat(pa.scalar(0, pa.int64()), len(pairs))
     counts = {name: pairs.field("counts") if name == "events" else zeros for name in COUNT_NAMES}
     return _named(feature.name, pa.table({"value": pairs.field("values"), **counts}))

@@ -18,7 +18,7 @@ from beam_pipelines.passes.time_histogram import TimeHistogram
 from beam_pipelines.passes.user_history_features import derived_features
 from features.disk.layout import SPLITS
 from features.schema import Schema
-from features.spec.kinds import Feature, NumericFeature
+from features.spec.base import Feature, RawColumn
 
 _MAX_INTERVALS = 1 << 9
 _WORD_BINS = 64
@@ -65,7 +65,7 @@ def facts_of(found: Partition, schema: Schema) -> PartitionFacts:
         "before"
     ].astype(np.int64)
     columns = _columns(found, schema)
-    numeric = {feature.name for feature in schema.query if isinstance(feature, NumericFeature)}
+    numeric = {feature.name for feature in schema.query if feature.statistics is not None}
     numbers = {name: values.to_numpy() for name, values in columns.items() if name in numeric}
     return PartitionFacts(
         times={
@@ -107,8 +107,8 @@ def is_missing(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def is_hashed(feature: Feature) -> bool:
-    """Whether a feature takes its values or words by their hash, so that no vocabulary counts them."""
-    return feature.kind == "text" or getattr(feature, "encoding", "") == "hash"
+    """Whether a feature of strings has no vocabulary that counts its values."""
+    return feature.raw_type == "string" and feature.vocabulary is None
 
 
 def word_bins(values: pa.ChunkedArray, feature: Feature) -> Counts:
@@ -116,7 +116,7 @@ def word_bins(values: pa.ChunkedArray, feature: Feature) -> Counts:
 
     Too few bins to tell words apart, enough to tell that other words have become frequent.
     """
-    if feature.kind == "text":
+    if feature.column == RawColumn(kind="text"):
         values = pc.split_pattern_regex(pc.utf8_lower(values), r"[^\p{L}\p{N}]+")
     words = pc.list_flatten(values) if pa.types.is_list(values.type) else values
     present = words.filter(pc.not_equal(words, "")).combine_chunks()

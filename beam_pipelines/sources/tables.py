@@ -7,10 +7,10 @@ from typing import Literal, TypeAlias
 from beam_pipelines.config import ColumnRule, PipelineConfig, TableSource
 from features.errors import ConfigError
 from features.schema import Schema
-from features.spec.kinds import Feature, MultiValuedFeature, NumericFeature, TextFeature, VectorFeature
+from features.spec.base import ColumnKind, Feature, RawColumn
 
 TableName: TypeAlias = Literal["interactions", "items", "users"]
-ColumnKind: TypeAlias = Literal["id", "time", "token", "text", "number", "list", "vector", "rating", "event_type"]
+ReadKind: TypeAlias = ColumnKind | Literal["rating", "event_type"]
 
 # Columns of the events that are no features; a feature's name is an identifier, so no name is used twice.
 RATING = ".rating"
@@ -27,7 +27,7 @@ class Column:
     """Our name: the feature's, the role's or one of the names above."""
     source: str
     """The table's own name."""
-    kind: ColumnKind
+    kind: ReadKind
     """`token` is a string that may enter a vocabulary file, so it holds no line break; `text` is any string."""
     separator: str = ""
     """Cuts a string into a list, for `list`."""
@@ -66,7 +66,7 @@ def raw_tables(schema: Schema, config: PipelineConfig) -> tuple[Table, ...]:
 
 
 def _derived_features(schema: Schema, config: PipelineConfig) -> tuple[str, ...]:
-    numeric = [f.name for f in schema.context_features if isinstance(f, NumericFeature)]
+    numeric = [f.name for f in schema.context_features if f.column == RawColumn(kind="number")]
     for name, kind in config.derived.items():
         if name not in numeric:
             raise ConfigError(
@@ -138,15 +138,14 @@ def _require_table(name: TableName, source: TableSource, features: Sequence[Feat
 
 
 def _feature_column(source: TableSource, feature: Feature) -> Column:
-    kind: ColumnKind = "token"
-    separator = ""
-    if isinstance(feature, NumericFeature):
-        kind = "number"
-    elif isinstance(feature, TextFeature):
-        kind = "text"
-    elif isinstance(feature, MultiValuedFeature):
-        kind, separator = "list", feature.separator
-    elif isinstance(feature, VectorFeature):
-        return Column(name=feature.name, source=source.column(feature.name), kind="vector", length=feature.length)
+    column = feature.column
+    assert column is not None  # only features that are derived from other columns have none
     rule = source.rules.get(feature.name, ColumnRule())
-    return Column(name=feature.name, source=source.column(feature.name), kind=kind, separator=separator, rule=rule)
+    return Column(
+        name=feature.name,
+        source=source.column(feature.name),
+        kind=column.kind,
+        separator=column.separator,
+        length=column.length,
+        rule=rule,
+    )

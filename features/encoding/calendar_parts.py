@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from features.spec.kinds import TIME_PART_SIZES, TimePart, TimestampFeature
+from features.spec.time import TIME_PART_SIZES, TimePart, TimestampFeature
 
 _SECONDS_PER_DAY = 86_400
 # Years 1900 to 9999 in seconds: keeps the calendar arithmetic far from int64's limits.

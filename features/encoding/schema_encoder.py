@@ -20,24 +20,15 @@ from features.encoding.vocabulary import Vocabulary
 from features.errors import MEND_DATASET, InputError
 from features.records.contents import ITEM_EVENTS
 from features.schema import Schema
-from features.spec.kinds import (
-    TIME_PART_SIZES,
-    CategoricalFeature,
-    Feature,
-    HistoryCompanion,
-    HistoryEventTypesFeature,
-    HistoryFeature,
-    HistoryTimesFeature,
-    IdFeature,
-    MultiValuedFeature,
-    NumericFeature,
-    TextFeature,
-    TimestampFeature,
-    VectorFeature,
-    is_list,
-    missing_value_of,
-    raw_type,
-)
+from features.spec.base import Feature
+from features.spec.categorical import CategoricalFeature
+from features.spec.history import HistoryCompanion, HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature
+from features.spec.ids import IdFeature
+from features.spec.multi_valued import MultiValuedFeature
+from features.spec.numeric import NumericFeature
+from features.spec.text import TextFeature
+from features.spec.time import TIME_PART_SIZES, TimestampFeature
+from features.spec.vector import VectorFeature
 
 Tensors: TypeAlias = dict[str, tf.Tensor]
 
@@ -240,10 +231,10 @@ class SchemaEncoder(tf.Module):
         self.statistics = Statistics.read(layout.statistics)
         self._lookups: dict[str, LookupEncoder] = {}
         for feature in (*schema.query, *schema.candidate):
-            if isinstance(feature, NumericFeature) and feature.name not in self.statistics.numeric:
+            if feature.statistics is not None and feature.name not in self.statistics.numeric:
                 raise InputError(f"statistics {layout.statistics}: none of {feature.name!r}; {MEND_DATASET}")
-            if isinstance(feature, IdFeature) or getattr(feature, "encoding", "") == "vocabulary":
-                self._lookups[feature.name] = LookupEncoder(layout, feature.name, getattr(feature, "oov_buckets", 1))
+            if feature.vocabulary is not None:
+                self._lookups[feature.name] = LookupEncoder(layout, feature.name, feature.vocabulary.oov_buckets)
 
     def lookup(self, feature_name: str) -> LookupEncoder:
         """The vocabulary lookup of a feature."""
@@ -368,11 +359,11 @@ class SchemaEncoder(tf.Module):
 
 def raw_spec(feature: Feature) -> tf.TensorSpec:
     """The feature as an input of a signature: `[batch]`, `[batch, n]` for a list, `[batch, length]` for a vector."""
-    width = [feature.length] if isinstance(feature, VectorFeature) else [None] * is_list(feature)
-    return tf.TensorSpec([None, *width], tf.dtypes.as_dtype(raw_type(feature)), name=feature.name)
+    width = [feature.fixed_length] if feature.is_list else []
+    return tf.TensorSpec([None, *width], tf.dtypes.as_dtype(feature.raw_type), name=feature.name)
 
 
 def raw_missing(feature: Feature) -> tf.Tensor:
     """What stands for "not given" as a signature's input, for a batch of 1; `raw_spec` says the shape."""
     spec = raw_spec(feature)
-    return tf.fill([width or 1 for width in spec.shape], tf.constant(missing_value_of(raw_type(feature)), spec.dtype))
+    return tf.fill([width or 1 for width in spec.shape], tf.constant(feature.missing_value, spec.dtype))

@@ -36,7 +36,7 @@ A missing string is `""`, a missing number NaN, a missing list empty.
 from typing import Final
 
 from features.schema import Schema
-from features.spec.kinds import Feature, IdFeature, RawType, raw_type
+from features.spec.base import RawType
 
 NUM_CONTEXT: Final = "num_context"
 LABEL: Final = "label"
@@ -51,25 +51,16 @@ TRAIN_FREQUENCY: Final = "train_frequency"
 def user_columns(schema: Schema) -> dict[str, RawType]:
     """Columns with one value a record, by name; `num_context` is not among them."""
     columns: dict[str, RawType] = {schema.user_id: "string"}
-    return columns | {feature.name: raw_type(feature) for feature in schema.user_features}
+    return columns | {feature.name: feature.raw_type for feature in schema.user_features}
 
 
 def event_columns(schema: Schema, *, ranking: bool) -> dict[str, RawType]:
     """Columns with one value an event, by name, in the order they are written."""
     columns: dict[str, RawType] = {schema.item_id: "string", schema.timestamp: "int64"}
-    columns |= {feature.name: raw_type(feature) for feature in schema.context_features}
+    columns |= {feature.name: feature.raw_type for feature in schema.context_features}
     if schema.history_event_types is not None:
         columns[EVENT_TYPE] = "string"
     columns |= {LABEL: "float32", WEIGHT: "float32", IN_HISTORY: "int64"}
     if ranking and schema.item_events:
         columns[ITEM_EVENTS] = "int64"
     return columns | ({SAMPLING_PROBABILITY: "float32"} if ranking else {})
-
-
-def vocabulary_features(schema: Schema) -> tuple[Feature, ...]:
-    """The features with a vocabulary of their own; a history uses the item id's."""
-    return tuple(
-        feature
-        for feature in (*schema.query, *schema.candidate)
-        if isinstance(feature, IdFeature) or getattr(feature, "encoding", "") == "vocabulary"
-    )

@@ -11,12 +11,12 @@ from features.disk.layout import shards, total_of
 from features.errors import MEND_DATASET, InputError
 from features.records.contents import ITEM_EVENTS, NUM_CONTEXT, TRAIN_FREQUENCY, event_columns, user_columns
 from features.schema import Schema
-from features.spec.kinds import RawType, is_list, missing_value_of, raw_type
+from features.spec.base import RawType, missing_value_of
 
 
 def interaction_parsing_spec(schema: Schema, *, ranking: bool) -> dict[str, Any]:
     """Argument of `tf.io.parse_example` for interaction records: values of the user, ragged lists for the events."""
-    lists = {feature.name for feature in schema.user_features if is_list(feature)}
+    lists = {feature.name for feature in schema.user_features if feature.is_list}
     spec: dict[str, Any] = {name: _value(dtype, name in lists) for name, dtype in user_columns(schema).items()}
     spec[NUM_CONTEXT] = tf.io.FixedLenFeature([], tf.int64)
     for name, dtype in event_columns(schema, ranking=ranking).items():
@@ -35,7 +35,7 @@ def candidate_parsing_spec(schema: Schema) -> dict[str, Any]:
     spec: dict[str, Any] = {TRAIN_FREQUENCY: tf.io.FixedLenFeature([], tf.int64)}
     if schema.item_events:
         spec[ITEM_EVENTS] = tf.io.FixedLenFeature([], tf.int64)
-    return spec | {feature.name: _value(raw_type(feature), is_list(feature)) for feature in schema.candidate}
+    return spec | {feature.name: _value(feature.raw_type, feature.is_list) for feature in schema.candidate}
 
 
 def read_records(directory: Path, spec: dict[str, Any], batch_size: int) -> tf.data.Dataset:

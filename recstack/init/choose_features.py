@@ -9,16 +9,12 @@ import pyarrow as pa
 
 from beam_pipelines.profile.table import ColumnProfile, TableProfile
 from features.schema import FILTER_SUFFIXES, RESERVED_NAMES
-from features.spec.kinds import (
-    CategoricalFeature,
-    HistoryEventTypesFeature,
-    HistoryFeature,
-    HistoryTimesFeature,
-    IdFeature,
-    NumericFeature,
-    TextFeature,
-    VectorFeature,
-)
+from features.spec.categorical import CategoricalFeature
+from features.spec.history import HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature
+from features.spec.ids import IdFeature
+from features.spec.numeric import NumericFeature
+from features.spec.text import TextFeature
+from features.spec.vector import VectorFeature
 from recstack.init import names
 from recstack.init.columns import encode_column
 from recstack.init.labels import Labels

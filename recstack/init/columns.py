@@ -7,14 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.profile.table import ColumnProfile
-from features.spec.kinds import (
-    CategoricalFeature,
-    Feature,
-    MultiValuedFeature,
-    NumericFeature,
-    TextFeature,
-    VectorFeature,
-)
+from features.spec.base import Feature
+from features.spec.categorical import CategoricalFeature
+from features.spec.multi_valued import MultiValuedFeature
+from features.spec.numeric import NumericFeature
+from features.spec.text import TextFeature
+from features.spec.vector import VectorFeature
 from recstack.init import names
 
 _SEPARATORS = ("|", ";", ",", "/", " > ", "#")

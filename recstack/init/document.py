@@ -9,7 +9,7 @@ from tomlkit.items import InlineTable, Item
 from tomlkit.items import Table as TomlTable
 
 from features.serialization import unstructure
-from features.spec.kinds import Feature
+from features.spec.base import Feature
 from recstack.init.proposal import FeatureChoice, LeftOut, Setting
 from recstack.init.propose import Proposal
 

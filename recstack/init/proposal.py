@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from features.spec.kinds import Feature
+from features.spec.base import Feature
 
 
 @dataclass(frozen=True, kw_only=True)

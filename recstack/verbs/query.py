@@ -9,7 +9,7 @@ from rich.table import Table
 
 from features.errors import InputError
 from features.schema import Schema
-from features.spec.kinds import Feature, HistoryCompanion, HistoryFeature, IdFeature, VectorFeature, is_list, raw_type
+from features.spec.base import Feature
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
@@ -99,7 +99,7 @@ def _inputs(stack: StackConfig, arguments: QueryArguments) -> dict[str, list[obj
 
 def _context(schema: Schema, given: Sequence[str]) -> dict[str, object]:
     """Feature name to raw value, of the type of the model's input."""
-    companions = {feature.name: feature for feature in schema.query if isinstance(feature, HistoryCompanion)}
+    companions = {feature.name: feature for feature in schema.history_companions}
     features = _context_features(schema) | companions
     context: dict[str, object] = {}
     for text in given:
@@ -115,22 +115,25 @@ def _context(schema: Schema, given: Sequence[str]) -> dict[str, object]:
 
 def _context_features(schema: Schema) -> dict[str, Feature]:
     """Those that the model cannot look up by the user's id."""
-    looked_up = (IdFeature, HistoryFeature, HistoryCompanion)
-    return {feature.name: feature for feature in schema.query if not isinstance(feature, looked_up)}
+    return {
+        feature.name: feature
+        for feature in schema.query
+        if feature.owner != "history" and feature.name != schema.user_id
+    }
 
 
 def _raw_value(text: str, feature: Feature, value: str) -> object:
-    kind = {"string": str, "int64": int, "float32": float}[raw_type(feature)]
+    kind = {"string": str, "int64": int, "float32": float}[feature.raw_type]
     try:
-        values = [kind(part) for part in (value.split(",") if is_list(feature) else [value])]
+        values = [kind(part) for part in (value.split(",") if feature.is_list else [value])]
     except ValueError:
         numbers = "whole numbers" if kind is int else "numbers"
-        raise InputError(f"--context {text}: expected {numbers if is_list(feature) else numbers[:-1]}") from None
+        raise InputError(f"--context {text}: expected {numbers if feature.is_list else numbers[:-1]}") from None
     if kind is float and any(map(math.isinf, values)):
         raise InputError(f"--context {text}: expected a finite number, or nan for one that is not known")
-    if isinstance(feature, VectorFeature) and len(values) != feature.length:
-        raise InputError(f"--context {text}: {len(values)} numbers found, expected {feature.length}")
-    return values if is_list(feature) else values[0]
+    if feature.fixed_length not in (None, len(values)):
+        raise InputError(f"--context {text}: {len(values)} numbers found, expected {feature.fixed_length}")
+    return values if feature.is_list else values[0]
 
 
 def _filters(given: Sequence[str]) -> dict[str, object]:

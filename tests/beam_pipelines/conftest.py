@@ -17,7 +17,10 @@ from beam_pipelines.prepare import prepare_dataset
 from features.disk.layout import SPLITS, DatasetLayout, shards
 from features.disk.manifest import Manifest
 from features.schema import Schema
-from features.spec.kinds import CategoricalFeature, HistoryFeature, IdFeature, NumericFeature
+from features.spec.categorical import CategoricalFeature
+from features.spec.history import HistoryFeature
+from features.spec.ids import IdFeature
+from features.spec.numeric import NumericFeature
 
 Record = dict[str, list[Any]]
 Rows = list[dict[str, Any]]

@@ -21,7 +21,8 @@ from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.prepare import prepare_dataset
 from features.disk.layout import DatasetLayout
 from features.schema import Schema
-from features.spec.kinds import HistoryFeature, IdFeature
+from features.spec.history import HistoryFeature
+from features.spec.ids import IdFeature
 
 schema = Schema(query=(IdFeature(name="user_id"), HistoryFeature(name="history", length=3)),
                 candidate=(IdFeature(name="item_id"),))

@@ -22,7 +22,8 @@ from features.disk.layout import SPLITS, DatasetLayout
 from features.encoding.statistics import Statistics
 from features.errors import InputError
 from features.schema import Schema
-from features.spec.kinds import IdFeature, NumericFeature
+from features.spec.ids import IdFeature
+from features.spec.numeric import NumericFeature
 from tests.beam_pipelines.conftest import Prepared, Rows, events_of, prepare, write_parquet
 
 _SIZE = 8

@@ -5,14 +5,11 @@ import pytest
 from features.errors import ConfigError
 from features.schema import Schema, fingerprint
 from features.serialization import feature_kinds, structure, unstructure
-from features.spec.kinds import (
-    CategoricalFeature,
-    HistoryFeature,
-    HistoryTimesFeature,
-    IdFeature,
-    MultiValuedFeature,
-    NumericFeature,
-)
+from features.spec.categorical import CategoricalFeature
+from features.spec.history import HistoryFeature, HistoryTimesFeature
+from features.spec.ids import IdFeature
+from features.spec.multi_valued import MultiValuedFeature
+from features.spec.numeric import NumericFeature
 
 USER = IdFeature(name="user_id")
 ITEM = IdFeature(name="item_id")

@@ -4,15 +4,12 @@ import pytest
 
 from features.errors import InputError
 from features.schema import Schema
-from features.spec.kinds import (
-    CategoricalFeature,
-    HistoryFeature,
-    HistoryTimesFeature,
-    IdFeature,
-    NumericFeature,
-    TimestampFeature,
-    VectorFeature,
-)
+from features.spec.categorical import CategoricalFeature
+from features.spec.history import HistoryFeature, HistoryTimesFeature
+from features.spec.ids import IdFeature
+from features.spec.numeric import NumericFeature
+from features.spec.time import TimestampFeature
+from features.spec.vector import VectorFeature
 from recstack.verbs.query import _context, _filters
 
 SCHEMA = Schema(

@@ -10,7 +10,10 @@ from features.disk.manifest import Manifest
 from features.encoding.statistics import Statistics
 from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema
-from features.spec.kinds import HistoryFeature, IdFeature, MultiValuedFeature, TimestampFeature
+from features.spec.history import HistoryFeature
+from features.spec.ids import IdFeature
+from features.spec.multi_valued import MultiValuedFeature
+from features.spec.time import TimestampFeature
 
 NUM_USERS = 16
 NUM_ITEMS = 12

@@ -21,7 +21,7 @@ from features.records.contents import (
 )
 from features.records.parse import interaction_parsing_spec, read_records, reading
 from features.schema import Schema
-from features.spec.kinds import HistoryEventTypesFeature
+from features.spec.history import HistoryEventTypesFeature
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Int32: TypeAlias = npt.NDArray[np.int32]

@@ -7,7 +7,6 @@ import numpy as np
 from features.disk.layout import DatasetLayout
 from features.records.parse import candidate_parsing_spec, read_records, reading
 from features.schema import Schema
-from features.spec.kinds import VectorFeature, is_list
 
 Column: TypeAlias = Any
 _RECORDS_A_BATCH = 8192
@@ -23,7 +22,7 @@ def read_raw_candidates(schema: Schema, dataset: DatasetLayout) -> dict[str, Col
     """
     with reading(dataset.candidates):
         spec = candidate_parsing_spec(schema)
-        wanted = [feature for feature in schema.candidate if not isinstance(feature, VectorFeature)]
+        wanted = [feature for feature in schema.candidate if feature.fixed_length is None]
         records = read_records(
             dataset.candidates, {feature.name: spec[feature.name] for feature in wanted}, _RECORDS_A_BATCH
         )
@@ -31,7 +30,7 @@ def read_raw_candidates(schema: Schema, dataset: DatasetLayout) -> dict[str, Col
     columns: dict[str, Column] = {}
     for feature in wanted:
         values = [batch[feature.name] for batch in batches]
-        if is_list(feature):
+        if feature.is_list:
             columns[feature.name] = [row for batch in values for row in batch.to_list()]
         else:
             columns[feature.name] = np.concatenate([batch.numpy() for batch in values])

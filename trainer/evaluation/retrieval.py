@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from features.disk.layout import DatasetLayout, Split
-from features.spec.kinds import CategoricalFeature, MultiValuedFeature, TextFeature
 from trainer.baselines.contract import Baseline
 from trainer.baselines.tuning import tune
 from trainer.config.baselines import BaselineName, make_baseline
@@ -154,10 +153,9 @@ def _item_texts(trained: TrainedRetrieval, dataset: DatasetLayout) -> tuple[str,
     raw = read_raw_candidates(schema, dataset)
     columns: list[list[str]] = []
     for feature in schema.candidate:
-        if isinstance(feature, TextFeature | CategoricalFeature):
-            columns.append([value.decode() for value in raw[feature.name]])
-        elif isinstance(feature, MultiValuedFeature):
-            columns.append([b" ".join(values).decode() for values in raw[feature.name]])
+        if feature.has_words:
+            values = raw[feature.name]
+            columns.append([(b" ".join(value) if feature.is_list else value).decode() for value in values])
     return tuple(" ".join(parts) for parts in zip(*columns, strict=True)) or ("",) * len(trained.candidates)
 
 

@@ -8,7 +8,6 @@ from features.disk.layout import DatasetLayout
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError
 from features.schema import Schema
-from features.spec.kinds import CategoricalFeature, MultiValuedFeature, NumericFeature
 from trainer.data.events import Array, EncodedEvents, Int64
 from trainer.data.raw_catalogue import read_raw_candidates
 from trainer.metrics.protocol import Bool
@@ -49,19 +48,18 @@ def feature_slices(
 
 def _candidate_values(schema: Schema, name: str, raw: Mapping[str, Array]) -> Values:
     feature = next(feature for feature in schema.candidate if feature.name == name)
-    if isinstance(feature, NumericFeature):
+    if feature.filter_by is None:
+        raise ConfigError(_FIELD, name, f"a feature with values or numbers to slice by, not one of kind {feature.kind}")
+    if feature.filter_by == "range":
         return quarters(raw[name].astype(np.float64))
-    if isinstance(feature, CategoricalFeature):
-        return [[value.decode()] if value else [] for value in raw[name]]
-    if isinstance(feature, MultiValuedFeature):
-        return [[value.decode() for value in values] for values in raw[name]]
-    raise ConfigError(_FIELD, name, f"a categorical, multi-valued or numeric feature, not one of kind {feature.kind}")
+    values = raw[name] if feature.is_list else [[value] for value in raw[name]]
+    return [[value.decode() for value in several if value] for several in values]
 
 
 def _query_values(encoder: SchemaEncoder, name: str, events: EncodedEvents, asked_at: Int64) -> Values:
     features = {feature.name: feature for feature in encoder.schema.query}
     feature = features.get(name)
-    if not isinstance(feature, CategoricalFeature) or feature.encoding != "vocabulary":
+    if feature is None or feature.filter_by != "values" or feature.vocabulary is None:
         known = [feature.name for feature in (*encoder.schema.query, *encoder.schema.candidate)]
         raise ConfigError(_FIELD, name, f"a candidate feature or a query's categorical one, of {', '.join(known)}")
     column = events.context[name][asked_at] if name in events.context else _of_records(events, name, asked_at)

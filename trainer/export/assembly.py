@@ -12,7 +12,6 @@ from features.disk.layout import SPLITS, DatasetLayout, ModelName, Workdir
 from features.encoding.schema_encoder import SchemaEncoder
 from features.records.contents import LABEL
 from features.schema import Schema
-from features.spec.kinds import CategoricalFeature, MultiValuedFeature, NumericFeature
 from trainer.config.export import ExportConfig
 from trainer.config.index import IndexConfig
 from trainer.config.ranking import RankingConfig
@@ -145,16 +144,15 @@ class Assembly:
 
     @cached_property
     def _attributes(self) -> ItemAttributes:
-        """What requests can filter by: every categorical, multi-valued and numeric feature of the items."""
+        """What requests can filter by."""
         raw = read_raw_candidates(self.job.schema, self.job.catalogue or self.job.workdir.dataset)
         categorical: dict[str, Sequence[Sequence[bytes]]] = {}
         numeric: dict[str, npt.NDArray[np.float32]] = {}
         for feature in self.job.schema.candidate:
-            if isinstance(feature, MultiValuedFeature):
-                categorical[feature.name] = list(raw[feature.name])
-            elif isinstance(feature, CategoricalFeature):
-                categorical[feature.name] = [[value] for value in raw[feature.name]]
-            elif isinstance(feature, NumericFeature):
+            if feature.filter_by == "values":
+                values = raw[feature.name]
+                categorical[feature.name] = list(values) if feature.is_list else [[value] for value in values]
+            elif feature.filter_by == "range":
                 numeric[feature.name] = np.asarray(raw[feature.name], np.float32)
         return ItemAttributes(categorical=categorical, numeric=numeric)
 

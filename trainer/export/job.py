@@ -9,7 +9,6 @@ from typing import Any
 from features.disk.layout import ExtraLayout, ModelName, RunLayout, Stage
 from features.disk.manifest import Manifest, finished_with, producer_versions, read_manifest
 from features.errors import InputError
-from features.records.contents import vocabulary_features
 from features.schema import fingerprint
 from features.serialization import unstructure
 from trainer.export.assembly import Assembly, ExportJob
@@ -135,10 +134,7 @@ def _manifest(
         },
         counts=dict(dataset.counts) | {"indexed_items": len(assembly.candidates)},
         metrics=measured | ({"evaluation": evaluation} if evaluation else {}),
-        vocabularies={
-            feature.name: assembly.encoder.lookup(feature.name).vocabulary.fingerprint()
-            for feature in vocabulary_features(job.schema)
-        },
+        vocabularies={name: assembly.encoder.lookup(name).vocabulary.fingerprint() for name in job.schema.vocabularies},
         producer=producer_versions("tensorflow", "scann", "tensorflow-recommenders"),
         seconds=seconds,
     )

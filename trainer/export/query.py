@@ -17,7 +17,7 @@ from features.encoding.schema_encoder import (
     raw_spec,
 )
 from features.schema import Schema
-from features.spec.kinds import HistoryCompanion
+from features.spec.history import HistoryCompanion
 from trainer.export.signatures import Input
 from trainer.index.item_ids import ItemIds
 from trainer.index.vectors import read_rows
@@ -109,7 +109,7 @@ class QueryInputs(tf.Module):
     @property
     def required(self) -> str:
         """The one input a request cannot leave out: the user id, or the first feature where there is none."""
-        names = [feature.name for feature in self.schema.query if not isinstance(feature, HistoryCompanion)]
+        names = [feature.name for feature in self.schema.query if feature not in self.schema.history_companions]
         return self.schema.user_id if self.schema.user_id in names else names[0]
 
     def inputs(self) -> dict[str, Input]:

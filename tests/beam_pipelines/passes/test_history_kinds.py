@@ -8,7 +8,7 @@ import pytest
 from beam_pipelines.config import LabelConfig, NegativesConfig
 from features.errors import ConfigError
 from features.schema import Schema
-from features.spec.kinds import HistoryEventTypesFeature
+from features.spec.history import HistoryEventTypesFeature
 from tests.beam_pipelines.conftest import prepare
 
 _WEIGHTS = {"view": 1.0, "buy": 3.0, "shown": 0.0}

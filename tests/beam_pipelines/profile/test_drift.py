@@ -14,7 +14,10 @@ from beam_pipelines.profile.drift import HISTORY, stability_index
 from features.disk.layout import DatasetLayout
 from features.errors import RecstackError
 from features.schema import Schema
-from features.spec.kinds import CategoricalFeature, IdFeature, MultiValuedFeature, TextFeature
+from features.spec.categorical import CategoricalFeature
+from features.spec.ids import IdFeature
+from features.spec.multi_valued import MultiValuedFeature
+from features.spec.text import TextFeature
 from tests.beam_pipelines.conftest import Prepared, Rows, prepare
 
 _COUNTS = st.lists(st.integers(0, 1000), min_size=2, max_size=8)

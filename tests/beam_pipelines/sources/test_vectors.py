@@ -8,7 +8,8 @@ from beam_pipelines.config import ColumnRule, PipelineConfig, TableSource
 from beam_pipelines.sources.tables import raw_tables
 from features.errors import ConfigError, RecstackError
 from features.schema import Schema
-from features.spec.kinds import IdFeature, VectorFeature
+from features.spec.ids import IdFeature
+from features.spec.vector import VectorFeature
 from tests.beam_pipelines.conftest import Rows, prepare
 
 SCHEMA = Schema(

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.encoding.calendar_parts import calendar_parts
-from features.spec.kinds import TIME_PART_SIZES, TimestampFeature
+from features.spec.time import TIME_PART_SIZES, TimestampFeature
 
 ALL_PARTS = TimestampFeature(name="timestamp", parts=("hour_of_day", "day_of_week", "month", "year"))
 

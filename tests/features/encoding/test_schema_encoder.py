@@ -25,7 +25,7 @@ from features.encoding.schema_encoder import (
 from features.encoding.statistics import NumericStatistics, Statistics
 from features.errors import InputError
 from features.schema import Schema
-from features.spec.kinds import VectorFeature
+from features.spec.vector import VectorFeature
 from tests.conftest import write_learnt
 
 FIRST_TOKEN = 2  # one out-of-vocabulary bucket

@@ -16,7 +16,7 @@ from beam_pipelines.sources.readers import read_unit
 from beam_pipelines.sources.tables import raw_tables
 from features.disk.layout import DatasetLayout
 from features.errors import InputError
-from features.spec.kinds import VectorFeature
+from features.spec.vector import VectorFeature
 from recstack.__main__ import main
 from recstack.config import StackConfig, load_config
 from recstack.init.log import Log

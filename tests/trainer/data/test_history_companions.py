@@ -11,7 +11,7 @@ import tensorflow as tf
 from features.disk.layout import DatasetLayout
 from features.encoding.schema_encoder import SchemaEncoder
 from features.encoding.vocabulary import Vocabulary
-from features.spec.kinds import HistoryEventTypesFeature, HistoryTimesFeature
+from features.spec.history import HistoryEventTypesFeature, HistoryTimesFeature
 from tests.trainer.small_dataset import SCHEMA as PLAIN
 from tests.trainer.small_dataset import example, write_learnt_parts, write_records
 from trainer.config.retrieval import RetrievalConfig

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from features.spec.kinds import HistoryTimesFeature
+from features.spec.history import HistoryTimesFeature
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.local_server import local_server

@@ -1,0 +1,40 @@
+"""Identifiers of users and items."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from features.spec.base import Feature, RawColumn, VocabularyOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdFeature(Feature):
+    """The identifier of a user or an item: one embedding per value seen in training, buckets for the rest.
+
+    Its name is the schema's `user_id` or `item_id`.
+    """
+
+    oov_buckets: int = 1
+    """Embeddings shared, by hash, by all values outside the vocabulary."""
+    min_count: int = 1
+    """Training events a value needs to get an embedding of its own."""
+    kind: Literal["id"] = "id"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("oov_buckets", self.oov_buckets >= 1, "at least 1, so that unknown ids can be served")
+        self._require("min_count", self.min_count >= 1, "at least 1")
+
+    @property
+    def owner(self) -> Literal["user"]:
+        """On the query side the only id is the user's."""
+        return "user"
+
+    @property
+    def column(self) -> RawColumn:
+        """A string that is never missing."""
+        return RawColumn(kind="id")
+
+    @property
+    def vocabulary(self) -> VocabularyOptions:
+        """Every id that was seen often enough has an embedding of its own."""
+        return VocabularyOptions(oov_buckets=self.oov_buckets, min_count=self.min_count)

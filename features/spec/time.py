@@ -1,0 +1,43 @@
+"""The moment of a request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, Literal, TypeAlias
+
+from features.spec.base import Feature, RawColumn, RawType, Side
+
+TimePart: TypeAlias = Literal["hour_of_day", "day_of_week", "month", "year"]
+
+# Number of distinct values of each part; years are counted from 1970 and clipped, so that no date is an error.
+TIME_PART_SIZES: Mapping[TimePart, int] = MappingProxyType(
+    {"hour_of_day": 24, "day_of_week": 7, "month": 12, "year": 130}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimestampFeature(Feature):
+    """The moment of the request, in seconds since 1970-01-01 UTC, as calendar parts.
+
+    Its name is the schema's `timestamp`. 0 in a request means unknown.
+    """
+
+    parts: tuple[TimePart, ...] = ("hour_of_day", "day_of_week")
+    """Calendar parts that get an embedding each."""
+    utc_offset_hours: float = 0.0
+    """Hours added before the calendar parts are taken: the users' time zone, without daylight saving."""
+    kind: Literal["timestamp"] = "timestamp"
+
+    sides: ClassVar[frozenset[Side]] = frozenset({"query"})
+    raw_type: ClassVar[RawType] = "int64"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("parts", len(self.parts) > 0, f"at least one of {', '.join(TIME_PART_SIZES)}")
+        self._require("parts", len(set(self.parts)) == len(self.parts), "each part once")
+        self._require("utc_offset_hours", -14 <= self.utc_offset_hours <= 14, "between -14 and 14 hours")
+
+    @property
+    def column(self) -> RawColumn:
+        """A time in the table's format."""
+        return RawColumn(kind="time")
