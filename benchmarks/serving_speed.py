@@ -30,9 +30,9 @@ from rich.console import Console
 from rich.table import Table
 
 from features.disk.layout import ModelLayout
-from serving.app import GRPC_EXPERIMENTS
-from serving.client.messages import predict_request
+from serving.client import predict_request
 from serving.extras.load_generator import Outcome, closed_loop, recorded_requests
+from serving.process import GRPC_EXPERIMENTS
 
 MODEL = "model"
 SERVER_CORE, CLIENT_CORE = 0, 1

@@ -23,7 +23,7 @@ from rich.table import Table
 from serving_speed import MODEL, SERVE, free_port, one_query
 
 from features.disk.layout import ModelLayout
-from serving.extras.load_generator import PREDICT
+from serving.client import PREDICT
 
 CONFIG = """model_config_list {{ config {{
   name: "{model}" base_path: "{base}" model_platform: "tensorflow" model_version_policy {{ all {{}} }} }} }}"""

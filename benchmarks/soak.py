@@ -30,8 +30,8 @@ import numpy as np
 import psutil
 
 from features.protocol.wire import PredictRequest, PredictResponse
-from serving.client.messages import predict_request, read_outputs
-from serving.extras.load_generator import PREDICT, closed_loop
+from serving.client import PREDICT, predict_request, read_outputs
+from serving.extras.load_generator import closed_loop
 
 MODEL, KEPT_VERSIONS, MAX_GROWTH = "soak", 2, 0.05
 TABLE_VALUES = 2 * 2**20

@@ -1,4 +1,4 @@
-"""Several server processes on the same ports; one that dies is started anew, the rest go on."""
+"""Several server processes on the same ports; one that dies is replaced while the others serve on."""
 
 import logging
 import multiprocessing
@@ -10,42 +10,43 @@ from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
 
 from serving.config import ServerConfig
+from serving.process import configure_logging, run_process
 
 logger = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 30.0
+_CHECK_SECONDS = 0.2
 
 
 def run_workers(config: ServerConfig, stop: threading.Event) -> int:
     """Runs `config.workers` processes until `stop` is set.
 
     Returns:
-        The exit code: 0, or that of a worker that could not start before any of them was up: the next one could not
-        either.
+        The exit code: 0, or that of a worker that could not start before any worker had started, because the others
+        would fail in the same way.
     """
     context = multiprocessing.get_context("spawn")
-    # Every worker holds the reading end: it sees the end of file when this process closes its own, or is killed.
+    # Every worker holds the reading end, which reaches its end of file when this process closes its own or is killed.
     reader, writer = context.Pipe(duplex=False)
-
-    up = context.Event()
+    started = context.Event()
 
     def spawn() -> SpawnProcess:
-        process = context.Process(target=_work, args=(config, reader, up), daemon=False)
+        process = context.Process(target=_work, args=(config, reader, started), daemon=False)
         process.start()
         return process
 
     workers = [spawn() for _ in range(config.workers)]
     code = 0
     while not stop.is_set() and not code:
-        connection.wait([worker.sentinel for worker in workers], timeout=0.2)
+        connection.wait([worker.sentinel for worker in workers], timeout=_CHECK_SECONDS)
         for place, worker in enumerate(workers):
             if worker.is_alive() or stop.is_set():
                 continue
             worker.join()
-            if worker.exitcode and worker.exitcode > 0 and not up.is_set():
+            if worker.exitcode and worker.exitcode > 0 and not started.is_set():
                 code = worker.exitcode
             else:
-                logger.error("worker %s ended with code %s: started anew", worker.pid, worker.exitcode)
+                logger.error("worker %s ended with code %s: replaced", worker.pid, worker.exitcode)
                 workers[place] = spawn()
     writer.close()
     for worker in workers:
@@ -55,11 +56,9 @@ def run_workers(config: ServerConfig, stop: threading.Event) -> int:
     return code
 
 
-def _work(config: ServerConfig, parent: "connection.Connection[None, None]", up: Event) -> None:
-    from serving.app import run_worker
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # Ctrl-C reaches the whole process group; the parent says when to stop.
+def _work(config: ServerConfig, parent: "connection.Connection[None, None]", started: Event) -> None:
+    configure_logging()
+    # Ctrl-C reaches the whole process group; the parent decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stop = threading.Event()
 
@@ -68,4 +67,4 @@ def _work(config: ServerConfig, parent: "connection.Connection[None, None]", up:
         stop.set()
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
-    sys.exit(run_worker(config, stop, up.set))
+    sys.exit(run_process(config, stop, started.set))

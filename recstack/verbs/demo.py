@@ -20,7 +20,7 @@ from recstack.verbs.prepare import prepare
 from recstack.verbs.train import train
 
 if TYPE_CHECKING:
-    from serving.client.messages import Recommendation
+    from serving.client import Recommendation
     from trainer.export.saving import Exported
 
 UNKNOWN_USER = "a user the model has never seen"

@@ -16,7 +16,7 @@ from recstack.console import Voice
 from recstack.display import read_display_data
 
 if TYPE_CHECKING:
-    from serving.client.messages import Recommendation
+    from serving.client import Recommendation
 
 _MOST_ITEMS = 2**31 - 1  # what the signatures' int32 holds; the model refuses what is too many for it
 

@@ -1,1 +1,1 @@
-"""One function an RPC, shared by the gRPC and the REST door."""
+"""The RPCs, one function each, and the two entrypoints that call them: gRPC and REST."""

@@ -1,32 +1,36 @@
-"""One call, whichever door it came through, and what is known of it once it is answered."""
+"""A call to the server: where it comes from, how long it may take, and how it ended."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from serving.errors import Code
 
-Door = Literal["GRPC", "REST"]
+Entrypoint = Literal["GRPC", "REST"]
+
+API_KEY_HEADER = "x-api-key"
+"""HTTP header and gRPC metadata key of the API key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Where a request comes from and how long it may take."""
+    """One request's context."""
 
-    door: Door
+    entrypoint: Entrypoint
     timeout: float | None
     """Seconds left; None for no limit."""
     peer: Callable[[], str] = str
-    """Address of the client, as text; asked for only where something needs it."""
+    """Returns the client's address; evaluated only where it is needed."""
     key: Callable[[], str] = str
-    """API key the request carries; empty for none."""
+    """Returns the request's API key, or the empty string."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """A call that was answered."""
+class FinishedCall:
+    """An inference call and its outcome."""
 
-    api: str
+    rpc: str
     """Predict, Classify, Regress or MultiInference."""
     call: Call
     model: str
@@ -35,8 +39,23 @@ class Finished:
     seconds: float
     request: Any
     response: Any
-    """None where the call failed."""
+    """None if the call failed."""
 
 
-Observer = Callable[[Finished], None]
-"""Told of every inference call, on the thread that answered it: it must be quick and must not raise."""
+class Observer(Protocol):
+    """Is told of every inference call, until it is closed."""
+
+    def __call__(self, finished: FinishedCall) -> None:
+        """Takes note of a call, on the thread that answered it: it must be fast and must not raise."""
+        ...
+
+    def close(self) -> None:
+        """Ends the observer's threads and closes its files."""
+        ...
+
+
+Rpc = Callable[[Any, Call], Any]
+"""Implements one RPC: takes the request message and its call, returns the response message, raises ServingError."""
+
+Gate = Callable[[Call], AbstractContextManager[None]]
+"""Admits a call for as long as the context is open, or raises ServingError."""

@@ -1,27 +1,41 @@
-"""A request, whatever door it came through: find its version, hold it, let the right function answer, take note."""
+"""The RPCs as both entrypoints call them: find the version, hold it, answer, count and notify observers."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from serving.api.call import Call, Finished, Observer
-from serving.api.classify_regress import run_classify, run_multi_inference, run_regress
-from serving.api.metadata import check_metadata_fields, model_metadata, model_status
-from serving.api.predict import run_predict
+from serving.api.call import Call, FinishedCall, Observer, Rpc
+from serving.api.classify import classify
+from serving.api.examples import num_examples
+from serving.api.metadata import check_metadata_fields, model_metadata
+from serving.api.multi_inference import multi_inference
+from serving.api.predict import InferenceOptions, predict
+from serving.api.regress import regress
+from serving.api.status import model_status
 from serving.config import ServerConfig
-from serving.errors import Code, from_exception, invalid_argument
+from serving.errors import Code, ServingError, from_exception, invalid_argument
 from serving.metrics import Metrics
-from serving.models.servable import Servable
+from serving.models.servable import Runnable, Servable
 from serving.models.session import Arrays
 from serving.models.states import StateBoard
 from serving.models.store import Lease, ModelStore
 
+Inference = Callable[[Runnable, Any, InferenceOptions], Any]
+
+INFERENCE: Mapping[str, Inference] = {
+    "Predict": predict,
+    "Classify": classify,
+    "Regress": regress,
+    "MultiInference": multi_inference,
+}
+"""The inference RPCs of PredictionService by name."""
+
 _MICROSECONDS = 1e6
-_Answer = Callable[["_Timed"], Any]
 
 
-class _Timed:
-    """A servable that remembers how long the graph ran."""
+class _TimedServable:
+    """Measures how long the graph of a servable runs."""
 
     __slots__ = ("_servable", "name", "seconds", "signatures", "version")
 
@@ -35,16 +49,12 @@ class _Timed:
     def run(self, feeds: tuple[str, ...], arrays: Arrays, fetches: tuple[str, ...], timeout: float | None) -> Arrays:
         started = time.perf_counter()
         results = self._servable.run(feeds, arrays, fetches, timeout)
-        self.seconds = time.perf_counter() - started
+        self.seconds += time.perf_counter() - started
         return results
 
 
 class Dispatcher:
-    """The inference and metadata calls of one server.
-
-    Every method takes a request proto and the call it belongs to, returns the response proto, and raises
-    `ServingError`.
-    """
+    """The inference and metadata RPCs of one server."""
 
     def __init__(
         self,
@@ -61,90 +71,73 @@ class Dispatcher:
         self._as_content = config.enable_serialization_as_tensor_content
         self._check_method = config.enable_signature_method_name_check
 
-    def predict(self, request: Any, call: Call) -> Any:
-        """PredictionService.Predict."""
+    def rpcs(self) -> dict[str, Rpc]:
+        """The RPCs by name."""
+        inference: dict[str, Rpc] = {name: partial(self._infer, name) for name in INFERENCE}
+        return inference | {"GetModelMetadata": self._model_metadata, "GetModelStatus": self._model_status}
 
-        def answer(servable: _Timed) -> Any:
-            return run_predict(
-                servable, request, call.timeout, as_content=self._as_content, check_method=self._check_method
-            )
-
-        return self._infer("Predict", request, call, answer)
-
-    def classify(self, request: Any, call: Call) -> Any:
-        """PredictionService.Classify."""
-        return self._infer(
-            "Classify",
-            request,
-            call,
-            lambda servable: run_classify(servable, request, call.timeout, check_method=self._check_method),
-        )
-
-    def regress(self, request: Any, call: Call) -> Any:
-        """PredictionService.Regress."""
-        return self._infer(
-            "Regress",
-            request,
-            call,
-            lambda servable: run_regress(servable, request, call.timeout, check_method=self._check_method),
-        )
-
-    def multi_inference(self, request: Any, call: Call) -> Any:
-        """PredictionService.MultiInference."""
-
-        def answer(servable: _Timed) -> Any:
-            response = run_multi_inference(servable, request, call.timeout, check_method=self._check_method)
-            examples = len(request.input.example_list.examples or request.input.example_list_with_context.examples)
-            self._metrics.example_counts.add(servable.name, value=examples)
-            self._metrics.example_count_total.add(servable.name, by=examples)
-            return response
-
-        return self._infer("MultiInference", request, call, answer)
-
-    def _infer(self, api: str, request: Any, call: Call, answer: _Answer) -> Any:
+    def _infer(self, name: str, request: Any, call: Call) -> Any:
         started = time.perf_counter()
-        model, response, failure = "", None, None
+        model, response, failure, graph_seconds = "", None, None, 0.0
         try:
-            spec = _first_task(request) if api == "MultiInference" else _model_spec(request)
+            spec = _first_task(request) if name == "MultiInference" else _model_spec(request)
             model = spec.name
+            options = InferenceOptions(
+                timeout=call.timeout, as_content=self._as_content, check_method=self._check_method
+            )
             with self.lease(spec) as held:
-                servable = _Timed(held)
-                response = answer(servable)
+                servable = _TimedServable(held)
+                response = INFERENCE[name](servable, request, options)
+            graph_seconds = servable.seconds
         except Exception as error:
             failure = from_exception(error)
         seconds = time.perf_counter() - started
-        code = Code.OK if failure is None else failure.code
-        if call.door == "GRPC":  # REST counts what does not get as far as this, too
-            self._metrics.request_count.add(model, code.name)
-        if failure is None:
-            label = api if call.door == "GRPC" else api.lower()
-            self._metrics.request_latency.add(model, label, call.door, value=seconds * _MICROSECONDS)
-            graph_time = servable.seconds * _MICROSECONDS
-            self._metrics.runtime_latency.add(model, api, "TF1", value=graph_time)
-            self._metrics.graph_runs.add()
-            self._metrics.graph_run_time.add(by=graph_time)
+        self._count(name, call, model, failure, seconds, graph_seconds)
+        if name == "MultiInference" and failure is None:
+            self._count_examples(model, num_examples(request.input))
         if self._observers:
-            message = "" if failure is None else failure.message
-            finished = Finished(api, call, model, code, message, seconds, request, response)
+            code, message = (Code.OK, "") if failure is None else (failure.code, failure.message)
+            finished = FinishedCall(name, call, model, code, message, seconds, request, response)
             for observer in self._observers:
                 observer(finished)
         if failure is not None:
             raise failure
         return response
 
-    def model_metadata(self, request: Any, call: Call) -> Any:
-        """PredictionService.GetModelMetadata."""
+    def _count(
+        self, name: str, call: Call, model: str, failure: ServingError | None, seconds: float, graph_seconds: float
+    ) -> None:
+        metrics = self._metrics
+        if call.entrypoint == "GRPC":  # REST also counts requests that never get here
+            metrics.request_count.add(model, (Code.OK if failure is None else failure.code).name)
+        if failure is not None:
+            return
+        label = name if call.entrypoint == "GRPC" else name.lower()
+        metrics.request_latency.add(model, label, call.entrypoint, value=seconds * _MICROSECONDS)
+        metrics.runtime_latency.add(model, name, "TF1", value=graph_seconds * _MICROSECONDS)
+        metrics.graph_runs.add()
+        metrics.graph_run_time.add(by=graph_seconds * _MICROSECONDS)
+
+    def _count_examples(self, model: str, count: int) -> None:
+        # The real server counts the examples of MultiInference only.
+        self._metrics.example_counts.add(model, value=count)
+        self._metrics.example_count_total.add(model, by=count)
+
+    def _model_metadata(self, request: Any, call: Call) -> Any:
         spec = _model_spec(request)
         check_metadata_fields(request)
         with self.lease(spec) as servable:
             return model_metadata(servable, request)
 
-    def model_status(self, request: Any, call: Call) -> Any:
-        """ModelService.GetModelStatus."""
+    def _model_status(self, request: Any, call: Call) -> Any:
         return model_status(self._board, request)
 
     def lease(self, spec: Any) -> Lease:
-        """Holds the version a ModelSpec names."""
+        """Holds the version that a ModelSpec names.
+
+        Raises:
+            ServingError: The spec names no model, or there is no such model, version or label.
+        """
         if not spec.name:
             raise invalid_argument("ModelSpec has no name specified.")
         choice = spec.WhichOneof("version_choice")

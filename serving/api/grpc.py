@@ -1,7 +1,7 @@
-"""PredictionService, ModelService and Health over gRPC."""
+"""The gRPC entrypoint: PredictionService, ModelService and Health."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,55 +19,82 @@ from tensorflow_serving.apis import (
 )
 
 from features.errors import InputError
-from serving.api.call import Call
-from serving.api.dispatch import Dispatcher
+from serving.api.call import API_KEY_HEADER, Call, Gate, Rpc
 from serving.config import ServerConfig
 from serving.errors import Code, from_exception, invalid_argument
-from serving.extras.admission import API_KEY_HEADER, Admission
 from serving.protos import SSLConfig, read_text
 
 logger = logging.getLogger(__name__)
 
-Behaviour = Callable[[Any, Call], Any]
-"""Request proto, its call -> response proto; raises ServingError."""
+SERVICES: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
+    "tensorflow.serving.PredictionService": {
+        "Predict": (predict_pb2.PredictRequest, predict_pb2.PredictResponse),
+        "Classify": (classification_pb2.ClassificationRequest, classification_pb2.ClassificationResponse),
+        "Regress": (regression_pb2.RegressionRequest, regression_pb2.RegressionResponse),
+        "MultiInference": (inference_pb2.MultiInferenceRequest, inference_pb2.MultiInferenceResponse),
+        "GetModelMetadata": (
+            get_model_metadata_pb2.GetModelMetadataRequest,
+            get_model_metadata_pb2.GetModelMetadataResponse,
+        ),
+    },
+    "tensorflow.serving.ModelService": {
+        "GetModelStatus": (get_model_status_pb2.GetModelStatusRequest, get_model_status_pb2.GetModelStatusResponse),
+        "HandleReloadConfigRequest": (
+            model_management_pb2.ReloadConfigRequest,
+            model_management_pb2.ReloadConfigResponse,
+        ),
+    },
+}
+"""Request and response message of each RPC, by service."""
 
 STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MAX_MESSAGE = 2**31 - 1
 
 
-def peer_address(peer: str) -> str:
-    """`ipv4:10.0.0.1:4711` and `ipv6:[::1]:4711` without the port, which differs from connection to connection."""
-    return peer if peer.startswith("unix:") else peer.rpartition(":")[0]
+def start_grpc(config: ServerConfig, rpcs: Mapping[str, Rpc], gate: Gate | None = None) -> grpc.Server:
+    """Starts to listen on the port and the socket of the configuration.
+
+    Args:
+        config: The server's flags.
+        rpcs: What implements each RPC of `SERVICES`.
+        gate: Admits calls; None admits every call.
+
+    Raises:
+        InputError: An address cannot be listened on.
+        ServingError: The TLS or channel settings are invalid.
+    """
+    # gRPC answers a request that does not parse with INTERNAL; the tracebacks would fill the log of an open port.
+    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
+    server = grpc.server(
+        ThreadPoolExecutor(config.grpc_threads, thread_name_prefix="grpc"),
+        options=list(_server_options(config).items()),
+        maximum_concurrent_rpcs=config.max_concurrent_requests or None,
+    )
+    for service, methods in SERVICES.items():
+        handlers = {name: _handler(_gated(rpcs[name], gate), *messages) for name, messages in methods.items()}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    if config.enable_grpc_healthcheck_service:
+        _add_health(server)
+    _listen(server, config)
+    server.start()
+    return server
 
 
-def _api_key(context: grpc.ServicerContext) -> str:
-    pairs = dict(context.invocation_metadata())
-    key = pairs.get(API_KEY_HEADER, "")
-    return key if isinstance(key, str) else key.decode("latin-1")
+def _gated(rpc: Rpc, gate: Gate | None) -> Rpc:
+    if gate is None:
+        return rpc
+
+    def admitted(request: Any, call: Call) -> Any:
+        with gate(call):
+            return rpc(request, call)
+
+    return admitted
 
 
-def guarded(behaviour: Behaviour, admission: Admission) -> Behaviour:
-    """A behaviour behind the server's limits."""
-    if admission.is_open:
-        return behaviour
-
-    def behave(request: Any, call: Call) -> Any:
-        with admission.enter(call):
-            return behaviour(request, call)
-
-    return behave
-
-
-def _handler(behaviour: Behaviour, request_type: Any, response_type: Any) -> "grpc.RpcMethodHandler[Any, Any]":
+def _handler(rpc: Rpc, request_type: Any, response_type: Any) -> "grpc.RpcMethodHandler[Any, Any]":
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            call = Call(
-                "GRPC",
-                context.time_remaining(),
-                lambda: peer_address(context.peer()),
-                lambda: _api_key(context),
-            )
-            return behaviour(request, call)
+            return rpc(request, _call(context))
         except Exception as error:
             failure = from_exception(error)
             if failure.code is Code.INTERNAL:
@@ -77,78 +104,28 @@ def _handler(behaviour: Behaviour, request_type: Any, response_type: Any) -> "gr
     return grpc.unary_unary_rpc_method_handler(handle, request_type.FromString, response_type.SerializeToString)
 
 
-def _services(
-    dispatcher: Dispatcher, reload_config: Behaviour, admission: Admission
-) -> "dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]]":
+def _call(context: grpc.ServicerContext) -> Call:
+    return Call("GRPC", context.time_remaining(), lambda: peer_address(context.peer()), lambda: _api_key(context))
+
+
+def peer_address(peer: str) -> str:
+    """Strips the port from `ipv4:10.0.0.1:4711` or `ipv6:[::1]:4711`, because it differs between connections."""
+    return peer if peer.startswith("unix:") else peer.rpartition(":")[0]
+
+
+def _api_key(context: grpc.ServicerContext) -> str:
+    pairs = dict(context.invocation_metadata())
+    key = pairs.get(API_KEY_HEADER, "")
+    return key if isinstance(key, str) else key.decode("latin-1")
+
+
+def _server_options(config: ServerConfig) -> dict[str, str | int]:
     return {
-        "tensorflow.serving.PredictionService": {
-            "Predict": _handler(
-                guarded(dispatcher.predict, admission), predict_pb2.PredictRequest, predict_pb2.PredictResponse
-            ),
-            "Classify": _handler(
-                guarded(dispatcher.classify, admission),
-                classification_pb2.ClassificationRequest,
-                classification_pb2.ClassificationResponse,
-            ),
-            "Regress": _handler(
-                guarded(dispatcher.regress, admission),
-                regression_pb2.RegressionRequest,
-                regression_pb2.RegressionResponse,
-            ),
-            "MultiInference": _handler(
-                guarded(dispatcher.multi_inference, admission),
-                inference_pb2.MultiInferenceRequest,
-                inference_pb2.MultiInferenceResponse,
-            ),
-            "GetModelMetadata": _handler(
-                guarded(dispatcher.model_metadata, admission),
-                get_model_metadata_pb2.GetModelMetadataRequest,
-                get_model_metadata_pb2.GetModelMetadataResponse,
-            ),
-        },
-        "tensorflow.serving.ModelService": {
-            "GetModelStatus": _handler(
-                guarded(dispatcher.model_status, admission),
-                get_model_status_pb2.GetModelStatusRequest,
-                get_model_status_pb2.GetModelStatusResponse,
-            ),
-            "HandleReloadConfigRequest": _handler(
-                guarded(reload_config, admission),
-                model_management_pb2.ReloadConfigRequest,
-                model_management_pb2.ReloadConfigResponse,
-            ),
-        },
-    }
-
-
-def start_grpc(
-    config: ServerConfig, dispatcher: Dispatcher, reload_config: Behaviour, admission: Admission
-) -> grpc.Server:
-    """Starts to listen on the port and the socket of the config.
-
-    Raises:
-        InputError: an address cannot be listened on.
-        ServingError: the TLS or channel settings are not usable.
-    """
-    options: dict[str, str | int] = {
         "grpc.max_send_message_length": _MAX_MESSAGE,
         "grpc.max_receive_message_length": config.max_request_bytes or _MAX_MESSAGE,
         "grpc.so_reuseport": int(config.workers > 1),
         **_channel_arguments(config.grpc_channel_arguments),
     }
-    # A request that is no proto is answered INTERNAL; its traceback would fill the log of an open port.
-    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
-    pool = ThreadPoolExecutor(config.grpc_threads, thread_name_prefix="grpc")
-    server = grpc.server(
-        pool, options=list(options.items()), maximum_concurrent_rpcs=config.max_concurrent_requests or None
-    )
-    for name, methods in _services(dispatcher, reload_config, admission).items():
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
-    if config.enable_grpc_healthcheck_service:
-        _add_health(server)
-    _listen(server, config)
-    server.start()
-    return server
 
 
 def _channel_arguments(text: str) -> dict[str, str | int]:
@@ -180,8 +157,8 @@ def _listen(server: grpc.Server, config: ServerConfig) -> None:
                 server.add_insecure_port(address)
         except RuntimeError:
             raise InputError(
-                f"gRPC cannot listen on {address}: the port or path is in use, or not permitted; choose another --port "
-                "or --grpc_socket_path"
+                f"gRPC cannot listen on {address}: it is in use or not permitted; choose another --port or "
+                "--grpc_socket_path"
             ) from None
 
 

@@ -1,6 +1,7 @@
-"""Predict: tensors in by alias, tensors out by alias."""
+"""Predict: tensors in and out, by alias."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,54 +17,54 @@ CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 
 
-def joined(names: Iterable[str]) -> str:
-    """Names as TensorFlow Serving prints a set of them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceOptions:
+    """How a request is answered."""
+
+    timeout: float | None = None
+    """Seconds that the run may take; None for no limit."""
+    as_content: bool = False
+    """Whether Predict writes outputs as `tensor_content`."""
+    check_method: bool = False
+    """Whether the signature's `method_name` must fit the RPC."""
+
+
+def _joined(names: Iterable[str]) -> str:
+    # TensorFlow Serving prints sets of names sorted.
     return ",".join(sorted(names))
 
 
 def fill_model_spec(spec: model_pb2.ModelSpec, servable: Runnable, name: str, signature: str | None) -> None:
-    """Says in a reply which version answered, always by number."""
+    """Writes into a response which version answered, always by its number."""
     spec.name = name
     spec.version.value = servable.version
     if signature is not None:
         spec.signature_name = signature or DEFAULT_SIGNATURE
 
 
-def run_predict(
-    servable: Runnable,
-    request: predict_pb2.PredictRequest,
-    timeout: float | None,
-    *,
-    as_content: bool = False,
-    check_method: bool = False,
+def predict(
+    servable: Runnable, request: predict_pb2.PredictRequest, options: InferenceOptions
 ) -> predict_pb2.PredictResponse:
-    """Answers a PredictRequest by one version.
-
-    Args:
-        servable: the version.
-        request: its model name is echoed, not checked.
-        timeout: seconds the run may take; None for no limit.
-        as_content: write outputs as `tensor_content`.
-        check_method: insist on a known `method_name` of the signature.
+    """Answers a PredictRequest; the request's model name is echoed, not checked.
 
     Raises:
-        ServingError: the request does not fit the signature, or the run failed.
+        ServingError: The request does not fit the signature, or the run failed.
     """
     spec = request.model_spec
     signature_name = spec.signature_name or DEFAULT_SIGNATURE
     signature = servable.signatures.get(signature_name)
     if signature is None:
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
-    if check_method:
+    if options.check_method:
         _check_method(signature)
     arrays = _decode_inputs(signature, request.inputs)
     aliases, fetches = _select_outputs(signature, request.output_filter)
-    results = servable.run(signature.feeds, arrays, fetches, timeout)
+    results = servable.run(signature.feeds, arrays, fetches, options.timeout)
     response = predict_pb2.PredictResponse()
     fill_model_spec(response.model_spec, servable, spec.name, signature_name)
     outputs = response.outputs
     for alias, result in zip(aliases, results, strict=True):
-        encode(result, outputs[alias], as_content=as_content)
+        encode(result, outputs[alias], as_content=options.as_content)
     return response
 
 
@@ -82,9 +83,9 @@ def _decode_inputs(signature: Signature, inputs: Any) -> Arrays:
     if len(inputs) > len(expected) or (len(inputs) < len(expected) and not signature.defaults):
         raise invalid_argument(
             f"input size does not match signature: {len(inputs)}!={len(expected)} "
-            f"len({{{joined(inputs)}}}) != len({{{joined(expected)}}}). "
-            f"Sent extra: {{{joined(set(inputs) - set(expected))}}}. "
-            f"Missing but required: {{{joined(set(expected) - set(inputs))}}}."
+            f"len({{{_joined(inputs)}}}) != len({{{_joined(expected)}}}). "
+            f"Sent extra: {{{_joined(set(inputs) - set(expected))}}}. "
+            f"Missing but required: {{{_joined(set(expected) - set(inputs))}}}."
         )
     arrays = []
     num_sent = 0
@@ -98,14 +99,14 @@ def _decode_inputs(signature: Signature, inputs: Any) -> Arrays:
         else:
             raise invalid_argument(
                 f"Signature input alias: {alias}(feed name: {feed}) not found in request and no default value "
-                f"provided. Inputs expected to be in the request {{{joined(inputs)}}}, or default input alias set: "
-                f"{joined(signature.defaults)}"
+                f"provided. Inputs expected to be in the request {{{_joined(inputs)}}}, or default input alias set: "
+                f"{_joined(signature.defaults)}"
             )
     if num_sent < len(inputs):
         unused = set(inputs) - set(expected)
         raise invalid_argument(
-            f"Inputs contains invalid name. Used request inputs: {joined(set(inputs) - unused)}, "
-            f"request input: {joined(inputs)}"
+            f"Inputs contains invalid name. Used request inputs: {_joined(set(inputs) - unused)}, "
+            f"request input: {_joined(inputs)}"
         )
     return arrays
 
@@ -125,7 +126,7 @@ def _select_outputs(signature: Signature, wanted: Any) -> tuple[Iterable[str], t
         if alias not in signature.outputs:
             raise invalid_argument(
                 f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
-                f"{{{joined(signature.outputs)}}}."
+                f"{{{_joined(signature.outputs)}}}."
             )
         if alias in seen:
             raise invalid_argument(f"duplicate output tensor alias: {alias}")

@@ -1,16 +1,28 @@
-"""Clients of a server: `RecommenderClient` and, for asyncio, `AsyncRecommenderClient`."""
+"""Clients: `RecommenderClient` and, for asyncio, `AsyncRecommenderClient`. None of it imports TensorFlow."""
 
 from serving.client.aio import AsyncRecommenderClient
-from serving.client.messages import Recommendation, SignatureSpec, VersionState
+from serving.client.messages import (
+    PREDICT,
+    Recommendation,
+    SignatureSpec,
+    TensorSpec,
+    VersionState,
+    predict_request,
+    read_outputs,
+)
 from serving.client.retries import CallError, Retries
 from serving.client.sync import RecommenderClient
 
 __all__ = [
+    "PREDICT",
     "AsyncRecommenderClient",
     "CallError",
     "Recommendation",
     "RecommenderClient",
     "Retries",
     "SignatureSpec",
+    "TensorSpec",
     "VersionState",
+    "predict_request",
+    "read_outputs",
 ]

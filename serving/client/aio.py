@@ -1,4 +1,4 @@
-"""`serving.client.sync` for asyncio programs.
+"""The client for asyncio programs.
 
 async with AsyncRecommenderClient("localhost:8500") as client:
     (items,) = await client.recommend({"user_id": ["42"]}, k=10)
@@ -11,14 +11,15 @@ from typing import Any, Self, TypeVar
 import grpc
 from numpy.typing import ArrayLike, NDArray
 
+from serving.client.calls import CallPlan, CallPlans, stubs
 from serving.client.messages import DEFAULT_SIGNATURE, Recommendation, SignatureSpec, VersionState, restrictions
-from serving.client.retries import CallError, Dialogue, Dialogues, Retries, calls_of, channel_options
+from serving.client.retries import CallError, Retries, channel_options
 
 _T = TypeVar("_T")
 
 
 class AsyncRecommenderClient:
-    """A connection to one server, for one event loop. Arguments and results are `RecommenderClient`'s."""
+    """A connection to one server, for use in one event loop. See `RecommenderClient` for arguments and results."""
 
     def __init__(
         self,
@@ -39,8 +40,8 @@ class AsyncRecommenderClient:
         self._address = address
         self._timeout = timeout_seconds
         self._metadata = tuple((metadata or {}).items())
-        self._dialogues = Dialogues(model)
-        self._calls = calls_of(self._channel)
+        self._plans = CallPlans(model)
+        self._stubs = stubs(self._channel)
 
     async def predict(
         self,
@@ -51,7 +52,7 @@ class AsyncRecommenderClient:
         timeout_seconds: float | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Calls any signature."""
-        return await self._hold(self._dialogues.predict(inputs, signature, model), timeout_seconds)
+        return await self._run(self._plans.predict(inputs, signature, model), timeout_seconds)
 
     async def recommend(
         self,
@@ -63,25 +64,25 @@ class AsyncRecommenderClient:
         model: str | None = None,
         timeout_seconds: float | None = None,
     ) -> list[list[Recommendation]]:
-        """The best items for each query of a batch."""
+        """Recommends items for each query of a batch."""
         wanted = restrictions(exclude, filters)
-        return await self._hold(self._dialogues.recommend(query, k, wanted, model), timeout_seconds)
+        return await self._run(self._plans.recommend(query, k, wanted, model), timeout_seconds)
 
     async def status(self, model: str | None = None) -> list[VersionState]:
-        """Every version of a model the server knows of, newest first."""
-        return await self._hold(self._dialogues.status(model), None)
+        """The versions of a model that the server knows, newest first."""
+        return await self._run(self._plans.status(model), None)
 
     async def metadata(self, model: str | None = None) -> dict[str, SignatureSpec]:
-        """Signature name to inputs and outputs; asked of the server once for each model."""
-        return await self._hold(self._dialogues.metadata(model), None)
+        """Inputs and outputs by signature; the server is asked once per model."""
+        return await self._run(self._plans.metadata(model), None)
 
-    async def _hold(self, dialogue: Dialogue[_T], timeout_seconds: float | None) -> _T:
+    async def _run(self, plan: CallPlan[_T], timeout_seconds: float | None) -> _T:
         timeout = self._timeout if timeout_seconds is None else timeout_seconds
         try:
-            ask = next(dialogue)
+            call = next(plan)
             while True:
-                reply = await self._calls[ask.method](ask.request, timeout=timeout, metadata=self._metadata)
-                ask = dialogue.send(reply)
+                response = await self._stubs[call.method](call.request, timeout=timeout, metadata=self._metadata)
+                call = plan.send(response)
         except StopIteration as end:
             result: _T = end.value
             return result

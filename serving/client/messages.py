@@ -1,4 +1,4 @@
-"""What a client sends and what it gets back: requests built, replies read, the same for sync and async."""
+"""Builds requests and reads responses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,19 @@ from features.protocol.tensor_proto import KINDS, decode, dtype_number, encode
 from features.protocol.wire import (
     DataType,
     GetModelMetadataRequest,
+    GetModelMetadataResponse,
     GetModelStatusRequest,
+    GetModelStatusResponse,
     PredictRequest,
+    PredictResponse,
     SignatureDefMap,
 )
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
+STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+RESPONSES = {PREDICT: PredictResponse, METADATA: GetModelMetadataResponse, STATUS: GetModelStatusResponse}
+"""Response message by method."""
 
 DEFAULT_SIGNATURE = "serving_default"
 RETRIEVE_SIGNATURE = "retrieve"
@@ -26,7 +35,7 @@ STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One item for one query; a higher score is better, and scores of one reply compare with each other only."""
+    """A recommended item; higher scores are better, and only scores of the same response are comparable."""
 
     item_id: str
     score: float
@@ -34,13 +43,13 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class VersionState:
-    """One version of a model, as the server reports it."""
+    """State of a model version, as reported by the server."""
 
     version: int
     state: str
     """START, LOADING, AVAILABLE, UNLOADING or END."""
     error_code: int
-    """Canonical status code; 0 where nothing failed."""
+    """Canonical status code; 0 if nothing failed."""
     error_message: str
 
 
@@ -50,26 +59,29 @@ class TensorSpec:
 
     dtype: DataType
     shape: tuple[int | None, ...] | None
-    """None for a size, or a whole shape, that is not fixed."""
+    """None for a shape, or a dimension of it, that is not fixed."""
     required: bool = True
-    """Whether a request must give it."""
+    """Whether a request must pass it."""
 
 
 @dataclass(frozen=True)
 class SignatureSpec:
-    """What a signature takes and gives, by alias."""
+    """Inputs and outputs of a signature, by alias."""
 
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
 
 
 def as_array(values: ArrayLike, spec: TensorSpec | None = None) -> NDArray[Any]:
-    """An array of the type a signature wants.
+    """Converts values to an array of the type that a signature wants.
 
     Args:
-        values: an array, or nested lists; rows of unequal length are filled with the missing value (`""`, 0) on the
-            right. Text becomes UTF-8 bytes.
-        spec: of the input; without it NumPy's types are taken as they are, but for Python floats (float32).
+        values: An array, or nested lists; rows of unequal length are padded on the right with the missing value (`""`
+            or 0). Text is encoded as UTF-8.
+        spec: The input's spec; without it NumPy chooses the type, and Python floats become float32.
+
+    Raises:
+        InputError: A value does not fit the type.
     """
     if isinstance(values, np.ndarray) and (spec is None or values.dtype == KINDS[spec.dtype].dtype):
         return values
@@ -111,7 +123,7 @@ def _bytes(value: Any) -> bytes:
 def predict_request(
     model: str, signature: str, inputs: Mapping[str, ArrayLike], specs: Mapping[str, TensorSpec] | None = None
 ) -> Any:
-    """A PredictRequest; `specs` give the types where they are known."""
+    """Builds a PredictRequest; `specs` are the inputs' types, if they are known."""
     request = PredictRequest()
     request.model_spec.name = model
     request.model_spec.signature_name = signature
@@ -122,11 +134,11 @@ def predict_request(
 
 
 def restrictions(exclude: Sequence[Sequence[str]] | None, filters: Mapping[str, object] | None) -> dict[str, object]:
-    """What `recommend` leaves out and insists on, by input name."""
-    wanted: dict[str, object] = dict(filters or {})
+    """The inputs that restrict what `recommend` returns, by name."""
+    inputs: dict[str, object] = dict(filters or {})
     if exclude is not None:
-        wanted[EXCLUDE_INPUT] = [list(row) for row in exclude] if any(exclude) else [[""] for _ in exclude]
-    return wanted
+        inputs[EXCLUDE_INPUT] = [list(row) for row in exclude] if any(exclude) else [[""] for _ in exclude]
+    return inputs
 
 
 def recommend_request(
@@ -134,29 +146,36 @@ def recommend_request(
     signatures: Mapping[str, SignatureSpec],
     query: Mapping[str, Sequence[object]],
     k: int,
-    wanted: Mapping[str, object],
+    restricting: Mapping[str, object],
 ) -> Any:
-    """The PredictRequest behind `recommend`: signature, count and restrictions as the model offers them.
+    """Builds the PredictRequest behind `recommend`.
+
+    Args:
+        model: The model's name.
+        signatures: The model's signatures.
+        query: Raw values by feature name.
+        k: Number of items per query.
+        restricting: Inputs made by `restrictions`.
 
     Raises:
-        InputError: the query or the restrictions name an input that the model does not have.
+        InputError: The model has no such input, or a value does not fit the type of its input.
     """
     name = RETRIEVE_SIGNATURE if RETRIEVE_SIGNATURE in signatures else DEFAULT_SIGNATURE
     inputs = signatures[name].inputs
-    unknown = sorted((query.keys() | wanted.keys()) - inputs.keys())
+    unknown = sorted((query.keys() | restricting.keys()) - inputs.keys())
     if unknown:
         raise InputError(
             f"model {model!r}: signature {name!r} has no input {', '.join(unknown)}; its inputs are "
             f"{', '.join(sorted(inputs))}"
         )
     sent: dict[str, Any] = dict(query)
-    sent.update({alias: _for_a_batch(values, inputs[alias]) for alias, values in wanted.items()})
+    sent.update({alias: _for_a_batch(values, inputs[alias]) for alias, values in restricting.items()})
     sent.update(dict.fromkeys(COUNT_INPUTS & inputs.keys(), k))
     return predict_request(model, name, sent, inputs)
 
 
 def _for_a_batch(values: Any, spec: TensorSpec) -> Any:
-    """A bound, or a list of values, that stands for the whole batch becomes a batch of one."""
+    """Turns a bound or a list for the whole batch into a batch of one, which the signatures broadcast."""
     if spec.shape is None or isinstance(values, np.ndarray):
         return values
     depth, inner = 0, values
@@ -166,12 +185,12 @@ def _for_a_batch(values: Any, spec: TensorSpec) -> Any:
 
 
 def read_outputs(response: Any) -> dict[str, NDArray[Any]]:
-    """Output alias to array; strings as an object array of bytes."""
+    """Arrays by output alias; strings are object arrays of bytes."""
     return {alias: decode(proto) for alias, proto in response.outputs.items()}
 
 
 def read_recommendations(response: Any, k: int) -> list[list[Recommendation]]:
-    """One list a query, best first, at most `k` long; what only fills a row up is left out."""
+    """One list per query, best item first, of at most `k` items; padding is removed."""
     outputs = read_outputs(response)
     return [
         [
@@ -184,14 +203,14 @@ def read_recommendations(response: Any, k: int) -> list[list[Recommendation]]:
 
 
 def status_request(model: str) -> Any:
-    """A GetModelStatusRequest for all versions."""
+    """Builds a GetModelStatusRequest for all versions."""
     request = GetModelStatusRequest()
     request.model_spec.name = model
     return request
 
 
 def read_status(response: Any) -> list[VersionState]:
-    """Every version the server knows of, newest first."""
+    """The versions that the server knows, newest first."""
     return [
         VersionState(each.version, STATES.get(each.state, "UNKNOWN"), each.status.error_code, each.status.error_message)
         for each in response.model_version_status
@@ -199,14 +218,14 @@ def read_status(response: Any) -> list[VersionState]:
 
 
 def metadata_request(model: str) -> Any:
-    """A GetModelMetadataRequest for the signatures."""
+    """Builds a GetModelMetadataRequest for the signatures."""
     request = GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = model
     return request
 
 
 def read_metadata(response: Any) -> dict[str, SignatureSpec]:
-    """Signature name to what it takes and gives; TensorFlow's own initialisation op is left out."""
+    """Inputs and outputs by signature, without TensorFlow's initialisation op."""
     signatures = SignatureDefMap.FromString(response.metadata["signature_def"].value)
     return {
         name: SignatureSpec(

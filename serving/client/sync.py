@@ -1,11 +1,11 @@
-"""A client of recstack's models over TensorFlow Serving's gRPC protocol, of any server that speaks it.
+"""A client for recstack's models, for any server that speaks TensorFlow Serving's gRPC protocol.
 
     with RecommenderClient("localhost:8500", model="retrieval") as client:
         for items in client.recommend({"user_id": ["42"]}, k=10, exclude=[["318"]]):
             print([(item.item_id, item.score) for item in items])
 
-One client holds one connection and may be used from many threads. `serving.client.aio` has the same with `await`.
-Neither imports TensorFlow.
+A client holds one connection and is thread-safe. `AsyncRecommenderClient` is its counterpart for asyncio. Neither
+imports TensorFlow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,9 @@ from typing import Any, Self, TypeVar
 import grpc
 from numpy.typing import ArrayLike, NDArray
 
+from serving.client.calls import CallPlan, CallPlans, stubs
 from serving.client.messages import DEFAULT_SIGNATURE, Recommendation, SignatureSpec, VersionState, restrictions
-from serving.client.retries import CallError, Dialogue, Dialogues, Retries, calls_of, channel_options
-
-__all__ = ["CallError", "Recommendation", "RecommenderClient", "Retries", "SignatureSpec", "VersionState"]
+from serving.client.retries import CallError, Retries, channel_options
 
 _T = TypeVar("_T")
 
@@ -36,15 +35,15 @@ class RecommenderClient:
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Opens nothing yet: the connection is made by the first call.
+        """Prepares the client; the first call opens the connection.
 
         Args:
             address: `host:port` or `unix:path`.
-            model: name of the model that calls go to unless they say otherwise.
-            timeout_seconds: deadline of each call, tries and waits included.
-            retries: when a call is made again.
-            credentials: for TLS; None connects in plain text.
-            metadata: sent with every call, such as `{"x-api-key": "…"}`.
+            model: Name of the model to call unless a call names another.
+            timeout_seconds: Deadline of each call, retries included.
+            retries: When a failed call is repeated.
+            credentials: Credentials for TLS; None connects in plain text.
+            metadata: gRPC metadata of every call, such as `{"x-api-key": "…"}`.
         """
         options = channel_options(retries or Retries())
         self._channel = (
@@ -55,8 +54,8 @@ class RecommenderClient:
         self._address = address
         self._timeout = timeout_seconds
         self._metadata = tuple((metadata or {}).items())
-        self._dialogues = Dialogues(model)
-        self._calls = calls_of(self._channel)
+        self._plans = CallPlans(model)
+        self._stubs = stubs(self._channel)
 
     def predict(
         self,
@@ -69,19 +68,20 @@ class RecommenderClient:
         """Calls any signature.
 
         Args:
-            inputs: alias to array or nested lists. Lists take the signature's types, which are asked for once; arrays
-                are sent as they are.
-            signature: the signature's name.
-            model: instead of the client's.
-            timeout_seconds: instead of the client's.
+            inputs: Arrays or nested lists by alias. Lists are converted to the signature's types, which the server is
+                asked for once; arrays are sent unchanged.
+            signature: The signature's name.
+            model: Model to call instead of the client's.
+            timeout_seconds: Deadline instead of the client's.
 
         Returns:
-            Output alias to array; strings as an object array of bytes.
+            Arrays by output alias; strings are object arrays of bytes.
 
         Raises:
-            CallError: the server answered with an error, or did not answer in time.
+            CallError: The server answered with an error, or not in time.
+            InputError: A list does not fit the type of its input.
         """
-        return self._hold(self._dialogues.predict(inputs, signature, model), timeout_seconds)
+        return self._run(self._plans.predict(inputs, signature, model), timeout_seconds)
 
     def recommend(
         self,
@@ -93,43 +93,43 @@ class RecommenderClient:
         model: str | None = None,
         timeout_seconds: float | None = None,
     ) -> list[list[Recommendation]]:
-        """The best items for each query of a batch.
+        """Recommends items for each query of a batch.
 
         Args:
-            query: feature name to one raw value a query (a list a query, for the history). What is left out takes the
-                model's default; a known user's history is the one the model holds.
-            k: items a query.
-            exclude: item ids a query not to return; one list serves the whole batch.
-            filters: input name to what items must be, such as `{"year_min": 1990, "genres_any_of": ["Drama", "War"],
-                "allow_item_ids": [...]}`: one bound or list for the whole batch, or a list with one for each query.
-            model: instead of the client's: `retrieval`, `retrieval_exact` or `recommender`.
-            timeout_seconds: instead of the client's.
+            query: Raw values by feature name, one per query (a list per query for the history). Omitted features take
+                the model's defaults; if the history is omitted, the model uses the one it holds for the user.
+            k: Number of items per query.
+            exclude: Item ids not to return, a list per query; a single list applies to the whole batch.
+            filters: What items must satisfy, by input name, such as `{"year_min": 1990, "genres_any_of": ["Drama",
+                "War"], "allow_item_ids": [...]}`: one bound or list for the whole batch, or one per query.
+            model: Model to call instead of the client's: `retrieval`, `retrieval_exact` or `recommender`.
+            timeout_seconds: Deadline instead of the client's.
 
         Returns:
-            One list a query, best first; shorter than `k` where the model has no more.
+            One list per query, best item first; shorter than `k` if the model finds fewer items.
 
         Raises:
-            CallError: the server answered with an error, or did not answer in time.
-            InputError: the model has no such input, or a value is not of its type.
+            CallError: The server answered with an error, or not in time.
+            InputError: The model has no such input, or a value does not fit the type of its input.
         """
         wanted = restrictions(exclude, filters)
-        return self._hold(self._dialogues.recommend(query, k, wanted, model), timeout_seconds)
+        return self._run(self._plans.recommend(query, k, wanted, model), timeout_seconds)
 
     def status(self, model: str | None = None) -> list[VersionState]:
-        """Every version of a model the server knows of, newest first."""
-        return self._hold(self._dialogues.status(model), None)
+        """The versions of a model that the server knows, newest first."""
+        return self._run(self._plans.status(model), None)
 
     def metadata(self, model: str | None = None) -> dict[str, SignatureSpec]:
-        """Signature name to inputs and outputs; asked of the server once for each model."""
-        return self._hold(self._dialogues.metadata(model), None)
+        """Inputs and outputs by signature; the server is asked once per model."""
+        return self._run(self._plans.metadata(model), None)
 
-    def _hold(self, dialogue: Dialogue[_T], timeout_seconds: float | None) -> _T:
+    def _run(self, plan: CallPlan[_T], timeout_seconds: float | None) -> _T:
         timeout = self._timeout if timeout_seconds is None else timeout_seconds
         try:
-            ask = next(dialogue)
+            call = next(plan)
             while True:
-                reply = self._calls[ask.method](ask.request, timeout=timeout, metadata=self._metadata)
-                ask = dialogue.send(reply)
+                response = self._stubs[call.method](call.request, timeout=timeout, metadata=self._metadata)
+                call = plan.send(response)
         except StopIteration as end:
             result: _T = end.value
             return result

@@ -1,1 +1,1 @@
-"""Beyond TensorFlow Serving, off by default: admission, shadow traffic, request log, load generator."""
+"""What recstack adds to TensorFlow Serving, off by default: admission, logs, shadow traffic, load generator."""

@@ -1,4 +1,4 @@
-"""One JSON object a call, one call a line."""
+"""Access log: one line of JSON per inference call."""
 
 import json
 import logging
@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 
 from features.errors import ConfigError
-from serving.api.call import Finished
+from serving.api.call import FinishedCall
 
 
 class AccessLog:
-    """An observer that appends to a file, and opens it anew where a log rotation moved it away."""
+    """An observer that appends to a file; the file is reopened after log rotation."""
 
     def __init__(self, path: str) -> None:
         """Opens the file.
 
         Raises:
-            ConfigError: it cannot be written.
+            ConfigError: It cannot be written.
         """
         try:
             self._handler = WatchedFileHandler(path, encoding="utf-8")
@@ -25,7 +25,7 @@ class AccessLog:
         self._lines = logging.Logger("access")
         self._lines.addHandler(self._handler)
 
-    def __call__(self, finished: Finished) -> None:
+    def __call__(self, finished: FinishedCall) -> None:
         """Writes one line."""
         self._lines.info("%s", json.dumps(_entry(finished), ensure_ascii=False))
 
@@ -34,11 +34,11 @@ class AccessLog:
         self._handler.close()
 
 
-def _entry(finished: Finished) -> dict[str, object]:
+def _entry(finished: FinishedCall) -> dict[str, object]:
     entry: dict[str, object] = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "door": finished.call.door,
-        "api": finished.api,
+        "entrypoint": finished.call.entrypoint,
+        "rpc": finished.rpc,
         "client": finished.call.peer(),
         "model": finished.model,
         "status": finished.code.name,
@@ -47,7 +47,7 @@ def _entry(finished: Finished) -> dict[str, object]:
     }
     if finished.message:
         entry["error"] = finished.message
-    if finished.response is not None and finished.api != "MultiInference":
+    if finished.response is not None and finished.rpc != "MultiInference":
         entry["version"] = finished.response.model_spec.version.value
         entry["signature"] = finished.response.model_spec.signature_name
     return entry

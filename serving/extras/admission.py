@@ -1,4 +1,4 @@
-"""Who may call, and how much: API keys, a rate for each client, and calls at a time. All off by default."""
+"""Admission: API keys, a rate limit per client, a limit on concurrent calls. All off by default."""
 
 import hashlib
 import threading
@@ -8,23 +8,22 @@ from pathlib import Path
 from types import TracebackType
 
 from features.errors import ConfigError
-from serving.api.call import Call
+from serving.api.call import API_KEY_HEADER, Call
 from serving.config import ServerConfig
 from serving.errors import Code, ServingError
 
-API_KEY_HEADER = "x-api-key"
 _MAX_CLIENTS = 10_000
-"""Clients whose rate is remembered; beyond that the ones not seen longest start anew."""
+"""Clients whose rate is tracked; beyond that the least recently seen are forgotten."""
 
 
 class Admission:
-    """Lets calls in, or raises: `with admission.enter(call): …`."""
+    """Admits calls or raises: `with admission.enter(call): …`."""
 
     def __init__(self, config: ServerConfig) -> None:
-        """Reads the keys.
+        """Reads the API keys.
 
         Raises:
-            ConfigError: the keys' file cannot be read or holds none.
+            ConfigError: The file of keys cannot be read or is empty.
         """
         self._keys = _read_keys(config.api_keys_file) if config.api_keys_file else None
         self._rate = config.max_requests_per_second_per_client
@@ -34,23 +33,23 @@ class Admission:
 
     @property
     def is_open(self) -> bool:
-        """Whether every call is let in unseen."""
+        """Whether every call is admitted without a check."""
         return self._keys is None and not self._rate and self._free is None
 
     def enter(self, call: Call) -> "_Admitted":
-        """Lets one call in until the context ends.
+        """Admits one call until the context ends.
 
         Raises:
             ServingError: UNAUTHENTICATED without a known key, RESOURCE_EXHAUSTED beyond a limit.
         """
         if self._keys is not None and _digest(call.key()) not in self._keys:
-            raise ServingError(Code.UNAUTHENTICATED, f"The request carries no known {API_KEY_HEADER}")
+            raise ServingError(Code.UNAUTHENTICATED, f"The request has no valid {API_KEY_HEADER}")
         with self._lock:
             if self._rate:
                 self._take_token(call.key() if self._keys is not None else call.peer())
             if self._free is not None:
                 if not self._free:
-                    raise ServingError(Code.RESOURCE_EXHAUSTED, "The server answers as many requests as it may already")
+                    raise ServingError(Code.RESOURCE_EXHAUSTED, "The server is at its limit of concurrent requests")
                 self._free -= 1
         return _Admitted(self)
 
@@ -66,11 +65,11 @@ class Admission:
             self._buckets.popitem(last=False)
         if not allowed:
             raise ServingError(
-                Code.RESOURCE_EXHAUSTED, f"The client makes more than {self._rate:g} requests per second"
+                Code.RESOURCE_EXHAUSTED, f"The client exceeds its limit of {self._rate:g} requests per second"
             )
 
     def leave(self) -> None:
-        """Ends a call that was let in."""
+        """Ends an admitted call."""
         if self._free is not None:
             with self._lock:
                 self._free += 1
@@ -92,7 +91,7 @@ class _Admitted:
 
 
 def _digest(key: str) -> bytes:
-    # Looking a digest up takes the same time however much of a key is right.
+    # Looking up a digest takes the same time however much of a guessed key is right.
     return hashlib.sha256(key.encode()).digest()
 
 
@@ -103,5 +102,5 @@ def _read_keys(path: str) -> frozenset[bytes]:
         raise ConfigError("api_keys_file", path, f"a readable file: {error.strerror}") from None
     keys = frozenset(_digest(line) for line in lines if line and not line.startswith("#"))
     if not keys:
-        raise ConfigError("api_keys_file", path, "at least one key, one a line")
+        raise ConfigError("api_keys_file", path, "at least one key, one per line")
     return keys

@@ -1,8 +1,8 @@
-"""Load on a server: requests sent in a closed or an open loop, and how long their answers took.
+"""Load generator: sends requests in a closed or an open loop and measures latencies.
 
-A closed loop has so many connections, each of which sends its next request once the last is answered: it measures what
-a server can do. An open loop sends at a fixed rate whatever the answers do, and counts each answer from the moment its
-request was due: it measures what users wait for at that rate, queues included.
+A closed loop has a fixed number of connections, each of which sends its next request when the last one is answered: it
+measures the server's throughput. An open loop sends at a fixed rate, however slow the answers are, and measures each
+latency from the moment the request was due: it measures what users wait at that rate, queueing included.
 """
 
 import threading
@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from features.errors import InputError
 from features.protocol.wire import PredictionLog
 from features.records.tfrecords import read_tfrecords
-from serving.client.messages import DEFAULT_SIGNATURE
-from serving.client.retries import PREDICT
+from serving.client.messages import DEFAULT_SIGNATURE, PREDICT
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
@@ -30,35 +29,35 @@ _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_le
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One run."""
+    """Result of a run."""
 
     seconds: float
-    """How long it took."""
+    """Duration of the run."""
     milliseconds: NDArray[np.float64]
-    """How long each good answer took."""
+    """Latency of each successful call."""
     errors: Counter[str]
-    """How many calls failed with each status."""
+    """Number of failed calls by status."""
 
     @property
     def answers_per_second(self) -> float:
-        """Good answers a second."""
+        """Successful calls per second."""
         return len(self.milliseconds) / self.seconds
 
     def percentile(self, share: float) -> float:
-        """Milliseconds within which `share` percent of the good answers came; NaN without any."""
+        """Latency in milliseconds of the given percentile of the successful calls; NaN without any."""
         return float(np.percentile(self.milliseconds, share)) if len(self.milliseconds) else float("nan")
 
 
 def recorded_requests(path: Path, model: str, signature: str) -> list[bytes]:
-    """The requests of a file of warm-up records or of a request log, as bytes to send.
+    """Reads the requests in a file of warm-up records or in a request log, serialized.
 
     Args:
         path: TFRecord file of `PredictionLog`.
-        model: model they shall go to.
-        signature: only those of this signature.
+        model: Model that the requests are readdressed to.
+        signature: Signature of the requests to return.
 
     Raises:
-        InputError: the file cannot be read, or holds no such request.
+        InputError: The file cannot be read, or holds no such request.
     """
     requests, found = [], set()
     for record in read_tfrecords(path):
@@ -78,7 +77,7 @@ def recorded_requests(path: Path, model: str, signature: str) -> list[bytes]:
 def closed_loop(
     address: str, requests: Sequence[bytes], *, connections: int, seconds: float, timeout: float | None = None
 ) -> Outcome:
-    """Sends on `connections` connections for `seconds`; each waits for its answer before the next request."""
+    """Sends requests for `seconds` on several connections, each of which waits for its answer before the next."""
     begun = time.perf_counter()
 
     def send_all(number: int) -> tuple[list[float], Counter[str]]:
@@ -106,7 +105,7 @@ def closed_loop(
 def open_loop(
     address: str, requests: Sequence[bytes], *, rate: float, seconds: float, timeout: float | None = None
 ) -> Outcome:
-    """Sends `rate` requests a second for `seconds` on one connection, whether or not answers come."""
+    """Sends `rate` requests per second for `seconds` on one connection, without waiting for answers."""
     taken: list[float] = []
     errors: Counter[str] = Counter()
     answered = threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""Requests and replies kept as PredictionLog TFRecords, the format of warm-up records, for retraining to read."""
+"""Request log: requests and responses as TFRecords of PredictionLog, for retraining and as warm-up records."""
 
 import logging
 import os
@@ -14,35 +14,30 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from features.errors import ConfigError
-from serving.api.call import Finished
+from serving.api.call import FinishedCall
+from serving.api.replay import LOG_FIELDS
 from serving.config import ServerConfig
 from serving.errors import Code
-from serving.metrics import Counter
+from serving.metrics import Counter, Metrics
 
 logger = logging.getLogger(__name__)
 
-_LOGS = {
-    "Predict": "predict_log",
-    "Classify": "classify_log",
-    "Regress": "regress_log",
-    "MultiInference": "multi_inference_log",
-}
 _MAX_WAITING = 10_000
-"""Calls that may wait for the disk; what comes on top is dropped and counted, so that no client waits for a disk."""
+"""Calls that may wait to be written; more are dropped and counted, so that no client waits for the disk."""
 _ROTATION_CHECK_SECONDS = 1.0
 
 
 class RequestLog:
     """An observer that writes a sample of the successful calls to `DIRECTORY/requests-TIME-PROCESS-N.tfrecord`.
 
-    A file is written under a name with a leading dot and renamed once it is whole, so a reader takes whole files only.
+    A file has a leading dot while it is written and is renamed when it is complete, so readers see complete files only.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         """Starts the writing thread.
 
         Raises:
-            ConfigError: the directory cannot be written.
+            ConfigError: The directory cannot be written.
         """
         self._directory = Path(config.request_log_directory)
         self._rate = config.request_log_sampling_rate
@@ -60,13 +55,14 @@ class RequestLog:
             "The total number of requests logged from the model server.",
             ["model_name", "status_code"],
         )
-        self._waiting: queue.Queue[Finished | None] = queue.Queue(_MAX_WAITING)
+        metrics.add_family(self.counter)
+        self._waiting: queue.Queue[FinishedCall | None] = queue.Queue(_MAX_WAITING)
         self._files = 0
         self._thread = threading.Thread(target=self._write_forever, name="request-log", daemon=True)
         self._thread.start()
 
-    def __call__(self, finished: Finished) -> None:
-        """Takes note of one call."""
+    def __call__(self, finished: FinishedCall) -> None:
+        """Queues a call to be written, if it is sampled."""
         if finished.code is not Code.OK or random.random() >= self._rate:
             return
         try:
@@ -75,7 +71,7 @@ class RequestLog:
             self.counter.add(finished.model, Code.RESOURCE_EXHAUSTED.name)
 
     def close(self) -> None:
-        """Writes what waits and finishes the file."""
+        """Writes the queued calls and completes the file."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -91,8 +87,8 @@ class RequestLog:
                 self.counter.add(first.model, Code.DATA_LOSS.name)
                 logger.error("request log: %s", error)
 
-    def _write_file(self, first: Finished) -> bool:
-        """Writes one file, until it is large or old enough; returns whether more may come."""
+    def _write_file(self, first: FinishedCall) -> bool:
+        """Writes one file until it is large or old enough; returns False if the log was closed."""
         self._files += 1
         name = f"requests-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{self._files}.tfrecord"
         hidden = self._directory / f".{name}"
@@ -114,7 +110,7 @@ class RequestLog:
         return more
 
     def _next_before(self, until: float) -> Any:
-        """The next call; None if none comes in time; `_LAST` if none will come."""
+        """The next call; None if none arrives in time; `_LAST` if the log was closed."""
         while (left := until - time.monotonic()) > 0:
             try:
                 finished = self._waiting.get(timeout=min(left, _ROTATION_CHECK_SECONDS))
@@ -127,13 +123,13 @@ class RequestLog:
 _LAST = object()
 
 
-def prediction_log(finished: Finished, sampling_rate: float) -> prediction_log_pb2.PredictionLog:
-    """A call as TensorFlow Serving logs it: the request, the reply, when, of which version, and how it was sampled."""
+def prediction_log(finished: FinishedCall, sampling_rate: float) -> prediction_log_pb2.PredictionLog:
+    """A call as TensorFlow Serving logs it: request, response, version, time and sampling rate."""
     log = prediction_log_pb2.PredictionLog()
-    part = getattr(log, _LOGS[finished.api])
+    part = getattr(log, LOG_FIELDS[finished.rpc])
     part.request.CopyFrom(finished.request)
     part.response.CopyFrom(finished.response)
-    answered = finished.response.results[0] if finished.api == "MultiInference" else finished.response
+    answered = finished.response.results[0] if finished.rpc == "MultiInference" else finished.response
     log.log_metadata.model_spec.CopyFrom(answered.model_spec)
     log.log_metadata.sampling_config.sampling_rate = sampling_rate
     log.log_metadata.timestamp_secs = int(time.time())

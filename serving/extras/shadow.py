@@ -1,4 +1,4 @@
-"""Traffic repeated on a second version, whose answers nobody waits for, to see how far the two agree."""
+"""Shadow traffic: repeats calls on a second version and measures how well the answers agree."""
 
 import logging
 import random
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from features.protocol.tensor_proto import decode
-from serving.api.call import Finished
-from serving.api.predict import run_predict
+from serving.api.call import FinishedCall
+from serving.api.predict import InferenceOptions, predict
 from serving.config import ServerConfig
 from serving.errors import Code, ServingError, from_exception
-from serving.metrics import Counter, Histogram
+from serving.metrics import Counter, Histogram, Metrics
 from serving.models.store import ModelStore
 
 logger = logging.getLogger(__name__)
@@ -28,11 +28,11 @@ class Shadow:
     """An observer that repeats a sample of the Predict calls on the version that carries a label.
 
     Metrics: `/recstack/serving/shadow_count{model_name, outcome}` with the outcomes same, different, failed and dropped
-    (more waited than the shadow keeps up with), and `/recstack/serving/shadow_overlap{model_name}`, for models that
-    give `item_ids`: which share of the answered items the shadow answered too.
+    (the queue was full), and `/recstack/serving/shadow_overlap{model_name}` for models with `item_ids`: the share of
+    the answered items that the shadow version returned too.
     """
 
-    def __init__(self, config: ServerConfig, store: ModelStore) -> None:
+    def __init__(self, config: ServerConfig, store: ModelStore, metrics: Metrics) -> None:
         self._label = config.shadow_label
         self._rate = config.shadow_sampling_rate
         self._store = store
@@ -43,14 +43,16 @@ class Shadow:
         )
         self.overlap = Histogram(
             "/recstack/serving/shadow_overlap",
-            "Share of the answered items that the shadow version answered too.",
+            "Share of the answered items that the shadow version returned too.",
             ["model_name"],
             _TENTHS,
         )
+        metrics.add_family(self.count)
+        metrics.add_family(self.overlap)
 
-    def __call__(self, finished: Finished) -> None:
-        """Takes note of one call."""
-        if finished.code is not Code.OK or finished.api != "Predict" or random.random() >= self._rate:
+    def __call__(self, finished: FinishedCall) -> None:
+        """Queues a call to be repeated, if it is sampled."""
+        if finished.code is not Code.OK or finished.rpc != "Predict" or random.random() >= self._rate:
             return
         if not self._room.acquire(blocking=False):
             self.count.add(finished.model, "dropped")
@@ -58,10 +60,10 @@ class Shadow:
         self._pool.submit(self._repeat, finished)
 
     def close(self) -> None:
-        """Forgets what waits."""
+        """Drops the queued calls."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _repeat(self, finished: Finished) -> None:
+    def _repeat(self, finished: FinishedCall) -> None:
         try:
             outcome = self._compared(finished)
         except Exception as error:
@@ -72,15 +74,15 @@ class Shadow:
         if outcome:
             self.count.add(finished.model, outcome)
 
-    def _compared(self, finished: Finished) -> str:
+    def _compared(self, finished: FinishedCall) -> str:
         try:
             lease = self._store.lease(finished.model, label=self._label)
         except ServingError:
-            return ""  # this model has no shadow
+            return ""  # this model has no shadow version
         with lease as servable:
             if servable.version == finished.response.model_spec.version.value:
                 return ""
-            repeated = run_predict(servable, finished.request, _TIMEOUT_SECONDS)
+            repeated = predict(servable, finished.request, InferenceOptions(timeout=_TIMEOUT_SECONDS))
         theirs, ours = _arrays(finished.response), _arrays(repeated)
         if _ITEMS in theirs and _ITEMS in ours:
             self.overlap.add(finished.model, value=overlap(theirs[_ITEMS], ours[_ITEMS]))
@@ -101,7 +103,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def overlap(answered: Any, repeated: Any) -> float:
-    """Share of the items answered, `[batch, k]`, that the other `[batch, k]` has in the same row; 1 without items."""
+    """Share of the answered items that `repeated` holds in the same row, both `[batch, k]`; 1 without any items."""
     rows = zip(answered.reshape(len(answered), -1), repeated.reshape(len(repeated), -1), strict=True)
     sets = [(set(one.tolist()) - {b""}, set(other.tolist())) for one, other in rows]
     total = sum(len(one) for one, _ in sets)

@@ -1,1 +1,1 @@
-"""Models and their versions: what is wanted, loading, served and going."""
+"""Models and the life cycle of their versions: found, loaded, served, unloaded."""

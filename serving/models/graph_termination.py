@@ -1,8 +1,7 @@
-"""Which results of a graph are sure to come: those that no open loop, queue or call to the outside is needed for.
+"""Which results of a graph are sure to be computed: those that depend on no unbounded loop, queue or external call.
 
-A loop with a constant `maximum_iterations` ends, too. Without any other such operation each operation of a run is
-executed once, or so often. All that a deadline could stop is the rest of a run that ends soon, so that such a run needs
-none and takes the quick path of `serving.models.session`.
+A loop with a constant `maximum_iterations` is bounded. A run without unbounded operations executes each operation a
+bounded number of times, so it ends soon and needs no deadline: it takes the fast path of `serving.models.session`.
 """
 
 import re
@@ -11,34 +10,34 @@ from typing import Any
 
 from tensorflow.core.framework import graph_pb2
 
-_MAY_GO_ON = re.compile("While|^For$|Enter$|NextIteration|Queue|Barrier|Stage|Iterator|Dataset|PyFunc|Recv|RemoteCall")
+_UNBOUNDED = re.compile("While|^For$|Enter$|NextIteration|Queue|Barrier|Stage|Iterator|Dataset|PyFunc|Recv|RemoteCall")
 
 
-def endless_functions(graph: graph_pb2.GraphDef) -> frozenset[str]:
-    """Names of the graph's functions that hold such an operation, or call a function that does."""
+def unbounded_functions(graph: graph_pb2.GraphDef) -> frozenset[str]:
+    """Names of the graph's functions that contain an unbounded operation or call a function that does."""
     functions = {function.signature.name: function for function in graph.library.function}
     calls: dict[str, set[str]] = {}
-    endless: set[str] = set()
+    unbounded: set[str] = set()
     for name, function in functions.items():
         calls[name] = set()
         for node in function.node_def:
             calls[name].update(_called(node))
-            if _MAY_GO_ON.search(node.op) and not _is_bounded(node, function, functions):
-                endless.add(name)
+            if _UNBOUNDED.search(node.op) and not _is_bounded(node, function, functions):
+                unbounded.add(name)
     grown = True
     while grown:
-        callers = {name for name, called in calls.items() if name not in endless and called & endless}
-        endless |= callers
+        callers = {name for name, called in calls.items() if name not in unbounded and called & unbounded}
+        unbounded |= callers
         grown = bool(callers)
-    return frozenset(endless)
+    return frozenset(unbounded)
 
 
-def always_ends(results: Sequence[Any], endless: frozenset[str]) -> bool:
-    """Whether tensors of a graph can be had without such an operation.
+def always_terminates(results: Sequence[Any], unbounded: frozenset[str]) -> bool:
+    """Whether tensors can be computed without unbounded operations.
 
     Args:
         results: `tf.Tensor`s of a `tf.Graph`.
-        endless: `endless_functions` of that graph.
+        unbounded: `unbounded_functions` of that graph.
     """
     seen: set[str] = set()
     waiting = [tensor.op for tensor in results]
@@ -47,14 +46,14 @@ def always_ends(results: Sequence[Any], endless: frozenset[str]) -> bool:
         if operation.name in seen:
             continue
         seen.add(operation.name)
-        if _MAY_GO_ON.search(operation.type) or not endless.isdisjoint(_called(operation.node_def)):
+        if _UNBOUNDED.search(operation.type) or not unbounded.isdisjoint(_called(operation.node_def)):
             return False
         waiting += [tensor.op for tensor in operation.inputs] + list(operation.control_inputs)
     return True
 
 
 def _is_bounded(node: Any, function: Any, functions: Mapping[str, Any]) -> bool:
-    """Whether a node is a `tf.while_loop` that counts to a constant; its first two inputs are the count and the end."""
+    """Whether a node is a `tf.while_loop` that counts up to a constant; its first two inputs are counter and limit."""
     if node.op not in ("While", "StatelessWhile") or len(node.input) < 2:
         return False
     constants = {each.name: each.attr["value"].tensor for each in function.node_def if each.op == "Const"}

@@ -1,5 +1,6 @@
-"""A version of a model, loaded: its session, its signatures, and nothing else of the SavedModel."""
+"""A loaded version of a model: its session and its signatures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,6 @@ from features.native_log import silence_native_notices
 from features.protocol.tensor_proto import decode
 from serving.errors import Code, ServingError, from_exception, not_found
 from serving.models.batching import BatchingOptions, BatchQueue, BatchScheduler
-from serving.models.graph_termination import endless_functions
 from serving.models.session import Arrays, GraphSession
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -21,16 +21,16 @@ _SCANN_PREFIX = b"Scann>"
 
 @dataclass(frozen=True)
 class Signature:
-    """A SignatureDef with its look-ups made once."""
+    """A SignatureDef and what is looked up in it for every call."""
 
     definition: Any
-    """The `SignatureDef` itself."""
+    """The `SignatureDef`."""
     inputs: dict[str, str]
     """Input alias to tensor name, sorted by alias."""
     outputs: dict[str, str]
     """Output alias to tensor name, sorted by alias."""
     defaults: dict[str, NDArray[Any]]
-    """Input alias to what stands in for a missing input."""
+    """Input alias to default value, for inputs that a request may leave out."""
     feeds: tuple[str, ...] = field(init=False)
     fetches: tuple[str, ...] = field(init=False)
 
@@ -49,7 +49,7 @@ def _signature(definition: meta_graph_pb2.SignatureDef) -> Signature:
 
 
 class Runnable(Protocol):
-    """What the inference functions need of a version."""
+    """The part of a servable that the inference functions use."""
 
     name: str
     version: int
@@ -61,18 +61,18 @@ class Runnable(Protocol):
 
 
 class Servable:
-    """One loaded version. `run` may be called from many threads; `close` once, when none is running."""
+    """A loaded version. `run` is thread-safe; `close` may be called once, when no run is in progress."""
 
-    def __init__(self, name: str, version: int, session: GraphSession, meta_graph: Any) -> None:
+    def __init__(self, name: str, version: int, session: GraphSession, definitions: Mapping[str, Any]) -> None:
         self.name = name
         self.version = version
-        self.signatures = {key: _signature(value) for key, value in meta_graph.signature_def.items()}
+        self.signatures = {key: _signature(value) for key, value in definitions.items()}
         self._session = session
         self._scheduler: BatchScheduler | None = None
         self._queues: dict[tuple[tuple[str, ...], tuple[str, ...]], BatchQueue] = {}
 
     def batch(self, scheduler: BatchScheduler, options: BatchingOptions) -> None:
-        """Sends calls of whole signatures through batching queues; a call for some outputs only runs by itself."""
+        """Batches calls that fetch all outputs of a signature; a call with an output filter runs on its own."""
         self._scheduler = scheduler
         for signature in self.signatures.values():
             key = (signature.feeds, signature.fetches)
@@ -83,24 +83,24 @@ class Servable:
         """Runs the graph.
 
         Args:
-            feeds: tensor names to feed.
-            arrays: one for each feed.
-            fetches: tensor names to fetch.
-            timeout: seconds the run may take; None for no limit.
+            feeds: Names of the tensors to feed.
+            arrays: One array for each feed.
+            fetches: Names of the tensors to fetch.
+            timeout: Seconds that the run may take; None for no limit.
 
         Returns:
             One array for each fetch.
 
         Raises:
-            ServingError: the run failed.
+            ServingError: The run failed.
         """
         call = self._queues.get((feeds, fetches)) if self._queues else None
         return (call or self._session.prepare(feeds, fetches))(arrays, timeout)
 
     @property
-    def may_go_on(self) -> bool:
-        """Whether a signature's graph may go on for ever."""
-        return self._session.may_go_on
+    def may_run_forever(self) -> bool:
+        """Whether a run of some signature may never end."""
+        return self._session.may_run_forever
 
     def close(self) -> None:
         """Frees the version's memory."""
@@ -112,18 +112,18 @@ class Servable:
 
 
 def load(name: str, version: int, path: str, tags: list[str], options: config_pb2.ConfigProto) -> Servable:
-    """Loads one version directory.
+    """Loads a version directory.
 
     Args:
-        name: the model's name.
-        version: the version's number.
-        path: the version directory.
-        tags: tags of the MetaGraph.
-        options: of the session; a graph that the single-threaded executor refuses, or that has loops without a bound,
-            is loaded with the default one.
+        name: The model's name.
+        version: The version number.
+        path: The version directory.
+        tags: Tags of the MetaGraph.
+        options: Options of the session. The single-threaded executor is replaced by the default one if it refuses the
+            graph, or if the graph has unbounded loops.
 
     Raises:
-        ServingError: the directory holds no SavedModel this server can run, in TensorFlow Serving's words.
+        ServingError: The directory holds no SavedModel that can be run; the message is TensorFlow Serving's.
     """
     _check_files(path)
     plain = config_pb2.ConfigProto()
@@ -136,20 +136,20 @@ def load(name: str, version: int, path: str, tags: list[str], options: config_pb
         if options == plain:
             raise
         return _load(name, version, path, tags, plain)
-    if options == plain or not servable.may_go_on:
+    if options == plain or not servable.may_run_forever:
         return servable
-    # With a deadline, a loop's body waits for a thread of the pool that calls like it occupy: none would ever end.
+    # With a deadline, a loop's body needs a thread of the pool that calls like it occupy: they would wait forever.
     servable.close()
     return _load(name, version, path, tags, plain)
 
 
 def _load(name: str, version: int, path: str, tags: list[str], options: config_pb2.ConfigProto) -> Servable:
-    session = GraphSession(options)
     try:
-        with session.graph.as_default():
-            meta_graph = tf.compat.v1.saved_model.loader.load(session.session, tags, path)
-        session.endless = endless_functions(meta_graph.graph_def)
-        servable = Servable(name, version, session, meta_graph)
+        session = GraphSession(options, lambda opened: tf.compat.v1.saved_model.loader.load(opened, tags, path))
+    except BaseException as error:
+        raise _load_error(error, path, tags) from error
+    servable = Servable(name, version, session, session.meta_graph.signature_def)
+    try:
         for key, signature in servable.signatures.items():
             if signature.feeds and not key.startswith("__"):
                 session.prepare(signature.feeds, signature.fetches)
@@ -173,7 +173,7 @@ def _check_files(path: str) -> None:
 
 
 def register_scann_ops() -> None:
-    """Makes ScaNN's operations known to TensorFlow; where scann is not installed the load names the missing one."""
+    """Registers ScaNN's operations; if scann is not installed, the load fails and names the missing operation."""
     try:
         import scann  # noqa: F401 -- importing it registers the operations
     except ImportError:

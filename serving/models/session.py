@@ -1,10 +1,10 @@
-"""One TensorFlow session for one version of a model, run by tensor names.
+"""One TensorFlow session per version of a model, run by tensor names.
 
-A `tf.compat.v1.Session` is the C++ DirectSession that TensorFlow Serving runs too: same error texts, no check of
-shapes, work that stops at the deadline, and `close()` frees everything, a ScaNN index included (an eager
-`tf.saved_model.load` never does). `Session.run` itself casts and checks in Python and costs a quarter of a
-millisecond, so calls go through two private entry points of TensorFlow 2.20; all use of them is in this module, and
-where they are missing `Session.run` takes over.
+A `tf.compat.v1.Session` is the C++ DirectSession that TensorFlow Serving runs as well: it has the same error messages,
+does not check shapes, stops at the deadline, and frees everything on `close()`, a ScaNN index included (an eager
+`tf.saved_model.load` never does). `Session.run` itself casts and checks in Python, which costs a quarter of a
+millisecond, so calls go through two private entry points of TensorFlow 2.20. Only this module uses them; where they are
+missing, it falls back to `Session.run`.
 """
 
 import threading
@@ -22,7 +22,8 @@ from tensorflow.core.protobuf import config_pb2
 from features.native_log import silence_native_notices
 from features.protocol.tensor_proto import dtype_number
 from serving.errors import Code, ServingError, from_exception, invalid_argument
-from serving.models.graph_termination import always_ends
+from serving.models.graph_termination import always_terminates, unbounded_functions
+from serving.protos import read_text
 
 try:
     from tensorflow.python.client import pywrap_tf_session
@@ -30,20 +31,21 @@ except ImportError:  # pragma: no cover -- another TensorFlow
     pywrap_tf_session = None
 
 FAR_DEADLINE_SECONDS = 60.0
-"""A call with more time than this runs on the quick path, which cannot be cancelled, though its graph has loops."""
+"""A deadline farther away than this is not enforced."""
 
 Arrays = list[NDArray[Any]]
-_QuickCall = Callable[..., list[Any]]
+_FastCall = Callable[..., list[Any]]
 
 
 def session_options(config: Any) -> config_pb2.ConfigProto:
-    """The ConfigProto the server's flags ask for.
+    """The session's ConfigProto according to the server's flags.
 
     Args:
-        config: the `ServerConfig`.
-    """
-    from serving.protos import read_text
+        config: The `ServerConfig`.
 
+    Raises:
+        ServingError: `--tensorflow_session_config_file` cannot be read.
+    """
     if config.tensorflow_session_config_file:
         options = read_text(config.tensorflow_session_config_file, config_pb2.ConfigProto(), "tensorflow.ConfigProto")
     else:
@@ -57,28 +59,40 @@ def session_options(config: Any) -> config_pb2.ConfigProto:
         options.graph_options.optimizer_options.global_jit_level = config_pb2.OptimizerOptions.ON_1
     if config.single_threaded_executor:
         options.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
-        # The functions behind a `tf.cond` run on the caller's thread as well, instead of on one of TensorFlow's.
+        # Functions called by a `tf.cond` also run on the caller's thread then, instead of on one of TensorFlow's.
         options.inter_op_parallelism_threads = options.inter_op_parallelism_threads or -1
     return options
 
 
 class GraphSession:
-    """A session and the calls prepared on it. Safe to use from many threads."""
+    """A session with a loaded graph, and the calls prepared on it. Thread-safe."""
 
-    def __init__(self, options: config_pb2.ConfigProto) -> None:
+    def __init__(self, options: config_pb2.ConfigProto, build: Callable[[Any], Any]) -> None:
+        """Opens a session and fills its graph.
+
+        Args:
+            options: The session's options.
+            build: Fills the session's graph, which is the default graph meanwhile; returns its MetaGraphDef.
+        """
         silence_native_notices()
         self.graph = tf.Graph()
         self.session = tf.compat.v1.Session(graph=self.graph, config=options)
-        self.endless: frozenset[str] = frozenset()
-        """Functions of the graph whose runs may go on for ever; to be set before a call is prepared."""
+        try:
+            with self.graph.as_default():
+                self.meta_graph = build(self.session)
+        except BaseException:
+            self.session.close()
+            raise
+        self.unbounded = unbounded_functions(self.meta_graph.graph_def)
+        """Functions of the graph that may run forever."""
         self._calls: dict[tuple[tuple[str, ...], tuple[str, ...]], PreparedCall] = {}
         self._lock = threading.Lock()
 
     def prepare(self, feeds: Sequence[str], fetches: Sequence[str]) -> "PreparedCall":
-        """The call for these tensor names, made once.
+        """The call that feeds and fetches these tensors; it is prepared once.
 
         Raises:
-            ServingError: a name is not in the graph.
+            ServingError: A name is not in the graph.
         """
         key = (tuple(feeds), tuple(fetches))
         call = self._calls.get(key)
@@ -90,12 +104,12 @@ class GraphSession:
         return call
 
     @property
-    def may_go_on(self) -> bool:
-        """Whether a prepared call may go on for ever."""
-        return any(not call.always_ends for call in self._calls.values())
+    def may_run_forever(self) -> bool:
+        """Whether a prepared call may run forever."""
+        return any(not call.always_terminates for call in self._calls.values())
 
     def close(self) -> None:
-        """Frees the graph's memory. No call may be running."""
+        """Frees the graph's memory; no call may be running."""
         self._calls.clear()
         self.session.close()
         self.graph = None
@@ -103,7 +117,7 @@ class GraphSession:
 
 
 class PreparedCall:
-    """Feeds and fetches of one signature, resolved."""
+    """A run of the graph with fixed feeds and fetches."""
 
     def __init__(self, owner: GraphSession, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> None:
         self._session = owner.session
@@ -118,38 +132,39 @@ class PreparedCall:
         # The C++ session numbers the arguments in the order of their names.
         order = sorted(range(len(feeds)), key=feeds.__getitem__)
         self._argument = {index: position for position, index in enumerate(order)}
-        # What may go on for ever has one path only: TensorFlow optimises a graph anew for each, which may take longer
-        # than a deadline, and the warm-up records, which have none, have to prepare the calls that have one.
-        self.always_ends = always_ends(results, owner.endless)
-        self._quick = self._make_quick(feeds, fetches) if self.always_ends else None
+        # A call that may run forever always takes the slow path, with or without a deadline. TensorFlow optimises the
+        # graph separately for each path, which may take longer than a deadline, so that warm-up requests, which have no
+        # deadline, must take the path of the calls that have one.
+        self.always_terminates = always_terminates(results, owner.unbounded)
+        self._fast = self._make_fast_call(feeds, fetches) if self.always_terminates else None
 
-    def _make_quick(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> _QuickCall | None:
+    def _make_fast_call(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> _FastCall | None:
         if not hasattr(self._session, "_make_callable_from_options"):  # pragma: no cover -- another TensorFlow
             return None
         if len(set(feeds)) < len(feeds):
             return None
         options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
-        quick: _QuickCall = self._session._make_callable_from_options(options)
+        quick: _FastCall = self._session._make_callable_from_options(options)
         return quick
 
     def __call__(self, arrays: Arrays, timeout: float | None = None) -> Arrays:
         """Runs the graph once.
 
         Args:
-            arrays: one for each feed, in order; shapes are not checked.
-            timeout: seconds the call may take; None for no limit.
+            arrays: One array for each feed, in order; shapes are not checked.
+            timeout: Seconds that the call may take; None for no limit.
 
         Raises:
-            ServingError: with the code and the message the C++ session gives.
+            ServingError: The run failed; code and message are those of the C++ session.
         """
         self.check_types(arrays)
         try:
-            if self._quick is None:
+            if self._fast is None:
                 results = self._run_with_timeout(arrays, timeout)
             elif timeout is None or timeout > FAR_DEADLINE_SECONDS:
-                results = self._quick(*arrays)
+                results = self._fast(*arrays)
             else:
-                results = _run_to_the_end(self._quick, arrays, timeout)
+                results = _run_to_the_end(self._fast, arrays, timeout)
         except tf.errors.DeadlineExceededError as error:
             raise ServingError(Code.DEADLINE_EXCEEDED, error.message) from None
         except (tf.errors.OpError, RuntimeError, ValueError, MemoryError) as error:
@@ -157,10 +172,10 @@ class PreparedCall:
         return [np.asarray(result) for result in results]
 
     def check_types(self, arrays: Arrays) -> None:
-        """Refuses arrays of another type than the graph's, in the C++ session's words.
+        """Checks the arrays' types.
 
         Raises:
-            ServingError: there is one.
+            ServingError: One differs from the graph's; the message is that of the C++ session.
         """
         for index, (array, expected) in enumerate(zip(arrays, self._dtypes, strict=True)):
             given = dtype_number(array)
@@ -188,7 +203,7 @@ class PreparedCall:
                 pywrap_tf_session.TF_DeleteBuffer(buffer)
 
 
-def _run_to_the_end(run: _QuickCall, arrays: Arrays, timeout: float) -> list[Any]:
+def _run_to_the_end(run: _FastCall, arrays: Arrays, timeout: float) -> list[Any]:
     started = time.perf_counter()
     results = run(*arrays)
     if time.perf_counter() - started > timeout:

@@ -13,10 +13,11 @@ import psutil
 import pytest
 
 from features.errors import InputError
-from serving.app import EXIT_FAILED_START, check_ports, run_server
+from serving.app import check_ports, run_server
 from serving.app import serve as server_of
-from serving.client.sync import CallError, RecommenderClient
+from serving.client import CallError, RecommenderClient
 from serving.config import ServerConfig
+from serving.process import EXIT_FAILED_START
 
 COMMAND = [
     sys.executable,
@@ -73,7 +74,7 @@ def test_a_port_in_use_is_found_before_anything_slow(free_port):
 
 
 def test_a_socket_in_a_directory_that_is_not_there():
-    with pytest.raises(InputError, match="--grpc_socket_path=/nowhere/s: /nowhere is no directory"):
+    with pytest.raises(InputError, match="--grpc_socket_path=/nowhere/s: /nowhere is not a writable directory"):
         check_ports(ServerConfig(port=0, grpc_socket_path="/nowhere/s"))
 
 
@@ -120,7 +121,7 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(tiny_model, free_port,
         first.kill()
         with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny") as client:
             assert client.predict({"x": x})["y"].tolist() == [2.5, 3.0, 4.5]
-        assert said(process, "started anew")
+        assert said(process, ": replaced")
         assert said(process, "Running ModelServer")
         process.send_signal(signal.SIGTERM)
         errors_of(process)

@@ -1,1 +1,1 @@
-"""TensorFlow Serving's REST API."""
+"""The REST entrypoint."""

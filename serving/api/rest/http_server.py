@@ -1,4 +1,4 @@
-"""The REST API's HTTP server: uvicorn on a thread of its own."""
+"""The HTTP server behind the REST entrypoint: uvicorn in its own thread."""
 
 import asyncio
 import socket
@@ -11,20 +11,20 @@ from features.errors import InputError
 
 
 class HttpServer:
-    """Listens from construction, answers from `start`, ends with `stop`."""
+    """Listens once constructed, answers once started."""
 
     def __init__(self, app: ASGIApp, port: int, *, reuse_port: bool = False) -> None:
         """Binds the port.
 
         Args:
-            app: what answers.
+            app: The application.
             port: TCP port on all addresses.
-            reuse_port: share the port with other processes that say so too.
+            reuse_port: Whether to share the port with other processes that do the same.
 
         Raises:
-            InputError: the port cannot be listened on.
+            InputError: The port cannot be listened on.
         """
-        # asyncio turns Nagle's algorithm off only where the protocol is named; with it a small reply waits 40 ms.
+        # asyncio disables Nagle's algorithm only if the protocol is named; with it a small response waits 40 ms.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
@@ -48,14 +48,14 @@ class HttpServer:
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Starts to answer requests."""
         self._thread.start()
 
     def _run(self) -> None:
         asyncio.run(self._server.serve(sockets=[self._socket]))
 
     def stop(self) -> None:
-        """Lets running requests finish for five seconds and closes the port."""
+        """Gives running requests five seconds to finish and closes the port."""
         self._server.should_exit = True
         self._thread.join(timeout=10)
         self._socket.close()

@@ -1,7 +1,7 @@
-"""JSON to tensors and back, by TensorFlow Serving's REST rules (section "RESTful API" of its documentation).
+"""JSON to tensors and back, by the rules of TensorFlow Serving's REST API.
 
-Types are strict: a number for a float, a whole number for an integer, true or false for a boolean, text or
-`{"b64": …}` for a string.
+Types are strict: a float takes a number, an integer a whole number, a boolean true or false, and a string takes text or
+`{"b64": …}`.
 """
 
 import base64
@@ -20,11 +20,11 @@ from features.protocol.wire import DataType
 from serving.errors import Code, ServingError, invalid_argument
 
 Json = Any
-"""What `json.loads` gives."""
+"""A value that `json.loads` returns."""
 
 _FLOATS = (DataType.FLOAT, DataType.DOUBLE)
 _INTEGERS = {
-    # As the real server does, a type of up to 32 bits takes any 32-bit number and keeps the low bits.
+    # As in the real server, types of up to 32 bits take any 32-bit number and keep the low bits.
     DataType.INT32: (-(2**31), 2**31 - 1),
     DataType.INT16: (-(2**31), 2**31 - 1),
     DataType.INT8: (-(2**31), 2**31 - 1),
@@ -35,16 +35,16 @@ _INTEGERS = {
 }
 _BYTES_SUFFIX = "_bytes"
 _BASE64_SPACE = str.maketrans("", "", " \t\r\n\f\v")
-# Only a number with so many digits, or such an exponent, can be beyond a double.
+# Only numbers with this many digits, or with such an exponent, can exceed a double.
 _MAYBE_TOO_BIG = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{309}")
 _SHOWN = 200
 
 
 def parse_object(body: bytes) -> dict[str, Json]:
-    """The JSON object a request body holds.
+    """Parses a request body, which must be a JSON object.
 
     Raises:
-        ServingError: it holds none.
+        ServingError: It is not.
     """
     if not body:
         raise invalid_argument("JSON Parse error: The document is empty")
@@ -57,8 +57,13 @@ def parse_object(body: bytes) -> dict[str, Json]:
     return document
 
 
+def write_body(document: Json) -> bytes:
+    """A response body, laid out like the real server's."""
+    return json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8", "replace")
+
+
 def _finite(text: str) -> float:
-    # Python reads 1e400 as infinity, which nobody sent.
+    # Python would silently read 1e400 as infinity.
     number = float(text)
     if math.isinf(number):
         raise ValueError("Number too big to be stored in double.")
@@ -66,7 +71,7 @@ def _finite(text: str) -> float:
 
 
 def shown(value: Json) -> str:
-    """A value as an error message shows it, cut where it is long."""
+    """A value for an error message, truncated if it is long."""
     try:
         text = json.dumps(value)
     except RecursionError:
@@ -75,10 +80,10 @@ def shown(value: Json) -> str:
 
 
 def signature_name(document: Mapping[str, Json]) -> str:
-    """The signature a request asks for; empty for the default.
+    """The name of the requested signature; empty for the default one.
 
     Raises:
-        ServingError: it is not text.
+        ServingError: It is not a string.
     """
     name = document.get("signature_name", "")
     if not isinstance(name, str):
@@ -94,10 +99,10 @@ def is_base64(value: Json) -> bool:
 
 
 def decode_base64(value: Mapping[str, str]) -> bytes:
-    """The bytes behind `{"b64": "…"}`; white space and missing padding do no harm.
+    """Decodes `{"b64": "…"}`; white space and missing padding are accepted.
 
     Raises:
-        ServingError: it is not base64.
+        ServingError: It is not base64.
     """
     text = value["b64"].translate(_BASE64_SPACE).rstrip("=")
     try:
@@ -107,14 +112,14 @@ def decode_base64(value: Mapping[str, str]) -> bytes:
 
 
 def to_array(value: Json, dtype: int) -> NDArray[Any]:
-    """The dense tensor a nested list stands for.
+    """Converts a value or nested lists to a dense tensor.
 
     Args:
-        value: a value or nested lists, all of one depth and size.
-        dtype: `DataType` the values must have.
+        value: A value, or nested lists of equal depth and sizes.
+        dtype: The values' `DataType`.
 
     Raises:
-        ServingError: a list or value is not where it should be, or a value has another type.
+        ServingError: The lists are ragged, or a value has another type.
     """
     shape = _shape(value)
     flat: list[Any] = []
@@ -175,7 +180,7 @@ def _converter(dtype: int) -> Callable[[Json], Any]:
 
 
 def json_type(value: Json) -> str:
-    """A value's type, as error messages call it."""
+    """Name of a value's JSON type, as the real server's error messages have it."""
     if isinstance(value, bool):
         return str(value)
     return {dict: "Object", list: "Array", str: "String", type(None): "Null"}.get(type(value), "Number")
@@ -188,7 +193,7 @@ def _type_error(value: Json, kind: int) -> ServingError:
 
 
 def dtype_name(kind: int) -> str:
-    """TensorFlow's own name of a type, such as `float`."""
+    """TensorFlow's C++ name of a type, such as `float`."""
     return DataType(kind).name.lower() if kind in KINDS else f"type {kind}"
 
 
@@ -228,13 +233,13 @@ def _text(value: Json) -> bytes:
 
 
 def to_json(array: NDArray[Any], alias: str) -> Json:
-    """Nested lists for a tensor.
+    """Converts a tensor to nested lists.
 
-    Floats take the shortest form that reads back as the same number. Strings are text, or `{"b64": …}` where the
-    alias ends in `_bytes`.
+    Floats are written with the fewest digits that read back as the same number. Strings are text, or `{"b64": …}` if
+    the alias ends in `_bytes`.
 
     Raises:
-        ServingError: JSON has nothing for the type.
+        ServingError: JSON has no representation for the type.
     """
     kind = array.dtype
     if kind.hasobject:
@@ -243,7 +248,7 @@ def to_json(array: NDArray[Any], alias: str) -> Json:
         values.ravel()[:] = [write(value) for value in array.ravel()]
         return values.tolist()
     if kind == np.float32:
-        # 0.1 in 32 bits is 0.10000000149 in 64: go by the digits, not by the bits.
+        # 0.1 in 32 bits is 0.10000000149 in 64: convert the shortest digits, not the bits.
         return array.astype("U").astype(np.float64).tolist()
     if kind.kind in "biuf" and kind != np.float16:
         return array.tolist()

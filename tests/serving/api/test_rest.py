@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tensorflow_serving.apis import predict_pb2
 
 from features.protocol.wire import DataType
-from serving.api.rest.messages import fill_predict_request
+from serving.api.rest.predict_json import fill_predict_request
 from serving.errors import HTTP_STATUS, Code, ServingError
 
 MODEL = "/v1/models/tiny"

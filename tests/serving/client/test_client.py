@@ -12,9 +12,8 @@ import tensorflow as tf
 
 from features.errors import InputError
 from features.protocol.wire import DataType
-from serving.client.aio import AsyncRecommenderClient
-from serving.client.messages import Recommendation, TensorSpec, as_array
-from serving.client.sync import CallError, RecommenderClient, Retries
+from serving.client import AsyncRecommenderClient, CallError, Recommendation, RecommenderClient, Retries, TensorSpec
+from serving.client.messages import as_array
 
 
 class TenItems(tf.Module):
@@ -265,5 +264,5 @@ def test_values_that_are_whole_numbers_are_sent(value):
 
 
 def test_the_clients_import_no_tensorflow():
-    code = "import sys, serving.client.sync, serving.client.aio; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, serving.client; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

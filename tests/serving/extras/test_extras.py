@@ -17,7 +17,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from features.errors import ConfigError
 from serving.api.call import Call
 from serving.api.grpc import peer_address
-from serving.client.sync import CallError, RecommenderClient
+from serving.client import CallError, RecommenderClient
 from serving.config import ServerConfig
 from serving.errors import Code, ServingError
 from serving.extras.admission import Admission
@@ -69,7 +69,7 @@ def test_a_client_over_its_rate_is_refused_and_others_are_not(monkeypatch):
 
     enter("a")
     enter("a")
-    with pytest.raises(ServingError, match="more than 2 requests per second") as caught:
+    with pytest.raises(ServingError, match="limit of 2 requests per second") as caught:
         enter("a")
     assert caught.value.code is Code.RESOURCE_EXHAUSTED
     enter("b")
@@ -84,7 +84,7 @@ def test_as_many_calls_at_a_time_as_allowed():
     with (
         admission.enter(call_from()),
         admission.enter(call_from()),
-        pytest.raises(ServingError, match="as many requests as it may"),
+        pytest.raises(ServingError, match="limit of concurrent requests"),
     ):
         admission.enter(call_from())
     with admission.enter(call_from()):
@@ -128,7 +128,7 @@ def test_access_log(start_server, flags, tmp_path, x):
     client.refused(client.prediction.Predict, client.request(signature="nope", x=x), StatusCode.FAILED_PRECONDITION)
     client.wait_until(lambda: path.read_text().count("\n") == 2)
     good, bad = map(json.loads, path.read_text().splitlines())
-    assert (good["door"], good["api"], good["model"], good["status"]) == ("GRPC", "Predict", "tiny", "OK")
+    assert (good["entrypoint"], good["rpc"], good["model"], good["status"]) == ("GRPC", "Predict", "tiny", "OK")
     assert (good["version"], good["signature"]) == (1, "serving_default")
     assert good["client"].startswith("ipv4:127.0.0.1")
     assert good["request_bytes"] == client.request(x=x).ByteSize()
@@ -199,15 +199,20 @@ def test_shadow_traffic_is_compared_and_changes_no_answer(start_server, affine_v
         request.model_spec.version.value = version
         assert client.prediction.Predict(request).model_spec.version.value == version
 
-    count = client.server._shadow.count
+    def count(outcome):
+        return client.server.metrics.totals("/recstack/serving/shadow_count").get(("m", outcome), 0)
+
     predict(1)
-    client.wait_until(lambda: count.value("m", "different") == 1)
+    client.wait_until(lambda: count("different") == 1)
     predict(3)
-    client.wait_until(lambda: count.value("m", "same") == 1)
+    client.wait_until(lambda: count("same") == 1)
     predict(2)
     predict(3)
-    client.wait_until(lambda: count.value("m", "same") == 2)
-    assert count.totals() == {("m", "different"): 1, ("m", "same"): 2}
+    client.wait_until(lambda: count("same") == 2)
+    assert client.server.metrics.totals("/recstack/serving/shadow_count") == {
+        ("m", "different"): 1,
+        ("m", "same"): 2,
+    }
 
 
 def test_overlap_of_items():

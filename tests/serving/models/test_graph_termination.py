@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from serving.config import ServerConfig
-from serving.models.graph_termination import always_ends, endless_functions
+from serving.models.graph_termination import always_terminates, unbounded_functions
 from serving.models.servable import load
 from serving.models.session import GraphSession, session_options
 
@@ -47,28 +47,29 @@ def test_a_loop_that_counts_to_a_constant_ends():
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [])
         results = [counting(x), counting_as_told(x), counting_to_loop(x)]
-    endless = endless_functions(graph.as_graph_def())
-    assert [always_ends([tensor], endless) for tensor in results] == [True, False, False]
+    unbounded = unbounded_functions(graph.as_graph_def())
+    assert [always_terminates([tensor], unbounded) for tensor in results] == [True, False, False]
 
 
-def test_only_what_needs_a_loop_may_go_on():
+def test_only_what_needs_a_loop_may_run_forever():
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [])
         quick, loop, hidden = halved(x) + 1.0, looping(x), choosing(halved(x))
         with tf.control_dependencies([loop]):
             waiting = tf.identity(x)
-    endless = endless_functions(graph.as_graph_def())
-    answers = [always_ends([tensor], endless) for tensor in (quick, loop, hidden, waiting)]
+    unbounded = unbounded_functions(graph.as_graph_def())
+    answers = [always_terminates([tensor], unbounded) for tensor in (quick, loop, hidden, waiting)]
     assert answers == [True, False, False, False]
-    assert not always_ends([quick, hidden], endless)
+    assert not always_terminates([quick, hidden], unbounded)
 
 
 def test_a_call_without_a_deadline_prepares_those_with_one(monkeypatch):
-    session = GraphSession(session_options(ServerConfig()))
-    with session.graph.as_default():
+    def build(session):
         x = tf.compat.v1.placeholder(tf.float32, [], name="x")
         tf.identity(looping(x), name="y")
-    session.endless = endless_functions(session.graph.as_graph_def())
+        return tf.compat.v1.train.export_meta_graph()
+
+    session = GraphSession(session_options(ServerConfig()), build)
     call = session.prepare(["x:0"], ["y:0"])
     runs = []
     run = call._run_with_timeout
@@ -100,7 +101,7 @@ def test_calls_with_deadlines_do_not_wait_for_each_others_loops(tmp_path):
     module = Looping()
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.__call__)
     servable = load("looping", 1, str(tmp_path / "1"), ["serve"], session_options(ServerConfig()))
-    assert servable.may_go_on
+    assert servable.may_run_forever
     signature = servable.signatures["serving_default"]
     answers = []
 
@@ -133,7 +134,7 @@ def test_a_long_loop_on_the_callers_thread_needs_no_deep_stack(tmp_path):
     module = Counting()
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.__call__)
     servable = load("counting", 1, str(tmp_path / "1"), ["serve"], session_options(ServerConfig()))
-    assert not servable.may_go_on
+    assert not servable.may_run_forever
     signature = servable.signatures["serving_default"]
     answers = []
     caller = threading.Thread(
