@@ -3,20 +3,16 @@
 import shutil
 import time
 from collections.abc import Callable
-from functools import partial
 
 import pyarrow as pa
 
 from beam_pipelines.config import PipelineConfig
 from beam_pipelines.passes.catalogue import build_catalogue, write_candidates
-from beam_pipelines.passes.engine import run_pass
-from beam_pipelines.passes.ingest import IngestReport, ingest, ingest_tasks
-from beam_pipelines.passes.workspace import Workspace
-from beam_pipelines.prepare import check_rejects, engine_of
-from beam_pipelines.sources.files import files_fingerprint
-from beam_pipelines.sources.table_origin import find_origin, origin_units
+from beam_pipelines.passes.context import new_context
+from beam_pipelines.passes.ingest import read_tables
+from beam_pipelines.sources.table_origin import find_origin
 from beam_pipelines.sources.tables import raw_tables
-from features.disk.files import make_directory, staged_directory
+from features.disk.files import staged_directory
 from features.disk.layout import DatasetLayout
 from features.disk.manifest import Manifest, finished_with, producer_versions, read_manifest, require_schema
 from features.encoding.vocabulary import Vocabulary
@@ -60,40 +56,30 @@ def prepare_catalogue(
     table = next((table for table in raw_tables(schema, config) if table.name == "items"), None)
     if table is None:
         raise ConfigError("pipeline.items.path", config.items.path, "the table of the new catalogue")
-    files = find_origin(table)
+    origin = find_origin(table)
     inputs = {
         "dataset": trained.fingerprint(),
-        "items": files_fingerprint(files),
+        "items": origin.fingerprint(),
         "config": fingerprint(unstructure(config.items)),
     }
     finished = finished_with(catalogue.manifest, "catalogue", inputs)
     if finished is not None:
         return finished
-    progress(f"reading {len(files)} files of the items table")
+    progress(f"reading {len(origin.files)} files of the items table")
     with staged_directory(catalogue.root) as staging:
         target = DatasetLayout(staging)
-        workspace = Workspace(target.root / "workspace")
-        for directory in (target.candidates, target.rejects, workspace.root):
-            make_directory(directory)
-        engine = engine_of(config, workspace)
-        read = run_pass(
-            "read",
-            partial(ingest, tables=(table,), workspace=workspace, rejects=target.rejects),
-            ingest_tasks(list(origin_units(table, files, engine))),
-            report=IngestReport,
-            engine=engine,
-        )
-        counts = check_rejects(read, [table], config)
-        items = build_catalogue(schema, [chunk for report in read for chunk in report.chunks], _NOTHING_SEEN)
+        context = new_context(schema, config, target, seed=0)
+        read = read_tables([origin], context)
+        items = build_catalogue(schema, read.chunks("items"), _NOTHING_SEEN)
         known = Vocabulary.read(dataset.vocabulary(schema.item_id), schema.item_id_feature.oov_buckets)
         write_candidates(schema, items, known, target, config.compression_level)
-        shutil.rmtree(workspace.root)
+        shutil.rmtree(context.workspace.root)
         manifest = Manifest(
             kind="catalogue",
             schema_fingerprint=schema.fingerprint(),
             inputs=inputs,
             config=unstructure(config.items),
-            counts=counts | {"candidates": items.table.num_rows, "items_duplicates": items.duplicates},
+            counts=dict(read.counts) | {"candidates": items.table.num_rows, "items_duplicates": items.duplicates},
             producer=producer_versions("apache-beam", "numpy", "pyarrow"),
             seconds=time.monotonic() - began,
         )

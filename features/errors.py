@@ -49,3 +49,8 @@ class ConfigError(InputError):
         table, dot, name = self.field.partition(".")
         whole = dot and path.rpartition(".")[2] == table
         return ConfigError(f"{path}.{name}", self.value, self.expected) if whole else self
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text: libraries append source lines and stack traces to theirs."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.passes.ingest import Chunk
 from beam_pipelines.passes.moments import Moments, numeric_statistics
+from beam_pipelines.passes.rejects import Chunk
 from beam_pipelines.passes.sorted_events import gather, join_features, last_of_each
 from features.disk.layout import DatasetLayout, shard_name
 from features.encoding.statistics import NumericStatistics

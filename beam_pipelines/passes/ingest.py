@@ -2,7 +2,8 @@
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from beam_pipelines.config.source import TableName
+from beam_pipelines.engine import run_pass
+from beam_pipelines.passes.context import PassContext
+from beam_pipelines.passes.rejects import Chunk, IngestReport, check_rejects
 from beam_pipelines.passes.validation import REJECT_TYPE, validate
-from beam_pipelines.passes.workspace import Workspace, write_arrow
-from beam_pipelines.sources.files import ReadUnit
-from beam_pipelines.sources.table_origin import read_origin
-from beam_pipelines.sources.tables import Table, TableName
+from beam_pipelines.sources.contract import ReadUnit
+from beam_pipelines.sources.table_origin import TableOrigin, read_origin
+from beam_pipelines.sources.tables import Table
+from beam_pipelines.workspace import Workspace, write_arrow
 
 NUM_BUCKETS = 1024
 _CHUNK_ROWS = 1_000_000
@@ -33,30 +38,31 @@ class IngestTask:
     """What to read."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Chunk:
-    """A file of validated rows in order of their bucket."""
+@dataclass(frozen=True)
+class TablesRead:
+    """All tables, validated and stored as chunks."""
 
-    path: str
-    """The Arrow file."""
-    bucket_rows: tuple[int, ...]
-    """Rows of each of the `NUM_BUCKETS` buckets."""
+    reports: list[IngestReport]
+    """One for each task."""
+    counts: Mapping[str, int]
+    """Rows read and refused, by table and reason."""
+
+    def chunks(self, table: TableName) -> list[Chunk]:
+        """The chunks of a table; empty if there is no such table."""
+        return [chunk for report in self.reports if report.table == table for chunk in report.chunks]
 
 
-@dataclass(frozen=True, kw_only=True)
-class IngestReport:
-    """What one task read."""
+def read_tables(origins: Sequence[TableOrigin], context: PassContext) -> TablesRead:
+    """Runs the pass over all tables.
 
-    table: TableName
-    """The table."""
-    rows: int
-    """Rows read, refused ones included."""
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    """Refused rows by reason."""
-    example: str = ""
-    """The first refused row, for the error message."""
-    chunks: tuple[Chunk, ...] = ()
-    """Where the good rows are."""
+    Raises:
+        InputError: a table cannot be read, holds no rows, or too many of its rows are refused.
+    """
+    units = [unit for origin in origins for unit in origin.units(context.engine)]
+    tables = tuple(origin.table for origin in origins)
+    work = partial(ingest, tables=tables, workspace=context.workspace, rejects=context.dataset.rejects)
+    reports = run_pass("read", work, ingest_tasks(units), report=IngestReport, engine=context.engine)
+    return TablesRead(reports, check_rejects(reports, tables, context.config.max_reject_ratio))
 
 
 def ingest_tasks(units: Sequence[ReadUnit]) -> list[IngestTask]:

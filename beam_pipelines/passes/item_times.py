@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from beam_pipelines.passes.partitions import Partition
 from beam_pipelines.passes.sorted_events import ranked
-from beam_pipelines.passes.workspace import Workspace, read_arrow, write_arrow
+from beam_pipelines.workspace import Workspace, read_arrow, write_arrow
 from features.schema import Schema
 
 # A time needs 32 bits: times end before 2100.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from beam_pipelines.config import CleaningConfig
 from beam_pipelines.passes.sorted_events import SortedEvents
-from beam_pipelines.passes.workspace import read_arrow, write_arrow
+from beam_pipelines.workspace import read_arrow, write_arrow
 from features.schema import Schema
 
 

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_pipelines.engine import Engine, run_pass
 from beam_pipelines.passes.item_times import partition_item_times
 from beam_pipelines.passes.moments import Moments
 from beam_pipelines.passes.partitions import Partition, PartitionJob, load_partition
+from beam_pipelines.passes.profile_facts import PartitionFacts, facts_of
 from beam_pipelines.passes.sorted_events import SortedEvents
 from beam_pipelines.passes.splits import TRAIN
-from beam_pipelines.passes.workspace import Workspace, read_arrow, write_arrow
-from beam_pipelines.profile.facts import PartitionFacts, facts_of
 from beam_pipelines.sources.tables import EVENT_TYPE
+from beam_pipelines.workspace import Workspace, read_arrow, write_arrow
 from features.disk.layout import SPLITS
 from features.schema import Schema
 
@@ -41,6 +43,22 @@ class LearnReport:
     """What the data report shows."""
     numeric: Mapping[str, Moments] = field(default_factory=dict)
     """Of the numeric query features, over training events or training users."""
+
+
+@dataclass(frozen=True)
+class EventsLearnt:
+    """What all partitions counted."""
+
+    reports: list[LearnReport]
+    """One for each partition."""
+    values: Mapping[str, pa.Table]
+    """By feature: the counts of its values, in code point order."""
+
+
+def learn_from_events(partitions: Sequence[int], job: PartitionJob, engine: Engine) -> EventsLearnt:
+    """Runs the pass over all partitions."""
+    reports = run_pass("learn", partial(learn_partition, job=job), partitions, report=LearnReport, engine=engine)
+    return EventsLearnt(reports, merged_counts(job.workspace, partitions))
 
 
 def learn_partition(partition: int, *, job: PartitionJob) -> LearnReport:

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.passes.engine import Engine, run_pass
+from beam_pipelines.engine import Engine, run_pass
 from beam_pipelines.passes.k_core import Core
 from beam_pipelines.passes.partitions import PartitionJob, before_core, core_masks
-from beam_pipelines.passes.workspace import read_arrow, write_arrow
+from beam_pipelines.workspace import read_arrow, write_arrow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from beam_pipelines.passes.k_core import Core, outside_core
 from beam_pipelines.passes.labels import Labels, label_events
 from beam_pipelines.passes.sorted_events import SortedEvents, load_sorted_events
 from beam_pipelines.passes.splits import TRAIN, TimeCuts, assign_splits
-from beam_pipelines.passes.workspace import Workspace
+from beam_pipelines.workspace import Workspace
 from features.schema import Schema
 
 

@@ -18,7 +18,7 @@ from beam_pipelines.passes.negatives import (
 from beam_pipelines.passes.partitions import PartitionJob
 from beam_pipelines.passes.sorted_events import SortedEvents, ranked
 from beam_pipelines.passes.user_history_features import begins_of, session_starts
-from beam_pipelines.passes.workspace import read_arrow
+from beam_pipelines.workspace import read_arrow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,14 @@
 """Fourth pass: each partition writes its shard of every split, for retrieval and for ranking."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from beam_pipelines.engine import Engine, run_pass
 from beam_pipelines.passes.item_times import ItemTimes
 from beam_pipelines.passes.partitions import PartitionJob, load_partition
 from beam_pipelines.passes.ranking_examples import Examples, with_negatives
@@ -14,6 +16,7 @@ from beam_pipelines.passes.sorted_events import SortedEvents
 from beam_pipelines.passes.splits import TRAIN
 from beam_pipelines.passes.windows import WindowLimits, Windows, make_windows
 from beam_pipelines.sources.tables import EVENT_TYPE as RAW_EVENT_TYPE
+from features.disk.files import make_directory
 from features.disk.layout import SPLITS, DatasetLayout, shard_name
 from features.records.contents import (
     EVENT_TYPE,
@@ -54,6 +57,14 @@ class ShardJob(PartitionJob):
     """Shards of each split."""
     seed: int
     """Of the sampled negatives."""
+
+
+def write_shards(partitions: Sequence[int], job: ShardJob, engine: Engine) -> list[ShardReport]:
+    """Runs the pass over all partitions."""
+    for split in SPLITS:
+        make_directory(job.dataset.interactions(split))
+        make_directory(job.dataset.ranking(split))
+    return run_pass("write", partial(write_partition, job=job), partitions, report=ShardReport, engine=engine)
 
 
 def write_partition(partition: int, *, job: ShardJob) -> ShardReport:

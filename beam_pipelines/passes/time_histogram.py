@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from beam_pipelines.passes.workspace import read_arrow, write_arrow
+from beam_pipelines.workspace import read_arrow, write_arrow
 
 _MAX_INTERVALS = 1 << 16
 _LOG2_SECONDS = b"log2_seconds"

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.passes.rules import apply_rule
-from beam_pipelines.sources.readers import RawBatch
+from beam_pipelines.passes.column_rules import apply_rule
+from beam_pipelines.sources.contract import RawBatch
 from beam_pipelines.sources.tables import Column, Table
 from beam_pipelines.sources.times import to_seconds
 from beam_pipelines.sources.vectors import parse_vectors, to_vectors

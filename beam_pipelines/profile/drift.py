@@ -14,8 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.config import DriftConfig
-from beam_pipelines.profile.dataset import DatasetProfile, FeatureProfile, events_of_all_splits, of_feature, read_values
-from beam_pipelines.profile.facts import Counts, sum_counts
+from beam_pipelines.passes.profile_facts import Counts, sum_counts
+from beam_pipelines.profile.dataset_profile import (
+    DatasetProfile,
+    FeatureProfile,
+    events_of_all_splits,
+    of_feature,
+    read_values,
+)
 from features.disk.layout import DatasetLayout
 from features.errors import InputError
 from features.schema import Schema

@@ -1,43 +1,48 @@
-"""A table's origin, files or a database, behind the same three questions: what is there, in which units, which rows."""
+"""A table's source, whatever its kind: what it consists of, in which units it is read, and the rows of a unit."""
 
 import importlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from beam_pipelines.passes.engine import Engine
-from beam_pipelines.sources.files import ReadUnit, SourceFile, find_files, read_units
-from beam_pipelines.sources.readers import RawBatch, read_unit
-from beam_pipelines.sources.stores.config import StoreKind
-from beam_pipelines.sources.stores.contract import Store
+from beam_pipelines.config.source_kinds import SOURCE_KINDS, needs_path
+from beam_pipelines.engine import Engine
+from beam_pipelines.sources.contract import RawBatch, ReadUnit, SourceFile, Store
 from beam_pipelines.sources.tables import Table
+from features.schema import fingerprint
 
-# Imported when a table needs it: each brings a driver along.
-_STORES: dict[StoreKind, str] = {
-    "postgresql": "sql",
-    "mysql": "sql",
-    "mongodb": "mongodb",
-    "opensearch": "search",
-    "elasticsearch": "search",
-    "bigquery": "bigquery",
-}
+_FILES = "beam_pipelines.sources.files"
 
 
-def find_origin(table: Table) -> list[SourceFile]:
-    """The table's files, or its one table of a database.
+@dataclass(frozen=True)
+class TableOrigin:
+    """A table and what it consists of."""
+
+    table: Table
+    """What is read of it."""
+    files: list[SourceFile]
+    """Its files, or its one table of a database."""
+
+    def fingerprint(self) -> str:
+        """Changes with every name, size, time of modification or digest."""
+        return fingerprint([[file.path, file.size, file.modified, file.digest] for file in self.files])
+
+    def units(self, engine: Engine) -> Iterator[ReadUnit]:
+        """Cuts the table into units that workers read.
+
+        Raises:
+            InputError: it is empty, cannot be read or lacks a column.
+        """
+        yield from _store(self.table).units(self.table, self.files, engine)
+
+
+def find_origin(table: Table) -> TableOrigin:
+    """Looks the table up.
 
     Raises:
         InputError: there is none, or it cannot be read.
         RecstackError: a server cannot be reached.
     """
-    return [_store(table).find(table)] if table.source.database.is_given else find_files(table)
-
-
-def origin_units(table: Table, found: list[SourceFile], engine: Engine) -> Iterator[ReadUnit]:
-    """Cuts what was found into units that workers read.
-
-    Raises:
-        InputError: it is empty, cannot be read or lacks a column.
-    """
-    yield from _store(table).units(table, engine) if table.source.database.is_given else read_units(table, found)
+    return TableOrigin(table, _store(table).find(table))
 
 
 def read_origin(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
@@ -47,9 +52,12 @@ def read_origin(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
         InputError: a file cannot be read, is damaged or lacks a column.
         RecstackError: a server cannot be reached any more.
     """
-    yield from _store(table).read(table, unit) if table.source.database.is_given else read_unit(table, unit)
+    yield from _store(table).read(table, unit)
 
 
 def _store(table: Table) -> Store:
-    module: Store = importlib.import_module(f"beam_pipelines.sources.stores.{_STORES[table.source.database.kind]}")
+    source = table.source
+    kind = source.database.kind if source.database.is_given else source.format
+    name = SOURCE_KINDS[kind].module if source.database.is_given or not needs_path(kind) else _FILES
+    module: Store = importlib.import_module(name)
     return module

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from beam_pipelines.config import ColumnRule, PipelineConfig, TableSource
+from beam_pipelines.config.source import TableName
 from features.errors import ConfigError
 from features.schema import Schema
 from features.spec.base import ColumnKind, Feature, RawColumn
 
-TableName: TypeAlias = Literal["interactions", "items", "users"]
 ReadKind: TypeAlias = ColumnKind | Literal["rating", "event_type"]
 
 # Columns of the events that are no features; a feature's name is an identifier, so no name is used twice.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from beam_pipelines.profile.table import ColumnProfile, TableProfile
+from beam_pipelines.profile.raw_table import ColumnProfile, TableProfile
 from features.schema import FILTER_SUFFIXES, RESERVED_NAMES
 from features.spec.categorical import CategoricalFeature
 from features.spec.history import HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature

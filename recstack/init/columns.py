@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.profile.table import ColumnProfile
+from beam_pipelines.profile.raw_table import ColumnProfile
 from features.spec.base import Feature
 from features.spec.categorical import CategoricalFeature
 from features.spec.multi_valued import MultiValuedFeature

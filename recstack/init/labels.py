@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.profile.table import ColumnProfile, TableProfile
+from beam_pipelines.profile.raw_table import ColumnProfile, TableProfile
 from recstack.init import names
 from recstack.init.proposal import Setting
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.config import TableSource
-from beam_pipelines.profile.table import TableProfile
+from beam_pipelines.profile.raw_table import TableProfile
 from beam_pipelines.sources.times import to_seconds
 from recstack.init.roles import Roles
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from beam_pipelines.profile.table import TableProfile, profile_table
+from beam_pipelines.profile.raw_table import TableProfile, profile_table
 from features.errors import InputError
 from recstack.init import names
 from recstack.init.choose_features import Tables, choose_features

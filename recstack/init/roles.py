@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.profile.table import ColumnProfile, TableProfile
+from beam_pipelines.profile.raw_table import ColumnProfile, TableProfile
 from beam_pipelines.sources.time_formats import TimeFormat, guess_time_format
 from features.errors import InputError
 from recstack.init import names

@@ -55,10 +55,9 @@ def prepare(stack: StackConfig, voice: Voice) -> Manifest:
     from beam_pipelines.prepare import prepare_dataset
 
     dataset = stack.layout.dataset
-    manifest, nothing_to_do = prepare_dataset(
-        stack.features, stack.pipeline, dataset, seed=stack.seed, progress=voice.progress
-    )
-    state = "nothing to do, up to date" if nothing_to_do else f"done in {manifest.seconds:.1f} s"
+    prepared = prepare_dataset(stack.features, stack.pipeline, dataset, seed=stack.seed, progress=voice.progress)
+    manifest = prepared.manifest
+    state = "nothing to do, up to date" if prepared.nothing_to_do else f"done in {manifest.seconds:.1f} s"
     voice.show(_splits_table(manifest.counts))
     for line in _rows(manifest.counts):
         voice.progress(line)
@@ -66,7 +65,7 @@ def prepare(stack: StackConfig, voice: Voice) -> Manifest:
         voice.progress(f"what the data looks like, for a browser: {dataset.report}")
     voice.result(
         f"{state}: {dataset.root}",
-        {"directory": str(dataset.root), "nothing_to_do": nothing_to_do, "counts": dict(manifest.counts)},
+        {"directory": str(dataset.root), "nothing_to_do": prepared.nothing_to_do, "counts": dict(manifest.counts)},
     )
     return manifest
 

@@ -146,8 +146,8 @@ def prepare(
         if rows:
             sources[name] = TableSource(path=str(write_parquet(directory / f"{name}.parquet", rows)))
     dataset = DatasetLayout(directory / out)
-    manifest, nothing_to_do = prepare_dataset(schema, PipelineConfig(**(sources | settings)), dataset, seed=seed)
-    return Prepared(manifest, nothing_to_do, dataset)
+    result = prepare_dataset(schema, PipelineConfig(**(sources | settings)), dataset, seed=seed)
+    return Prepared(result.manifest, result.nothing_to_do, dataset)
 
 
 @pytest.fixture(scope="session")

@@ -29,10 +29,11 @@ def write(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def run(schema: Schema, source: Path, dataset: Path, progress: Callable[[str], None] | None = None) -> Prepared:
+def run(schema: Schema, source: Path, dataset: Path, progress: Callable[[str], None] = print) -> Prepared:
     config = PipelineConfig(interactions=TableSource(path=str(source)), report=False)
     layout = DatasetLayout(dataset)
-    return Prepared(*prepare_dataset(schema, config, layout, seed=1, progress=progress), layout)
+    result = prepare_dataset(schema, config, layout, seed=1, progress=progress)
+    return Prepared(result.manifest, result.nothing_to_do, layout)
 
 
 @pytest.fixture(scope="module")

@@ -100,9 +100,9 @@ def test_flink_gives_the_same_dataset_though_a_task_manager_dies(
 
     config = PipelineConfig(report=False, interactions=source, runner="portable", runner_options=_OPTIONS)
     on_flink = DatasetLayout(tmp_path / "flink")
-    manifest, _ = prepare_dataset(ids_only, config, on_flink, seed=1, progress=told)
+    manifest = prepare_dataset(ids_only, config, on_flink, seed=1, progress=told).manifest
     here = DatasetLayout(tmp_path / "local")
-    local, _ = prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), here, seed=1)
+    local = prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), here, seed=1).manifest
     assert dict(manifest.counts) == dict(local.counts)
     assert Prepared(manifest, False, on_flink).bytes() == Prepared(local, False, here).bytes()
     jobs = {job["name"]: job for job in ask("/jobs/overview")["jobs"]}
@@ -114,4 +114,4 @@ def test_flink_gives_the_same_dataset_though_a_task_manager_dies(
     assert history
     assert _task_managers() == 1
     # Another engine is no other input.
-    assert prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), on_flink, seed=1)[1]
+    assert prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), on_flink, seed=1).nothing_to_do

@@ -46,10 +46,11 @@ def test_a_killed_run_is_finished_by_the_next(tmp_path: Path, ids_only: Schema, 
         process.send_signal(signal.SIGKILL)
     assert not dataset.root.exists()
     config = PipelineConfig(interactions=TableSource(path=str(source)))
-    again, nothing_to_do = prepare_dataset(ids_only, config, dataset, seed=1)
-    assert not nothing_to_do
+    result = prepare_dataset(ids_only, config, dataset, seed=1)
+    assert not result.nothing_to_do
+    again = result.manifest
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "logs.parquet"]
     fresh = DatasetLayout(tmp_path / "fresh")
-    manifest, _ = prepare_dataset(ids_only, config, fresh, seed=1)
+    manifest = prepare_dataset(ids_only, config, fresh, seed=1).manifest
     assert Prepared(again, False, dataset).bytes() == Prepared(manifest, False, fresh).bytes()
     assert again.fingerprint() == manifest.fingerprint()

@@ -163,9 +163,9 @@ def test_running_it_again_does_nothing(prepared: Prepared, plain_schema: Schema)
         report=False,
     )
     before = prepared.dataset.manifest.stat().st_mtime_ns
-    manifest, nothing_to_do = prepare_dataset(plain_schema, config, prepared.dataset, seed=1)
-    assert nothing_to_do
-    assert manifest == prepared.manifest
+    result = prepare_dataset(plain_schema, config, prepared.dataset, seed=1)
+    assert result.nothing_to_do
+    assert result.manifest == prepared.manifest
     assert prepared.dataset.manifest.stat().st_mtime_ns == before
 
 
@@ -193,7 +193,7 @@ def test_equal_inputs_and_seed_give_equal_bytes_and_another_seed_other_negatives
             num_shards=2,
         )
         dataset = DatasetLayout(tmp_path / f"seed-{seed}")
-        manifest, _ = prepare_dataset(plain_schema, config, dataset, seed=seed)
+        manifest = prepare_dataset(plain_schema, config, dataset, seed=seed).manifest
         other = Prepared(manifest, False, dataset).bytes()
         mine = prepared.bytes()
         assert {name for name in mine if not name.startswith("ranking")} <= {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from beam_pipelines.profile.dataset import DatasetProfile
+from beam_pipelines.profile.dataset_profile import DatasetProfile
 from beam_pipelines.profile.drift import Drift
 from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.profile.dataset import FeatureProfile, SplitProfile, events_of_all_splits, of_feature
+from beam_pipelines.profile.dataset_profile import FeatureProfile, SplitProfile, events_of_all_splits, of_feature
 from beam_pipelines.profile.drift import Drift
 from beam_pipelines.profile.report import plots
 from beam_pipelines.profile.report.data import ReportData

@@ -13,9 +13,9 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from beam_pipelines.passes.profile_facts import Counts, bucket_name
 from beam_pipelines.passes.time_histogram import TimeHistogram
-from beam_pipelines.profile.dataset import SplitProfile
-from beam_pipelines.profile.facts import Counts, bucket_name
+from beam_pipelines.profile.dataset_profile import SplitProfile
 
 COLOURS = {"train": "#4269d0", "validation": "#efb118", "test": "#ff725c"}
 _GREY = "#6b7280"

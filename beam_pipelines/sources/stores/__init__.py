@@ -1,1 +1,1 @@
-"""Tables that lie in a database: one module a kind of server, all with the functions of `contract.Store`."""
+"""Tables of databases and packages: one module for each kind, all with the functions of `contract.Store`."""

@@ -16,13 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.gcp import bigquery, bigquery_tools
 
-from beam_pipelines.passes.engine import Engine, new_pipeline
-from beam_pipelines.sources.files import ReadUnit, SourceFile, first_line, require_columns
-from beam_pipelines.sources.readers import RawBatch
-from beam_pipelines.sources.stores.config import DatabaseSource
+from beam_pipelines.config.database import DatabaseSource
+from beam_pipelines.engine import Engine, new_pipeline
+from beam_pipelines.sources.contract import RawBatch, ReadUnit, SourceFile, require_columns
 from beam_pipelines.sources.stores.documents import Document, raw_batch
 from beam_pipelines.sources.tables import Table
-from features.errors import RecstackError
+from features.errors import RecstackError, first_line
 from features.schema import fingerprint
 
 _ROWS_PER_FILE = 200_000
@@ -48,7 +47,7 @@ class WriteRows(beam.DoFn):
         temporary.replace(path)
 
 
-def find(table: Table) -> SourceFile:
+def find(table: Table) -> list[SourceFile]:
     """`contract.Store.find`: by the time of the last change, which BigQuery keeps."""
     source = table.source.database
     project, dataset = _names(source)
@@ -58,10 +57,10 @@ def find(table: Table) -> SourceFile:
         raise RecstackError(f"{source.label}: BigQuery does not show the table ({first_line(error)})") from error
     require_columns(table, source.label, [field.name for field in found.schema.fields])
     digest = fingerprint([str(found.numRows), str(found.lastModifiedTime)])
-    return SourceFile(path=source.label, size=int(found.numRows), modified=0.0, digest=digest)
+    return [SourceFile(path=source.label, size=int(found.numRows), modified=0.0, digest=digest)]
 
 
-def units(table: Table, engine: Engine) -> Iterator[ReadUnit]:
+def units(table: Table, _found: list[SourceFile], engine: Engine) -> Iterator[ReadUnit]:
     """`contract.Store.units`: the files that the copy consists of."""
     source = table.source.database
     project, dataset = _names(source)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from beam_pipelines.sources.files import require_columns
-from beam_pipelines.sources.readers import RawBatch, array_of
+from beam_pipelines.sources.contract import RawBatch, column_sources, require_columns
+from beam_pipelines.sources.python_values import array_of
 from beam_pipelines.sources.tables import Table
 
 Document = Mapping[str, Any]
@@ -26,7 +26,7 @@ def raw_batch(table: Table, documents: Sequence[Document], rows: npt.NDArray[np.
         documents: `[rows]`.
         rows: `[rows]` number of each document.
     """
-    names = list(dict.fromkeys(column.source for column in table.columns))
+    names = column_sources(table)
     columns = {name: [_field(document, name) for document in documents] for name in names}
     malformed: list[tuple[int, str, str]] = []
     for name in (column.source for column in table.columns if column.kind == "time"):

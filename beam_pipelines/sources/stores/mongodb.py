@@ -17,13 +17,12 @@ from pymongo import ASCENDING, MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import ConfigurationError, PyMongoError, ServerSelectionTimeoutError
 
-from beam_pipelines.passes.engine import Engine
-from beam_pipelines.sources.files import ReadUnit, SourceFile, first_line
-from beam_pipelines.sources.readers import RawBatch
-from beam_pipelines.sources.stores.config import DatabaseSource
+from beam_pipelines.config.database import DatabaseSource
+from beam_pipelines.engine import Engine
+from beam_pipelines.sources.contract import RawBatch, ReadUnit, SourceFile
 from beam_pipelines.sources.stores.documents import raw_batch, require_fields
 from beam_pipelines.sources.tables import Table
-from features.errors import ConfigError, InputError, RecstackError
+from features.errors import ConfigError, InputError, RecstackError, first_line
 
 _BATCH_DOCUMENTS = 50_000
 _DOCUMENTS_PER_RANGE = 500_000
@@ -33,7 +32,7 @@ _CONNECT_MILLISECONDS = 10_000
 _BY_ID = [("_id", ASCENDING)]
 
 
-def find(table: Table) -> SourceFile:
+def find(table: Table) -> list[SourceFile]:
     """`contract.Store.find`: no server has a checksum of some fields, so the documents are read for it, undecoded."""
     source = table.source.database
     checksum = hashlib.sha256()
@@ -45,10 +44,10 @@ def find(table: Table) -> SourceFile:
         for batch in collection.find_raw_batches(_where(source), _projection(table), sort=_BY_ID):
             checksum.update(batch)
         size = collection.count_documents(_where(source))
-    return SourceFile(path=source.label, size=size, modified=0.0, digest=checksum.hexdigest())
+    return [SourceFile(path=source.label, size=size, modified=0.0, digest=checksum.hexdigest())]
 
 
-def units(table: Table, _engine: Engine) -> Iterator[ReadUnit]:
+def units(table: Table, _found: list[SourceFile], _engine: Engine) -> Iterator[ReadUnit]:
     """`contract.Store.units`: as many documents each, in the order of `_id`."""
     source = table.source.database
     with _collection(source) as collection:

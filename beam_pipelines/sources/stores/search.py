@@ -9,13 +9,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
-from beam_pipelines.passes.engine import Engine
-from beam_pipelines.sources.files import ReadUnit, SourceFile, first_line
-from beam_pipelines.sources.readers import RawBatch
-from beam_pipelines.sources.stores.config import DatabaseSource
+from beam_pipelines.config.database import DatabaseSource
+from beam_pipelines.engine import Engine
+from beam_pipelines.sources.contract import RawBatch, ReadUnit, SourceFile
 from beam_pipelines.sources.stores.documents import raw_batch, require_fields
 from beam_pipelines.sources.tables import Table
-from features.errors import InputError, RecstackError
+from features.errors import InputError, RecstackError, first_line
 from features.schema import fingerprint
 
 _BATCH_DOCUMENTS = 50_000
@@ -31,7 +30,7 @@ _CLIENTS = {
 _ANSWER_SECONDS = 60
 
 
-def find(table: Table) -> SourceFile:
+def find(table: Table) -> list[SourceFile]:
     """`contract.Store.find`: every write raises a shard's sequence number, so those are the digest."""
     source = table.source.database
     with _client(source) as (client, _):
@@ -47,10 +46,10 @@ def find(table: Table) -> SourceFile:
         for name, index in stats["indices"].items()
         for shard, copies in index["shards"].items()
     }
-    return SourceFile(path=source.label, size=size, modified=0.0, digest=fingerprint(numbers))
+    return [SourceFile(path=source.label, size=size, modified=0.0, digest=fingerprint(numbers))]
 
 
-def units(table: Table, _engine: Engine) -> Iterator[ReadUnit]:
+def units(table: Table, _found: list[SourceFile], _engine: Engine) -> Iterator[ReadUnit]:
     """`contract.Store.units`: slices, which the server cuts by the hash of the document's id."""
     source = table.source.database
     with _client(source) as (client, _):

@@ -15,12 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.passes.engine import Engine
-from beam_pipelines.sources.files import ReadUnit, SourceFile, first_line, require_columns
-from beam_pipelines.sources.readers import RawBatch
-from beam_pipelines.sources.stores.config import DatabaseSource
+from beam_pipelines.config.database import DatabaseSource
+from beam_pipelines.engine import Engine
+from beam_pipelines.sources.contract import RawBatch, ReadUnit, SourceFile, require_columns
 from beam_pipelines.sources.tables import Table
-from features.errors import ConfigError, InputError, RecstackError
+from features.errors import ConfigError, InputError, RecstackError, first_line
 from features.schema import fingerprint
 
 _BATCH_ROWS = 1 << 17
@@ -76,7 +75,7 @@ _DIALECTS = {
 }
 
 
-def find(table: Table) -> SourceFile:
+def find(table: Table) -> list[SourceFile]:
     """`contract.Store.find`: the checksum is computed by the server, over the columns that are read."""
     source = table.source.database
     _require_server(source)
@@ -91,10 +90,12 @@ def find(table: Table) -> SourceFile:
     read_columns = [_quoted_name(source, name) for name in _column_names(table)]
     query = f"SELECT COUNT(*) AS num_rows, {dialect.checksum(read_columns)} AS checksum {_from(source)}"
     [row] = _query(source, query).to_pylist()
-    return SourceFile(path=source.label, size=int(row["num_rows"]), modified=0.0, digest=fingerprint([row["checksum"]]))
+    return [
+        SourceFile(path=source.label, size=int(row["num_rows"]), modified=0.0, digest=fingerprint([row["checksum"]]))
+    ]
 
 
-def units(table: Table, _engine: Engine) -> Iterator[ReadUnit]:
+def units(table: Table, _found: list[SourceFile], _engine: Engine) -> Iterator[ReadUnit]:
     """`contract.Store.units`: ranges of equal width of the key; rows without a key belong to the first one."""
     source = table.source.database
     if not source.key:

@@ -6,12 +6,12 @@ import pytest
 
 from beam_pipelines.config import TableSource
 from beam_pipelines.passes.validation import validate
-from beam_pipelines.sources.readers import RawBatch
-from beam_pipelines.sources.tables import Column, ColumnKind, Table
+from beam_pipelines.sources.contract import RawBatch
+from beam_pipelines.sources.tables import Column, ReadKind, Table
 from features.errors import InputError
 
 
-def convert(kind: ColumnKind, array: pa.Array, **source: str) -> tuple[list, list[tuple[int, str]]]:
+def convert(kind: ReadKind, array: pa.Array, **source: str) -> tuple[list, list[tuple[int, str]]]:
     """Good values, and row and reason of the refused ones."""
     column = Column(name="ours", source="theirs", kind=kind, separator="|", length=2)
     table = Table(
@@ -124,7 +124,7 @@ def test_times_lie_between_1970_and_2099() -> None:
 
 
 @pytest.mark.parametrize("kind", ["id", "number", "time", "token", "rating"])
-def test_a_type_that_no_row_can_be_read_from_is_told(kind: ColumnKind) -> None:
+def test_a_type_that_no_row_can_be_read_from_is_told(kind: ReadKind) -> None:
     with pytest.raises(InputError, match=r"table users: column 'theirs' is of type struct.* from which no"):
         convert(kind, pa.array([{"a": 1}]))
 

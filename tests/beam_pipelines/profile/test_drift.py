@@ -146,4 +146,4 @@ def test_another_limit_alone_is_nothing_to_do(tmp_path: Path, ids_only: Schema) 
     prepare(tmp_path, ids_only, interactions=rows(), num_shards=1)
     source = TableSource(path=str(tmp_path / "interactions.parquet"))
     config = PipelineConfig(interactions=source, num_shards=1, report=False, drift=DriftConfig(max_new_users=0.5))
-    assert prepare_dataset(ids_only, config, DatasetLayout(tmp_path / "dataset"), seed=1)[1]
+    assert prepare_dataset(ids_only, config, DatasetLayout(tmp_path / "dataset"), seed=1).nothing_to_do

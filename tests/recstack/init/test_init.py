@@ -11,8 +11,7 @@ import pytest
 
 from beam_pipelines.passes.validation import validate
 from beam_pipelines.prepare import prepare_dataset
-from beam_pipelines.sources.files import find_files, read_units
-from beam_pipelines.sources.readers import read_unit
+from beam_pipelines.sources import files
 from beam_pipelines.sources.tables import raw_tables
 from features.disk.layout import DatasetLayout
 from features.errors import InputError
@@ -55,8 +54,8 @@ def accepted(stack: StackConfig) -> dict[str, int]:
     """Rows of each table, after the first pass of `prepare` has refused none."""
     rows: dict[str, int] = {}
     for table in raw_tables(stack.features, stack.pipeline):
-        for unit in read_units(table, find_files(table)):
-            for raw in read_unit(table, unit):
+        for unit in files.units(table, files.find(table)):
+            for raw in files.read(table, unit):
                 good, bad = validate(table, unit.path, raw)
                 assert bad.num_rows == 0, bad.to_pylist()[:3]
                 rows[table.name] = rows.get(table.name, 0) + good.num_rows
@@ -140,7 +139,7 @@ def test_the_whole_of_prepare_runs_on_it(tmp_path: Path) -> None:
     table["Genre"] = "g" + (events()["item_id"] % 5).astype(str)
     stack = init(tmp_path, "--interactions", str(write(table, tmp_path / "events.csv")))
     assert stack is not None
-    counts = prepare_dataset(stack.features, stack.pipeline, DatasetLayout(tmp_path / "data"), seed=1)[0].counts
+    counts = prepare_dataset(stack.features, stack.pipeline, DatasetLayout(tmp_path / "data"), seed=1).manifest.counts
     assert counts["interactions_read"] == counts["items_read"] == NUM_USERS * EVENTS_A_USER
     assert counts["interactions_rejected"] == counts["items_rejected"] == 0
     assert counts["candidates"] == NUM_ITEMS

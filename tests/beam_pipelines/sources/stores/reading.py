@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines.config import TableSource
-from beam_pipelines.passes.engine import Engine
+from beam_pipelines.config.database import DatabaseSource
+from beam_pipelines.engine import Engine
 from beam_pipelines.passes.validation import validate
-from beam_pipelines.passes.workspace import Workspace
-from beam_pipelines.sources.stores.config import DatabaseSource
-from beam_pipelines.sources.table_origin import find_origin, origin_units, read_origin
+from beam_pipelines.sources.table_origin import find_origin, read_origin
 from beam_pipelines.sources.tables import Column, Table
+from beam_pipelines.workspace import Workspace
 
 Rows = list[dict[str, Any]]
 
@@ -21,7 +21,7 @@ def table_of(source: DatabaseSource, columns: tuple[Column, ...]) -> Table:
 def read(table: Table, folder: Path = Path()) -> tuple[Rows, Rows, int]:
     """Good rows, rejects and the number of units; `folder` is for what is copied first."""
     good, bad = [], []
-    units = list(origin_units(table, find_origin(table), Engine(workspace=Workspace(folder))))
+    units = list(find_origin(table).units(Engine(workspace=Workspace(folder))))
     for unit in units:
         for raw in read_origin(table, unit):
             batch, rejects = validate(table, unit.path, raw)

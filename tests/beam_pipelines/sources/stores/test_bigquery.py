@@ -9,8 +9,8 @@ import apache_beam as beam
 import pytest
 
 from beam_pipelines.config import TableSource
+from beam_pipelines.config.database import DatabaseSource
 from beam_pipelines.sources.stores import bigquery
-from beam_pipelines.sources.stores.config import DatabaseSource
 from beam_pipelines.sources.table_origin import find_origin
 from beam_pipelines.sources.tables import Column, Table
 from features.errors import ConfigError, InputError, RecstackError

@@ -10,8 +10,8 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from beam_pipelines.config import PipelineConfig, TableSource
+from beam_pipelines.config.database import DatabaseSource
 from beam_pipelines.prepare import prepare_dataset
-from beam_pipelines.sources.stores.config import DatabaseSource
 from beam_pipelines.sources.table_origin import find_origin
 from beam_pipelines.sources.tables import Column
 from features.disk.layout import DatasetLayout
@@ -94,10 +94,10 @@ def test_a_dataset_is_the_one_that_parquet_gives(
     collection.insert_many([dict(row) for row in rows])
     source = TableSource(database=DatabaseSource(url=ferretdb, table="items", num_ranges=3))
     dataset = DatasetLayout(tmp_path / "from_mongodb")
-    manifest, _ = prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), dataset, seed=1)
+    manifest = prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), dataset, seed=1).manifest
     from_parquet = prepare(tmp_path, ids_only, interactions=rows)
     assert Prepared(manifest, False, dataset).bytes() == from_parquet.bytes()
-    assert prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), dataset, seed=1)[1]
+    assert prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), dataset, seed=1).nothing_to_do
 
 
 def test_what_is_not_there_is_told(ferretdb: str, collection: "Collection[Any]") -> None:

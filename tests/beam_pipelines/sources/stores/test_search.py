@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from beam_pipelines.sources.stores.config import DatabaseSource
+from beam_pipelines.config.database import DatabaseSource
 from beam_pipelines.sources.table_origin import find_origin
 from beam_pipelines.sources.tables import Column
 from features.errors import ConfigError, InputError, RecstackError
@@ -109,7 +109,7 @@ def test_the_digest_changes_with_every_write(url: str, filled: int) -> None:
     assert find_origin(table) == first
     send(filled, "POST", "items/_update/5", b'{"doc": {"price": 99}}')
     changed = find_origin(table)
-    assert (changed[0].size, changed != first) == (100, True)
+    assert (changed.files[0].size, changed.fingerprint() != first.fingerprint()) == (100, True)
 
 
 def test_what_is_not_there_is_told(url: str) -> None:

@@ -13,12 +13,11 @@ import pyarrow as pa
 import pytest
 
 from beam_pipelines.config import PipelineConfig, TableSource
+from beam_pipelines.config.database import DatabaseSource
 from beam_pipelines.passes.validation import validate
 from beam_pipelines.prepare import prepare_dataset
 from beam_pipelines.refresh import prepare_catalogue
-from beam_pipelines.sources.files import ReadUnit
-from beam_pipelines.sources.readers import RawBatch
-from beam_pipelines.sources.stores.config import DatabaseSource
+from beam_pipelines.sources.contract import RawBatch, ReadUnit
 from beam_pipelines.sources.table_origin import find_origin, read_origin
 from beam_pipelines.sources.tables import Column, Table
 from features.disk.layout import DatasetLayout
@@ -118,10 +117,10 @@ def test_the_digest_changes_with_any_value_that_is_read(server: SqlServer) -> No
     first = find_origin(table)
     server.run("UPDATE events SET other = 'y'")
     assert find_origin(table) == first
-    digests = {first[0].digest}
+    digests = {first.fingerprint()}
     for change in ("price = 2", "price = NULL", "item = 9", "time = '2026-11-02 00:00:00'"):
         server.run(f"UPDATE events SET {change} WHERE id = 1")
-        digests.add(find_origin(table)[0].digest)
+        digests.add(find_origin(table).fingerprint())
     assert len(digests) == 5
 
 
@@ -140,14 +139,14 @@ def test_a_dataset_is_the_one_that_parquet_gives(server: SqlServer, tmp_path: Pa
     source = TableSource(database=database(server, num_ranges=3), columns=columns)
     dataset = DatasetLayout(tmp_path / "from_sql")
     config = PipelineConfig(interactions=source, report=False)
-    manifest, _ = prepare_dataset(ids_only, config, dataset, seed=1)
+    manifest = prepare_dataset(ids_only, config, dataset, seed=1).manifest
     rows = [{"user_id": f"u{n % 20}", "item_id": str(n % 33), "timestamp": _MOMENT + n // 20 * 86_400} for n in numbers]
     from_parquet = prepare(tmp_path, ids_only, interactions=rows)
     assert Prepared(manifest, False, dataset).bytes() == from_parquet.bytes()
-    assert prepare_dataset(ids_only, config, dataset, seed=1)[1]
+    assert prepare_dataset(ids_only, config, dataset, seed=1).nothing_to_do
     assert PASSWORD not in dataset.manifest.read_text()
     server.run("UPDATE events SET item = 32 WHERE id = 0")
-    assert not prepare_dataset(ids_only, config, dataset, seed=1)[1]
+    assert not prepare_dataset(ids_only, config, dataset, seed=1).nothing_to_do
 
 
 def test_the_index_is_refreshed_from_a_table_of_a_database(server: SqlServer, tmp_path: Path, ids_only: Schema) -> None:
@@ -215,7 +214,7 @@ def test_a_server_that_dies_while_it_is_read_ends_the_run(
     stopping.join()
     postgresql.control("start")
     postgresql.run("CREATE OR REPLACE VIEW log AS SELECT id, u, i, t FROM events")
-    manifest, _ = prepare_dataset(ids_only, config, DatasetLayout(place / "dataset"), seed=1)
+    manifest = prepare_dataset(ids_only, config, DatasetLayout(place / "dataset"), seed=1).manifest
     assert manifest.counts["interactions_read"] == 400
     assert [path.name for path in place.iterdir()] == ["dataset"]
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.passes.engine import Engine, run_pass
-from beam_pipelines.passes.workspace import Workspace
-from beam_pipelines.profile.facts import Presence
+from beam_pipelines.engine import Engine, run_pass
+from beam_pipelines.passes.profile_facts import Presence
+from beam_pipelines.workspace import Workspace
 from features.errors import RecstackError
 
 

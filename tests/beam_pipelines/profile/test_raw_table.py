@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from beam_pipelines.profile.table import TableProfile, profile_table
+from beam_pipelines.profile.raw_table import TableProfile, profile_table
 from features.errors import InputError
 
 ROWS = pd.DataFrame(

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.profile.facts import bucket_name, length_bucket, sum_counts
+from beam_pipelines.passes.profile_facts import bucket_name, length_bucket, sum_counts
 
 
 @pytest.mark.parametrize(

@@ -2,26 +2,11 @@
 
 import os
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 from urllib.parse import quote, urlsplit
 
+from beam_pipelines.config.source_kinds import databases_by_scheme
 from features.errors import ConfigError
 
-StoreKind: TypeAlias = Literal["postgresql", "mysql", "mongodb", "opensearch", "elasticsearch", "bigquery"]
-
-_KINDS: dict[str, StoreKind] = {
-    "postgresql": "postgresql",
-    "postgres": "postgresql",
-    "mysql": "mysql",
-    "mariadb": "mysql",
-    "mongodb": "mongodb",
-    "mongodb+srv": "mongodb",
-    "opensearch+http": "opensearch",
-    "opensearch+https": "opensearch",
-    "elasticsearch+http": "elasticsearch",
-    "elasticsearch+https": "elasticsearch",
-    "bigquery": "bigquery",
-}
 _WITH_KEYS = ("postgresql", "mysql")
 
 
@@ -53,9 +38,9 @@ class DatabaseSource:
         return bool(self.url)
 
     @property
-    def kind(self) -> StoreKind:
+    def kind(self) -> str:
         """What server it is, by the URL's scheme."""
-        return _KINDS[urlsplit(self.url).scheme]
+        return databases_by_scheme()[urlsplit(self.url).scheme]
 
     @property
     def label(self) -> str:
@@ -78,8 +63,9 @@ class DatabaseSource:
             _ = parts.port
         except ValueError as error:
             raise ConfigError(f"{path}.url", self.url, f"a URL ({error})") from error
-        if parts.scheme not in _KINDS:
-            raise ConfigError(f"{path}.url", self.url, f"a URL that begins with one of {', '.join(_KINDS)}")
+        if parts.scheme not in databases_by_scheme():
+            known = ", ".join(databases_by_scheme())
+            raise ConfigError(f"{path}.url", self.url, f"a URL that begins with one of {known}")
         if parts.password is not None:
             shown = self.url.replace(f":{parts.password}@", ":…@")
             raise ConfigError(f"{path}.url", shown, "no password; name its variable in password_variable")

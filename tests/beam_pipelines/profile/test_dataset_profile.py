@@ -7,7 +7,7 @@ import pytest
 
 from beam_pipelines.config import PipelineConfig, SplitConfig, TableSource
 from beam_pipelines.prepare import prepare_dataset
-from beam_pipelines.profile.dataset import DatasetProfile, read_values
+from beam_pipelines.profile.dataset_profile import DatasetProfile, read_values
 from features.disk.layout import DatasetLayout
 from features.schema import Schema
 from tests.beam_pipelines.conftest import Prepared, prepare, write_parquet

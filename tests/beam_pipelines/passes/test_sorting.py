@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from beam_pipelines.config import LabelConfig, PipelineConfig, SplitConfig
 from beam_pipelines.passes.ingest import NUM_BUCKETS, Chunk, assign_buckets, bucket_of
 from beam_pipelines.passes.labels import label_events
-from beam_pipelines.passes.sorted_events import SortedEvents, SortTask, load_sorted_events, sort_partition
+from beam_pipelines.passes.sorted_events import SortedEvents, load_sorted_events
+from beam_pipelines.passes.sorting import SortTask, sort_partition
 from beam_pipelines.passes.splits import TEST, TRAIN, VALIDATION, TimeCuts, assign_splits, time_cuts
 from beam_pipelines.passes.time_histogram import TimeHistogram
-from beam_pipelines.passes.workspace import Workspace, write_arrow
 from beam_pipelines.sources.tables import EVENT_TYPE, RATING
+from beam_pipelines.workspace import Workspace, write_arrow
 from features.schema import Schema
 
 _ROW = st.tuples(st.sampled_from("abc"), st.sampled_from(["i", "j", "ü", "z"]), st.integers(0, 3), st.integers(0, 1))

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 from beam_pipelines.passes.catalogue import Catalogue
 from beam_pipelines.passes.learning import COUNT_NAMES, COUNT_TYPE, LearnReport
 from beam_pipelines.passes.moments import Moments, merged_quantiles
-from beam_pipelines.passes.time_histogram import TimeHistogram
-from beam_pipelines.profile.facts import (
+from beam_pipelines.passes.profile_facts import (
     LABEL,
     Counts,
     PartitionFacts,
@@ -23,6 +22,7 @@ from beam_pipelines.profile.facts import (
     sum_counts,
     word_bins,
 )
+from beam_pipelines.passes.time_histogram import TimeHistogram
 from features.disk.files import write_text_atomically
 from features.disk.layout import SPLITS, DatasetLayout
 from features.errors import InputError
@@ -51,7 +51,7 @@ class SplitProfile:
     last: int = 0
     """Second of the last event."""
     histories: Counts
-    """Targets by the bucket of their history's length (`facts.length_bucket`)."""
+    """Targets by the bucket of their history's length (`profile_facts.length_bucket`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class FeatureProfile:
     quantiles: tuple[float, ...] = ()
     """Of a number: values at 200 equal steps of rank."""
     words: Counts = ()
-    """Of a text or a hashed feature: words or values by their hash (`facts.word_bins`)."""
+    """Of a text or a hashed feature: words or values by their hash (`profile_facts.word_bins`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

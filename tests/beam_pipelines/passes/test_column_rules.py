@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from beam_pipelines.config import ColumnRule, PipelineConfig, TableSource
-from beam_pipelines.passes.rules import apply_rule
+from beam_pipelines.passes.column_rules import apply_rule
 from beam_pipelines.sources.tables import Column, raw_tables
 from features.errors import ConfigError
 from features.schema import Schema

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from beam_pipelines.sources.tables import TableName
+from beam_pipelines.config.source import TableName
 
 
 @dataclass(frozen=True)

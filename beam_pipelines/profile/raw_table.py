@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.config import TableSource
-from beam_pipelines.sources.files import ReadUnit, find_files, read_units
-from beam_pipelines.sources.readers import column_names, read_unit
-from beam_pipelines.sources.tables import Column, Table, TableName
+from beam_pipelines.config.source import TableName
+from beam_pipelines.sources import files
+from beam_pipelines.sources.contract import ReadUnit
+from beam_pipelines.sources.tables import Column, Table
 from beam_pipelines.sources.vectors import is_list
 from features.errors import InputError
 
@@ -105,8 +106,8 @@ def profile_table(name: TableName, path: str, max_rows: int = MOST_ROWS) -> Tabl
         InputError: there is no such table, it is of no known format, damaged, or empty.
     """
     nameless = Table(name=name, source=TableSource(path=path), columns=(), key="")
-    units = list(read_units(nameless, find_files(nameless)))
-    names = [column for column in column_names(units[0]) if column]
+    units = list(files.units(nameless, files.find(nameless)))
+    names = [column for column in files.column_names(nameless, units[0]) if column]
     columns = tuple(Column(name=column, source=column, kind="text") for column in dict.fromkeys(names))
     table = Table(name=name, source=nameless.source, columns=columns, key="")
     batches: list[pa.RecordBatch] = []
@@ -114,7 +115,7 @@ def profile_table(name: TableName, path: str, max_rows: int = MOST_ROWS) -> Tabl
     for unit in _spread(units):
         if num_rows >= max_rows:
             break
-        for raw in read_unit(table, unit):
+        for raw in files.read(table, unit):
             batches.append(raw.columns)
             num_rows += raw.columns.num_rows
         read += unit.size

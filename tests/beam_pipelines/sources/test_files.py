@@ -11,10 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_pipelines.config import TableSource
+from beam_pipelines.engine import Engine
 from beam_pipelines.passes.validation import validate
-from beam_pipelines.sources import readers
-from beam_pipelines.sources.files import ReadUnit, find_files, read_units
+from beam_pipelines.sources import files
+from beam_pipelines.sources.contract import ReadUnit
+from beam_pipelines.sources.formats import delimited, json_lines
+from beam_pipelines.sources.table_origin import find_origin, read_origin
 from beam_pipelines.sources.tables import Column, Table
+from beam_pipelines.workspace import Workspace
 from features.errors import InputError
 
 _COLUMNS = (
@@ -60,8 +64,8 @@ def read(path: Path | str, **source: str) -> tuple[dict[str, list], list[dict]]:
     """Good rows by column, and rejects."""
     table = table_of(path, **source)
     good, bad = [], []
-    for unit in read_units(table, find_files(table)):
-        for raw in readers.read_unit(table, unit):
+    for unit in files.units(table, files.find(table)):
+        for raw in files.read(table, unit):
             batch, rejects = validate(table, unit.path, raw)
             good.append(batch)
             bad += rejects.to_pylist()
@@ -77,7 +81,8 @@ def test_each_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
 def test_blocks_and_row_groups_do_not_show(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_BLOCK_BYTES", 64)
+    for module in (delimited, json_lines):
+        monkeypatch.setattr(module, "_BLOCK_BYTES", 64)
     rows = [{"user": f"u{n}", "time": n, "price": n / 2, "genres": "a"} for n in range(100)]
     rows[70] |= {"user": None}
     columns, rejects = read(write(tmp_path / f"t.{ending}", rows))
@@ -206,7 +211,7 @@ def test_a_header_that_is_no_utf_8_is_told(tmp_path: Path) -> None:
 
 def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("user,time,price,genres,time\n1,2,3,4,5\n")
-    with pytest.raises(InputError, match="column 'time' is there 2 times"):
+    with pytest.raises(InputError, match="there are 2 columns named 'time'"):
         read(tmp_path / "t.csv")
 
 
@@ -214,7 +219,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"pipeline\.items\.path = .*no such file"):
         read(f"{tmp_path}/*.csv")
     with pytest.raises(InputError, match="no longer there"):
-        list(readers.read_unit(table_of("x"), ReadUnit(table="items", path=str(tmp_path / "x"), format="csv")))
+        list(files.read(table_of("x"), ReadUnit(table="items", path=str(tmp_path / "x"), format="csv")))
 
 
 def test_an_unknown_format_is_told(tmp_path: Path) -> None:
@@ -260,14 +265,14 @@ def test_a_corrupt_parquet_page_is_told(tmp_path: Path) -> None:
 
 def test_what_is_no_parquet_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"not parquet at all")
-    with pytest.raises(InputError, match="cannot be read as Parquet"):
+    with pytest.raises(InputError, match="cannot be read as parquet"):
         read(tmp_path / "t.parquet")
 
 
 def test_large_parquet_files_are_cut_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("beam_pipelines.sources.files._ROWS_PER_UNIT", 3)
+    monkeypatch.setattr("beam_pipelines.sources.formats.parquet._ROWS_PER_UNIT", 3)
     path = write(tmp_path / "t.parquet", _ROWS * 2)
-    units = list(read_units(table_of(path), find_files(table_of(path))))
+    units = list(files.units(table_of(path), files.find(table_of(path))))
     assert [(unit.row_groups, unit.first_row) for unit in units] == [((0, 1), 1), ((2,), 5)]
     assert read(path)[0]["user_id"] == ["1", "2", "3"] * 2
 
@@ -275,8 +280,8 @@ def test_large_parquet_files_are_cut_by_row_groups(tmp_path: Path, monkeypatch: 
 def test_the_embedded_table_has_its_films_once() -> None:
     columns = (Column(name="item_id", source="movieId", kind="id"), Column(name="year", source="year", kind="number"))
     table = Table(name="items", source=TableSource(format="movielens"), columns=columns, key="item_id")
-    [unit] = read_units(table, find_files(table))
-    [raw] = readers.read_unit(table, unit)
+    [unit] = find_origin(table).units(Engine(workspace=Workspace(Path())))
+    [raw] = read_origin(table, unit)
     batch, rejects = validate(table, unit.path, raw)
     assert (batch.num_rows, rejects.num_rows) == (9066, 0)
     assert batch.column("item_id")[0].as_py() == "31"

@@ -1,0 +1,72 @@
+"""What the first pass reports, and the limit on how much of a table it may refuse."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from beam_pipelines.config.source import TableName
+from beam_pipelines.sources.tables import Table
+from features.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """A file of validated rows in order of their bucket."""
+
+    path: str
+    """The Arrow file."""
+    bucket_rows: tuple[int, ...]
+    """Rows of each of the `NUM_BUCKETS` buckets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestReport:
+    """What one task read."""
+
+    table: TableName
+    """The table."""
+    rows: int
+    """Rows read, refused ones included."""
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """Refused rows by reason."""
+    example: str = ""
+    """The first refused row, for the error message."""
+    chunks: tuple[Chunk, ...] = ()
+    """Where the good rows are."""
+
+
+def check_rejects(reports: Sequence[IngestReport], tables: Sequence[Table], max_reject_ratio: float) -> dict[str, int]:
+    """Counts the rows that were read and refused.
+
+    Returns:
+        `<table>_read`, `<table>_rejected`, and `rejected: <table>: <reason>`.
+
+    Raises:
+        InputError: a table has no rows, or too many of them were refused.
+    """
+    counts: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    for table in tables:
+        mine = [report for report in reports if report.table == table.name]
+        rejected: Counter[str] = Counter()
+        for report in mine:
+            rejected.update(report.rejected)
+        total = sum(report.rows for report in mine)
+        if total == 0:
+            raise InputError(f"table {table.name}: the files hold no rows")
+        _require_few(table, rejected, total, max_reject_ratio, example=next((r.example for r in mine if r.example), ""))
+        counts |= {f"{table.name}_read": total, f"{table.name}_rejected": rejected.total()}
+        reasons |= {f"rejected: {table.name}: {reason}": n for reason, n in sorted(rejected.items())}
+    return counts | reasons
+
+
+def _require_few(table: Table, rejected: Counter[str], total: int, max_reject_ratio: float, *, example: str) -> None:
+    refused = rejected.total()
+    if refused <= max_reject_ratio * total and refused < total:
+        return
+    worst = ", ".join(f"{reason} ({n:,} rows)" for reason, n in rejected.most_common(3))
+    raise InputError(
+        f"table {table.name}: {refused:,} of {total:,} rows are rejected, more than pipeline.max_reject_ratio = "
+        f"{max_reject_ratio:g}: {worst}; the first is {example}; mend the table, its columns or formats "
+        "in the configuration, or raise the ratio"
+    )

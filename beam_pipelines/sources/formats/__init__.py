@@ -1,0 +1,1 @@
+"""File formats: one module each, all with the functions of `contract.FileFormat`."""
