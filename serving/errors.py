@@ -1,8 +1,8 @@
-"""How a request fails: one exception with a canonical code, mapped to gRPC and to HTTP.
+"""Errors: one exception with a canonical status code, mapped to gRPC and HTTP.
 
     ServingError(Code.NOT_FOUND, "Servable not found for request: Latest(retrieval)")
 
-Codes are absl's canonical ones, which are gRPC's by number.
+The codes are absl's canonical ones, which have the same numbers as gRPC's.
 """
 
 from enum import IntEnum
@@ -32,6 +32,8 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
+_CODES: dict[object, "Code"] = {code.value: code for code in Code}
+
 HTTP_STATUS = {
     Code.OK: 200,
     Code.CANCELLED: 499,
@@ -48,11 +50,11 @@ HTTP_STATUS = {
     Code.UNAVAILABLE: 503,
     Code.UNAUTHENTICATED: 401,
 }
-"""What is not here is 500."""
+"""HTTP status by code; codes that are not listed are 500."""
 
 
 class ServingError(Exception):
-    """A request, or a load, that ends with a status other than OK."""
+    """A request or a load that fails with a status."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -61,29 +63,29 @@ class ServingError(Exception):
 
     @property
     def short_message(self) -> str:
-        """The message as it travels over gRPC: cut where TensorFlow Serving cuts it."""
+        """The message as sent over gRPC, truncated like TensorFlow Serving's."""
         if len(self.message) <= MAX_MESSAGE_CHARS:
             return self.message
         return self.message[:MAX_MESSAGE_CHARS] + "...TRUNCATED"
 
 
 def invalid_argument(message: str) -> ServingError:
-    """The commonest failure."""
+    """An error for a request that is malformed or does not fit the model."""
     return ServingError(Code.INVALID_ARGUMENT, message)
 
 
 def not_found(message: str) -> ServingError:
-    """A model, version or file that is not there."""
+    """An error for a model, version or file that does not exist."""
     return ServingError(Code.NOT_FOUND, message)
 
 
 def from_exception(error: BaseException) -> ServingError:
-    """The status of any exception; TensorFlow's own carry their code."""
+    """Converts any exception; those of TensorFlow carry a status code."""
     if isinstance(error, ServingError):
         return error
     code = getattr(error, "error_code", None)
-    if isinstance(code, int) and code in Code._value2member_map_:
-        return ServingError(Code(code), getattr(error, "message", None) or str(error))
+    if code in _CODES:
+        return ServingError(_CODES[code], getattr(error, "message", None) or str(error))
     if isinstance(error, MemoryError):
         return ServingError(Code.RESOURCE_EXHAUSTED, "out of memory")
     return ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")

@@ -11,19 +11,19 @@ _BOOLEANS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f
 
 
 def usage() -> str:
-    """Every flag with its kind and default, one a line."""
+    """Every flag with its type and default, one per line."""
     lines = (f"\t--{field.name}={field.default!r}\t{_KINDS[field.name].__name__}" for field in fields(ServerConfig))
     return "usage: recstack serve\nFlags:\n" + "\n".join(lines)
 
 
 def parse_flags(argv: list[str]) -> ServerConfig:
-    """The configuration a command line asks for.
+    """Parses a command line.
 
-    Like TensorFlow Serving, an argument that is no flag of the server is printed with the usage and otherwise
-    ignored. Where a flag comes twice, the last one counts.
+    As in TensorFlow Serving, arguments that are no flags of the server are printed with the usage and otherwise
+    ignored. If a flag is given twice, the last one wins.
 
     Raises:
-        ConfigError: a flag of the server has a value it cannot have.
+        ConfigError: A flag has an invalid value.
     """
     values: dict[str, object] = {}
     unknown: list[str] = []
@@ -40,7 +40,7 @@ def parse_flags(argv: list[str]) -> ServerConfig:
         else:
             unknown.append(argument)
     for argument in unknown:
-        print(f"unknown argument: {argument}")  # noqa: T201 -- the command line's own answer, on stdout as there
+        print(f"unknown argument: {argument}")  # noqa: T201 -- on stdout, as in the real server
     if unknown:
         print(usage(), flush=True)  # noqa: T201
     return ServerConfig(**values)  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ def parse_flags(argv: list[str]) -> ServerConfig:
 def _value(name: str, text: str | None, rest: Iterator[str]) -> object:
     kind = _KINDS[name]
     if kind is bool:
-        # As in TensorFlow's own parser a bare boolean never takes the next argument.
+        # As in TensorFlow's own parser, a bare boolean flag never takes the next argument.
         value = True if text is None else _BOOLEANS.get(text.lower())
         if value is None:
             raise ConfigError(name, text, "true or false")

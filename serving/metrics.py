@@ -1,7 +1,7 @@
-"""Counters and histograms under TensorFlow Serving's names, and the page Prometheus reads.
+"""Counters and histograms with TensorFlow Serving's names, and the Prometheus page.
 
-Written by hand because `prometheus-client` appends `_total` to a counter's name, and these names are promised:
-`/tensorflow/serving/request_count` is `:tensorflow:serving:request_count`, nothing more.
+`prometheus-client` is not used because it appends `_total` to the names of counters, while the real server exports
+`/tensorflow/serving/request_count` as `:tensorflow:serving:request_count`.
 """
 
 import threading
@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 LATENCY_BUCKETS = tuple(10 * 1.8**power for power in range(33))
 """Upper bounds in microseconds, 10 us to about 20 minutes."""
 EXAMPLE_BUCKETS = tuple(2.0**power for power in range(15))
-"""Upper bounds in examples a request."""
+"""Upper bounds in examples per request."""
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
 
 class Counter:
-    """A number for each combination of labels that only grows."""
+    """A counter for each combination of label values."""
 
     kind = "counter"
 
@@ -26,27 +26,27 @@ class Counter:
         self._lock = threading.Lock()
 
     def add(self, *labels: str, by: float = 1) -> None:
-        """Adds to the cell of these label values."""
+        """Increments the counter of these label values."""
         with self._lock:
             self._values[labels] = self._values.get(labels, 0) + by
 
     def value(self, *labels: str) -> float:
-        """What the cell holds; 0 if nothing was added."""
+        """The counter of these label values; 0 if it was never incremented."""
         return self._values.get(labels, 0)
 
     def totals(self) -> dict[tuple[str, ...], float]:
-        """Label values to value."""
+        """Counters by label values."""
         with self._lock:
             return dict(self._values)
 
     def lines(self) -> Iterator[str]:
-        """The cells, as Prometheus writes them."""
+        """The lines of the Prometheus page."""
         for labels, value in self.totals().items():
             yield _line(self.path, self.labels, labels, value)
 
 
 class Histogram:
-    """How often each range of values was seen, for each combination of labels."""
+    """A histogram for each combination of label values."""
 
     kind = "histogram"
 
@@ -56,7 +56,7 @@ class Histogram:
         self._lock = threading.Lock()
 
     def add(self, *labels: str, value: float) -> None:
-        """Counts one value in the cell of these label values."""
+        """Adds a value to the histogram of these label values."""
         bucket = bisect_left(self._bounds, value)
         with self._lock:
             cell = self._cells.get(labels)
@@ -66,12 +66,12 @@ class Histogram:
             cell[1][0] += value
 
     def totals(self) -> dict[tuple[str, ...], float]:
-        """Label values to number of values."""
+        """Number of values by label values."""
         with self._lock:
             return {labels: float(sum(counts)) for labels, (counts, _) in self._cells.items()}
 
     def lines(self) -> Iterator[str]:
-        """The cells, as Prometheus writes them."""
+        """The lines of the Prometheus page."""
         with self._lock:
             cells = {labels: (list(counts), total[0]) for labels, (counts, total) in self._cells.items()}
         names = (*self.labels, "le")
@@ -158,15 +158,15 @@ class Metrics:
         ]
 
     def add_family(self, family: Counter | Histogram) -> None:
-        """Shows a metric of some part of the server on the page as well."""
+        """Adds a metric of another part of the server to the page."""
         self.families.append(family)
 
     def totals(self, path: str) -> dict[tuple[str, ...], float]:
-        """What the metric of this path has counted, for each combination of labels; empty for an unknown path."""
+        """Counts of the metric with this path, by label values; empty if there is no such metric."""
         return next((family.totals() for family in self.families if family.path == path), {})
 
     def page(self) -> str:
-        """Prometheus' text format."""
+        """The Prometheus page, in text format."""
         lines: list[str] = []
         for family in self.families:
             lines += [f"# HELP {_name(family.path)} {family.description}"]

@@ -1,7 +1,7 @@
-"""The messages of TensorFlow Serving's configuration files that `tensorflow-serving-api` does not publish.
+"""Messages of TensorFlow Serving's configuration files that `tensorflow-serving-api` does not publish.
 
 Field names, numbers and types are those of `session_bundle_config.proto`, `monitoring_config.proto` and
-`ssl_config.proto`, so that the same text files serve here and there.
+`ssl_config.proto`, so that both servers read the same text files.
 """
 
 from pathlib import Path
@@ -59,7 +59,7 @@ def read_text(path: str, empty: _MessageT, full_name: str) -> _MessageT:
     """Reads a text-format file into `empty` and returns it.
 
     Raises:
-        ServingError: the file cannot be read, or is not such a message.
+        ServingError: The file cannot be read, or does not parse.
     """
     try:
         return text_format.Parse(Path(path).read_text(encoding="utf-8"), empty)

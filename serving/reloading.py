@@ -11,7 +11,7 @@ from serving.api.call import Call
 from serving.config import ServerConfig
 from serving.errors import Code, ServingError, invalid_argument
 from serving.metrics import Metrics
-from serving.models.model_config import check_logging, checked_labels, checked_models, configured_models
+from serving.models.model_config import check_logging, checked_models, configured_models, version_labels
 from serving.models.store import ModelStore
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class ConfigReloader:
             self._store.set_models(models)
             self._store.wait_until_available(new, noun, timeout)
             check_logging(models)
-            self._store.set_labels(checked_labels(models))
+            self._store.set_labels(version_labels(models))
 
     def _poll(self, applied: bytes) -> None:
         while not self._stopped.wait(self._config.model_config_file_poll_wait_seconds):

@@ -1,7 +1,7 @@
-"""Concurrent calls of one signature joined into one run of the graph, by TensorFlow Serving's rules.
+"""Batching: runs concurrent calls of one signature as one batch, by TensorFlow Serving's rules.
 
-Python threads make this pay only where a run is dear (a large model, a GPU): the hand-over costs about as much as a
-tiny model's whole call. Off by default, as in the real server.
+Handing a call over between Python threads costs about as much as a small model's whole run, so batching pays only where
+a run is expensive (a large model, a GPU). Off by default, as in the real server.
 """
 
 import bisect
@@ -22,39 +22,39 @@ from serving.models.session import Arrays
 
 
 class Run(Protocol):
-    """What a batch runs."""
+    """The run of the graph behind a queue."""
 
     def __call__(self, arrays: Arrays, timeout: float | None) -> Arrays:
-        """Arrays to feed, seconds left -> arrays fetched."""
+        """Runs the graph on arrays, within `timeout` seconds."""
         ...
 
     def check_types(self, arrays: Arrays) -> None:
-        """Raises ServingError for arrays that would fail, before they are joined with other requests'."""
+        """Raises ServingError for arrays of the wrong type, before they join the arrays of other calls."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchingOptions:
-    """`BatchingParameters`, with the real server's defaults where the file says nothing."""
+    """`BatchingParameters`, with the real server's defaults for unset fields."""
 
     max_batch_size: int = 1000
-    """Rows a run may have at most."""
+    """Maximum number of rows in a run."""
     timeout_seconds: float = 0.0
-    """How long a batch waits for more rows."""
+    """Time that a batch waits for more rows."""
     max_enqueued_batches: int = 10
-    """Batches that may wait, for each signature of each version."""
+    """Maximum number of batches that wait, for each signature of each version."""
     num_batch_threads: int = 1
-    """Batches that run at the same time."""
+    """Number of batches that run concurrently."""
     allowed_batch_sizes: tuple[int, ...] = ()
-    """Sizes a run may have; a batch is filled up to the next one by repeating a row."""
+    """Sizes that a run may have; a batch is padded to the next one by repeating a row."""
     pad_variable_length_inputs: bool = False
-    """Fills rows up to the longest with zeros where their inner shapes differ."""
+    """Whether rows with different inner shapes are padded with zeros to the longest."""
     split_large: bool = False
-    """Cuts a request of more than `max_execution_batch_size` rows into several runs."""
+    """Whether a call with more than `max_execution_batch_size` rows is split into several runs."""
     max_execution_batch_size: int = 1000
-    """Rows a run may have at most where large requests are split."""
+    """Maximum number of rows in a run if large calls are split."""
     thread_pool_name: str = "batch_threads"
-    """A label of the metrics."""
+    """Label of the metrics."""
 
     def __post_init__(self) -> None:
         sizes = self.allowed_batch_sizes
@@ -71,12 +71,12 @@ class BatchingOptions:
 
     @property
     def run_limit(self) -> int:
-        """Rows a run may have at most."""
+        """Maximum number of rows in a run."""
         return self.max_execution_batch_size if self.split_large else self.max_batch_size
 
     @classmethod
     def from_proto(cls, parameters: Any, cpus: int) -> "BatchingOptions":
-        """From a `BatchingParameters` message; unset fields keep their defaults, threads default to the CPUs."""
+        """Reads a `BatchingParameters` message; unset fields keep their defaults, and threads default to the CPUs."""
         given = {name: getattr(parameters, name).value for name in _WRAPPED if parameters.HasField(name)}
         largest = given.get("max_batch_size", cls.max_batch_size)
         return cls(
@@ -123,7 +123,7 @@ class _Batch:
 
 
 class BatchQueue:
-    """What waits for one signature of one version."""
+    """The waiting batches of one signature of one version."""
 
     def __init__(self, scheduler: "BatchScheduler", options: BatchingOptions, run: Run) -> None:
         self._scheduler = scheduler
@@ -132,10 +132,10 @@ class BatchQueue:
         self.batches: deque[_Batch] = deque()
 
     def __call__(self, arrays: Arrays, timeout: float | None) -> Arrays:
-        """Runs as part of a batch; the arguments and errors of a plain run, and those of batching.
+        """Runs the graph on arrays as part of a batch, within `timeout` seconds.
 
         Raises:
-            ServingError: the inputs have no common first dimension or too many rows, the queue is full, or the batch
+            ServingError: The arrays have no common first dimension or too many rows, the queue is full, or the batch
                 failed.
         """
         self._run.check_types(arrays)
@@ -156,7 +156,7 @@ class BatchQueue:
         return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
     def add(self, tasks: Sequence[_Task]) -> None:
-        """Puts tasks at the end; called by the scheduler under its lock."""
+        """Appends tasks; called by the scheduler under its lock."""
         needed = 0
         open_rows = self.batches[-1].rows if self.batches and not self.batches[-1].closed else self._options.run_limit
         for task in tasks:
@@ -177,7 +177,7 @@ class BatchQueue:
             last.closed = last.rows >= self._options.run_limit
 
     def ready_at(self) -> float:
-        """When the first batch may run, on the monotonic clock; infinity if there is none."""
+        """Time at which the first batch may run, on the monotonic clock; infinity if there is none."""
         if not self.batches:
             return math.inf
         first = self.batches[0]
@@ -185,7 +185,7 @@ class BatchQueue:
 
 
 class BatchScheduler:
-    """The threads that run batches, shared by every signature of every version."""
+    """The threads that run batches, shared by all signatures of all versions."""
 
     def __init__(
         self,
@@ -196,9 +196,9 @@ class BatchScheduler:
         """Starts the threads.
 
         Args:
-            threads: how many.
-            observe: told of every task that leaves its queue: the pool's name and the seconds it waited.
-            count_run: told of every batch that is run.
+            threads: Number of threads.
+            observe: Called for every task that leaves its queue, with the pool's name and the seconds it waited.
+            count_run: Called for every batch that runs.
         """
         self._queues: list[BatchQueue] = []
         self._changed = threading.Condition()
@@ -209,25 +209,25 @@ class BatchScheduler:
             threading.Thread(target=self._work, name=f"batch-{number}", daemon=True).start()
 
     def queue(self, options: BatchingOptions, run: Run) -> BatchQueue:
-        """A queue for one signature of one version."""
+        """Makes a queue for one signature of one version."""
         queue = BatchQueue(self, options, run)
         with self._changed:
             self._queues.append(queue)
         return queue
 
     def remove(self, queue: BatchQueue) -> None:
-        """Forgets a queue that nothing waits in."""
+        """Removes an empty queue."""
         with self._changed:
             self._queues.remove(queue)
 
     def submit(self, queue: BatchQueue, tasks: Sequence[_Task]) -> None:
-        """Queues tasks and wakes a thread."""
+        """Appends tasks to a queue and wakes a thread."""
         with self._changed:
             queue.add(tasks)
             self._changed.notify()
 
     def stop(self) -> None:
-        """Ends the threads once they have run what they took."""
+        """Ends the threads after their current batches."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -249,7 +249,7 @@ class BatchScheduler:
                 wait = math.inf if first is None else first.ready_at() - time.monotonic()
                 if wait <= 0 and first is not None:
                     batch = first.batches.popleft()
-                    # Another batch may be ready as well.
+                    # Another batch may be ready too.
                     self._changed.notify()
                     return batch
                 self._changed.wait(None if wait == math.inf else wait)
@@ -286,7 +286,7 @@ def _run_batch(batch: _Batch) -> None:
     except Exception as error:
         for task in tasks:
             failure = from_exception(error)
-            # One exception object may not be raised on several threads: they would share a traceback.
+            # A new exception for each thread: a shared one would share its traceback.
             task.result.set_exception(ServingError(failure.code, failure.message))
         return
     for task, share in zip(tasks, shares, strict=True):

@@ -1,4 +1,4 @@
-"""Which versions a model's base path holds, and which of them its version policy wants."""
+"""Finds the versions below a model's base path and applies the model's version policy."""
 
 import logging
 import re
@@ -14,15 +14,15 @@ logger = logging.getLogger(__name__)
 
 
 def list_versions(base_path: str) -> dict[int, str]:
-    """Version number to directory for every child of the base path whose name is a whole number.
+    """Directories by version number: every child of the base path whose name is a whole number.
 
-    Nothing else is checked: a writer must rename a finished version into place.
+    Nothing else is checked, so a writer must rename a complete version into place.
 
     Raises:
-        ServingError: the base path is not there or cannot be read.
+        ServingError: The base path does not exist or cannot be read.
     """
     if "://" in base_path:
-        raise not_found(f"Could not find base path {base_path}: only local directories are read; mount or copy it")
+        raise not_found(f"Could not find base path {base_path}: only local directories are supported; mount or copy it")
     try:
         names = sorted(entry.name for entry in Path(base_path).iterdir())
     except OSError as error:
@@ -32,13 +32,13 @@ def list_versions(base_path: str) -> dict[int, str]:
         if not _NUMBER.fullmatch(name) or int(name) not in _INT64:
             continue
         if int(name) in versions:
-            logger.warning("%s: %s and %s name one version; %s is taken", base_path, versions[int(name)], name, name)
+            logger.warning("%s: %s and %s are the same version; %s is used", base_path, versions[int(name)], name, name)
         versions[int(name)] = str(Path(base_path) / name)
     return versions
 
 
 def choose_versions(versions: dict[int, str], policy: Any) -> dict[int, str]:
-    """The versions a `ServableVersionPolicy` wants: the latest ones (one, by default), all, or specific ones."""
+    """The versions that a `ServableVersionPolicy` selects: the latest (one by default), all, or specific ones."""
     kind = policy.WhichOneof("policy_choice")
     if kind == "all":
         return versions
@@ -49,36 +49,36 @@ def choose_versions(versions: dict[int, str], policy: Any) -> dict[int, str]:
 
 
 class Poller:
-    """Looks at the models' base paths; a failure is logged once, not at every look."""
+    """Reads the models' base paths; a problem is logged once, not at every poll."""
 
     def __init__(self) -> None:
-        self._complained: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
 
     def look(self, models: dict[str, Any]) -> dict[str, dict[int, str]]:
-        """Model name to wanted versions; a model whose base path cannot be read is left out: nothing changes for it.
+        """Aspired versions by model; a model whose base path cannot be read is omitted, and nothing changes for it.
 
         Args:
-            models: name to `ModelConfig`.
+            models: `ModelConfig` by name.
         """
         found: dict[str, dict[int, str]] = {}
         for name, model in models.items():
             try:
                 versions = list_versions(model.base_path)
             except ServingError as error:
-                self._complain(name, f"{error.message} (model {name!r}; still looking)")
+                self._report(name, f"{error.message} (model {name!r}; polling goes on)")
                 continue
             found[name] = choose_versions(versions, model.model_version_policy)
             absent = sorted(set(model.model_version_policy.specific.versions) - versions.keys())
             if not found[name]:
-                self._complain(name, f"No versions of servable {name} found under base path {model.base_path}")
+                self._report(name, f"No versions of servable {name} found under base path {model.base_path}")
             elif absent:
                 numbers = ", ".join(map(str, absent))
-                self._complain(name, f"{name}: the config asks for versions that are not there: {numbers}")
+                self._report(name, f"{name}: the config names versions that do not exist: {numbers}")
             else:
-                self._complained.pop(name, None)
+                self._reported.pop(name, None)
         return found
 
-    def _complain(self, name: str, message: str) -> None:
-        if self._complained.get(name) != message:
+    def _report(self, name: str, message: str) -> None:
+        if self._reported.get(name) != message:
             logger.error("%s", message)
-        self._complained[name] = message
+        self._reported[name] = message

@@ -1,4 +1,4 @@
-"""Which models to serve: from the flags, a `ModelServerConfig` file, or a reload request, checked before use."""
+"""Reads and checks the model configuration: from flags, from a `ModelServerConfig` file or from a reload request."""
 
 import re
 from typing import Any
@@ -14,10 +14,10 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9.]*://")
 
 
 def configured_models(config: ServerConfig) -> Any:
-    """The `ModelServerConfig` of the command line: its file, or else its one model.
+    """The `ModelServerConfig` of the command line: that of its file, or one with its single model.
 
     Raises:
-        ServingError: neither is given, or the file does not parse.
+        ServingError: Neither is given, or the file does not parse.
     """
     if config.model_config_file:
         empty = model_server_config_pb2.ModelServerConfig()
@@ -32,10 +32,11 @@ def configured_models(config: ServerConfig) -> Any:
 
 
 def checked_models(config: Any) -> dict[str, Any]:
-    """Name to `ModelConfig` of every model in a `ModelServerConfig`; changes nothing.
+    """Every `ModelConfig` in a `ModelServerConfig`, by name.
 
     Raises:
-        ServingError: no list of models, a name twice, a relative base path, or a platform that is not served.
+        ServingError: There is no list of models, a name occurs twice, a base path is relative, or a platform is not
+            supported.
     """
     kind = config.WhichOneof("config")
     if kind is None:
@@ -70,16 +71,16 @@ def _check_platform(model: Any) -> None:
         raise invalid_argument(f"ModelServerConfig refers to the unregistered platform {platform!r}: use 'tensorflow'")
 
 
-def checked_labels(models: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """Model name to its labels."""
+def version_labels(models: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Version labels by model: version number by label."""
     return {name: dict(model.version_labels) for name, model in models.items() if model.version_labels}
 
 
 def check_logging(models: dict[str, Any]) -> None:
-    """Refuses `logging_config`, as a stock `tensorflow_model_server` does, once the models are loaded.
+    """Refuses `logging_config`, as an unmodified `tensorflow_model_server` does, once the models are loaded.
 
     Raises:
-        ServingError: a model has one.
+        ServingError: A model has one.
     """
     if any(model.HasField("logging_config") for model in models.values()):
         raise ServingError(Code.INVALID_ARGUMENT, "No request-logger-creator provided.")

@@ -1,6 +1,6 @@
 """Which version to load or unload next: TensorFlow Serving's AvailabilityPreservingPolicy.
 
-A new version is loaded before an old one goes, so that a model that is served stays served.
+A new version is loaded before an old one is unloaded, so that the model stays available.
 """
 
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from typing import Literal
 
 
 class Phase(Enum):
-    """Where the server is with a version."""
+    """What the server has done with a version."""
 
     NEW = auto()
     LOADING = auto()
@@ -21,7 +21,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One version as the policy sees it."""
+    """A version as the policy sees it."""
 
     number: int
     phase: Phase
@@ -29,10 +29,10 @@ class Snapshot:
 
 
 def next_action(versions: Collection[Snapshot]) -> tuple[Literal["load", "unload"], int] | None:
-    """The one thing to do now for a model, or None.
+    """The next action for a model, or None.
 
-    An un-aspired version goes when nothing is aspired, when an aspired one is ready, or when two or more un-aspired
-    ones are ready; the lowest goes first. Otherwise the highest new version is loaded.
+    A version that is no longer aspired is unloaded, the lowest first, if no version is aspired, if an aspired one is
+    ready, or if two or more versions like it are ready. Otherwise the highest new version is loaded.
     """
     old = [each.number for each in versions if not each.aspired and each.phase is Phase.READY]
     aspired = [each for each in versions if each.aspired]

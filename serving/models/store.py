@@ -1,7 +1,7 @@
-"""The versions that are wanted, loading, served and going: every model's life cycle.
+"""The model store: finds, loads, leases and unloads versions.
 
-One thread looks for versions, one decides what to do next, and each load and unload runs on a thread of its own, so
-that requests never wait for any of them.
+One thread polls for versions, one decides what to load or unload next, and each load and unload runs in its own thread,
+so that requests never wait for any of them.
 """
 
 import logging
@@ -22,7 +22,7 @@ from serving.models.states import State, StateBoard
 logger = logging.getLogger(__name__)
 
 Loader = Callable[[str, int, str], Servable]
-"""Model name, version, version directory -> the loaded and warmed-up version."""
+"""Loads and warms up a version, given the model's name, the version number and the version directory."""
 
 
 @dataclass(eq=False)
@@ -38,7 +38,7 @@ class _Version:
 
 
 class Lease:
-    """Holds a version while it is used: `with store.lease(...) as servable`."""
+    """Keeps a version loaded while it is used: `with store.lease(...) as servable`."""
 
     __slots__ = ("_store", "_version")
 
@@ -57,7 +57,7 @@ class Lease:
 
 
 class ModelStore:
-    """Every version of every model this process serves."""
+    """All versions of all models of this process."""
 
     def __init__(self, config: ServerConfig, load: Loader, board: StateBoard) -> None:
         self._config = config
@@ -79,10 +79,10 @@ class ModelStore:
     # Requests ---------------------------------------------------------------------------------------------------
 
     def lease(self, name: str, version: int | None = None, label: str | None = None) -> Lease:
-        """Holds a version of a model: the given one, the labelled one, or the largest that is loaded.
+        """Leases a version of a model: the given one, the labelled one, or the highest that is loaded.
 
         Raises:
-            ServingError: there is no such model, version or label.
+            ServingError: There is no such model, version or label.
         """
         with self._lock:
             if label is not None:
@@ -100,7 +100,7 @@ class ModelStore:
         return Lease(self, found)
 
     def release(self, version: _Version) -> None:
-        """Gives a version back; `Lease` calls it."""
+        """Ends a lease; called by `Lease`."""
         with self._lock:
             version.calls -= 1
             if not version.calls and version.phase is Phase.UNLOADING:
@@ -109,16 +109,16 @@ class ModelStore:
     # Configuration ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts the threads that look for versions and act on them."""
+        """Starts the threads that find, load and unload versions."""
         threading.Thread(target=self._manage, name="versions", daemon=True).start()
         if self._config.file_system_poll_wait_seconds > 0:
             threading.Thread(target=self._poll_forever, name="poll", daemon=True).start()
 
     def set_models(self, models: dict[str, Any]) -> None:
-        """Replaces the models; those left out unload, new ones are looked for at once.
+        """Replaces the models: omitted ones are unloaded, and the base paths are polled at once.
 
         Args:
-            models: name to `ModelConfig`.
+            models: `ModelConfig` by name.
         """
         with self._lock:
             self._models = models
@@ -128,16 +128,16 @@ class ModelStore:
             self.poll()
         self._work.set()
 
-    def wait_until_available(self, names: list[str], what: str, timeout: float | None = None) -> None:
-        """Blocks until each model has a version to call.
+    def wait_until_available(self, names: list[str], noun: str, timeout: float | None = None) -> None:
+        """Blocks until each model has an available version.
 
         Args:
-            names: the models.
-            what: noun of the error message, `servable` or `model`.
-            timeout: seconds to wait; None waits for ever, as for a model that has no version yet.
+            names: The models.
+            noun: Noun of the error message, `servable` or `model`.
+            timeout: Seconds to wait; None waits forever, even for a model without any version.
 
         Raises:
-            ServingError: every version of some model failed, the time is over, or the server stops.
+            ServingError: Every version of some model failed, the time is over, or the server was stopped.
         """
 
         def decided() -> bool:
@@ -153,7 +153,7 @@ class ModelStore:
         failed = [name for name in names if not self._board.is_available(name)]
         if failed:
             reasons = ", ".join(self._failure(name) for name in failed)
-            raise ServingError(Code.UNKNOWN, f"{len(failed)} {what}(s) did not become available: {{{reasons}}}")
+            raise ServingError(Code.UNKNOWN, f"{len(failed)} {noun}(s) did not become available: {{{reasons}}}")
         self._load_slots = threading.Semaphore(max(1, self._config.num_load_threads))
 
     def _failure(self, name: str) -> str:
@@ -161,11 +161,14 @@ class ModelStore:
         return f"{{{{name: {name} version: {number}}} due to error: {status.code.name}: {status.message}}}"
 
     def set_labels(self, wanted: dict[str, dict[str, int]]) -> None:
-        """Replaces the labels of every model.
+        """Replaces the version labels of all models.
+
+        Args:
+            wanted: Version number by label, by model.
 
         Raises:
-            ServingError: a label names a version that cannot be called (a label that is new may, where
-                `allow_version_labels_for_unavailable_models` is set).
+            ServingError: A label names a version that is not available. With
+                `allow_version_labels_for_unavailable_models` a new label may.
         """
         for name, labels in wanted.items():
             statuses = self._board.of(name)
@@ -183,16 +186,16 @@ class ModelStore:
         with self._lock:
             self._labels = wanted
 
-    # Looking ----------------------------------------------------------------------------------------------------
+    # Polling ----------------------------------------------------------------------------------------------------
 
     def poll(self) -> None:
-        """Looks at every base path once."""
+        """Polls every base path once."""
         with self._polling:
             with self._lock:
                 models = dict(self._models)
             found = self._poller.look(models)
             with self._lock:
-                # A model may have been dropped while its directory was read.
+                # A model may have been removed from the configuration while its directory was read.
                 self._wanted.update({name: versions for name, versions in found.items() if name in self._models})
                 self._reconcile()
         self._work.set()
@@ -201,7 +204,7 @@ class ModelStore:
         while not self._stopped.wait(self._config.file_system_poll_wait_seconds):
             self.poll()
 
-    # Acting -----------------------------------------------------------------------------------------------------
+    # Loading ----------------------------------------------------------------------------------------------------
 
     def _manage(self) -> None:
         while not self._stopped.is_set():
@@ -261,7 +264,7 @@ class ModelStore:
         self._work.set()
 
     def _load_with_retries(self, version: _Version) -> Servable:
-        failure = ServingError(Code.CANCELLED, "the version is no longer wanted")
+        failure = ServingError(Code.CANCELLED, "the version is no longer aspired")
         for attempt in range(self._config.max_num_load_retries + 1):
             if attempt:
                 version.unwanted.wait(self._config.load_retry_interval_micros / 1e6)
@@ -297,7 +300,7 @@ class ModelStore:
         self._work.set()
 
     def stop(self) -> None:
-        """Stops the threads; versions stay loaded for calls that still run."""
+        """Stops the threads; versions stay loaded for the calls in progress."""
         self._stopped.set()
         with self._lock:
             for versions in self._versions.values():

@@ -1,4 +1,4 @@
-"""Every user's last items, as the exported models know them."""
+"""The last items of every user, which the exported models use for requests without a history."""
 
 from collections.abc import Sequence
 
@@ -17,16 +17,16 @@ _ROWS = "rows of the catalogue"
 def user_histories(
     encoder: SchemaEncoder, splits: list[EncodedEvents], item_ids: Sequence[bytes], enabled: bool
 ) -> UserHistories | None:
-    """The last items of each user with an embedding, over all splits.
+    """Collects the last items of each user with an embedding, over all splits.
 
     Args:
-        encoder: of the dataset.
-        splits: training, validation and test events, in this order: of a user's records the last one knows most.
-        item_ids: the catalogue that the events' rows refer to.
-        enabled: whether histories shall be looked up at all.
+        encoder: The dataset's encoder.
+        splits: Events of training, validation and test, in this order: the last record of a user is the most complete.
+        item_ids: The catalogue that the events' rows refer to.
+        enabled: Whether histories are looked up at all.
 
     Returns:
-        None where they shall not be, or where the schema has no history or no user id.
+        None if they are not, or if the schema has no history or no user id.
     """
     schema = encoder.schema
     if not enabled or schema.history is None or schema.user_id not in {f.name for f in schema.query}:
@@ -53,7 +53,7 @@ def user_histories(
 
 
 def _kinds(indices: npt.NDArray[np.int64], vocabulary: Vocabulary) -> tuple[npt.NDArray[np.int32] | None, list[bytes]]:
-    """Places among the kinds' names, -1 for one that training does not know, and the names."""
+    """Positions in the list of event kinds, -1 for kinds unseen in training, and the list."""
     places = np.maximum(indices - vocabulary.first_token_index, -1).astype(np.int32)
     return places, [token.encode() for token in vocabulary.tokens]
 
@@ -61,7 +61,7 @@ def _kinds(indices: npt.NDArray[np.int64], vocabulary: Vocabulary) -> tuple[npt.
 def _fill(
     known: dict[str, npt.NDArray[np.int64]], events: EncodedEvents, schema: Schema, first_user_index: int
 ) -> None:
-    """Overwrites the histories of the split's users; a record holds all that was known of its user."""
+    """Overwrites the histories of the split's users; a record holds its user's whole history."""
     users = events.user[schema.user_id].astype(np.int64) - first_user_index
     columns = {_ROWS: events.candidate_row, **events.companions}
     width = known[_ROWS].shape[1]

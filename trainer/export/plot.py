@@ -1,4 +1,4 @@
-"""The recall/latency curve of an index as a picture."""
+"""Plots the recall/latency curve of an index."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from trainer.index.report import IndexReport, OperatingPoint
 
 
 def plot_curve(report: IndexReport, path: Path) -> None:
-    """Draws every measured point, the chosen one and the target as SVG; needs no display."""
+    """Plots the measured points, the chosen one and the target as SVG; needs no display."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

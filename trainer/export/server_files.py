@@ -1,16 +1,17 @@
-"""The configuration files of a server for the exported models, in TensorFlow Serving's own form.
+"""Configuration files for a server of the exported models, in TensorFlow Serving's text format.
 
-Beside the models lies `models.config`, which names them by their paths on this machine. `server/` holds files for
-servers that see the models elsewhere (`export.served_from`). The published stubs lack the messages of the last two:
+`models.config`, beside the models, names them by their paths on this machine. The files in `server/` are for servers
+that see the models elsewhere (`export.served_from`):
 
     models.config         the newest version of each model
-    canary_load.config    first step of a canary: the newest and the former version, no labels
-    canary_labels.config  second step, once both are available: `stable` is the former version, `canary` the newest
+    canary_load.config    first step of a canary: the newest and the previous version, no labels
+    canary_labels.config  second step, once both are available: `stable` is the previous version, `canary` the newest
     batching.config       for `--enable_batching --batching_parameters_file`
-    monitoring.config     for `--monitoring_config_file`: metrics for Prometheus on the REST port
+    monitoring.config     for `--monitoring_config_file`: Prometheus metrics on the REST port
 
-A server refuses labels of versions that are not available, hence the two steps. None of the files holds
-`logging_config`: the stock server cannot write request logs and would refuse it.
+The canary takes two steps because a server refuses labels of versions that are not available. None of the files has a
+`logging_config`, because an unmodified TensorFlow Serving cannot write request logs and refuses it. The last two files
+are written as text because `tensorflow-serving-api` does not publish their messages.
 """
 
 from collections.abc import Mapping
@@ -63,13 +64,13 @@ def _canary(workdir: Workdir, base_paths: Mapping[ModelName, str], *, with_label
 
 
 def _candidates(layout: ModelLayout) -> list[int]:
-    """The former and the newest version; after a rollback the newest alone, because the former is the refused one."""
+    """The previous and the newest version; after a rollback the newest only, because the previous one is bad."""
     versions = layout.versions()[-2:]
     return versions[-1:] if versions and is_rollback(layout.manifest(versions[-1])) else versions
 
 
 def _batching(export: ExportConfig) -> str:
-    """Parameters of batching; allowed sizes double up to the largest, which the server wants to be the last one."""
+    """Batching parameters; allowed sizes double up to the maximum, which the server requires to be the last one."""
     sizes = [1]
     while sizes[-1] < export.max_batch_size:
         sizes.append(min(2 * sizes[-1], export.max_batch_size))

@@ -1,4 +1,4 @@
-"""Signatures with optional inputs, as TensorFlow Serving knows them (`SignatureDef.defaults`)."""
+"""Signatures with optional inputs, by means of `SignatureDef.defaults`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ Outputs: TypeAlias = Mapping[str, tf.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """One input of a signature."""
+    """An input of a signature."""
 
     spec: tf.TensorSpec
     """Shape, type and name."""
     default: tf.Tensor | None = None
-    """What a request that leaves the input out means; None makes the input required."""
+    """Value of the input in requests that omit it; None makes the input required."""
 
 
 def make_signature(function: Callable[[dict[str, tf.Tensor]], Outputs], inputs: Mapping[str, Input]) -> Any:
-    """A `tf.function` that can be saved as a signature with optional inputs.
+    """Makes a `tf.function` that can be saved as a signature with optional inputs.
 
-    Saving writes the defaults into the SignatureDef; TensorFlow Serving 2.12 and later fills them in. A Python program
-    that calls a loaded signature has to pass every input.
+    Saving writes the defaults into the SignatureDef, from which TensorFlow Serving 2.12 and later fills them in. A
+    Python program that calls a loaded signature must pass every input.
 
     Args:
-        function: takes the inputs by name, returns the outputs by name.
-        inputs: by name.
+        function: Computes the outputs by name from the inputs by name.
+        inputs: The inputs by name.
     """
     specs = {name: tf.TensorSpec(entry.spec.shape, entry.spec.dtype, name) for name, entry in inputs.items()}
     # One dictionary argument: `tf.saved_model.save` pairs its sorted entries with those of the default dictionary.

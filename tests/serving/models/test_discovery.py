@@ -22,7 +22,7 @@ def test_two_names_for_one_number_take_the_later_and_warn(tmp_path, caplog):
     (tmp_path / "01").mkdir()
     (tmp_path / "1").mkdir()
     assert list_versions(str(tmp_path)) == {1: str(tmp_path / "1")}
-    assert "01 and 1 name one version" in caplog.text
+    assert "01 and 1 are the same version" in caplog.text
 
 
 def test_a_base_path_that_is_not_there(tmp_path):
@@ -32,7 +32,7 @@ def test_a_base_path_that_is_not_there(tmp_path):
 
 
 def test_a_remote_base_path_says_what_to_do():
-    with pytest.raises(ServingError, match="gs://a/b: only local directories are read; mount or copy it"):
+    with pytest.raises(ServingError, match="gs://a/b: only local directories are supported; mount or copy it"):
         list_versions("gs://a/b")
 
 
