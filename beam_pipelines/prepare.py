@@ -4,7 +4,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from beam_pipelines.config import PipelineConfig
@@ -29,19 +28,9 @@ from beam_pipelines.sources.table_origin import find_origin
 from beam_pipelines.sources.tables import raw_tables
 from features.disk.files import exclusive, staged_directory, write_text_atomically
 from features.disk.layout import DatasetLayout
-from features.disk.manifest import Manifest, producer_versions
+from features.disk.manifest import Manifest, StageResult, producer_versions
 from features.schema import Schema, fingerprint
 from features.serialization import unstructure
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedDataset:
-    """The outcome of `prepare_dataset`."""
-
-    manifest: Manifest
-    """Of the finished dataset."""
-    nothing_to_do: bool = False
-    """Whether a finished dataset of the same inputs was there already."""
 
 
 def prepare_dataset(
@@ -51,7 +40,7 @@ def prepare_dataset(
     *,
     seed: int,
     progress: Callable[[str], None] = lambda _: None,
-) -> PreparedDataset:
+) -> StageResult:
     """Makes the dataset, or finds that it is there already.
 
     Readers see nothing at `dataset` before all of it is written. A dataset that is there already is replaced, and its
@@ -73,7 +62,7 @@ def prepare_dataset(
     inputs = dataset_inputs(schema, config, origins, seed)
     finished = finished_dataset(dataset, inputs)
     if finished is not None:
-        return PreparedDataset(manifest=finished, nothing_to_do=True)
+        return StageResult(manifest=finished, nothing_to_do=True)
     require_replaceable(dataset)
     import_report_meanwhile(config)
     with exclusive(dataset.root.parent, "recstack prepare"), staged_directory(dataset.root) as staging:
@@ -130,7 +119,7 @@ def prepare_dataset(
         )
         manifest.write(target.manifest)
     dataset.refused_report.unlink(missing_ok=True)
-    return PreparedDataset(manifest=manifest)
+    return StageResult(manifest=manifest, nothing_to_do=False)
 
 
 def _write_schema(schema: Schema, target: DatasetLayout) -> None:

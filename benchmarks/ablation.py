@@ -25,8 +25,9 @@ from features.disk.layout import RunLayout, Workdir
 from features.encoding.schema_encoder import SchemaEncoder
 from features.serialization import structure
 from recstack.config import StackConfig, load_config
+from trainer.baselines.table import make_baseline
 from trainer.baselines.tuning import tune
-from trainer.config.baselines import BaselineName, make_baseline
+from trainer.config.baselines import BaselineName
 from trainer.data.catalogue import load_catalogue
 from trainer.data.events import EncodedEvents, load_events
 from trainer.evaluation.queries import evaluation_set, training_interactions, training_users
@@ -34,9 +35,12 @@ from trainer.metrics.intervals import seed_spread
 from trainer.metrics.lists import query_metrics
 from trainer.metrics.protocol import EvaluationSet, Interactions
 from trainer.metrics.top_k import rank_by_scorer
-from trainer.restore import TrainedRetrieval, restore_retrieval
+from trainer.restore import Trained, restore
 from trainer.retrieval.full_ranking import query_blocks, rank_by_model
-from trainer.stage import train_retrieval
+from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.stage import RetrievalStage
+from trainer.stage import train_stage
+from trainer.training.stage import StageContext
 
 CUTOFFS = (10, 20, 100)
 SHOWN = ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "recall@100")
@@ -118,11 +122,12 @@ def train_and_judge(stack: StackConfig, folder: Path, later: float, seed: int) -
     """Metrics of one training, and its `seconds`."""
     workdir = prepared(stack, folder)
     with TemporaryDirectory(dir=folder) as run_folder:
-        run = RunLayout(Path(run_folder), "retrieval")
-        manifest, _ = train_retrieval(
-            stack.features, workdir.dataset, run, stack.retrieval, evaluation=stack.evaluation, seed=seed
+        context = StageContext(
+            schema=stack.features, dataset=workdir.dataset, run=RunLayout(Path(run_folder)), seed=seed
         )
-        trained = restore_retrieval(stack.features, workdir.dataset, run, stack.retrieval)
+        stage = RetrievalStage(config=stack.retrieval, evaluation=stack.evaluation)
+        manifest = train_stage(context, stage).manifest
+        trained = restore(context, stage)
     data = judged(trained.encoder, stack, workdir, later)
     return metrics_of_model(trained, data, exclude_seen=stack.evaluation.exclude_seen) | {"seconds": manifest.seconds}
 
@@ -154,7 +159,7 @@ def moved_on(events: EncodedEvents, later: float) -> EncodedEvents:
     return replace(events, num_context=np.maximum(starts[place], first) - events.record_splits[:-1])
 
 
-def metrics_of_model(trained: TrainedRetrieval, data: Judged, *, exclude_seen: bool) -> dict[str, float]:
+def metrics_of_model(trained: Trained[TwoTowerModel], data: Judged, *, exclude_seen: bool) -> dict[str, float]:
     """Mean metrics of the two-tower model."""
     queries = query_blocks(data.events, trained.encoder.schema, data.asked_at)
     seen = data.queries.seen if exclude_seen else None

@@ -37,12 +37,14 @@ def train_recstack(folder: Path, metric: str, cutoff: int, seed: int) -> None:
     from features.disk.layout import RunLayout, Workdir
     from recstack.config import load_config
     from trainer.data.events import load_events
-    from trainer.restore import restore_retrieval
+    from trainer.restore import restore
     from trainer.retrieval.full_ranking import query_blocks, rank_by_model
-    from trainer.stage import train_retrieval
-    from trainer.training.loop import Progress
+    from trainer.retrieval.stage import RetrievalStage
+    from trainer.stage import train_stage
+    from trainer.training.progress import Progress
+    from trainer.training.stage import StageContext
 
-    stack, run = load_config(folder / "config.toml"), RunLayout(folder / "run", "retrieval")
+    stack = load_config(folder / "config.toml")
     dataset = Workdir(folder / "work").dataset
     retrieval = replace(stack.retrieval, validation_queries=sys.maxsize)  # all users, as for the others
     epochs_told = 0
@@ -53,8 +55,12 @@ def train_recstack(folder: Path, metric: str, cutoff: int, seed: int) -> None:
             epochs_told = progress.epoch
             tell(validation=progress.metrics[metric], cpu=time.process_time())
 
-    train_retrieval(stack.features, dataset, run, retrieval, evaluation=stack.evaluation, seed=seed, progress=say)
-    trained = restore_retrieval(stack.features, dataset, run, retrieval)
+    context = StageContext(
+        schema=stack.features, dataset=dataset, run=RunLayout(folder / "run"), seed=seed, progress=say
+    )
+    stage = RetrievalStage(config=retrieval, evaluation=stack.evaluation)
+    train_stage(context, stage)
+    trained = restore(context, stage)
     lists: dict[str, Any] = {}
     _, splits, asked_at = load_data(folder)
     for split, queries in splits.items():
@@ -99,8 +105,9 @@ def train_guide(folder: Path, cutoff: int, seed: int) -> None:
 def fit_baseline(name: str, folder: Path, cutoff: int, seed: int) -> None:
     """A baseline with the parameters that validation chose; one fit is one epoch, and the tuning is not timed."""
     # Not for the others: their memory and time would count these libraries.
+    from trainer.baselines.table import make_baseline
     from trainer.baselines.tuning import tune
-    from trainer.config.baselines import BaselineName, make_baseline
+    from trainer.config.baselines import BaselineName
 
     interactions, queries, _ = load_data(folder)
     before, before_cpu = time.monotonic(), time.process_time()

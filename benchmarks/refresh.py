@@ -19,10 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recstack.config import StackConfig, parse_config
-from recstack.console import Voice
-from recstack.verbs.export import export
-from recstack.verbs.prepare import prepare
-from recstack.verbs.train import train
+from recstack.stages import export, prepare, train
 
 NUM_INTERACTIONS, NUM_USERS = 50_000, 5_000
 CONFIG = """
@@ -77,16 +74,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("items", type=int, help="items of the catalogue")
     num_items = parser.parse_args().items
-    voice = Voice("refresh", as_json=False)
     table = Table("step", "seconds", title=f"{num_items:,} items, 64 components")
     with tempfile.TemporaryDirectory() as folder:
         stack = write_tables(Path(folder), num_items)
         steps: dict[str, Callable[[], object]] = {
-            "prepare": lambda: prepare(stack, voice),
-            "train, one epoch": lambda: train(stack, "retrieval", voice),
-            "export": lambda: export(stack, voice),
+            "prepare": lambda: prepare(stack),
+            "train, one epoch": lambda: train(stack, "retrieval"),
+            "export": lambda: export(stack),
             "new items table": lambda: write_items(Path(folder), first=num_items // 10, num_items=num_items),
-            "export --refresh-index": lambda: export(stack, voice, refresh_index=True),
+            "export --refresh-index": lambda: export(stack, refresh_index=True),
         }
         for name, step in steps.items():
             start = time.perf_counter()

@@ -22,8 +22,11 @@ from recstack.config import StackConfig, load_config
 from trainer.config.baselines import BaselineName, BaselinesConfig
 from trainer.evaluation.retrieval import evaluate_retrieval
 from trainer.metrics.intervals import seed_spread
-from trainer.restore import TrainedRetrieval, restore_retrieval
-from trainer.stage import train_retrieval
+from trainer.restore import Trained, restore
+from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.stage import RetrievalStage
+from trainer.stage import train_stage
+from trainer.training.stage import StageContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,18 +67,17 @@ def main(arguments: Arguments) -> None:
     show(arguments, configured, otherwise, seconds, exclude_seen=exclude_seen)
 
 
-def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tuple[TrainedRetrieval, float]:
+def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tuple[Trained[TwoTowerModel], float]:
     """One training, restored as an export would, and its seconds."""
-    run = RunLayout(folder, "retrieval")
-    manifest, _ = train_retrieval(
-        stack.features, workdir.dataset, run, stack.retrieval, evaluation=stack.evaluation, seed=seed
-    )
+    context = StageContext(schema=stack.features, dataset=workdir.dataset, run=RunLayout(folder), seed=seed)
+    stage = RetrievalStage(config=stack.retrieval, evaluation=stack.evaluation)
+    manifest = train_stage(context, stage).manifest
     print(f"seed {seed}: validation", {name: round(value, 4) for name, value in manifest.metrics.items()}, flush=True)
-    return restore_retrieval(stack.features, workdir.dataset, run, stack.retrieval), manifest.seconds
+    return restore(context, stage), manifest.seconds
 
 
 def evaluate(
-    trained: TrainedRetrieval, workdir: Workdir, stack: StackConfig, *, exclude_seen: bool, with_baselines: bool
+    trained: Trained[TwoTowerModel], workdir: Workdir, stack: StackConfig, *, exclude_seen: bool, with_baselines: bool
 ) -> dict[str, Any]:
     """`recstack evaluate retrieval` of one training."""
     baselines = stack.evaluation.baselines if with_baselines else BaselinesConfig(names=())

@@ -10,7 +10,7 @@ from hypothesis import settings
 # TensorFlow's C++ start-up notices (no GPU, instruction sets) would drown a failing test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from features.disk.layout import DatasetLayout
+from features.disk.layout import STAGE_NAMES, DatasetLayout
 from features.encoding.statistics import NumericStatistics, Statistics
 from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema
@@ -109,17 +109,12 @@ def write_learnt(root: Path) -> None:
 @pytest.fixture(scope="session")
 def checkerboard(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
     """The checkerboard recommender: prepared, trained, evaluated and exported once, by the stage functions."""
-    from recstack.console import Voice
-    from recstack.verbs.evaluate import evaluate
-    from recstack.verbs.export import export
-    from recstack.verbs.prepare import prepare
-    from recstack.verbs.train import train
+    from recstack import stages
 
     stack = write_checkerboard(tmp_path_factory.mktemp("checkerboard"))
-    voice = Voice("test", as_json=True)
-    prepare(stack, voice)
-    for stage in ("retrieval", "ranking"):
-        train(stack, stage, voice)
-        evaluate(stack, stage, voice)
-    export(stack, voice)
+    stages.prepare(stack)
+    for name in STAGE_NAMES:
+        stages.train(stack, name)
+        stages.evaluate(stack, name)
+    stages.export(stack)
     return stack

@@ -3,98 +3,68 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Generic
 
-from features.disk.layout import DatasetLayout, RunLayout
+from features.disk.layout import StageLayout
 from features.disk.manifest import read_manifest, require_schema
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
-from features.schema import Schema
 from features.serialization import unstructure
-from trainer.config.ranking import RankingConfig
-from trainer.config.retrieval import RetrievalConfig
-from trainer.data.catalogue import EncodedCatalogue, load_catalogue
-from trainer.ranking.model import RankingModel
-from trainer.retrieval.model import TwoTowerModel
+from trainer.data.catalogue import EncodedCatalogue
+from trainer.data.encoded_dataset import encode_dataset
 from trainer.training.loop import best_checkpoints, restoring
 from trainer.training.runs import config_fingerprint
+from trainer.training.stage import AnyStage, ConfigT, EventsT, ModelT, Stage, StageContext
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedRetrieval:
-    """A two-tower model with what it needs to answer raw queries."""
+class Trained(Generic[ModelT]):
+    """A stage's model with what it needs to answer raw queries."""
 
     encoder: SchemaEncoder
     """Raw features to encoded ones."""
-    model: TwoTowerModel
+    model: ModelT
     """With the weights that validation liked best."""
     candidates: EncodedCatalogue
     """The catalogue."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainedRanking:
-    """A ranking model with what it needs to answer raw queries."""
-
-    encoder: SchemaEncoder
-    """Raw features to encoded ones."""
-    model: RankingModel
-    """With the weights that validation liked best."""
-    candidates: EncodedCatalogue
-    """The catalogue."""
-
-
-def restore_retrieval(
-    schema: Schema, dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig
-) -> TrainedRetrieval:
-    """Loads a finished retrieval run.
+def restore(context: StageContext, stage: Stage[ConfigT, EventsT, ModelT]) -> Trained[ModelT]:
+    """Loads the model of a finished stage.
 
     Raises:
-        InputError: the run is missing, unfinished, or was made from another dataset, schema or configuration.
+        InputError: the stage is missing, unfinished, or was made from another dataset, schema or configuration.
     """
-    require_run(schema, dataset, run, config)
-    encoder = SchemaEncoder(schema, dataset)
-    candidates = load_catalogue(dataset, encoder)
-    model = TwoTowerModel(config, encoder, candidates, seed=0)
-    _load_best(model, run)
-    model.freeze()
-    return TrainedRetrieval(encoder=encoder, model=model, candidates=candidates)
+    require_trained(context, stage)
+    dataset = encode_dataset(context.schema, context.dataset)
+    model = stage.make_model(dataset, None, seed=0)
+    _load_best(model, context.run.stage(stage.name))
+    stage.freeze(model)
+    return Trained(encoder=dataset.encoder, model=model, candidates=dataset.candidates)
 
 
-def restore_ranking(schema: Schema, dataset: DatasetLayout, run: RunLayout, config: RankingConfig) -> TrainedRanking:
-    """Loads a finished ranking run.
-
-    Raises:
-        InputError: the run is missing, unfinished, or was made from another dataset, schema or configuration.
-    """
-    require_run(schema, dataset, run, config)
-    encoder = SchemaEncoder(schema, dataset)
-    candidates = load_catalogue(dataset, encoder)
-    model = RankingModel(config, encoder, candidates, seed=0, label_mean=0.5)
-    _load_best(model, run)
-    return TrainedRanking(encoder=encoder, model=model, candidates=candidates)
-
-
-def require_run(
-    schema: Schema, dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig | RankingConfig
-) -> None:
-    """Refuses a run that is not the finished one of this dataset and configuration.
+def require_trained(context: StageContext, stage: AnyStage) -> None:
+    """Refuses a stage that is not the finished one of this dataset and configuration.
 
     Raises:
         InputError: it is missing, unfinished, or was made from another dataset, schema or configuration.
     """
-    manifest = read_manifest(run.manifest, "run")
-    require_schema(manifest, schema.fingerprint(), run.manifest)
+    layout, dataset = context.run.stage(stage.name), context.dataset
+    manifest = read_manifest(layout.manifest, "run")
+    require_schema(manifest, context.schema.fingerprint(), layout.manifest)
     trained_on = manifest.inputs.get("dataset")
     found = read_manifest(dataset.manifest, "dataset").fingerprint()
     if trained_on != found:
         raise InputError(
-            f"run {run.directory}: trained on dataset {trained_on}, but {dataset.root} is {found}; "
+            f"run {layout.directory}: trained on dataset {trained_on}, but {dataset.root} is {found}; "
             "run `recstack train` again"
         )
-    if manifest.inputs.get("config") != config_fingerprint(config):
-        changes = "".join(f"\n  {change}" for change in _changes(manifest.config, unstructure(config), run.stage))
+    if manifest.inputs.get("config") != config_fingerprint(stage.config):
+        changes = "".join(
+            f"\n  {change}" for change in _changes(manifest.config, unstructure(stage.config), stage.name)
+        )
         raise InputError(
-            f"run {run.directory}: trained with another configuration; give the options that `recstack train` was "
+            f"run {layout.directory}: trained with another configuration; give the options that `recstack train` was "
             f"given, or run it again:{changes}"
         )
 
@@ -108,9 +78,11 @@ def _changes(trained: object, given: object, name: str) -> Iterator[str]:
         yield f"{name}: trained with {json.dumps(trained)}, now {json.dumps(given)}"
 
 
-def _load_best(model: TwoTowerModel | RankingModel, run: RunLayout) -> None:
-    best = best_checkpoints(model, run)
+def _load_best(model: Any, layout: StageLayout) -> None:
+    best = best_checkpoints(model, layout)
     if best.latest_checkpoint is None:
-        raise InputError(f"run {run.directory}: no checkpoint found below {best.directory}; run `recstack train` again")
-    with restoring(run):
+        raise InputError(
+            f"run {layout.directory}: no checkpoint found below {best.directory}; run `recstack train` again"
+        )
+    with restoring(layout):
         best.checkpoint.restore(best.latest_checkpoint).assert_existing_objects_matched().expect_partial()

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 Split: TypeAlias = Literal["train", "validation", "test"]
-Stage: TypeAlias = Literal["retrieval", "ranking"]
+StageName: TypeAlias = Literal["retrieval", "ranking"]
 ModelName: TypeAlias = Literal["retrieval", "retrieval_exact", "ranking", "recommender"]
 Entity: TypeAlias = Literal["items", "users"]
 ServerFile: TypeAlias = Literal["models", "canary_load", "canary_labels", "batching", "monitoring"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
+STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
+"""In the order in which they are trained."""
 MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
 MANIFEST_NAME = "manifest.json"
 
@@ -84,21 +86,20 @@ class DatasetLayout:
 
 
 @dataclass(frozen=True)
-class RunLayout:
-    """One stage's training run, written by `recstack train`."""
+class StageLayout:
+    """One trained stage of a run, written by `recstack train`."""
 
-    root: Path
-    stage: Stage
-
-    @property
-    def directory(self) -> Path:
-        """Everything below belongs to this stage."""
-        return self.root / self.stage
+    directory: Path
 
     @property
     def manifest(self) -> Path:
-        """Written last: the run is complete when it exists."""
+        """Written last: the stage is trained when it exists."""
         return self.directory / MANIFEST_NAME
+
+    @property
+    def inputs(self) -> Path:
+        """Fingerprints of what the stage is trained from, written first; the manifest repeats them."""
+        return self.directory / "inputs.json"
 
     @property
     def config(self) -> Path:
@@ -134,6 +135,17 @@ class RunLayout:
     def tensorboard(self) -> Path:
         """Event files."""
         return self.directory / "tensorboard"
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """One training run: a directory a stage."""
+
+    root: Path
+
+    def stage(self, name: StageName) -> StageLayout:
+        """The directory of one stage."""
+        return StageLayout(self.root / name)
 
 
 @dataclass(frozen=True)
@@ -239,13 +251,9 @@ class Workdir:
         return DatasetLayout(self.root / "dataset")
 
     @property
-    def run(self) -> Path:
-        """Root of the training run."""
-        return self.root / "runs" / "current"
-
-    def stage(self, stage: Stage) -> RunLayout:
-        """One stage of the training run."""
-        return RunLayout(self.run, stage)
+    def current_run(self) -> RunLayout:
+        """The run that is evaluated and exported."""
+        return RunLayout(self.root / "runs" / "current")
 
     @property
     def saved_models(self) -> Path:

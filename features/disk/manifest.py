@@ -59,6 +59,16 @@ class Manifest:
         write_text_atomically(path, json.dumps(unstructure(self), indent=1, sort_keys=True) + "\n")
 
 
+@dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """What a stage function returns."""
+
+    manifest: Manifest
+    """Of the finished stage."""
+    nothing_to_do: bool
+    """Whether it was finished before, with the same inputs."""
+
+
 def read_manifest(path: Path, kind: Kind) -> Manifest:
     """Reads and checks a manifest.
 

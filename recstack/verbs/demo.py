@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from features.disk.files import write_text_atomically
+from features.disk.layout import STAGE_NAMES
 from features.disk.manifest import read_manifest
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
@@ -49,8 +50,8 @@ def run_demo(stack: StackConfig, *, as_json: bool) -> dict[str, Any]:
 
     with stopwatch() as total:
         manifest = prepare(stack, voice("prepare"))
-        runs = [train(stack, stage, voice("train")) for stage in ("retrieval", "ranking")]
-        retrieval, ranking = (evaluate(stack, stage, voice("evaluate")) for stage in ("retrieval", "ranking"))
+        runs = [train(stack, stage, voice("train")) for stage in STAGE_NAMES]
+        retrieval, ranking = (evaluate(stack, stage, voice("evaluate")) for stage in STAGE_NAMES)
         exported = export(stack, voice("export"))
         with stopwatch() as serving:
             recommendations = _ask(stack, read_display_data(stack.features, stack.layout.dataset), voice("serve"))

@@ -1,17 +1,18 @@
 """`recstack evaluate`: trained models in, metrics beside baselines out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import tyro
 from rich.table import Table
 
-from features.disk.layout import Stage
+from features.disk.layout import StageName
+from recstack import stages
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
-from recstack.verbs.train import stages
+from recstack.verbs.train import chosen
 from trainer.config.baselines import BaselineName
 
 
@@ -19,7 +20,7 @@ from trainer.config.baselines import BaselineName
 class EvaluateArguments(StackArguments):
     """Judges trained models over the full catalogue, beside baselines on the same split."""
 
-    stage: tyro.conf.Positional[Literal["retrieval", "ranking", "all"]] = "all"
+    stage: tyro.conf.Positional[StageName | Literal["all"]] = "all"
     """Which model."""
     baselines: tuple[BaselineName | Literal["all"], ...] = ()
     """Baselines beside the retrieval model, or `all`; overrides evaluation.baselines.names."""
@@ -30,44 +31,32 @@ class EvaluateArguments(StackArguments):
         if not self.baselines:
             return self.stack
         names = tuple(name for name in get_args(BaselineName) if "all" in self.baselines or name in self.baselines)
-        chosen = replace(self.stack.evaluation.baselines, names=names)
-        return replace(self.stack, evaluation=replace(self.stack.evaluation, baselines=chosen))
+        baselines = replace(self.stack.evaluation.baselines, names=names)
+        return replace(self.stack, evaluation=replace(self.stack.evaluation, baselines=baselines))
 
 
 def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(EvaluateArguments, "evaluate", arguments)
     voice = Voice("evaluate", as_json=parsed.json)
-    for stage in stages(parsed.stage):
+    for stage in chosen(parsed.stage):
         evaluate(parsed.resolved, stage, voice)
     return 0
 
 
-def evaluate(stack: StackConfig, stage: Stage, voice: Voice) -> dict[str, Any]:
+def evaluate(stack: StackConfig, stage: StageName, voice: Voice) -> Mapping[str, Any]:
     """Evaluates one stage, shows its table and says where the metrics are; returns the metrics."""
-    stack.require_dataset()
-    from trainer.evaluation.job import EvaluationJob, evaluate_stage
-
-    job = EvaluationJob(
-        schema=stack.features,
-        workdir=stack.layout,
-        retrieval=stack.retrieval,
-        ranking=stack.ranking,
-        evaluation=stack.evaluation,
-        seed=stack.seed,
-        say=voice.progress,
-    )
-    result, nothing_to_do = evaluate_stage(job, stage)
-    voice.show(retrieval_table(result) if stage == "retrieval" else ranking_table(result))
-    state = "nothing to do, up to date" if nothing_to_do else f"done in {result['seconds']:.1f} s"
-    path = stack.layout.stage(stage).metrics
-    if stage == "retrieval":
-        voice.progress(f"plots and slices, for a browser: {stack.layout.stage(stage).report}")
+    result = stages.evaluate(stack, stage, voice.progress)
+    content, layout = result.content, stack.layout.current_run.stage(stage)
+    voice.show(_TABLES[stage](content))
+    if layout.report.exists():
+        voice.progress(f"plots and slices, for a browser: {layout.report}")
+    state = "nothing to do, up to date" if result.nothing_to_do else f"done in {content['seconds']:.1f} s"
     voice.result(
-        f"{stage}: {state}: {path}",
-        {"stage": stage, "metrics": str(path), "nothing_to_do": nothing_to_do} | headline(result),
+        f"{stage}: {state}: {layout.metrics}",
+        {"stage": stage, "metrics": str(layout.metrics), "nothing_to_do": result.nothing_to_do} | headline(content),
     )
-    return result
+    return content
 
 
 def headline(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -104,6 +93,12 @@ def ranking_table(result: Mapping[str, Any]) -> Table:
         auc = "-" if row["auc"] is None else "{:.4f} [{:.4f}, {:.4f}]".format(row["auc"], *row["auc_interval"])
         table.add_row(name, auc, f"{row['log_loss']:.4f}", f"{row['rmse']:.4f}", f"{row['calibration_error']:.4f}")
     return table
+
+
+_TABLES: Mapping[StageName, Callable[[Mapping[str, Any]], Table]] = {
+    "retrieval": retrieval_table,
+    "ranking": ranking_table,
+}
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:

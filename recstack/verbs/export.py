@@ -1,21 +1,17 @@
 """`recstack export`: trained models in, published SavedModels out."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from features.disk.files import exclusive
-from features.disk.layout import DatasetLayout
 from features.disk.manifest import Manifest
+from recstack import stages
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
 
 if TYPE_CHECKING:
-    from trainer.export.assembly import ExportJob
     from trainer.export.saving import Exported
 
 
@@ -48,10 +44,8 @@ def main(arguments: list[str]) -> int:
 
 def write_embeddings(stack: StackConfig, voice: Voice, *, refresh_index: bool = False) -> Manifest:
     """Writes the vectors of users and items and says where they are."""
-    with _catalogue(stack, voice, refresh_index) as catalogue:
-        from trainer.export.embeddings import export_embeddings
-
-        manifest, nothing_to_do = export_embeddings(_job(stack, voice, catalogue))
+    result = stages.export_embeddings(stack, voice.progress, refresh_index=refresh_index)
+    manifest, nothing_to_do = result.manifest, result.nothing_to_do
     root, counts = stack.layout.embeddings.root, dict(manifest.counts)
     state = (
         "nothing to do, up to date"
@@ -64,10 +58,7 @@ def write_embeddings(stack: StackConfig, voice: Voice, *, refresh_index: bool = 
 
 def export(stack: StackConfig, voice: Voice, *, refresh_index: bool = False) -> "list[Exported]":
     """Exports the configured models and says where they are."""
-    with _catalogue(stack, voice, refresh_index) as catalogue:
-        from trainer.export.job import export_models
-
-        exported = export_models(_job(stack, voice, catalogue))
+    exported = stages.export(stack, voice.progress, refresh_index=refresh_index)
     voice.show(_table(exported))
     done = [entry for entry in exported if not entry.nothing_to_do]
     state = f"{len(done)} of {len(exported)} models published" if done else "nothing to do, up to date"
@@ -82,37 +73,6 @@ def export(stack: StackConfig, voice: Voice, *, refresh_index: bool = False) -> 
         },
     )
     return exported
-
-
-@contextmanager
-def _catalogue(stack: StackConfig, voice: Voice, refresh_index: bool) -> Iterator[DatasetLayout | None]:
-    """Another catalogue than the dataset's, read anew; no other process changes it while the block runs."""
-    stack.require_dataset()
-    if not refresh_index:
-        yield None
-        return
-    from beam_pipelines.refresh import prepare_catalogue
-
-    catalogue = stack.layout.catalogue
-    with exclusive(stack.layout.saved_models, "recstack export --refresh-index"):
-        prepare_catalogue(stack.features, stack.pipeline, stack.layout.dataset, catalogue, voice.progress)
-        yield catalogue
-
-
-def _job(stack: StackConfig, voice: Voice, catalogue: DatasetLayout | None) -> "ExportJob":
-    from trainer.export.assembly import ExportJob
-
-    return ExportJob(
-        schema=stack.features,
-        workdir=stack.layout,
-        retrieval=stack.retrieval,
-        ranking=stack.ranking,
-        index=stack.index,
-        export=stack.export,
-        seed=stack.seed,
-        catalogue=catalogue,
-        say=voice.progress,
-    )
 
 
 def _table(exported: "list[Exported]") -> Table:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from features.disk.layout import SPLITS
 from features.disk.manifest import Manifest
+from recstack import stages
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
@@ -52,12 +53,9 @@ def main(arguments: list[str]) -> int:
 
 def prepare(stack: StackConfig, voice: Voice) -> Manifest:
     """Prepares the dataset and says where it is."""
-    from beam_pipelines.prepare import prepare_dataset
-
-    dataset = stack.layout.dataset
-    prepared = prepare_dataset(stack.features, stack.pipeline, dataset, seed=stack.seed, progress=voice.progress)
-    manifest = prepared.manifest
-    state = "nothing to do, up to date" if prepared.nothing_to_do else f"done in {manifest.seconds:.1f} s"
+    result = stages.prepare(stack, voice.progress)
+    manifest, dataset = result.manifest, stack.layout.dataset
+    state = "nothing to do, up to date" if result.nothing_to_do else f"done in {manifest.seconds:.1f} s"
     voice.show(_splits_table(manifest.counts))
     for line in _rows(manifest.counts):
         voice.progress(line)
@@ -65,7 +63,7 @@ def prepare(stack: StackConfig, voice: Voice) -> Manifest:
         voice.progress(f"what the data looks like, for a browser: {dataset.report}")
     voice.result(
         f"{state}: {dataset.root}",
-        {"directory": str(dataset.root), "nothing_to_do": prepared.nothing_to_do, "counts": dict(manifest.counts)},
+        {"directory": str(dataset.root), "nothing_to_do": result.nothing_to_do, "counts": dict(manifest.counts)},
     )
     return manifest
 

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from features.disk.files import exclusive, write_text_atomically
-from features.disk.layout import Stage
+from features.disk.layout import STAGE_NAMES, StageName
 from features.disk.manifest import Manifest
+from recstack import stages
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice, progress_bar
 
 if TYPE_CHECKING:
-    from trainer.training.loop import Progress
+    from trainer.training.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainArguments(StackArguments):
     """Trains the models on a prepared dataset; the same command again resumes what was interrupted."""
 
-    stage: tyro.conf.Positional[Literal["retrieval", "ranking", "all"]] = "all"
+    stage: tyro.conf.Positional[StageName | Literal["all"]] = "all"
     """Which model."""
 
 
@@ -29,55 +29,33 @@ def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(TrainArguments, "train", arguments)
     voice = Voice("train", as_json=parsed.json)
-    for stage in stages(parsed.stage):
+    for stage in chosen(parsed.stage):
         train(parsed.stack, stage, voice)
     return 0
 
 
-def stages(choice: Literal["retrieval", "ranking", "all"]) -> tuple[Stage, ...]:
+def chosen(choice: StageName | Literal["all"]) -> tuple[StageName, ...]:
     """The stages that the argument names."""
-    return ("retrieval", "ranking") if choice == "all" else (choice,)
+    return STAGE_NAMES if choice == "all" else (choice,)
 
 
-def train(stack: StackConfig, stage: Stage, voice: Voice) -> Manifest:
+def train(stack: StackConfig, stage: StageName, voice: Voice) -> Manifest:
     """Trains one stage and says where the run is."""
-    stack.require_dataset()
-    layout = stack.layout.stage(stage)
-    with exclusive(layout.directory, "recstack train"), progress_bar(f"{stage}") as update:
-        manifest, nothing_to_do = _train_stage(stack, stage, _shown(update))
-        if not nothing_to_do or not layout.config.exists():
-            write_text_atomically(layout.config, stack.to_toml())
-    state = "nothing to do, up to date" if nothing_to_do else f"done in {manifest.seconds:.1f} s"
+    with progress_bar(f"{stage}") as update:
+        result = stages.train(stack, stage, _shown(update))
+    manifest, directory = result.manifest, stack.layout.current_run.stage(stage).directory
+    state = "nothing to do, up to date" if result.nothing_to_do else f"done in {manifest.seconds:.1f} s"
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items())
     voice.result(
-        f"{stage}: {state}: {layout.directory} (validation: {metrics})",
+        f"{stage}: {state}: {directory} (validation: {metrics})",
         {
             "stage": stage,
-            "directory": str(layout.directory),
-            "nothing_to_do": nothing_to_do,
+            "directory": str(directory),
+            "nothing_to_do": result.nothing_to_do,
             "validation": dict(manifest.metrics),
         },
     )
     return manifest
-
-
-def _train_stage(stack: StackConfig, stage: Stage, progress: "Callable[[Progress], None]") -> tuple[Manifest, bool]:
-    from trainer.stage import train_ranking, train_retrieval
-
-    dataset, run = stack.layout.dataset, stack.layout.stage(stage)
-    strategy, seed = stack.strategy, stack.seed
-    if stage == "retrieval":
-        return train_retrieval(
-            stack.features,
-            dataset,
-            run,
-            stack.retrieval,
-            evaluation=stack.evaluation,
-            strategy=strategy,
-            seed=seed,
-            progress=progress,
-        )
-    return train_ranking(stack.features, dataset, run, stack.ranking, strategy=strategy, seed=seed, progress=progress)
 
 
 def _shown(update: Callable[[int, int, str], None]) -> "Callable[[Progress], None]":

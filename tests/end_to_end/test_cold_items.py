@@ -17,13 +17,10 @@ import pytest
 import tensorflow as tf
 
 from recstack.config import StackConfig, parse_config
-from recstack.console import Voice
-from recstack.verbs.evaluate import evaluate
-from recstack.verbs.export import export
-from recstack.verbs.prepare import prepare
-from recstack.verbs.train import train
+from recstack.stages import evaluate, export, prepare, stage_context, train
 from tests.trainer.export.loading import load
-from trainer.restore import restore_retrieval
+from trainer.restore import restore
+from trainer.retrieval.stage import RetrievalStage
 
 GROUPS, USERS_A_GROUP, WARM, COLD, LENGTH = 6, 20, 12, 2, 8
 STRANGER = "a stranger"
@@ -129,11 +126,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
     folder = tmp_path_factory.mktemp("cold")
     write_tables(folder)
     stack = parse_config(_CONFIG.format(folder=folder, length=LENGTH))
-    voice = Voice("test", as_json=True)
-    prepare(stack, voice)
-    train(stack, "retrieval", voice)
-    evaluate(stack, "retrieval", voice)
-    export(stack, voice)
+    prepare(stack)
+    train(stack, "retrieval")
+    evaluate(stack, "retrieval")
+    export(stack)
     return stack
 
 
@@ -155,7 +151,7 @@ def cold_recall(evaluation: Any) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_the_cold_slice_shows_what_the_vectors_know(stack: StackConfig) -> None:
-    result = json.loads(stack.layout.stage("retrieval").metrics.read_text())
+    result = json.loads(stack.layout.current_run.stage("retrieval").metrics.read_text())
     cold = result["model"]["slices"]["item: cold"]
     assert cold["num_targets"] == GROUPS * USERS_A_GROUP
     # Of the own group's 14 items the user has seen 9, so the other 5 have room among ten.
@@ -165,7 +161,7 @@ def test_the_cold_slice_shows_what_the_vectors_know(stack: StackConfig) -> None:
 
 @pytest.mark.slow
 def test_the_saved_model_embeds_items_as_the_trainer_does(stack: StackConfig) -> None:
-    trained = restore_retrieval(stack.features, stack.layout.dataset, stack.layout.stage("retrieval"), stack.retrieval)
+    trained = restore(stage_context(stack), RetrievalStage(config=stack.retrieval))
     table = pq.read_table(stack.pipeline.items.path)
     vectors = {row["item_id"]: row["cover"] for row in table.to_pylist()}
     ids = trained.candidates.item_ids
@@ -186,7 +182,7 @@ def test_a_stranger_is_answered_by_the_vector_of_the_request(stack: StackConfig)
 def test_a_new_item_of_a_refreshed_catalogue_is_found_by_its_vector(stack: StackConfig) -> None:
     folder = stack.workdir.parent
     write_items(folder, ("fresh", [0.0, 7.0, *[0.0] * (LENGTH - 2)]), ("without a cover", []))
-    (published,) = export(stack, Voice("export", as_json=True), refresh_index=True)
+    (published,) = export(stack, refresh_index=True)
     assert published.version == 2
     nothing = [float("nan")] * LENGTH
     assert "fresh" in retrieve(stack, STRANGER, items_of(1)[:5], nothing)
@@ -202,9 +198,9 @@ def test_a_request_with_a_vector_of_another_length_is_refused(stack: StackConfig
 @pytest.mark.slow
 def test_ranking_takes_vectors_too(stack: StackConfig) -> None:
     both = replace(stack, ranking=replace(stack.ranking, epochs=1))
-    train(both, "ranking", Voice("train", as_json=True))
+    train(both, "ranking")
     ranked = replace(both, export=replace(both.export, models=("ranking",)))
-    export(ranked, Voice("export", as_json=True))
+    export(ranked)
     answer = load(ranked, "ranking").signatures["serving_default"](
         user_id=tf.constant(["u0"]),
         history=tf.constant([[""]]),

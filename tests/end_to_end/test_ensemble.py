@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recstack.console import Voice
-from recstack.verbs.export import export
-from recstack.verbs.prepare import prepare
-from recstack.verbs.train import train
+from recstack.stages import export, prepare, stage_context, train
 from tests.checkerboard import write_checkerboard
 from tests.trainer.export.loading import load
-from trainer.restore import restore_retrieval
+from trainer.restore import restore
+from trainer.retrieval.stage import RetrievalStage
 
 HISTORY = ["i0", "i4", "i2"]
 
@@ -23,12 +21,12 @@ def test_ensemble_is_served_as_it_was_trained(tmp_path: Path) -> None:
     stack = write_checkerboard(tmp_path)
     ordered = replace(stack.retrieval.encoder, kind="transformer", side_features=True)
     retrieval = replace(stack.retrieval, examples="sequence", encoder=ordered, ensemble=("gru",))
-    stack, voice = replace(stack, retrieval=retrieval), Voice("test", as_json=True)
-    prepare(stack, voice)
+    stack = replace(stack, retrieval=retrieval)
+    prepare(stack)
     for stage in ("retrieval", "ranking"):
-        train(stack, stage, voice)
-    export(stack, voice)
-    trained = restore_retrieval(stack.features, stack.layout.dataset, stack.layout.stage("retrieval"), stack.retrieval)
+        train(stack, stage)
+    export(stack)
+    trained = restore(stage_context(stack), RetrievalStage(config=stack.retrieval))
     sent = {
         "user_id": tf.constant(["u0"]),
         "history": tf.constant([HISTORY]),

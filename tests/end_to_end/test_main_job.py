@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from features.disk.layout import MODEL_NAMES
 from features.errors import InputError
+from recstack import stages
 from recstack.config import StackConfig
 from recstack.local_server import free_port, local_server
 from tests.checkerboard import likes
 
 
 def metrics(stack: StackConfig, stage: str) -> dict:
-    return json.loads((stack.layout.run / stage / "metrics.json").read_text())
+    return json.loads(stack.layout.current_run.stage(stage).metrics.read_text())
 
 
 def test_retrieval_finds_every_liked_item_and_beats_popularity(checkerboard: StackConfig) -> None:
@@ -84,12 +85,8 @@ def test_second_run_does_nothing_and_says_so(
 
 
 def test_results_of_another_configuration_are_not_taken_for_up_to_date(checkerboard: StackConfig) -> None:
-    from recstack.console import Voice
-    from recstack.verbs.evaluate import evaluate
-    from recstack.verbs.export import export
-
     ranking = replace(checkerboard.ranking, epochs=checkerboard.ranking.epochs + 1)
     other = replace(checkerboard, ranking=ranking)
-    for verb in (lambda voice: evaluate(other, "ranking", voice), lambda voice: export(other, voice)):
+    for stage_function in (lambda: stages.evaluate(other, "ranking"), lambda: stages.export(other)):
         with pytest.raises(InputError, match=r"ranking\.epochs: trained with"):
-            verb(Voice("test", as_json=True))
+            stage_function()

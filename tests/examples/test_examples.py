@@ -10,8 +10,7 @@ import pytest
 
 from features.disk.layout import ModelName
 from recstack.config import StackConfig
-from recstack.console import Voice
-from recstack.verbs.export import write_embeddings
+from recstack.stages import export_embeddings
 from tests.checkerboard import NUM_ITEMS, item, likes
 from tests.trainer.export.loading import load
 
@@ -80,7 +79,7 @@ def test_query_tower_tflite(checkerboard: StackConfig, tmp_path: Path, capsys: p
 
 
 def test_nearest_items(checkerboard: StackConfig, capsys: pytest.CaptureFixture[str]) -> None:
-    write_embeddings(checkerboard, Voice("export", as_json=True))
+    export_embeddings(checkerboard)
     capsys.readouterr()
     run("nearest_items.py", checkerboard.layout.embeddings.table("items"), "i6", "--k", NUM_ITEMS // 2 - 1)
     found = {line.split()[0] for line in capsys.readouterr().out.splitlines()}

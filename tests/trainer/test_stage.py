@@ -3,12 +3,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from features.disk.layout import DatasetLayout, RunLayout
+from features.disk.manifest import StageResult
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError, InputError, RecstackError
 from tests.trainer.small_dataset import NUM_ITEMS, NUM_USERS, SCHEMA, record, write_records, write_small_dataset
@@ -18,10 +20,14 @@ from trainer.config.retrieval import EncoderConfig, LossConfig, RetrievalConfig
 from trainer.config.training import OptimizerConfig
 from trainer.data.catalogue import load_catalogue
 from trainer.data.events import load_events
-from trainer.restore import restore_ranking, restore_retrieval
+from trainer.ranking.stage import RankingStage
+from trainer.restore import Trained, restore
+from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.stage import RetrievalStage
 from trainer.retrieval.validation import RetrievalValidation
-from trainer.stage import train_ranking, train_retrieval
-from trainer.training.loop import Progress
+from trainer.stage import train_stage
+from trainer.training.progress import Progress
+from trainer.training.stage import StageContext
 
 FAST = OptimizerConfig(learning_rate=0.03, warmup_steps=2)
 RETRIEVAL = RetrievalConfig(dimension=8, batch_size=8, epochs=6, optimizer=FAST)
@@ -34,6 +40,7 @@ HARD = replace(RETRIEVAL, loss=LossConfig(negatives="cross_batch", memory=24, ha
 REPEAT = replace(RETRIEVAL, examples="basket", repeat=1.0)
 # Without dropout, of which each replica draws its own.
 NO_DROPOUT = replace(ENSEMBLE, encoder=replace(ENSEMBLE.encoder, dropout=0.0), batch_size=32)
+AS_CONFIGURED = EvaluationConfig()
 RANKING = RankingConfig(dimension=4, hidden=(8,), batch_size=16, epochs=6, optimizer=FAST)
 
 
@@ -49,14 +56,32 @@ def interrupt_at(epoch: int):
     return progress
 
 
-def item_vectors(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig) -> np.ndarray:
-    trained = restore_retrieval(SCHEMA, dataset, run, config)
+def context(dataset: DatasetLayout, root: Path, **changes: Any) -> StageContext:
+    return replace(StageContext(schema=SCHEMA, dataset=dataset, run=RunLayout(root)), **changes)
+
+
+def restored(dataset: DatasetLayout, root: Path, config: RetrievalConfig) -> Trained[TwoTowerModel]:
+    return restore(context(dataset, root), RetrievalStage(config=config))
+
+
+def train(
+    dataset: DatasetLayout,
+    root: Path,
+    config: RetrievalConfig,
+    evaluation: EvaluationConfig = AS_CONFIGURED,
+    **changes: Any,
+) -> StageResult:
+    return train_stage(context(dataset, root, **changes), RetrievalStage(config=config, evaluation=evaluation))
+
+
+def item_vectors(dataset: DatasetLayout, root: Path, config: RetrievalConfig) -> np.ndarray:
+    trained = restored(dataset, root, config)
     return trained.model.embed_candidates(trained.candidates).numpy()
 
 
-def repeat_weights(dataset: DatasetLayout, run: RunLayout, config: RetrievalConfig) -> np.ndarray:
+def repeat_weights(dataset: DatasetLayout, root: Path, config: RetrievalConfig) -> np.ndarray:
     """What `retrieval.repeat` has learnt; empty without it."""
-    layer = restore_retrieval(SCHEMA, dataset, run, config).model.repeat_layer
+    layer = restored(dataset, root, config).model.repeat_layer
     return np.zeros(0) if layer is None else np.append(layer.places.numpy(), layer.scale.numpy())
 
 
@@ -83,12 +108,11 @@ def repeat_weights(dataset: DatasetLayout, run: RunLayout, config: RetrievalConf
     ],
 )
 def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, config):
-    run = RunLayout(tmp_path, "retrieval")
     config = replace(config, epochs=20)
-    manifest, idle = train_retrieval(SCHEMA, small_dataset, run, config)
-    assert not idle
-    assert manifest.metrics["ndcg@20"] > 0
-    trained = restore_retrieval(SCHEMA, small_dataset, run, config)
+    result = train(small_dataset, tmp_path, config)
+    assert not result.nothing_to_do
+    assert result.manifest.metrics["ndcg@20"] > 0
+    trained = restored(small_dataset, tmp_path, config)
     events = load_events(small_dataset.interactions("test"), trained.encoder, trained.candidates.rows(), ranking=False)
     first = np.flatnonzero(np.diff(events.record_of_event(), append=99))
     query = {
@@ -103,11 +127,10 @@ def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, confi
 
 
 def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
-    run = RunLayout(tmp_path, "retrieval")
-    first, idle = train_retrieval(SCHEMA, small_dataset, run, RETRIEVAL)
-    again, idle_again = train_retrieval(SCHEMA, small_dataset, run, RETRIEVAL)
-    assert (idle, idle_again) == (False, True)
-    assert again == first
+    first = train(small_dataset, tmp_path, RETRIEVAL)
+    again = train(small_dataset, tmp_path, RETRIEVAL)
+    assert (first.nothing_to_do, again.nothing_to_do) == (False, True)
+    assert again.manifest == first.manifest
 
 
 @pytest.mark.parametrize(
@@ -120,40 +143,38 @@ def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
     ],
 )
 def test_interrupted_training_ends_as_an_uninterrupted_one(small_dataset, tmp_path, config):
-    whole, broken = RunLayout(tmp_path / "whole", "retrieval"), RunLayout(tmp_path / "broken", "retrieval")
-    train_retrieval(SCHEMA, small_dataset, whole, config)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(small_dataset, whole, config)
     with pytest.raises(InterruptedTrainingError):
-        train_retrieval(SCHEMA, small_dataset, broken, config, progress=interrupt_at(3))
+        train(small_dataset, broken, config, progress=interrupt_at(3))
     with pytest.raises(InputError, match="recstack train"):
-        restore_retrieval(SCHEMA, small_dataset, broken, config)
-    train_retrieval(SCHEMA, small_dataset, broken, config)
+        restored(small_dataset, broken, config)
+    train(small_dataset, broken, config)
     np.testing.assert_array_equal(
         item_vectors(small_dataset, broken, config), item_vectors(small_dataset, whole, config)
     )
 
 
 def test_other_configuration_starts_anew(small_dataset, tmp_path):
-    run = RunLayout(tmp_path, "retrieval")
-    train_retrieval(SCHEMA, small_dataset, run, RETRIEVAL)
+    train(small_dataset, tmp_path, RETRIEVAL)
     other = replace(RETRIEVAL, dimension=4, optimizer=replace(RETRIEVAL.optimizer, learning_rate=0.25))
     with pytest.raises(InputError, match="another configuration") as caught:
-        restore_retrieval(SCHEMA, small_dataset, run, other)
+        restored(small_dataset, tmp_path, other)
     rate = RETRIEVAL.optimizer.learning_rate
     assert str(caught.value).splitlines()[1:] == [
         f"  retrieval.dimension: trained with {RETRIEVAL.dimension}, now 4",
         f"  retrieval.optimizer.learning_rate: trained with {rate}, now 0.25",
     ]
-    _, idle = train_retrieval(SCHEMA, small_dataset, run, other)
-    assert not idle
-    assert item_vectors(small_dataset, run, other).shape == (12, 5)
+    assert not train(small_dataset, tmp_path, other).nothing_to_do
+    assert item_vectors(small_dataset, tmp_path, other).shape == (12, 5)
 
 
 def test_ranking_tells_liked_from_disliked(small_dataset, tmp_path):
-    run = RunLayout(tmp_path, "ranking")
     config = replace(RANKING, epochs=20, patience=0)
-    manifest, _ = train_ranking(SCHEMA, small_dataset, run, config)
-    assert manifest.metrics["auc"] > 0.9
-    trained = restore_ranking(SCHEMA, small_dataset, run, config)
+    stage = RankingStage(config=config)
+    result = train_stage(context(small_dataset, tmp_path), stage)
+    assert result.manifest.metrics["auc"] > 0.9
+    trained = restore(context(small_dataset, tmp_path), stage)
     query = trained.encoder.encode_query(
         {
             "user_id": tf.constant(["u2", "u2"]),
@@ -171,14 +192,20 @@ def test_ranking_tells_liked_from_disliked(small_dataset, tmp_path):
 def test_diverging_training_says_what_to_do(small_dataset, tmp_path):
     config = replace(RETRIEVAL, score="dot", optimizer=OptimizerConfig(learning_rate=1e30, warmup_steps=0))
     with pytest.raises(RecstackError, match=r"optimizer\.learning_rate"):
-        train_retrieval(SCHEMA, small_dataset, RunLayout(tmp_path, "retrieval"), config)
+        train(small_dataset, tmp_path, config)
 
 
-def test_no_sequence_without_a_history(tmp_path):
+def test_dataset_of_another_schema_is_refused(tmp_path):
     dataset = write_small_dataset(tmp_path / "data")
     schema = replace(SCHEMA, query=tuple(f for f in SCHEMA.query if f.name != "history"))
     with pytest.raises(InputError, match="schema"):
-        train_retrieval(schema, dataset, RunLayout(tmp_path, "retrieval"), RETRIEVAL)
+        train(dataset, tmp_path / "run", RETRIEVAL, schema=schema)
+
+
+def test_no_sequence_without_a_history(small_dataset, tmp_path):
+    schema = replace(SCHEMA, query=tuple(f for f in SCHEMA.query if f.name != "history"))
+    with pytest.raises(ConfigError, match=r"retrieval\.examples.*history"):
+        train(small_dataset, tmp_path, SEQUENCE, schema=schema)
 
 
 def test_set_of_an_ordered_encoder_is_refused():
@@ -187,9 +214,9 @@ def test_set_of_an_ordered_encoder_is_refused():
 
 
 def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
-    run = RunLayout(tmp_path, "retrieval")
-    train_retrieval(SCHEMA, small_dataset, run, replace(RETRIEVAL, epochs=1))
-    trained = restore_retrieval(SCHEMA, small_dataset, run, replace(RETRIEVAL, epochs=1))
+    config = replace(RETRIEVAL, epochs=1)
+    train(small_dataset, tmp_path, config)
+    trained = restored(small_dataset, tmp_path, config)
     events = load_events(
         small_dataset.interactions("validation"), trained.encoder, trained.candidates.rows(), ranking=False
     )
@@ -203,9 +230,8 @@ def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
 def test_trains_with_repeat(small_dataset, tmp_path, changes):
     """Its own weights are learnt, kept and restored; without times there are none for ages."""
     config = replace(RETRIEVAL, examples="basket", repeat=1.0, epochs=2, **changes)
-    run = RunLayout(tmp_path, "retrieval")
-    train_retrieval(SCHEMA, small_dataset, run, config, evaluation=EvaluationConfig(exclude_seen=False))
-    layer = restore_retrieval(SCHEMA, small_dataset, run, config).model.repeat_layer
+    train(small_dataset, tmp_path, config, EvaluationConfig(exclude_seen=False))
+    layer = restored(small_dataset, tmp_path, config).model.repeat_layer
     assert layer.ages is None
     assert float(layer.scale) != 0.0
 
@@ -247,11 +273,10 @@ def test_validation_judges_as_the_evaluation_does(small_dataset, tmp_path):
 
 
 def test_a_run_that_was_validated_otherwise_is_trained_again(small_dataset, tmp_path):
-    run = RunLayout(tmp_path, "retrieval")
     config = replace(RETRIEVAL, epochs=1)
-    train_retrieval(SCHEMA, small_dataset, run, config)
-    assert train_retrieval(SCHEMA, small_dataset, run, config, evaluation=EvaluationConfig(cutoffs=(5,)))[1]
-    assert not train_retrieval(SCHEMA, small_dataset, run, config, evaluation=EvaluationConfig(exclude_seen=False))[1]
+    train(small_dataset, tmp_path, config)
+    assert train(small_dataset, tmp_path, config, EvaluationConfig(cutoffs=(5,))).nothing_to_do
+    assert not train(small_dataset, tmp_path, config, EvaluationConfig(exclude_seen=False)).nothing_to_do
 
 
 MIRRORED = """
@@ -259,18 +284,16 @@ import sys, numpy as np, features, tensorflow as tf
 from pathlib import Path
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tests.trainer.small_dataset import SCHEMA
-from tests.trainer.test_stage import TRAINED_ON_TWO, item_vectors, repeat_weights
-from features.disk.layout import DatasetLayout, RunLayout
-from trainer.stage import train_retrieval
+from tests.trainer.test_stage import TRAINED_ON_TWO, item_vectors, repeat_weights, train
+from features.disk.layout import DatasetLayout
+from trainer.training.cluster import make_cluster
 dataset, root = DatasetLayout(Path(sys.argv[1])), Path(sys.argv[2])
 config = TRAINED_ON_TWO[sys.argv[3]]
 vectors, weights = [], []
 for strategy in ("default", "mirrored"):
-    run = RunLayout(root / strategy, "retrieval")
-    train_retrieval(SCHEMA, dataset, run, config, strategy=strategy)
-    vectors.append(item_vectors(dataset, run, config))
-    weights.append(repeat_weights(dataset, run, config))
+    train(dataset, root / strategy, config, cluster=make_cluster(strategy))
+    vectors.append(item_vectors(dataset, root / strategy, config))
+    weights.append(repeat_weights(dataset, root / strategy, config))
 assert tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).num_replicas_in_sync == 2
 np.testing.assert_allclose(vectors[1], vectors[0], atol=1e-4)
 np.testing.assert_allclose(weights[1], weights[0], atol=1e-4)
@@ -304,4 +327,4 @@ def test_raw_ratings_as_ranking_labels_are_refused(tmp_path: Path) -> None:
     shutil.rmtree(dataset.ranking("train"))
     write_records(dataset.ranking("train"), [record(0, [0, 2], [1, 2], labels=[5.0, 1.0])])
     with pytest.raises(InputError, match=r"label 5 found, expected 0 to 1.*ranking_label"):
-        train_ranking(SCHEMA, dataset, RunLayout(tmp_path / "run", "ranking"), RANKING)
+        train_stage(context(dataset, tmp_path / "run"), RankingStage(config=RANKING))

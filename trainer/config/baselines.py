@@ -1,31 +1,13 @@
 """Which baselines there are, by name, and how they are chosen in a configuration. Imports none of them."""
 
-import importlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Literal, get_args
 
 from features.errors import ConfigError
-
-if TYPE_CHECKING:
-    from trainer.baselines.contract import Baseline
 
 BaselineName = Literal[
     "popularity", "popularity_recent", "repeat", "item_cf", "user_cf", "content", "svd", "als", "bpr", "ease"
 ]
-
-_CLASSES: Mapping[BaselineName, str] = {
-    "popularity": "popularity:Popularity",
-    "popularity_recent": "popularity:RecentPopularity",
-    "repeat": "repeat:Repeat",
-    "item_cf": "item_cf:ItemCF",
-    "user_cf": "user_cf:UserCF",
-    "content": "content:Content",
-    "svd": "svd:SVD",
-    "als": "als:ALS",
-    "bpr": "bpr:BPR",
-    "ease": "ease:EASE",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,34 +21,14 @@ class BaselinesConfig:
 
     def __post_init__(self) -> None:
         for name in self.names:
-            _require_known("baselines.names", name)
+            require_known("baselines.names", name)
 
 
-def make_baseline(
-    name: BaselineName, *, item_texts: tuple[str, ...] = (), seed: int = 0, **parameters: Any
-) -> "Baseline":
-    """Makes the baseline called `name`.
-
-    Args:
-        name: one of `BaselineName`.
-        item_texts: the text of each item, in the order of the item rows; only `content` reads it.
-        seed: of those baselines that draw random numbers.
-        **parameters: fields of its class; the class's defaults hold for the others.
+def require_known(field: str, name: str) -> None:
+    """Refuses a name that no baseline has.
 
     Raises:
-        ConfigError: if there is no such baseline, or it has no such parameter or value.
-        InputError: if it is `content` and no item has a text.
+        ConfigError: there is no such baseline; the error names `field`.
     """
-    _require_known("baseline", name)
-    module, class_name = _CLASSES[name].split(":")
-    baseline: type[Baseline] = getattr(importlib.import_module(f"trainer.baselines.{module}"), class_name)
-    known = baseline.__dataclass_fields__.keys()
-    for parameter in parameters.keys() - known:
-        raise ConfigError(f"{name}.{parameter}", parameters[parameter], f"one of the parameters {sorted(known)}")
-    context = {"item_texts": item_texts, "seed": seed}
-    return baseline(**{field: value for field, value in context.items() if field in known} | parameters)
-
-
-def _require_known(field: str, name: str) -> None:
-    if name not in _CLASSES:
+    if name not in get_args(BaselineName):
         raise ConfigError(field, name, f"one of {', '.join(get_args(BaselineName))}")

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from features.encoding.log_buckets import age_buckets, count_buckets, gap_buckets, time_gaps
 from features.encoding.schema_encoder import Tensors
+from features.errors import InputError
 from features.records.contents import ITEM_EVENTS
 from features.schema import Schema
 from trainer.data.events import HISTORY_AGES, HISTORY_ROWS, EncodedEvents, Int64
@@ -57,6 +58,38 @@ class BatchPlan:
 def batch_size_for(wanted: int, available: int, replicas: int) -> int:
     """Examples a step: `wanted`, but an epoch of at least eight steps, in equal parts for the replicas."""
     return max(1, min(wanted, available // _MIN_STEPS_AN_EPOCH) // replicas) * replicas
+
+
+def plan_batches(indices: Int64, gather: Gather, *, batch_size: int, replicas: int, seed: int) -> BatchPlan:
+    """Batches of some events or records, each epoch in another order.
+
+    Args:
+        indices: `[examples]`, what `gather` is given.
+        gather: turns some of the indices into a batch.
+        batch_size: examples a step, over all replicas, at most; an epoch has at least eight steps.
+        replicas: the batch's equal parts.
+        seed: of the orders.
+
+    Raises:
+        InputError: there are no examples.
+    """
+    if len(indices) == 0:
+        raise no_examples()
+    return BatchPlan(
+        arrange=lambda generator: generator.permutation(indices),
+        num_examples=len(indices),
+        gather=gather,
+        batch_size=batch_size_for(batch_size, len(indices), replicas),
+        seed=seed,
+    )
+
+
+def no_examples() -> InputError:
+    """The error of a training split from which no example can be made."""
+    return InputError(
+        "the training split holds no event with an item of the catalogue (and, for sequences, none with another "
+        "before it); check `pipeline.split` and the filters"
+    )
 
 
 def gather_query(

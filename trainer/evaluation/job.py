@@ -2,67 +2,86 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from features.disk.files import write_text_atomically
-from features.disk.layout import Stage, Workdir
+from features.disk.layout import StageName
 from features.disk.manifest import read_manifest, require_schema
-from features.schema import Schema, fingerprint
+from features.schema import fingerprint
 from features.serialization import unstructure
 from trainer.config.evaluation import EvaluationConfig
-from trainer.config.ranking import RankingConfig
-from trainer.config.retrieval import RetrievalConfig
 from trainer.evaluation.html import write_report
 from trainer.evaluation.ranking import evaluate_ranking
 from trainer.evaluation.retrieval import evaluate_retrieval
-from trainer.restore import require_run, restore_ranking, restore_retrieval
+from trainer.restore import Trained, require_trained, restore
+from trainer.training.stage import AnyStage, StageContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationJob:
     """What is evaluated and how."""
 
-    schema: Schema
-    workdir: Workdir
-    retrieval: RetrievalConfig
-    ranking: RankingConfig
-    evaluation: EvaluationConfig
-    seed: int
-    say: Callable[[str], None] = field(default=lambda message: None, repr=False)
-    """Hears of progress."""
+    context: StageContext
+    """Schema, dataset and run."""
+    config: EvaluationConfig
+    """Split, metrics and baselines."""
+    progress: Callable[[str], None] = field(default=lambda message: None, repr=False)
+    """Told in one line what was measured."""
 
 
-def evaluate_stage(job: EvaluationJob, stage: Stage) -> tuple[dict[str, Any], bool]:
-    """Measures one stage's model on the configured split and writes its `metrics.json`, of retrieval a report too.
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """What an evaluation measured."""
 
-    Returns:
-        The content of the file, and whether it was there already, made from the same inputs.
+    content: Mapping[str, Any]
+    """Of the stage's `metrics.json`."""
+    nothing_to_do: bool
+    """Whether the file was there already, made from the same inputs."""
+
+
+def _retrieval(trained: Trained[Any], job: EvaluationJob) -> dict[str, Any]:
+    return evaluate_retrieval(trained, job.context.dataset, job.config, job.context.seed, job.progress)
+
+
+def _ranking(trained: Trained[Any], job: EvaluationJob) -> dict[str, Any]:
+    return evaluate_ranking(trained, job.context.dataset, job.config)
+
+
+_MEASURES: Mapping[StageName, Callable[[Trained[Any], EvaluationJob], dict[str, Any]]] = {
+    "retrieval": _retrieval,
+    "ranking": _ranking,
+}
+_REPORTS: Mapping[StageName, Callable[[Mapping[str, Any], Path], None]] = {"retrieval": write_report}
+
+
+def evaluate_stage(job: EvaluationJob, stage: AnyStage) -> EvaluationResult:
+    """Measures one stage's model on the configured split and writes its `metrics.json`, and its report if it has one.
 
     Raises:
         InputError: the dataset or the run is missing, or the split holds nothing to judge by.
     """
-    run = job.workdir.stage(stage)
+    layout = job.context.run.stage(stage.name)
     inputs = _inputs(job, stage)
-    require_run(job.schema, job.workdir.dataset, run, job.ranking if stage == "ranking" else job.retrieval)
-    if (known := _measured_before(run.metrics, inputs)) is not None:
-        return known, True
+    require_trained(job.context, stage)
+    if (known := _measured_before(layout.metrics, inputs)) is not None:
+        return EvaluationResult(content=known, nothing_to_do=True)
     start = time.perf_counter()
-    measured = _evaluate(job, stage)
-    result = {
+    measured = _MEASURES[stage.name](restore(job.context, stage), job)
+    content = {
         "inputs": inputs,
-        "split": job.evaluation.split,
-        "cutoffs": list(job.evaluation.cutoffs),
-        "confidence": job.evaluation.confidence,
+        "split": job.config.split,
+        "cutoffs": list(job.config.cutoffs),
+        "confidence": job.config.confidence,
         "seconds": round(time.perf_counter() - start, 2),
         **measured,
     }
-    if stage == "retrieval":
-        write_report(result, run.report)
-    write_text_atomically(run.metrics, json.dumps(result, indent=1) + "\n")
-    return result, False
+    if stage.name in _REPORTS:
+        _REPORTS[stage.name](content, layout.report)
+    write_text_atomically(layout.metrics, json.dumps(content, indent=1) + "\n")
+    return EvaluationResult(content=content, nothing_to_do=False)
 
 
 def _measured_before(path: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
@@ -74,19 +93,10 @@ def _measured_before(path: Path, inputs: dict[str, str]) -> dict[str, Any] | Non
     return known if isinstance(known, dict) and known.get("inputs") == inputs else None
 
 
-def _evaluate(job: EvaluationJob, stage: Stage) -> dict[str, Any]:
-    dataset, run = job.workdir.dataset, job.workdir.stage(stage)
-    if stage == "ranking":
-        ranker = restore_ranking(job.schema, dataset, run, job.ranking)
-        return evaluate_ranking(ranker, dataset, job.evaluation)
-    trained = restore_retrieval(job.schema, dataset, run, job.retrieval)
-    return evaluate_retrieval(trained, dataset, job.evaluation, job.seed, job.say)
-
-
-def _inputs(job: EvaluationJob, stage: Stage) -> dict[str, str]:
-    path = job.workdir.dataset.manifest
-    dataset = read_manifest(path, "dataset")
-    require_schema(dataset, job.schema.fingerprint(), path)
-    run = read_manifest(job.workdir.stage(stage).manifest, "run")
-    settings = fingerprint([unstructure(job.evaluation), job.seed])
+def _inputs(job: EvaluationJob, stage: AnyStage) -> dict[str, str]:
+    context = job.context
+    dataset = read_manifest(context.dataset.manifest, "dataset")
+    require_schema(dataset, context.schema.fingerprint(), context.dataset.manifest)
+    run = read_manifest(context.run.stage(stage.name).manifest, "run")
+    settings = fingerprint([unstructure(job.config), context.seed])
     return {"dataset": dataset.fingerprint(), "run": run.fingerprint(), "evaluation": settings}

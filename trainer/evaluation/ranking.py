@@ -13,7 +13,8 @@ from trainer.config.evaluation import EvaluationConfig
 from trainer.data.batches import ranking_examples
 from trainer.data.events import EncodedEvents, Int64, load_events
 from trainer.metrics.probabilities import auc_interval, probability_metrics
-from trainer.restore import TrainedRanking
+from trainer.ranking.model import RankingModel
+from trainer.restore import Trained
 
 Values = npt.NDArray[np.float64]
 
@@ -22,7 +23,9 @@ _PRIOR_EVENTS = 10.0
 _EVENTS_A_BLOCK = 8192
 
 
-def evaluate_ranking(trained: TrainedRanking, dataset: DatasetLayout, config: EvaluationConfig) -> dict[str, Any]:
+def evaluate_ranking(
+    trained: Trained[RankingModel], dataset: DatasetLayout, config: EvaluationConfig
+) -> dict[str, Any]:
     """Predicts each labelled event of the split, each weighing what it weighs in training.
 
     Args:
@@ -51,7 +54,7 @@ def evaluate_ranking(trained: TrainedRanking, dataset: DatasetLayout, config: Ev
     }
 
 
-def _probabilities(trained: TrainedRanking, events: EncodedEvents, targets: Int64) -> Values:
+def _probabilities(trained: Trained[RankingModel], events: EncodedEvents, targets: Int64) -> Values:
     gather = ranking_examples(events, trained.encoder.schema)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)])

@@ -1,6 +1,6 @@
 """Puts servables together from trained models; what several of them need is restored and built once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -8,14 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.disk.layout import SPLITS, DatasetLayout, ModelName, Workdir
+from features.disk.layout import SPLITS, DatasetLayout, ModelName, StageName, Workdir
 from features.encoding.schema_encoder import SchemaEncoder
 from features.records.contents import LABEL
-from features.schema import Schema
 from trainer.config.export import ExportConfig
 from trainer.config.index import IndexConfig
-from trainer.config.ranking import RankingConfig
-from trainer.config.retrieval import RetrievalConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.data.events import EncodedEvents, load_events
 from trainer.data.raw_catalogue import read_raw_candidates
@@ -27,8 +24,11 @@ from trainer.index.attributes import ItemAttributes
 from trainer.index.build import BuiltIndex, build_index
 from trainer.index.filtered_retriever import Retriever
 from trainer.index.item_ids import ItemIds
-from trainer.restore import TrainedRanking, TrainedRetrieval, restore_ranking, restore_retrieval
+from trainer.ranking.model import RankingModel
+from trainer.restore import Trained, restore
 from trainer.retrieval.full_ranking import embed_queries, query_blocks
+from trainer.retrieval.model import TwoTowerModel
+from trainer.training.stage import AnyStage, StageContext
 
 # Queries on which an index is tuned and measured.
 _NUM_HELD_OUT_QUERIES = 2000
@@ -38,13 +38,16 @@ _NUM_HELD_OUT_QUERIES = 2000
 class ExportJob:
     """What is exported, from where and how."""
 
-    schema: Schema
+    context: StageContext
+    """Schema, dataset and the run whose models are exported."""
+    stages: Mapping[StageName, AnyStage]
+    """The run's stages, by name."""
     workdir: Workdir
-    retrieval: RetrievalConfig
-    ranking: RankingConfig
+    """Where the SavedModels go."""
     index: IndexConfig
+    """The index over the items."""
     export: ExportConfig
-    seed: int
+    """Which models, and how."""
     catalogue: DatasetLayout | None = None
     """Items to index instead of those that the models were trained on."""
     say: Callable[[str], None] = field(default=lambda message: None, repr=False)
@@ -69,7 +72,7 @@ class Assembly:
             self.item_ids,
             self._attributes,
             max_filtered_candidates=self.job.index.max_filtered_candidates,
-            seed=self.job.seed,
+            seed=self.job.context.seed,
         )
         return RetrievalServable(self.encoder, self.query, towers, retriever, self.job.export.retrieval_k), built
 
@@ -91,7 +94,7 @@ class Assembly:
             self.ranking(),
             export.recommender_candidates,
             export.recommender_limit,
-            self.job.retrieval.loss.temperature,
+            self._trained.model.config.loss.temperature,
         ), built
 
     @cached_property
@@ -100,17 +103,15 @@ class Assembly:
         # Items that have left the catalogue still say what their users like.
         known = _ids(self._trained.candidates)
         histories = user_histories(self.encoder, self._splits, known, self.job.export.lookup_history)
-        return QueryInputs(self.job.schema, histories)
+        return QueryInputs(self.job.context.schema, histories)
 
     @cached_property
-    def _trained(self) -> TrainedRetrieval:
-        job = self.job
-        return restore_retrieval(job.schema, job.workdir.dataset, job.workdir.stage("retrieval"), job.retrieval)
+    def _trained(self) -> Trained[TwoTowerModel]:
+        return restore(self.job.context, self.job.stages["retrieval"])
 
     @cached_property
-    def _trained_ranking(self) -> TrainedRanking:
-        job = self.job
-        return restore_ranking(job.schema, job.workdir.dataset, job.workdir.stage("ranking"), job.ranking)
+    def _trained_ranking(self) -> Trained[RankingModel]:
+        return restore(self.job.context, self.job.stages["ranking"])
 
     def embed_query(self, required: tf.Tensor) -> tf.Tensor:
         """Vectors `[n, d] float32` of requests that give the required input `[n]` and nothing else."""
@@ -138,17 +139,20 @@ class Assembly:
     @cached_property
     def user_ids(self) -> list[bytes]:
         """The users with an embedding; one unknown user where the schema has no user id."""
-        if self.job.schema.user_id not in {feature.name for feature in self.job.schema.query}:
+        if self.job.context.schema.user_id not in {feature.name for feature in self.job.context.schema.query}:
             return [b""]
-        return [token.encode() for token in self.encoder.lookup(self.job.schema.user_id).vocabulary.tokens] or [b""]
+        return [token.encode() for token in self.encoder.lookup(self.job.context.schema.user_id).vocabulary.tokens] or [
+            b""
+        ]
 
     @cached_property
     def _attributes(self) -> ItemAttributes:
         """What requests can filter by."""
-        raw = read_raw_candidates(self.job.schema, self.job.catalogue or self.job.workdir.dataset)
+        schema = self.job.context.schema
+        raw = read_raw_candidates(schema, self.job.catalogue or self.job.context.dataset)
         categorical: dict[str, Sequence[Sequence[bytes]]] = {}
         numeric: dict[str, npt.NDArray[np.float32]] = {}
-        for feature in self.job.schema.candidate:
+        for feature in schema.candidate:
             if feature.filter_by == "values":
                 values = raw[feature.name]
                 categorical[feature.name] = list(values) if feature.is_list else [[value] for value in values]
@@ -159,7 +163,7 @@ class Assembly:
     @cached_property
     def _splits(self) -> list[EncodedEvents]:
         rows = self._trained.candidates.rows()
-        dataset = self.job.workdir.dataset
+        dataset = self.job.context.dataset
         return [load_events(dataset.interactions(split), self.encoder, rows, ranking=False) for split in SPLITS]
 
     @cached_property
@@ -184,8 +188,8 @@ class Assembly:
         for events in reversed(self._splits[1:]):
             targets = events.targets()
             if len(targets) >= 2:
-                chosen = np.random.default_rng(self.job.seed).permutation(targets)[:_NUM_HELD_OUT_QUERIES]
-                blocks = query_blocks(events, self.job.schema, np.sort(chosen))
+                chosen = np.random.default_rng(self.job.context.seed).permutation(targets)[:_NUM_HELD_OUT_QUERIES]
+                blocks = query_blocks(events, self.job.context.schema, np.sort(chosen))
                 # The events' rows are those of the catalogue that was trained on, which a refresh may have shortened.
                 vectors, _ = embed_queries(self._trained.model, blocks, len(self._trained.candidates))
                 return vectors
@@ -200,7 +204,7 @@ class Assembly:
         return self._build(replace(self.job.index, kind="exact", precision="float32"))
 
     def _build(self, config: IndexConfig) -> BuiltIndex:
-        built = build_index(self.vectors, config, held_out_queries=self._held_out_queries, seed=self.job.seed)
+        built = build_index(self.vectors, config, held_out_queries=self._held_out_queries, seed=self.job.context.seed)
         report = built.report
         self.job.say(
             f"index {report.kind}: {report.num_items:,} items, recall@{report.tuned_k} {report.recall:.3f}, "

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from features.disk.files import make_directory, staged_directory
 from features.disk.layout import EmbeddingsLayout, Entity
-from features.disk.manifest import Manifest, finished_with, producer_versions
+from features.disk.manifest import Manifest, StageResult, finished_with, producer_versions
 from features.schema import fingerprint
 from trainer.export.assembly import Assembly, ExportJob
 from trainer.export.inputs import fingerprints
@@ -26,14 +26,11 @@ _BLOCK = 4096
 Vectors = npt.NDArray[np.float32]
 
 
-def export_embeddings(job: ExportJob) -> tuple[Manifest, bool]:
+def export_embeddings(job: ExportJob) -> StageResult:
     """Writes the vectors of every item of the catalogue and every user with an embedding of its own.
 
     A user's vector is that of a request which gives the user's id and nothing else: with the history that the exported
     models know, and without context. A query's vector times an item's is the score that retrieval ranks by.
-
-    Returns:
-        The manifest, and whether the same files were there already.
 
     Raises:
         InputError: a former stage is missing.
@@ -43,30 +40,30 @@ def export_embeddings(job: ExportJob) -> tuple[Manifest, bool]:
     inputs = fingerprints(job, ("retrieval",)) | {"lookup_history": fingerprint(job.export.lookup_history)}
     finished = finished_with(layout.manifest, "embeddings", inputs)
     if finished is not None:
-        return finished, True
+        return StageResult(manifest=finished, nothing_to_do=True)
     assembly = Assembly(job)
     with staged_directory(layout.root) as staging:
         target = EmbeddingsLayout(staging)
         vectors = _users(assembly)
         vectors["items"] = (assembly.item_ids, assembly.vectors)
         for of, (ids, matrix) in vectors.items():
-            write_vectors(target, of, ids, matrix, job.seed)
+            write_vectors(target, of, ids, matrix, job.context.seed)
         _write_projector_config(target, list(vectors))
         manifest = Manifest(
             kind="embeddings",
-            schema_fingerprint=job.schema.fingerprint(),
+            schema_fingerprint=job.context.schema.fingerprint(),
             inputs=inputs,
             counts={of: len(ids) for of, (ids, _) in vectors.items()},
             producer=producer_versions("tensorflow", "pyarrow"),
             seconds=time.perf_counter() - began,
         )
         manifest.write(target.manifest)
-    return manifest, False
+    return StageResult(manifest=manifest, nothing_to_do=False)
 
 
 def _users(assembly: Assembly) -> dict[Entity, tuple[Sequence[bytes], Vectors]]:
     """Ids and vectors of the users; nothing where a query does not name its user."""
-    if assembly.query.required != assembly.job.schema.user_id:
+    if assembly.query.required != assembly.job.context.schema.user_id:
         return {}
     embed = tf.function(assembly.embed_query, input_signature=[tf.TensorSpec([None], tf.string)])
     ids = assembly.user_ids

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from features.disk.layout import ExtraLayout, ModelName, RunLayout, Stage
+from features.disk.layout import ExtraLayout, ModelName, StageLayout, StageName
 from features.disk.manifest import Manifest, finished_with, producer_versions, read_manifest
 from features.errors import InputError
 from features.schema import fingerprint
@@ -19,9 +19,9 @@ from trainer.export.rollback import was_rolled_back
 from trainer.export.saving import Exported, build_version, directory_bytes, prune, publish_version
 from trainer.export.server_files import write_server_files
 from trainer.index.build import BuiltIndex
-from trainer.restore import require_run
+from trainer.restore import require_trained
 
-_STAGES: Mapping[ModelName, tuple[Stage, ...]] = {
+_STAGES: Mapping[ModelName, tuple[StageName, ...]] = {
     "retrieval": ("retrieval",),
     "retrieval_exact": ("retrieval",),
     "ranking": ("retrieval", "ranking"),  # the catalogue's features come from the retrieval run
@@ -41,9 +41,8 @@ def export_models(job: ExportJob) -> list[Exported]:
     """
     _check_catalogue(job)
     inputs = {model: _inputs(job, model) for model in job.export.models}
-    for stage in dict.fromkeys(stage for model in job.export.models for stage in _STAGES[model]):
-        config = job.ranking if stage == "ranking" else job.retrieval
-        require_run(job.schema, job.workdir.dataset, job.workdir.stage(stage), config)
+    for name in dict.fromkeys(name for model in job.export.models for name in _STAGES[model]):
+        require_trained(job.context, job.stages[name])
     assembly = Assembly(job)
     exported = [_export(assembly, model, inputs[model]) for model in job.export.models]
     for model in job.export.models:
@@ -110,7 +109,7 @@ def _inputs(job: ExportJob, model: ModelName) -> dict[str, str]:
     """Fingerprints of all that a model is made from."""
     shown = {name: value for name, value in unstructure(job.export).items() if name not in _ABOUT_SERVERS}
     return fingerprints(job, _STAGES[model]) | {
-        "export": fingerprint([shown, job.seed]),
+        "export": fingerprint([shown, job.context.seed]),
         "index": fingerprint(unstructure(job.index)),
     }
 
@@ -119,35 +118,37 @@ def _manifest(
     assembly: Assembly, model: ModelName, inputs: Mapping[str, str], index: BuiltIndex | None, seconds: float
 ) -> Manifest:
     job = assembly.job
-    runs = {stage: job.workdir.stage(stage) for stage in _STAGES[model]}
-    evaluation = {stage: result for stage, run in runs.items() if (result := evaluation_of(run)) is not None}
+    trained = {name: job.context.run.stage(name) for name in _STAGES[model]}
+    evaluation = {name: result for name, layout in trained.items() if (result := evaluation_of(layout)) is not None}
     measured: dict[str, Any] = {"index": asdict(index.report)} if index else {}
-    dataset = read_manifest(job.workdir.dataset.manifest, "dataset")
+    dataset = read_manifest(job.context.dataset.manifest, "dataset")
     return Manifest(
         kind="saved_model",
-        schema_fingerprint=job.schema.fingerprint(),
+        schema_fingerprint=job.context.schema.fingerprint(),
         inputs=inputs,
         config={
             "export": unstructure(job.export),
             "index": unstructure(job.index),
-            "schema": unstructure(job.schema),
+            "schema": unstructure(job.context.schema),
         },
         counts=dict(dataset.counts) | {"indexed_items": len(assembly.candidates)},
         metrics=measured | ({"evaluation": evaluation} if evaluation else {}),
-        vocabularies={name: assembly.encoder.lookup(name).vocabulary.fingerprint() for name in job.schema.vocabularies},
+        vocabularies={
+            name: assembly.encoder.lookup(name).vocabulary.fingerprint() for name in job.context.schema.vocabularies
+        },
         producer=producer_versions("tensorflow", "scann", "tensorflow-recommenders"),
         seconds=seconds,
     )
 
 
-def evaluation_of(run: RunLayout) -> dict[str, Any] | None:
-    """Split and headline metrics of the run's evaluation; None where there is none of this run, or a damaged one."""
+def evaluation_of(layout: StageLayout) -> dict[str, Any] | None:
+    """Split and headline metrics of a stage's evaluation; None where there is none of this run, or a damaged one."""
     try:
-        result = json.loads(run.metrics.read_text())
+        result = json.loads(layout.metrics.read_text())
         evaluated, judged = result["inputs"]["run"], result["model"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    if evaluated != read_manifest(run.manifest, "run").fingerprint():
+    if evaluated != read_manifest(layout.manifest, "run").fingerprint():
         return None
     found = {"split": result["split"], "confidence": result.get("confidence")}
     if "metrics" in judged:

@@ -56,7 +56,7 @@ def predict_request(model: str, signature: str, request: Request) -> predict_pb2
 
 def _request(assembly: Assembly, function: Any, size: int, *, names_an_item: bool) -> Request:
     (specs,) = function.input_signature
-    schema = assembly.job.schema
+    schema = assembly.job.context.schema
     users = _cycle(assembly.user_ids, size)
     items = _cycle(assembly.item_ids, size)
     request: dict[str, np.ndarray[Any, Any]] = {}

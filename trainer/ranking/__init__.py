@@ -1,1 +1,1 @@
-"""The ranking stage: its validation."""
+"""The ranking stage: its model and its validation."""

@@ -2,49 +2,26 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from features.disk.layout import RunLayout, Stage
+from features.disk.layout import StageLayout, StageName
 from features.errors import InputError, RecstackError
 from trainer.data.batches import Batch, BatchPlan
-
-Metrics: TypeAlias = Mapping[str, float]
+from trainer.training.progress import Metrics, Progress, ProgressCallback
 
 _REPORT_SECONDS = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What the training tells while it runs."""
-
-    stage: Stage
-    """`retrieval` or `ranking`."""
-    step: int
-    """Steps done."""
-    total_steps: int
-    """Steps of the whole training; it may end earlier."""
-    epoch: int
-    """Epochs done."""
-    loss: float
-    """Mean loss an example since the epoch began."""
-    metrics: Metrics
-    """Of the validation after the last epoch; empty before."""
-
-
-ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
     """What is trained, on what and for how long."""
 
-    stage: Stage
+    stage: StageName
     """Named in the progress."""
     model: tfrs.Model
     """Has a `step` variable and a `compute_loss` that sums over the examples of the batch."""
@@ -111,7 +88,7 @@ class TrainingState(tf.Module):
 
 
 def fit(
-    training: TrainingPlan, run: RunLayout, strategy: tf.distribute.Strategy, progress: ProgressCallback
+    training: TrainingPlan, layout: StageLayout, strategy: tf.distribute.Strategy, progress: ProgressCallback
 ) -> Metrics:
     """Trains until the last epoch or until the validation stops improving, and leaves the best weights in the model.
 
@@ -119,7 +96,7 @@ def fit(
 
     Args:
         training: what to train.
-        run: where the checkpoints and the event files go.
+        layout: where the checkpoints and the event files go.
         strategy: the one under whose scope model and optimizer were made.
         progress: called about once a second.
 
@@ -131,12 +108,12 @@ def fit(
         RecstackError: the loss is not finite any more.
     """
     state = TrainingState()
-    last = _last_checkpoints(training, state, run)
-    best = best_checkpoints(training.model, run)
-    with restoring(run):
+    last = _last_checkpoints(training, state, layout)
+    best = best_checkpoints(training.model, layout)
+    with restoring(layout):
         last.restore_or_initialize()
     step_function = make_step(training, state, strategy)
-    writer = tf.summary.create_file_writer(str(run.tensorboard))
+    writer = tf.summary.create_file_writer(str(layout.tensorboard))
     report_due, save_due = _every(_REPORT_SECONDS), _every(training.checkpoint_seconds)
     metrics: Metrics = {}
     while not _is_finished(training, state):
@@ -157,20 +134,20 @@ def fit(
         progress(_progress(training, state, metrics))
         state.start_epoch()
         last.save(int(training.model.step.numpy()))
-    with restoring(run):
+    with restoring(layout):
         best.restore_or_initialize()
     metrics = dict(training.validate()) if training.validate is not None else {}
     return {**metrics, "epochs": float(state.best_epoch.numpy())}
 
 
-def best_checkpoints(model: tfrs.Model, run: RunLayout) -> tf.train.CheckpointManager:
+def best_checkpoints(model: tfrs.Model, layout: StageLayout) -> tf.train.CheckpointManager:
     """The weights of the epoch that validation liked best."""
     checkpoint = tf.train.Checkpoint(model=model)
-    return tf.train.CheckpointManager(checkpoint, str(run.best_checkpoints), max_to_keep=1)
+    return tf.train.CheckpointManager(checkpoint, str(layout.best_checkpoints), max_to_keep=1)
 
 
 @contextmanager
-def restoring(run: RunLayout) -> Iterator[None]:
+def restoring(layout: StageLayout) -> Iterator[None]:
     """Says in one line what is wrong with a checkpoint that the block cannot restore.
 
     Raises:
@@ -181,14 +158,14 @@ def restoring(run: RunLayout) -> Iterator[None]:
     except (tf.errors.OpError, IndexError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"run {run.directory}: a checkpoint cannot be restored ({reason}); delete that directory and run "
+            f"run {layout.directory}: a checkpoint cannot be restored ({reason}); delete that directory and run "
             "`recstack train` again"
         ) from error
 
 
-def _last_checkpoints(training: TrainingPlan, state: TrainingState, run: RunLayout) -> tf.train.CheckpointManager:
+def _last_checkpoints(training: TrainingPlan, state: TrainingState, layout: StageLayout) -> tf.train.CheckpointManager:
     checkpoint = tf.train.Checkpoint(model=training.model, optimizer=training.optimizer, state=state)
-    return tf.train.CheckpointManager(checkpoint, str(run.last_checkpoints), max_to_keep=1)
+    return tf.train.CheckpointManager(checkpoint, str(layout.last_checkpoints), max_to_keep=1)
 
 
 def _is_finished(training: TrainingPlan, state: TrainingState) -> bool:

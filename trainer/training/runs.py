@@ -1,69 +1,66 @@
-"""The directory of a run: what belongs to these inputs stays, what belongs to others goes."""
+"""The directory of a stage: what belongs to these inputs stays, what belongs to others goes."""
 
 import json
 import shutil
 from collections.abc import Mapping
 
 from features.disk.files import make_directory, write_text_atomically
-from features.disk.layout import DatasetLayout, RunLayout
+from features.disk.layout import StageLayout
 from features.disk.manifest import Manifest, finished_with, read_manifest, require_schema
-from features.schema import Schema, fingerprint
+from features.schema import fingerprint
 from features.serialization import unstructure
-from trainer.config.ranking import RankingConfig
-from trainer.config.retrieval import RetrievalConfig
-
-# The inputs of a run that may not be finished; the manifest repeats them when it is.
-_INPUTS_NAME = "inputs.json"
+from trainer.config.training import TrainableConfig
+from trainer.training.stage import AnyStage, StageContext
 
 
-def finished_run(run: RunLayout, inputs: Mapping[str, str]) -> Manifest | None:
-    """The manifest of a run that was made from these inputs and still has its model: then there is nothing to do."""
-    return finished_with(run.manifest, "run", inputs) if _has_model(run) else None
+def finished_stage(layout: StageLayout, inputs: Mapping[str, str]) -> Manifest | None:
+    """The manifest of a stage that was trained from these inputs and still has its model; else None."""
+    return finished_with(layout.manifest, "run", inputs) if _has_model(layout) else None
 
 
-def _has_model(run: RunLayout) -> bool:
-    return any(run.best_checkpoints.glob("*.index"))
+def _has_model(layout: StageLayout) -> bool:
+    return any(layout.best_checkpoints.glob("*.index"))
 
 
-def start_run(run: RunLayout, inputs: Mapping[str, str]) -> None:
-    """Makes the run's directory ready to train in, and removes what other inputs left there.
+def start_stage(layout: StageLayout, inputs: Mapping[str, str]) -> None:
+    """Makes the stage's directory ready to train in, and removes what other inputs left there.
 
     Args:
-        run: the stage's directory.
-        inputs: fingerprints of what the run is made from.
+        layout: the stage's directory.
+        inputs: fingerprints of what the stage is trained from.
 
     Raises:
         InputError: the directory cannot be made or written.
     """
-    make_directory(run.directory)
-    path = run.directory / _INPUTS_NAME
+    make_directory(layout.directory)
+    path = layout.inputs
     text = json.dumps(dict(inputs), indent=1, sort_keys=True) + "\n"
-    # A finished run that lost its model would otherwise take itself for finished again.
-    is_lost = run.manifest.exists() and not _has_model(run)
+    # A finished stage that lost its model would otherwise take itself for finished again.
+    is_lost = layout.manifest.exists() and not _has_model(layout)
     if path.exists() and path.read_bytes() == text.encode() and not is_lost:
         return
-    # The manifest first: without it, nobody takes the directory for a finished run.
-    run.manifest.unlink(missing_ok=True)
-    for directory in (run.checkpoints, run.tensorboard):
+    # The manifest first: without it, nobody takes the directory for a finished stage.
+    layout.manifest.unlink(missing_ok=True)
+    for directory in (layout.checkpoints, layout.tensorboard):
         if directory.exists():
             shutil.rmtree(directory)
-    run.metrics.unlink(missing_ok=True)
+    layout.metrics.unlink(missing_ok=True)
     write_text_atomically(path, text)
 
 
-def run_inputs(
-    schema: Schema, dataset: DatasetLayout, config: RetrievalConfig | RankingConfig, seed: int
-) -> Mapping[str, str]:
-    """Fingerprints of everything that a run's result depends on.
+def stage_inputs(context: StageContext, stage: AnyStage) -> dict[str, str]:
+    """Fingerprints of everything that a trained stage depends on.
 
     Raises:
         InputError: the dataset is incomplete or of another schema.
     """
-    manifest = read_manifest(dataset.manifest, "dataset")
-    require_schema(manifest, schema.fingerprint(), dataset.manifest)
-    return {"dataset": manifest.fingerprint(), "config": config_fingerprint(config), "seed": str(seed)}
+    path = context.dataset.manifest
+    manifest = read_manifest(path, "dataset")
+    require_schema(manifest, context.schema.fingerprint(), path)
+    own = {"dataset": manifest.fingerprint(), "config": config_fingerprint(stage.config), "seed": str(context.seed)}
+    return own | dict(stage.inputs())
 
 
-def config_fingerprint(config: RetrievalConfig | RankingConfig) -> str:
+def config_fingerprint(config: TrainableConfig) -> str:
     """Identifies a stage's configuration."""
     return fingerprint([type(config).__name__, unstructure(config)])

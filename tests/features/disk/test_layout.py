@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from features.disk.layout import ModelLayout, RunLayout, Workdir, shard_name, shards
+from features.disk.layout import STAGE_NAMES, ModelLayout, Workdir, shard_name, shards
 
 
 def test_versions_are_directories_named_by_integers(tmp_path: Path) -> None:
@@ -26,9 +26,9 @@ def test_shards_are_listed_in_order_and_nothing_else(tmp_path: Path) -> None:
 def test_stages_of_one_run_do_not_share_a_path(tmp_path: Path) -> None:
     workdir = Workdir(tmp_path)
     paths = [
-        getattr(RunLayout(workdir.run, stage), field)
-        for stage in ("retrieval", "ranking")
-        for field in ("manifest", "config", "checkpoints", "metrics", "tensorboard")
+        getattr(workdir.current_run.stage(stage), field)
+        for stage in STAGE_NAMES
+        for field in ("manifest", "inputs", "config", "checkpoints", "metrics", "tensorboard")
     ]
     assert len(set(paths)) == len(paths)
 

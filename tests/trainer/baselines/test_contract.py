@@ -11,7 +11,8 @@ import pytest
 
 from features.errors import ConfigError
 from trainer.baselines.contract import Baseline
-from trainer.config.baselines import BaselineName, BaselinesConfig, make_baseline
+from trainer.baselines.table import make_baseline
+from trainer.config.baselines import BaselineName, BaselinesConfig
 from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
 from trainer.metrics.top_k import rank_by_scorer
 

@@ -7,7 +7,7 @@ from features.errors import ConfigError
 from trainer.baselines.als import ALS
 from trainer.baselines.bpr import BPR
 from trainer.baselines.svd import SVD
-from trainer.config.baselines import make_baseline
+from trainer.baselines.table import make_baseline
 from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
 
 

@@ -10,7 +10,7 @@ from trainer.evaluation.html import write_report
 
 
 def test_every_model_metric_and_slice_of_an_evaluation_is_there(checkerboard: StackConfig) -> None:
-    run = checkerboard.layout.stage("retrieval")
+    run = checkerboard.layout.current_run.stage("retrieval")
     result, page = json.loads(run.metrics.read_text()), run.report.read_text()
     by_cutoff, by_part = (ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL))
     models = ["two_tower", *result["baselines"]]
@@ -28,7 +28,7 @@ def test_every_model_metric_and_slice_of_an_evaluation_is_there(checkerboard: St
 
 
 def test_the_same_metrics_give_the_same_bytes(checkerboard: StackConfig, tmp_path: Path) -> None:
-    run = checkerboard.layout.stage("retrieval")
+    run = checkerboard.layout.current_run.stage("retrieval")
     write_report(json.loads(run.metrics.read_text()), tmp_path / "report.html")
     assert (tmp_path / "report.html").read_bytes() == run.report.read_bytes()
 

@@ -5,14 +5,17 @@ from typing import Any
 import pytest
 
 from recstack.config import StackConfig
+from recstack.stages import stage_context
 from tests.trainer.export.loading import load
-from trainer.restore import TrainedRetrieval, restore_retrieval
+from trainer.restore import Trained, restore
+from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.stage import RetrievalStage
 
 
 @pytest.fixture(scope="session")
-def trained(checkerboard: StackConfig) -> TrainedRetrieval:
+def trained(checkerboard: StackConfig) -> Trained[TwoTowerModel]:
     stack = checkerboard
-    return restore_retrieval(stack.features, stack.layout.dataset, stack.layout.stage("retrieval"), stack.retrieval)
+    return restore(stage_context(stack), RetrievalStage(config=stack.retrieval))
 
 
 @pytest.fixture(scope="session")

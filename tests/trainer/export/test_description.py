@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from features.disk.layout import MODEL_NAMES, ExtraLayout, ModelName, RunLayout
+from features.disk.layout import MODEL_NAMES, ExtraLayout, ModelName, StageLayout
 from features.disk.manifest import Manifest, read_manifest
 from recstack.config import StackConfig
 from trainer.export.job import evaluation_of
@@ -47,9 +47,9 @@ def test_manifest_holds_schema_vocabularies_metrics_and_producers(checkerboard: 
         assert found["metrics"]["index"]["recall"] >= 0.97
 
 
-def judged(tmp_path: Path, text: str) -> RunLayout:
+def judged(tmp_path: Path, text: str) -> StageLayout:
     """A finished ranking run with this `metrics.json`, in which RUN stands for the run's fingerprint."""
-    run = RunLayout(tmp_path, "ranking")
+    run = StageLayout(tmp_path / "ranking")
     run.directory.mkdir()
     Manifest(kind="run", schema_fingerprint="s", inputs={}).write(run.manifest)
     run.metrics.write_text(text.replace("RUN", read_manifest(run.manifest, "run").fingerprint()))

@@ -12,15 +12,15 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from features.disk.layout import EmbeddingsLayout
 from recstack.config import StackConfig
-from recstack.console import Voice
-from recstack.verbs.export import write_embeddings
+from recstack.stages import export_embeddings
 from trainer.export import embeddings
-from trainer.restore import TrainedRetrieval
+from trainer.restore import Trained
+from trainer.retrieval.model import TwoTowerModel
 
 
 @pytest.fixture(scope="module")
 def written(checkerboard: StackConfig) -> EmbeddingsLayout:
-    manifest = write_embeddings(checkerboard, Voice("export", as_json=True))
+    manifest = export_embeddings(checkerboard).manifest
     assert manifest.counts == {"items": 40, "users": 40}
     return checkerboard.layout.embeddings
 
@@ -30,7 +30,7 @@ def vectors(path: Path) -> tuple[list[str], np.ndarray]:
     return table["id"].to_pylist(), np.array(table["embedding"].to_pylist(), np.float32)
 
 
-def test_items_are_the_trainers(written: EmbeddingsLayout, trained: TrainedRetrieval) -> None:
+def test_items_are_the_trainers(written: EmbeddingsLayout, trained: Trained[TwoTowerModel]) -> None:
     ids, found = vectors(written.table("items"))
     assert ids == [value.decode() for value in trained.candidates.item_ids.numpy()]
     expected = trained.model.embed_candidates(trained.candidates)

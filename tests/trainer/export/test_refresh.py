@@ -15,7 +15,7 @@ import tensorflow as tf
 from features.errors import ConfigError, InputError
 from recstack.config import StackConfig
 from recstack.console import Voice
-from recstack.verbs.export import export
+from recstack.stages import export
 from recstack.verbs.rollback import rollback
 from tests.checkerboard import NUM_ITEMS, item, title
 from tests.trainer.export.loading import load
@@ -43,7 +43,7 @@ def refreshed(checkerboard: StackConfig, tmp_path_factory: pytest.TempPathFactor
         ),
         export=replace(checkerboard.export, models=("retrieval_exact",)),
     )
-    (published,) = export(stack, Voice("export", as_json=True), refresh_index=True)
+    (published,) = export(stack, refresh_index=True)
     assert published.version == 2
     return stack
 
@@ -108,7 +108,7 @@ def test_an_item_that_is_gone_still_says_what_its_users_like(refreshed: StackCon
 
 
 def test_the_same_table_again_is_nothing_to_do(refreshed: StackConfig, capsys: pytest.CaptureFixture[str]) -> None:
-    export(refreshed, Voice("export", as_json=True), refresh_index=True)
+    export(refreshed, refresh_index=True)
     assert json.loads(capsys.readouterr().out)["nothing_to_do"] is True
 
 
@@ -116,7 +116,7 @@ def test_without_an_items_table_there_is_nothing_to_refresh_from(checkerboard: S
     items = replace(checkerboard.pipeline.items, path="")
     stack = replace(checkerboard, pipeline=replace(checkerboard.pipeline, items=items))
     with pytest.raises(ConfigError, match=r"pipeline\.items\.path"):
-        export(stack, Voice("export", as_json=True), refresh_index=True)
+        export(stack, refresh_index=True)
 
 
 def test_rolled_back_the_former_catalogue_is_served_and_stays(
@@ -127,10 +127,10 @@ def test_rolled_back_the_former_catalogue_is_served_and_stays(
     assert rollback(stack, (), None, Voice("rollback", as_json=True)) == {"retrieval_exact": 3}
     assert sorted(retrieve_all(stack)) == sorted(item(n) for n in range(NUM_ITEMS))
     assert json.loads(capsys.readouterr().out)["models"] == {"retrieval_exact": {"version": 3, "of": 1}}
-    (again,) = export(stack, Voice("export", as_json=True), refresh_index=True)
+    (again,) = export(stack, refresh_index=True)
     assert (again.version, again.nothing_to_do) == (3, True)
     one = replace(stack, export=replace(stack.export, keep_versions=1))
-    export(one, Voice("export", as_json=True), refresh_index=True)
+    export(one, refresh_index=True)
     assert stack.layout.model("retrieval_exact").versions() == [3]
 
 
@@ -149,10 +149,10 @@ def with_items(
 def test_a_table_that_lost_most_items_does_not_replace_what_is_served(refreshed: StackConfig, tmp_path: Path) -> None:
     stack = with_items(refreshed, tmp_path, [], keep=NUM_ITEMS // 2 - 1)
     with pytest.raises(InputError, match=r"19 items, where version 2 of retrieval_exact has 40.*smallest_refresh"):
-        export(stack, Voice("export", as_json=True), refresh_index=True)
+        export(stack, refresh_index=True)
     assert stack.layout.model("retrieval_exact").versions() == [1, 2]
     lowered = replace(stack, export=replace(stack.export, smallest_refresh=0.25))
-    (published,) = export(lowered, Voice("export", as_json=True), refresh_index=True)
+    (published,) = export(lowered, refresh_index=True)
     assert published.version == 3
     assert len(retrieve_all(lowered)) == NUM_ITEMS // 2 - 1
 
@@ -162,7 +162,7 @@ def test_of_an_item_that_comes_twice_the_last_row_counts_and_is_told(
     refreshed: StackConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack = with_items(refreshed, tmp_path, [(CHANGED, "again", 5000, "twice"), ("", "no id", 1, "")], keep=99)
-    export(stack, Voice("export", as_json=True), refresh_index=True)
+    export(stack, refresh_index=True)
     told = capsys.readouterr().err
     assert "items in the new catalogue: 40; rows with an id that comes again: 1" in told
     assert "rows refused: 1" in told

@@ -13,17 +13,16 @@ import tensorflow as tf
 
 from features.spec.history import HistoryTimesFeature
 from recstack.config import StackConfig
-from recstack.console import Voice
 from recstack.local_server import local_server
-from recstack.verbs.export import export
-from recstack.verbs.prepare import prepare
-from recstack.verbs.train import train
+from recstack.stages import export, prepare, stage_context, train
 from serving.client import RecommenderClient
 from tests.checkerboard import NUM_ITEMS, title, write_checkerboard
 from tests.trainer.export.loading import load
 from tests.trainer.export.test_servables import request, restrictions
 from tests.trainer.retrieval.test_repeat_bonus import by_definition
-from trainer.restore import TrainedRetrieval, restore_retrieval
+from trainer.restore import Trained, restore
+from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.stage import RetrievalStage
 
 HISTORIES = [["i0", "i2", "i0"], ["i1", "", "i5"], ["", "zzz", "i3"], ["", "", ""]]
 TIMES = [[1000, 5000, 900_000], [70, 0, 0], [0, 5, 9000], [0, 0, 0]]
@@ -43,16 +42,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
     evaluation = replace(stack.evaluation, exclude_seen=False)
     stack = replace(stack, features=features, retrieval=retrieval, evaluation=evaluation)
     stack = replace(stack, export=replace(stack.export, models=models))
-    voice = Voice("test", as_json=True)
-    prepare(stack, voice)
-    train(stack, "retrieval", voice)
-    export(stack, voice)
+    prepare(stack)
+    train(stack, "retrieval")
+    export(stack)
     return stack
 
 
 @pytest.fixture(scope="module")
-def trained(stack: StackConfig) -> TrainedRetrieval:
-    return restore_retrieval(stack.features, stack.layout.dataset, stack.layout.stage("retrieval"), stack.retrieval)
+def trained(stack: StackConfig) -> Trained[TwoTowerModel]:
+    return restore(stage_context(stack), RetrievalStage(config=stack.retrieval))
 
 
 def known_history(stack: StackConfig) -> tuple[list[str], list[int]]:
@@ -63,7 +61,7 @@ def known_history(stack: StackConfig) -> tuple[list[str], list[int]]:
 
 
 @pytest.fixture(scope="module")
-def expected(stack: StackConfig, trained: TrainedRetrieval) -> npt.NDArray[np.float32]:
+def expected(stack: StackConfig, trained: Trained[TwoTowerModel]) -> npt.NDArray[np.float32]:
     """The scores of all items for the histories of user u3."""
     histories, times = [*HISTORIES], [*TIMES]
     histories[-1], times[-1] = known_history(stack)
@@ -153,7 +151,7 @@ def test_items_newer_than_the_training_count_after_a_refresh(stack, trained, tmp
         csv.writer(file).writerows([("item_id", "title", "number", "remainders"), *table])
     items = replace(stack.pipeline.items, path=str(tmp_path / "items.csv"))
     newer = replace(stack, workdir=tmp_path / "work", pipeline=replace(stack.pipeline, items=items))
-    export(newer, Voice("export", as_json=True), refresh_index=True)
+    export(newer, refresh_index=True)
     signatures = load(newer, "retrieval_exact").signatures
     history, times = ["i-new", "i0", "i5", "i-new"], [100, 200, 300, 400]
     sent = request(["u3"], [history]) | {"history_timestamps": tf.constant([times], tf.int64)}

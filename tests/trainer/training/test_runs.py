@@ -3,19 +3,19 @@
 import pytest
 import tensorflow as tf
 
-from features.disk.layout import RunLayout
+from features.disk.layout import StageLayout
 from features.disk.manifest import Manifest
 from features.errors import InputError
 from trainer.training.loop import restoring
-from trainer.training.runs import finished_run, start_run
+from trainer.training.runs import finished_stage, start_stage
 
 INPUTS = {"dataset": "aa", "config": "bb"}
 
 
 @pytest.fixture
-def finished(tmp_path) -> RunLayout:
-    run = RunLayout(tmp_path, "retrieval")
-    start_run(run, INPUTS)
+def finished(tmp_path) -> StageLayout:
+    run = StageLayout(tmp_path / "retrieval")
+    start_stage(run, INPUTS)
     for directory in (run.best_checkpoints, run.last_checkpoints):
         tf.train.Checkpoint(weight=tf.Variable(tf.ones(99))).write(str(directory / "ckpt"))
     Manifest(kind="run", schema_fingerprint="cc", inputs=INPUTS).write(run.manifest)
@@ -23,28 +23,28 @@ def finished(tmp_path) -> RunLayout:
 
 
 def test_run_of_the_same_inputs_is_finished(finished):
-    assert finished_run(finished, INPUTS) is not None
-    assert finished_run(finished, INPUTS | {"config": "other"}) is None
+    assert finished_stage(finished, INPUTS) is not None
+    assert finished_stage(finished, INPUTS | {"config": "other"}) is None
 
 
 def test_run_that_lost_its_model_starts_anew(finished):
     for path in finished.best_checkpoints.iterdir():
         path.unlink()
-    assert finished_run(finished, INPUTS) is None
-    start_run(finished, INPUTS)
+    assert finished_stage(finished, INPUTS) is None
+    start_stage(finished, INPUTS)
     assert not finished.manifest.exists()
     assert not finished.last_checkpoints.exists()
 
 
 def test_interrupted_run_keeps_its_checkpoints(finished):
     finished.manifest.unlink()
-    start_run(finished, INPUTS)
+    start_stage(finished, INPUTS)
     assert any(finished.last_checkpoints.iterdir())
 
 
 def test_undecodable_inputs_are_those_of_another_run(finished):
-    (finished.directory / "inputs.json").write_bytes(b"\xff\xfe")
-    start_run(finished, INPUTS)
+    finished.inputs.write_bytes(b"\xff\xfe")
+    start_stage(finished, INPUTS)
     assert not finished.last_checkpoints.exists()
 
 

@@ -1,0 +1,81 @@
+"""The retrieval stage: a two-tower model of what each user takes next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from features.disk.layout import StageName, shards
+from features.schema import Schema
+from trainer.config.evaluation import EvaluationConfig
+from trainer.config.retrieval import RetrievalConfig, require_history
+from trainer.data.batches import BatchPlan
+from trainer.data.encoded_dataset import EncodedDataset
+from trainer.data.events import EncodedEvents, load_events
+from trainer.retrieval.examples import make_examples
+from trainer.retrieval.initialisation import initialise_items
+from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.validation import NDCG, RetrievalValidation
+from trainer.training.stage import Stage, StageContext
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel]):
+    """Trains the two-tower model on the interactions and keeps the epoch with the best NDCG.
+
+    RetrievalStage(config=RetrievalConfig(dimension=32))
+    """
+
+    name: ClassVar[StageName] = "retrieval"
+    objective: ClassVar[str] = NDCG
+    maximise: ClassVar[bool] = True
+
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """How the model is going to be judged: validation counts the same targets and leaves out the same items."""
+
+    def require(self, schema: Schema) -> None:
+        """Refuses `repeat` and examples of kind `sequence` without a history."""
+        require_history(self.config, schema)
+
+    def inputs(self) -> Mapping[str, str]:
+        """How validation judges, which decides the epoch that is kept."""
+        seen = "left out" if self.evaluation.exclude_seen else "ranked"
+        return {"validation": f"targets {self.evaluation.targets}, seen items {seen}"}
+
+    def load_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents:
+        """The interactions of the training split."""
+        rows = dataset.candidates.rows()
+        return load_events(context.dataset.interactions("train"), dataset.encoder, rows, ranking=False)
+
+    def make_examples(self, events: EncodedEvents, context: StageContext) -> BatchPlan:
+        """Examples of the configured kind, older events weighing less if the configuration says so."""
+        half_life = self.config.half_life
+        return make_examples(events.weighted_by_age(half_life) if half_life else events, self.config, context)
+
+    def make_model(self, dataset: EncodedDataset, events: EncodedEvents | None, seed: int) -> TwoTowerModel:
+        """The model, its item embeddings initialised from the events if the configuration says so."""
+        model = TwoTowerModel(self.config, dataset.encoder, dataset.candidates, seed=seed)
+        if events is not None:
+            initialise_items(model, events, dataset.candidates, self.config, seed)
+        return model
+
+    def make_validation(self, context: StageContext, dataset: EncodedDataset) -> RetrievalValidation | None:
+        """Ranks the catalogue for a sample of the validation split's users."""
+        directory = context.dataset.interactions("validation")
+        if not shards(directory):
+            return None
+        events = load_events(directory, dataset.encoder, dataset.candidates.rows(), ranking=False)
+        if len(events.targets()) == 0:
+            return None
+        return RetrievalValidation(
+            events,
+            context.schema,
+            dataset.candidates,
+            num_queries=self.config.validation_queries,
+            seed=context.seed,
+            exclude_seen=self.evaluation.exclude_seen,
+            only_next=self.evaluation.targets == "next",
+        )
+
+    def freeze(self, model: TwoTowerModel) -> None:
+        """Computes the items' vectors in histories once."""
+        model.freeze()

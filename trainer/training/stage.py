@@ -1,0 +1,104 @@
+"""What a stage is: a model, what it is trained on and how it is judged, described as data for `train_stage`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import tensorflow_recommenders as tfrs
+
+from features.disk.layout import DatasetLayout, RunLayout, StageName
+from features.schema import Schema
+from trainer.config.training import TrainableConfig
+from trainer.data.batches import BatchPlan
+from trainer.data.encoded_dataset import EncodedDataset
+from trainer.training.cluster import Cluster
+from trainer.training.progress import Metrics, ProgressCallback, silent
+
+ConfigT = TypeVar("ConfigT", bound=TrainableConfig)
+EventsT = TypeVar("EventsT")
+ModelT = TypeVar("ModelT", bound=tfrs.Model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageContext:
+    """What all stages of a run share."""
+
+    schema: Schema
+    """Of the dataset."""
+    dataset: DatasetLayout
+    """Written by `recstack prepare`."""
+    run: RunLayout
+    """Where the stages' results go."""
+    seed: int = 0
+    """Of initial weights, order and dropout."""
+    cluster: Cluster = field(default_factory=Cluster)
+    """The processes and devices that train together."""
+    progress: ProgressCallback = field(default=silent, repr=False)
+    """Called about once a second while a stage is trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(ABC, Generic[ConfigT, EventsT, ModelT]):
+    """One stage of a recommender: how its model, its examples and its validation are made.
+
+    A subclass names its types: the configuration's node, the events in memory and the model.
+    """
+
+    name: ClassVar[StageName]
+    """The directory of the run that it writes."""
+    objective: ClassVar[str]
+    """The metric that decides which epoch's model is kept."""
+    maximise: ClassVar[bool]
+    """Whether more of the objective is better."""
+
+    config: ConfigT
+    """Its node of the configuration."""
+
+    def require(self, schema: Schema) -> None:
+        """Refuses a schema that the configuration cannot be trained on.
+
+        Raises:
+            ConfigError: a field of the configuration asks for a feature that the schema does not have.
+        """
+
+    def inputs(self) -> Mapping[str, str]:
+        """What the result depends on beside the dataset, the configuration and the seed."""
+        return {}
+
+    @abstractmethod
+    def load_events(self, context: StageContext, dataset: EncodedDataset) -> EventsT:
+        """Loads what the model is trained on.
+
+        Raises:
+            InputError: the training split is missing, damaged or not what the model can learn from.
+        """
+
+    @abstractmethod
+    def make_examples(self, events: EventsT, context: StageContext) -> BatchPlan:
+        """Turns the events into training examples.
+
+        Raises:
+            InputError: there are none.
+        """
+
+    @abstractmethod
+    def make_model(self, dataset: EncodedDataset, events: EventsT | None, seed: int) -> ModelT:
+        """Creates every weight; called within the strategy's scope.
+
+        Args:
+            dataset: encoder and catalogue.
+            events: what the model is going to be trained on, which its weights may start from; None where the
+                weights of a finished run replace the initial ones.
+            seed: of the initial weights.
+        """
+
+    @abstractmethod
+    def make_validation(self, context: StageContext, dataset: EncodedDataset) -> Callable[[ModelT], Metrics] | None:
+        """Makes the function that measures the model after each epoch; None without validation data."""
+
+    def freeze(self, model: ModelT) -> None:
+        """Computes what only training changes, once the weights are final."""
+
+
+AnyStage: TypeAlias = Stage[Any, Any, Any]
