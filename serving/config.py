@@ -12,7 +12,6 @@ from features.errors import ConfigError
 # Flags for what this server cannot do. They are refused, because ignoring them would serve something else.
 REFUSED = {
     "use_alts_credentials": "ALTS needs Google's network; use --ssl_config_file",
-    "prefer_tflite_model": "TensorFlow Lite models are not served; export a SavedModel",
     "platform_config_file": "the only platform is 'tensorflow'; use the tensorflow_* and batching flags",
     "thread_pool_factory_config_file": "only TensorFlow's thread pools are supported; use tensorflow_*_op_parallelism",
     "mixed_precision": "export the model in the precision you want",
@@ -34,6 +33,8 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "max_num_load_retries": (0, math.inf, "0 or more retries"),
     "load_retry_interval_micros": (0, math.inf, "0 or more microseconds"),
     "num_request_iterations_for_warmup": (1, math.inf, "1 or more iterations"),
+    "num_tflite_pools": (1, 1000, "1 or more pools"),
+    "num_tflite_interpreters_per_pool": (1, 1000, "1 or more interpreters"),
     "per_process_gpu_memory_fraction": _SHARE,
     "request_log_sampling_rate": _SHARE,
     "request_log_file_bytes": (1, math.inf, "1 or more bytes"),
@@ -126,11 +127,11 @@ class ServerConfig:
     remove_unused_fields_from_bundle_metagraph: bool = True
     """Accepted without effect: only the signatures of a MetaGraph are kept in any case."""
     prefer_tflite_model: bool = False
-    """Refused: see `REFUSED`."""
+    """Serves `model.tflite`, where a version directory has one, instead of its SavedModel. Needs the `tflite` extra."""
     num_tflite_pools: int = 1
-    """Accepted for the real server's sake: belongs to `prefer_tflite_model`."""
+    """Pools of interpreters for each TensorFlow Lite model."""
     num_tflite_interpreters_per_pool: int = 1
-    """Accepted for the real server's sake: belongs to `prefer_tflite_model`."""
+    """Interpreters in each pool. Each runs one call at a time, so they bound the concurrent calls of the model."""
     enable_signature_method_name_check: bool = False
     """Requires that a signature's method_name fits the RPC."""
     xla_cpu_compilation_enabled: bool = False
@@ -138,7 +139,7 @@ class ServerConfig:
     xla_gpu_compilation_enabled: bool = False
     """Compiles graphs with XLA for GPUs."""
     enable_profiler: bool = True
-    """Accepted for the real server's sake: TensorFlow's Python package offers no profiler service on our port."""
+    """Serves `tensorflow.ProfilerService` on the gRPC port, for TensorBoard and `tf.profiler.experimental.client`."""
     thread_pool_factory_config_file: str = ""
     """Refused: see `REFUSED`."""
     mixed_precision: str = ""
@@ -155,6 +156,8 @@ class ServerConfig:
     TensorFlow cannot run this way use the default executor. Set to false for models whose operations should run
     concurrently within a call."""
 
+    op_libraries: str = ""
+    """recstack's own. Shared libraries of TensorFlow operations to load at the start, separated by commas."""
     workers: int = 1
     """recstack's own. Number of server processes that share the TCP ports; each has its own copy of the models."""
     api_keys_file: str = ""
@@ -190,6 +193,11 @@ class ServerConfig:
         for field, why in REFUSED.items():
             if getattr(self, field):
                 raise ConfigError(field, getattr(self, field), f"the flag not to be set: {why}")
+
+    @property
+    def num_tflite_interpreters(self) -> int:
+        """Interpreters for each TensorFlow Lite model."""
+        return self.num_tflite_pools * self.num_tflite_interpreters_per_pool
 
     @property
     def grpc_threads(self) -> int:

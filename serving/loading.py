@@ -10,7 +10,9 @@ from serving.api.replay import replay
 from serving.config import ServerConfig
 from serving.errors import from_exception, invalid_argument
 from serving.metrics import LATENCY_BUCKETS, Counter, Histogram, Metrics
+from serving.models import tflite
 from serving.models.batching import BatchingOptions, BatchScheduler
+from serving.models.op_libraries import load_op_libraries
 from serving.models.servable import Servable, load
 from serving.models.session import session_options
 from serving.models.warmup import warm_up
@@ -30,7 +32,11 @@ class VersionLoader:
 
         Raises:
             ServingError: A parameters file cannot be read, or `--batching_parameters_file` is given without batching.
+            ConfigError: An operation library cannot be loaded, or LiteRT is needed and not installed.
         """
+        load_op_libraries(config.op_libraries)
+        if config.prefer_tflite_model:
+            tflite.check_installed()
         self._config = config
         self._metrics = metrics
         self._tags = config.saved_model_tags.split(",")
@@ -47,7 +53,7 @@ class VersionLoader:
         batching = self._batching_of(path)
         started = time.perf_counter()
         try:
-            servable = load(name, version, path, self._tags, self._session_options)
+            servable = self._load(name, version, path)
         except BaseException:
             self._metrics.load_attempts.add(path, "fail")
             raise
@@ -58,6 +64,11 @@ class VersionLoader:
         if self._config.enable_model_warmup:
             self._warm_up(servable, path)
         return servable
+
+    def _load(self, name: str, version: int, path: str) -> Servable:
+        if self._config.prefer_tflite_model and tflite.has_tflite_model(path):
+            return tflite.load_tflite(name, version, path, self._config.num_tflite_interpreters)
+        return load(name, version, path, self._tags, self._session_options)
 
     def stop(self) -> None:
         """Ends the batching threads."""

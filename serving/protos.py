@@ -1,7 +1,7 @@
-"""Messages of TensorFlow Serving's configuration files that `tensorflow-serving-api` does not publish.
+"""Messages of TensorFlow Serving and its profiler that `tensorflow-serving-api` does not publish.
 
 Field names, numbers and types are those of `session_bundle_config.proto`, `monitoring_config.proto` and
-`ssl_config.proto`, so that both servers read the same text files.
+`ssl_config.proto`, so that both servers read the same text files, and of `profiler_service.proto`.
 """
 
 from pathlib import Path
@@ -46,6 +46,21 @@ _FILE = descriptor_pb2.FileDescriptorProto(
                 "client_verify": (4, "bool"),
             },
         ),
+        describe(
+            "ProfileRequest",
+            {
+                "duration_ms": (1, "uint64"),
+                "opts": (4, "bytes"),  # a serialized tensorflow.ProfileOptions, which has the same form on the wire
+                "repository_root": (5, "string"),
+                "session_id": (6, "string"),
+                "host_name": (7, "string"),
+            },
+        ),
+        describe("ProfileResponse", {"empty_trace": (7, "bool")}),
+        describe("TerminateRequest", {"session_id": (1, "string")}),
+        describe("TerminateResponse", {}),
+        describe("MonitorRequest", {"duration_ms": (1, "uint64")}),
+        describe("MonitorResponse", {"data": (1, "string")}),
     ],
 )
 
@@ -53,6 +68,12 @@ _types = message_types(_FILE)
 BatchingParameters = _types["BatchingParameters"]
 MonitoringConfig = _types["MonitoringConfig"]
 SSLConfig = _types["SSLConfig"]
+ProfileRequest = _types["ProfileRequest"]
+ProfileResponse = _types["ProfileResponse"]
+TerminateRequest = _types["TerminateRequest"]
+TerminateResponse = _types["TerminateResponse"]
+MonitorRequest = _types["MonitorRequest"]
+MonitorResponse = _types["MonitorResponse"]
 
 
 def read_text(path: str, empty: _MessageT, full_name: str) -> _MessageT:

@@ -73,12 +73,13 @@ class ConfigReloader:
     def _apply(self, config: Any, noun: str, timeout: float | None = None) -> None:
         with self._lock:
             models = checked_models(config)
+            # As in the real server, labels come first: they may name only versions that are available already.
+            self._store.set_labels(version_labels(models))
             new = [name for name in models if name not in self._models]
             self._models = models
             self._store.set_models(models)
             self._store.wait_until_available(new, noun, timeout)
             check_logging(models)
-            self._store.set_labels(version_labels(models))
 
     def _poll(self, applied: bytes) -> None:
         while not self._stopped.wait(self._config.model_config_file_poll_wait_seconds):

@@ -5,9 +5,10 @@ from typing import Any
 
 import grpc
 
-from serving.api.call import Gate, Observer
+from serving.api.call import Gate, Observer, Rpc
 from serving.api.dispatch import Dispatcher
 from serving.api.grpc import start_grpc
+from serving.api.profiler import Profiler
 from serving.api.rest.app import RestApp
 from serving.api.rest.calls import RestCalls
 from serving.api.rest.http_server import HttpServer
@@ -58,11 +59,14 @@ class Server:
         """
         self.store.start()
         self._reloader.start()
-        rpcs = self.dispatcher.rpcs() | {"HandleReloadConfigRequest": self._reloader.reload}
-        self._grpc = start_grpc(self._config, rpcs, self._gate)
+        self._grpc = start_grpc(self._config, self._rpcs(), self._gate)
         logger.info("Running ModelServer at 0.0.0.0:%d ...", self._config.port)
         if self._config.rest_api_port:
             self._start_rest()
+
+    def _rpcs(self) -> dict[str, Rpc]:
+        rpcs = self.dispatcher.rpcs() | {"HandleReloadConfigRequest": self._reloader.reload}
+        return rpcs | Profiler().rpcs() if self._config.enable_profiler else rpcs
 
     def _start_rest(self) -> None:
         port = self._config.rest_api_port

@@ -47,7 +47,7 @@ def classification_tensors(signature: Signature, check_method: bool) -> ExampleT
             'Expected classification signature outputs to contain at least one of "classes" or "scores". Signature '
             f"was: {signature.definition}"
         )
-    return ExampleTensors(feed, fetches)
+    return ExampleTensors((feed,), fetches)
 
 
 def fill_classifications(

@@ -143,7 +143,7 @@ class Dispatcher:
         choice = spec.WhichOneof("version_choice")
         if choice == "version":
             return self._store.lease(spec.name, version=spec.version.value)
-        if choice == "version_label" and spec.version_label:
+        if choice == "version_label":
             return self._store.lease(spec.name, label=spec.version_label)
         return self._store.lease(spec.name)
 

@@ -21,8 +21,8 @@ TensorValues = dict[str, NDArray[Any]]
 class ExampleTensors:
     """The tensors of a signature that takes examples."""
 
-    feed: str
-    """Tensor that takes the serialized examples."""
+    feeds: tuple[str, ...]
+    """Tensors that take the serialized examples, each the same ones."""
     fetches: tuple[str, ...]
     """Tensors that the answer is made of."""
 
@@ -32,7 +32,7 @@ class ExampleTensors:
         Raises:
             ServingError: The run failed.
         """
-        values = servable.run((self.feed,), [examples], self.fetches, timeout)
+        values = servable.run(self.feeds, [examples] * len(self.feeds), self.fetches, timeout)
         return dict(zip(self.fetches, values, strict=True))
 
 

@@ -22,7 +22,16 @@ from features.errors import InputError
 from serving.api.call import API_KEY_HEADER, Call, Gate, Rpc
 from serving.config import ServerConfig
 from serving.errors import Code, from_exception, invalid_argument
-from serving.protos import SSLConfig, read_text
+from serving.protos import (
+    MonitorRequest,
+    MonitorResponse,
+    ProfileRequest,
+    ProfileResponse,
+    SSLConfig,
+    TerminateRequest,
+    TerminateResponse,
+    read_text,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +53,11 @@ SERVICES: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
             model_management_pb2.ReloadConfigResponse,
         ),
     },
+    "tensorflow.ProfilerService": {
+        "Profile": (ProfileRequest, ProfileResponse),
+        "Terminate": (TerminateRequest, TerminateResponse),
+        "Monitor": (MonitorRequest, MonitorResponse),
+    },
 }
 """Request and response message of each RPC, by service."""
 
@@ -56,7 +70,7 @@ def start_grpc(config: ServerConfig, rpcs: Mapping[str, Rpc], gate: Gate | None 
 
     Args:
         config: The server's flags.
-        rpcs: What implements each RPC of `SERVICES`.
+        rpcs: Implementations of RPCs of `SERVICES`, by name; the others are answered UNIMPLEMENTED.
         gate: Admits calls; None admits every call.
 
     Raises:
@@ -71,7 +85,9 @@ def start_grpc(config: ServerConfig, rpcs: Mapping[str, Rpc], gate: Gate | None 
         maximum_concurrent_rpcs=config.max_concurrent_requests or None,
     )
     for service, methods in SERVICES.items():
-        handlers = {name: _handler(_gated(rpcs[name], gate), *messages) for name, messages in methods.items()}
+        handlers = {
+            name: _handler(_gated(rpcs[name], gate), *messages) for name, messages in methods.items() if name in rpcs
+        }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
     if config.enable_grpc_healthcheck_service:
         _add_health(server)

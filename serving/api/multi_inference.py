@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
 from tensorflow_serving.apis import inference_pb2
 
 from serving.api.classify import classification_tensors, fill_classifications
@@ -34,7 +33,10 @@ _METHODS = {
 def multi_inference(
     servable: Runnable, request: inference_pb2.MultiInferenceRequest, options: InferenceOptions
 ) -> inference_pb2.MultiInferenceResponse:
-    """Answers a MultiInferenceRequest with one run of the graph for each input tensor that the tasks' signatures have.
+    """Answers a MultiInferenceRequest with one run of the graph.
+
+    TensorFlow 1 exports may share an input tensor among signatures; in TensorFlow 2 exports each signature has its own,
+    and all of them are fed with the same examples.
 
     Raises:
         ServingError: The tasks do not go together, a signature does not fit its task, or the run failed.
@@ -45,7 +47,7 @@ def multi_inference(
         for task, signature in zip(request.tasks, signatures, strict=True)
     ]
     examples = serialized_examples(request.input)
-    values = _run(servable, tensors, examples, options.timeout)
+    values = _union(tensors).run(servable, examples, options.timeout)
     response = inference_pb2.MultiInferenceResponse()
     for task, signature in zip(request.tasks, signatures, strict=True):
         result, method = response.results.add(), _METHODS[task.method_name]
@@ -54,14 +56,10 @@ def multi_inference(
     return response
 
 
-def _run(
-    servable: Runnable, tensors: Sequence[ExampleTensors], examples: NDArray[Any], timeout: float | None
-) -> TensorValues:
-    feeds = {each.feed for each in tensors}
-    if len(feeds) > 1:
-        raise invalid_argument("Input tensor must be the same for all Signatures.")
+def _union(tensors: Sequence[ExampleTensors]) -> ExampleTensors:
+    feeds = {feed for each in tensors for feed in each.feeds}
     fetches = {fetch for each in tensors for fetch in each.fetches}
-    return ExampleTensors(feeds.pop(), tuple(sorted(fetches))).run(servable, examples, timeout)
+    return ExampleTensors(tuple(sorted(feeds)), tuple(sorted(fetches)))
 
 
 def _task_signatures(servable: Runnable, request: inference_pb2.MultiInferenceRequest) -> list[Signature]:

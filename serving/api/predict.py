@@ -9,10 +9,9 @@ from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from features.protocol.tensor_proto import ParseError, decode, encode
 from serving.errors import Code, ServingError, invalid_argument
-from serving.models.servable import DEFAULT_SIGNATURE, Runnable, Signature
+from serving.models.servable import DEFAULT_SIGNATURE, PREDICT_METHOD, Runnable, Signature
 from serving.models.session import Arrays
 
-PREDICT_METHOD = "tensorflow/serving/predict"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 

@@ -40,7 +40,7 @@ def regression_tensors(signature: Signature, check_method: bool) -> ExampleTenso
         raise invalid_argument("Expected one output Tensor.")
     if OUTPUTS not in signature.outputs:
         raise invalid_argument(f"No regression outputs found in SignatureDef: {signature.definition}")
-    return ExampleTensors(feed, signature.fetches)
+    return ExampleTensors((feed,), signature.fetches)
 
 
 def fill_regressions(

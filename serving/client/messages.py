@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.errors import InputError
+from features.protocol.ranks import describe_rank
 from features.protocol.tensor_proto import KINDS, decode, dtype_number, encode
 from features.protocol.wire import (
     DataType,
@@ -28,6 +29,7 @@ RESPONSES = {PREDICT: PredictResponse, METADATA: GetModelMetadataResponse, STATU
 
 DEFAULT_SIGNATURE = "serving_default"
 RETRIEVE_SIGNATURE = "retrieve"
+_MOST_SHOWN = 60
 COUNT_INPUTS = {"k", "limit"}
 EXCLUDE_INPUT = "exclude_item_ids"
 STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
@@ -86,10 +88,13 @@ def as_array(values: ArrayLike, spec: TensorSpec | None = None) -> NDArray[Any]:
     if isinstance(values, np.ndarray) and (spec is None or values.dtype == KINDS[spec.dtype].dtype):
         return values
     rows = _filled(values) if isinstance(values, Sequence) and not isinstance(values, str | bytes) else values
-    array = np.asarray(rows)
+    try:
+        array = np.asarray(rows)
+    except ValueError:
+        raise InputError(f"expected lists of equal depth, got {_shown(values)}") from None
     if array.dtype.kind in "OSU":
         if spec is not None and spec.dtype is not DataType.STRING and array.size:
-            raise InputError(f"expected {spec.dtype.name} values, got {array.flat[0]!r}")
+            raise InputError(f"expected {spec.dtype.name} values, got {array.tolist()!r:.60}")
         return np.vectorize(_bytes, otypes=[object])(array) if array.size else array.astype(object)
     if spec is not None:
         if spec.dtype is DataType.STRING and array.size:
@@ -123,14 +128,39 @@ def _bytes(value: Any) -> bytes:
 def predict_request(
     model: str, signature: str, inputs: Mapping[str, ArrayLike], specs: Mapping[str, TensorSpec] | None = None
 ) -> Any:
-    """Builds a PredictRequest; `specs` are the inputs' types, if they are known."""
+    """Builds a PredictRequest.
+
+    Args:
+        model: The model's name.
+        signature: The signature's name.
+        inputs: Arrays or nested lists by alias.
+        specs: The inputs' specs by alias, if they are known.
+
+    Raises:
+        InputError: A value does not fit the type or the rank of its input.
+    """
     request = PredictRequest()
     request.model_spec.name = model
     request.model_spec.signature_name = signature
     for alias, values in inputs.items():
-        array = as_array(values, None if specs is None else specs.get(alias))
+        array = _input_array(alias, values, None if specs is None else specs.get(alias))
         encode(array, request.inputs[alias], as_content=dtype_number(array) != DataType.STRING)
     return request
+
+
+def _input_array(alias: str, values: ArrayLike, spec: TensorSpec | None) -> NDArray[Any]:
+    try:
+        array = as_array(values, spec)
+    except InputError as error:
+        raise InputError(f"{alias}: {error}") from None
+    if spec is not None and spec.shape is not None and array.ndim != len(spec.shape):
+        raise InputError(f"{alias}: expected {describe_rank(len(spec.shape))}, got {_shown(values)}")
+    return array
+
+
+def _shown(values: Any) -> str:
+    text = repr(values)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def restrictions(exclude: Sequence[Sequence[str]] | None, filters: Mapping[str, object] | None) -> dict[str, object]:
@@ -171,7 +201,22 @@ def recommend_request(
     sent: dict[str, Any] = dict(query)
     sent.update({alias: _for_a_batch(values, inputs[alias]) for alias, values in restricting.items()})
     sent.update(dict.fromkeys(COUNT_INPUTS & inputs.keys(), k))
+    _check_batch(sent, inputs)
     return predict_request(model, name, sent, inputs)
+
+
+def _check_batch(sent: Mapping[str, Any], inputs: Mapping[str, TensorSpec]) -> None:
+    """Checks that all inputs have as many values as the required one, or one for the whole batch."""
+    sizes = {
+        alias: len(values)
+        for alias, values in sent.items()
+        if inputs[alias].shape and isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes)
+    }
+    required = [size for alias, size in sizes.items() if inputs[alias].required]
+    batch = max(required or sizes.values(), default=1)
+    for alias, size in sizes.items():
+        if size not in (1, batch):
+            raise InputError(f"{alias}: expected {batch} values, one per query, or one for all queries, got {size}")
 
 
 def _for_a_batch(values: Any, spec: TensorSpec) -> Any:

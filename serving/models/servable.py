@@ -12,10 +12,11 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from features.native_log import silence_native_notices
 from features.protocol.tensor_proto import decode
 from serving.errors import Code, ServingError, from_exception, not_found
-from serving.models.batching import BatchingOptions, BatchQueue, BatchScheduler
+from serving.models.batching import BatchingOptions, BatchQueue, BatchScheduler, Run
 from serving.models.session import Arrays, GraphSession
 
 DEFAULT_SIGNATURE = "serving_default"
+PREDICT_METHOD = "tensorflow/serving/predict"
 _SCANN_PREFIX = b"Scann>"
 
 
@@ -60,10 +61,27 @@ class Runnable(Protocol):
         ...
 
 
+class Session(Protocol):
+    """What runs a model by tensor names."""
+
+    @property
+    def may_run_forever(self) -> bool:
+        """Whether a prepared call may run forever."""
+        ...
+
+    def prepare(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Run:
+        """The call that feeds and fetches these tensors."""
+        ...
+
+    def close(self) -> None:
+        """Frees the model's memory; no call may be running."""
+        ...
+
+
 class Servable:
     """A loaded version. `run` is thread-safe; `close` may be called once, when no run is in progress."""
 
-    def __init__(self, name: str, version: int, session: GraphSession, definitions: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, version: int, session: Session, definitions: Mapping[str, Any]) -> None:
         self.name = name
         self.version = version
         self.signatures = {key: _signature(value) for key, value in definitions.items()}

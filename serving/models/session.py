@@ -180,10 +180,7 @@ class PreparedCall:
         for index, (array, expected) in enumerate(zip(arrays, self._dtypes, strict=True)):
             given = dtype_number(array)
             if given != expected:
-                raise invalid_argument(
-                    f"Expects arg[{self._argument[index]}] to be {_dtype_name(expected)} "
-                    f"but {_dtype_name(given)} is provided"
-                )
+                raise type_error(self._argument[index], expected, given)
 
     def _run_with_timeout(self, arrays: Arrays, timeout: float | None) -> list[Any]:
         if timeout is not None and timeout <= 0:
@@ -209,6 +206,12 @@ def _run_to_the_end(run: _FastCall, arrays: Arrays, timeout: float) -> list[Any]
     if time.perf_counter() - started > timeout:
         raise ServingError(Code.DEADLINE_EXCEEDED, "The model answered after the deadline")
     return results
+
+
+def type_error(argument: int, expected: int, given: int) -> ServingError:
+    """The C++ session's error for an argument of the wrong type, both given by their numbers."""
+    names = _dtype_name(expected), _dtype_name(given)
+    return invalid_argument(f"Expects arg[{argument}] to be {names[0]} but {names[1]} is provided")
 
 
 def _dtype_name(number: int) -> str:

@@ -167,17 +167,12 @@ class ModelStore:
             wanted: Version number by label, by model.
 
         Raises:
-            ServingError: A label names a version that is not available. With
-                `allow_version_labels_for_unavailable_models` a new label may.
+            ServingError: A label names a version that is not available; no label is changed. With
+                `allow_version_labels_for_unavailable_models` a label may, unless it names another version now.
         """
         for name, labels in wanted.items():
-            statuses = self._board.of(name)
             for label, version in labels.items():
-                status = statuses.get(version)
-                if status is not None and status.state is State.AVAILABLE:
-                    continue
-                in_use = label in self._labels.get(name, {})
-                if in_use or not self._config.allow_version_labels_for_unavailable_models:
+                if not (self._is_available(name, version) or self._may_wait(name, label, version)):
                     raise ServingError(
                         Code.FAILED_PRECONDITION,
                         f"Request to assign label to version {version} of model {name}, which is not currently "
@@ -185,6 +180,14 @@ class ModelStore:
                     )
         with self._lock:
             self._labels = wanted
+
+    def _is_available(self, name: str, version: int) -> bool:
+        status = self._board.of(name).get(version)
+        return status is not None and status.state is State.AVAILABLE
+
+    def _may_wait(self, name: str, label: str, version: int) -> bool:
+        current = self._labels.get(name, {}).get(label, version)
+        return self._config.allow_version_labels_for_unavailable_models and current == version
 
     # Polling ----------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import logging
+import re
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -21,6 +22,9 @@ from serving.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+_ALLOWED_METHODS = {"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"}
+"""Methods that reach the handlers; others are answered 501, as by the real server's HTTP library."""
+_ORIGIN = re.compile("https?://")
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
@@ -67,13 +71,16 @@ class RestApp:
 
     async def _respond(self, request: Request) -> Response:
         path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
+        if request.method not in _ALLOWED_METHODS:
+            return _html(501, "Not Implemented")
         if self._metrics_path and path == self._metrics_path:
             return Response(self._metrics.page(), media_type="text/plain")
         if not path.lower().startswith("/v1/"):
-            return HTMLResponse("<html><body><h1>Not Found</h1></body></html>", status_code=404)
+            return _html(404, "Not Found")
         headers = _CORS if self._cors else {}
         if request.method == "OPTIONS" and self._cors:
-            return Response(status_code=200, headers=headers)
+            has_origin = _ORIGIN.search(request.headers.get("origin", ""))
+            return Response(status_code=200 if has_origin else 400, headers=headers)
         try:
             content = await self._read_body(request)
             loop = asyncio.get_running_loop()
@@ -116,6 +123,10 @@ class RestApp:
             code, answer = failure.code, write_body({"error": failure.message})
         self._metrics.request_count.add(name, code.name)
         return code, answer
+
+
+def _html(status: int, reason: str) -> Response:
+    return HTMLResponse(f"<html><body><h1>{reason}</h1></body></html>", status_code=status)
 
 
 def _inflated(content: bytes, limit: int) -> bytes:

@@ -11,6 +11,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from features.protocol.ranks import describe_rank
 from serving.api.call import Call
 from serving.api.dispatch import Dispatcher
 from serving.api.metadata import SIGNATURE_DEF
@@ -19,7 +20,7 @@ from serving.api.rest.json_tensors import parse_object, signature_name
 from serving.api.rest.model_json import metadata_body, status_body
 from serving.api.rest.paths import Target
 from serving.api.rest.predict_json import fill_predict_request, predict_body
-from serving.errors import invalid_argument
+from serving.errors import Code, ServingError, invalid_argument
 from serving.models.servable import DEFAULT_SIGNATURE
 
 
@@ -52,19 +53,24 @@ class RestCalls:
         request = predict_pb2.PredictRequest()
         request.model_spec.signature_name = signature_name(document)
         target.fill_spec(request.model_spec)
-        rows = fill_predict_request(request, document, self._input_types(request.model_spec))
-        return predict_body(self._rpcs["Predict"](request, call), rows)
+        inputs = self._inputs(request.model_spec)
+        rows = fill_predict_request(request, document, {alias: info.dtype for alias, info in inputs.items()})
+        try:
+            response = self._rpcs["Predict"](request, call)
+        except ServingError as error:
+            raise _with_wrong_inputs(error, request, inputs) from None
+        return predict_body(response, rows)
 
-    def _input_types(self, spec: Any) -> dict[str, int]:
+    def _inputs(self, spec: Any) -> dict[str, Any]:
         name = spec.signature_name or DEFAULT_SIGNATURE
         with self._dispatcher.lease(spec) as servable:
             signature = servable.signatures.get(name)
             if signature is None:
                 raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
-            types = {alias: signature.definition.inputs[alias].dtype for alias in signature.inputs}
-        if not types:
+            inputs = {alias: signature.definition.inputs[alias] for alias in signature.inputs}
+        if not inputs:
             raise invalid_argument(f"Failed to get input map for signature: {spec.signature_name or 'DEFAULT'}")
-        return types
+        return inputs
 
     def _classify(self, target: Target, content: bytes, call: Call) -> bytes:
         request = classification_pb2.ClassificationRequest()
@@ -87,3 +93,19 @@ class RestCalls:
         request = get_model_status_pb2.GetModelStatusRequest()
         target.fill_spec(request.model_spec)
         return status_body(self._rpcs["GetModelStatus"](request, call))
+
+
+def _with_wrong_inputs(error: ServingError, request: Any, inputs: Mapping[str, Any]) -> ServingError:
+    """Names the inputs whose rank is not the signature's in front of an error of the kernels, which do not name them.
+
+    Shapes are not checked before the run, because the real server answers whatever the kernels take.
+    """
+    if error.code is not Code.INVALID_ARGUMENT:
+        return error
+    hints = [
+        f"{alias}: expected {describe_rank(len(info.tensor_shape.dim))}"
+        for alias, info in inputs.items()
+        if not info.tensor_shape.unknown_rank
+        and len(request.inputs[alias].tensor_shape.dim) != len(info.tensor_shape.dim)
+    ]
+    return ServingError(error.code, "; ".join([*hints, error.message]))

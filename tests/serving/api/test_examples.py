@@ -147,10 +147,13 @@ def test_row_multi_inference_refusals(shared):
     assert message == "Unsupported signature method_name: tensorflow/serving/predict"
 
 
-def test_signatures_with_inputs_of_their_own_cannot_be_joined(tiny):
+def test_multi_inference_feeds_the_same_examples_to_signatures_with_inputs_of_their_own(tiny):
+    """TensorFlow 2 exports: each signature has its own input tensor; of x = 2, scores are 2, -1 and y = x / 2 + 2."""
     request = multi_request(("classify", CLASSIFY), ("regress", REGRESS), name="tiny")
-    message = tiny.refused(tiny.prediction.MultiInference, request, StatusCode.INVALID_ARGUMENT)
-    assert message == "Input tensor must be the same for all Signatures."
+    classified, regressed = tiny.prediction.MultiInference(request).results
+    assert [each.score for each in classified.classification_result.classifications[0].classes] == [2.0, -1.0]
+    assert [each.value for each in regressed.regression_result.regressions] == [3.0]
+    assert [each.model_spec.signature_name for each in (classified, regressed)] == ["classify", "regress"]
 
 
 def test_the_method_name_is_checked_by_flag_only(start_server, shared_input_model):

@@ -55,6 +55,13 @@ def test_row_unknown_label(tiny, x):
     assert message == "Unrecognized servable version label: canary"
 
 
+def test_row_empty_label(tiny, x):
+    request = tiny.request(x=x)
+    request.model_spec.version_label = ""
+    message = predict_refused(tiny, request, StatusCode.INVALID_ARGUMENT)
+    assert message == "Unrecognized servable version label: "
+
+
 def test_row_predict_unknown_signature(tiny, x):
     message = predict_refused(tiny, tiny.request(signature="nope", x=x), StatusCode.FAILED_PRECONDITION)
     assert message == 'Serving signature key "nope" not found.'

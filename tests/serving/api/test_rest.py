@@ -118,6 +118,15 @@ def test_a_body_that_does_not_fit(rest, document, message):
     assert message in error(rest, document)
 
 
+def test_an_input_of_the_wrong_rank_is_named_where_the_kernels_refuse_it(rest):
+    document = {"signature_name": "classify", "inputs": "not a list"}
+    assert error(rest, document).startswith("inputs: expected a list, one value per query; ")
+    document = {"signature_name": "two", "inputs": {"x": [1.0, 2.0], "n": [[1, 2, 3]]}}
+    assert error(rest, document).startswith("n: expected a list, one value per query; ")
+    document = {"signature_name": "two", "inputs": {"x": [1.0, 2.0], "n": [1, 2, 3]}}
+    assert "expected" not in error(rest, document)  # the ranks are right
+
+
 def test_an_empty_or_broken_body(rest):
     for content in (b"", b"{", b"\xff\xfe\xfd", b'{"inputs": [1e400]}', b'{"inputs": ' + b"[" * 100_000):
         response = rest.post(f"{MODEL}:predict", content=content)
@@ -197,6 +206,18 @@ def test_paths_methods_and_codes(rest, method, path, status, message):
     response = rest.request(method, path, content=content)
     assert response.status_code == status
     assert response.json() == {"error": message}
+
+
+def test_head_is_malformed_and_has_no_body(rest):
+    for path in (MODEL, f"{MODEL}/metadata", f"{MODEL}:predict"):
+        response = rest.head(path)
+        assert (response.status_code, response.content) == (400, b"")
+
+
+def test_methods_beyond_the_common_ones_are_not_implemented(rest):
+    for method in ("TRACE", "PROPFIND", "BREW"):
+        assert rest.request(method, MODEL).status_code == 501
+    assert rest.request("PATCH", MODEL).status_code == 400
 
 
 def test_a_version_number_beyond_int64_has_an_empty_body(rest):
@@ -285,9 +306,12 @@ def test_cors_by_flag(start_server, tiny_model, free_port):
     start_server(**flags, rest_api_enable_cors_support=True)
     url = f"http://127.0.0.1:{free_port}{MODEL}"
     assert httpx.get(url).headers["access-control-allow-origin"] == "*"
-    preflight = httpx.options(f"{url}:predict")
-    assert preflight.status_code == 200
-    assert preflight.headers["access-control-allow-methods"] == "POST, GET"
+    for origin, status in (("https://shop.example", 200), ("http://localhost:3000", 200), ("null", 400), (None, 400)):
+        preflight = httpx.options(f"{url}:predict", headers={"Origin": origin} if origin else {})
+        assert (preflight.status_code, preflight.content) == (status, b"")
+        assert preflight.headers["access-control-allow-origin"] == "*"
+        assert preflight.headers["access-control-allow-methods"] == "POST, GET"
+    assert httpx.options(f"http://127.0.0.1:{free_port}/v2").status_code == 404
 
 
 def metrics_of(port, path="/monitoring/prometheus/metrics"):

@@ -247,6 +247,33 @@ def test_lists_become_arrays(values, spec, expected):
     np.testing.assert_array_equal(array, expected)
 
 
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"user_id": "35"}, "user_id: expected a list, one value per query, got '35'"),
+        ({"user_id": [["35"]]}, r"user_id: expected a list, one value per query, got \[\['35'\]\]"),
+        ({"user_id": ["35"], "age": 3}, "age: expected a list, one value per query, got 3"),
+        ({"user_id": [35]}, "user_id: expected text, got int64 values"),
+        ({"user_id": ["35"], "age": ["3"]}, r"age: expected INT64 values, got \['3'\]"),
+        ({"user_id": ["35"], "age": [1.5]}, "age: expected whole numbers that int64 holds, got 1.5"),
+        ({"user_id": ["3", "5"], "age": [1, [2]]}, r"age: expected lists of equal depth, got \[1, \[2\]\]"),
+        (
+            {"user_id": ["1", "2"], "age": [1, 2, 3]},
+            "age: expected 2 values, one per query, or one for all",
+        ),
+        ({"user_id": ["1"], "age": [1, 2]}, "age: expected 1 values, one per query"),
+    ],
+)
+def test_the_input_that_is_wrong_is_named(client, query, message):
+    with pytest.raises(InputError, match=message):
+        client.recommend(query)
+
+
+def test_the_input_of_any_signature_that_is_wrong_is_named(client):
+    with pytest.raises(InputError, match="history: expected a list of lists, one list per query, got"):
+        client.predict({"user_id": ["u"], "age": [3], "history": ["1"]})
+
+
 def test_numbers_where_text_is_wanted_are_refused():
     with pytest.raises(InputError, match="expected text"):
         as_array([1, 2], TensorSpec(DataType.STRING, None))

@@ -6,8 +6,10 @@ from grpc import StatusCode
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from serving.config import ServerConfig
 from serving.errors import Code, ServingError
 from serving.models.states import State
+from serving.server import Server
 
 QUICK = {"file_system_poll_wait_seconds": 1, "max_num_load_retries": 0}
 AVAILABLE, END = State.AVAILABLE, State.END
@@ -119,6 +121,8 @@ def test_labels_name_available_versions_only(client, bases):
     assert message == (
         "Request to assign label to version 2 of model one, which is not currently available for inference"
     )
+    assert client.states("one") == {3: AVAILABLE}
+    call(reload_request(labelled(bases[0])))
     client.wait_until(lambda: client.states("one").get(1) == AVAILABLE)
     call(reload_request(labelled(bases[0], stable=1, canary=3)))
     assert (answers(client, "one", "stable"), answers(client, "one", "canary")) == (1, 3)
@@ -139,14 +143,32 @@ def config_file(path, base, labels="", policy=""):
 
 def test_labels_in_the_first_config_need_the_flag(start_server, bases, tmp_path):
     file = config_file(tmp_path / "c", bases[0], 'version_labels { key: "stable" value: 2 }')
-    with pytest.raises(ServingError, match="not currently available") as caught:
-        start_server(model_config_file=file, **QUICK)
-    assert caught.value.code is Code.FAILED_PRECONDITION
     client = start_server(model_config_file=file, allow_version_labels_for_unavailable_models=True, **QUICK)
     request = client.request("one")
     request.model_spec.version_label = "stable"
     message = client.refused(client.prediction.Predict, request, StatusCode.NOT_FOUND)
     assert message == "Servable not found for request: Specific(one, 2)"
+
+
+@pytest.mark.parametrize("version", [2, 3], ids=["not loaded", "about to be loaded"])
+def test_labels_in_the_first_config_are_checked_before_anything_is_loaded(bases, tmp_path, version):
+    file = config_file(tmp_path / "c", bases[0], f'version_labels {{ key: "stable" value: {version} }}')
+    server = Server(ServerConfig(port=0, model_config_file=file, **QUICK))
+    with pytest.raises(ServingError, match="not currently available") as caught:
+        server.start()
+    assert caught.value.code is Code.FAILED_PRECONDITION
+    assert server.board.of("one") == {}
+    server.stop()
+
+
+def test_a_label_in_use_does_not_move_to_an_unavailable_version(start_server, bases, tmp_path):
+    file = config_file(tmp_path / "c", bases[0], 'version_labels { key: "stable" value: 3 }')
+    client = start_server(model_config_file=file, allow_version_labels_for_unavailable_models=True, **QUICK)
+    call = client.model.HandleReloadConfigRequest
+    client.refused(call, reload_request(labelled(bases[0], stable=2)), StatusCode.FAILED_PRECONDITION)
+    assert answers(client, "one", "stable") == 3
+    call(reload_request(labelled(bases[0], stable=3, canary=2)))
+    call(reload_request(labelled(bases[0], stable=3, canary=2)))  # where it is already it may stay
 
 
 def test_the_polled_file_is_applied_and_a_broken_one_is_not(start_server, bases, tmp_path, caplog):
