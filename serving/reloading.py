@@ -72,7 +72,7 @@ class ConfigReloader:
 
     def _apply(self, config: Any, noun: str, timeout: float | None = None) -> None:
         with self._lock:
-            models = checked_models(config)
+            models = checked_models(config, self._models)
             # As in the real server, labels come first: they may name only versions that are available already.
             self._store.set_labels(version_labels(models))
             new = [name for name in models if name not in self._models]

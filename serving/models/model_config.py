@@ -1,6 +1,7 @@
 """Reads and checks the model configuration: from flags, from a `ModelServerConfig` file or from a reload request."""
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from tensorflow_serving.config import model_server_config_pb2
@@ -31,8 +32,12 @@ def configured_models(config: ServerConfig) -> Any:
     return single
 
 
-def checked_models(config: Any) -> dict[str, Any]:
+def checked_models(config: Any, served: Collection[str] = ()) -> dict[str, Any]:
     """Every `ModelConfig` in a `ModelServerConfig`, by name.
+
+    Args:
+        config: The `ModelServerConfig`.
+        served: Names of the models that are served now, all of them of the platform `tensorflow`.
 
     Raises:
         ServingError: There is no list of models, a name occurs twice, a base path is relative, or a platform is not
@@ -46,9 +51,9 @@ def checked_models(config: Any) -> dict[str, Any]:
     models: dict[str, Any] = {}
     for model in config.model_config_list.config:
         if model.name in models:
-            raise invalid_argument(f"Illegal to list model {model.name} multiple times in config")
+            raise invalid_argument(f"Illegal to list model {model.name} multiple times in config list")
         _check_base_path(model)
-        _check_platform(model)
+        _check_platform(model, model.name in served)
         models[model.name] = model
     return models
 
@@ -60,15 +65,34 @@ def _check_base_path(model: Any) -> None:
         )
 
 
-def _check_platform(model: Any) -> None:
-    deprecated = model_server_config_pb2.ModelType.Name(model.model_type) if model.model_type else ""
-    if deprecated and model.model_platform:
-        raise invalid_argument("Illegal setting both ModelServerConfig::model_type(deprecated) and model_platform.")
-    platform = model.model_platform or (PLATFORM if deprecated == "TENSORFLOW" else deprecated)
-    if not platform:
-        raise invalid_argument("Illegal setting neither ModelServerConfig::model_type(deprecated) nor model_platform.")
-    if platform != PLATFORM:
-        raise invalid_argument(f"ModelServerConfig refers to the unregistered platform {platform!r}: use 'tensorflow'")
+def _check_platform(model: Any, is_served: bool) -> None:
+    platform = _platform(model)
+    if platform == PLATFORM:
+        return
+    if is_served:
+        raise invalid_argument(
+            f"Illegal to change a model's platform. For model {model.name} platform was {PLATFORM} and new platform "
+            f"requested is {platform}"
+        )
+    raise invalid_argument(f"Model {model.name} requests unsupported platform {platform}")
+
+
+def _platform(model: Any) -> str:
+    platform = str(model.model_platform)
+    if not model.model_type:
+        if not platform:
+            raise invalid_argument(
+                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+                "ModelServerConfig::model_platform."
+            )
+        return platform
+    if platform:
+        raise invalid_argument(
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform."
+        )
+    if model.model_type != model_server_config_pb2.TENSORFLOW:
+        raise invalid_argument(f"ModelServerConfig::model_type choice {model.model_type} not supported.")
+    return PLATFORM
 
 
 def version_labels(models: dict[str, Any]) -> dict[str, dict[str, int]]:

@@ -152,7 +152,7 @@ class ModelStore:
             raise ServingError(Code.CANCELLED, "the server was stopped while models were loading")
         failed = [name for name in names if not self._board.is_available(name)]
         if failed:
-            reasons = ", ".join(self._failure(name) for name in failed)
+            reasons = "".join(f"{self._failure(name)}, " for name in failed)
             raise ServingError(Code.UNKNOWN, f"{len(failed)} {noun}(s) did not become available: {{{reasons}}}")
         self._load_slots = threading.Semaphore(max(1, self._config.num_load_threads))
 

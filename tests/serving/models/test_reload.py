@@ -79,17 +79,48 @@ def test_row_reload_without_a_list(client):
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        ([{"name": "a", "base_path": "/a"}, {"name": "a", "base_path": "/b"}], "multiple times in config"),
-        ([{"name": "a", "base_path": "relative"}], "to have an absolute path or URI"),
-        ([{"name": "a", "base_path": "/a", "model_platform": "caffe"}], "caffe"),
-        ([{"name": "a", "base_path": "/a", "model_platform": ""}], "neither"),
-        ([{"name": "a", "base_path": "/a", "model_type": 1}], "both"),
+        (
+            [{"name": "a", "base_path": "/a"}, {"name": "a", "base_path": "/b"}],
+            "Illegal to list model a multiple times in config list",
+        ),
+        (
+            [{"name": "a", "base_path": "relative"}],
+            "Expected model a to have an absolute path or URI; got base_path()=relative",
+        ),
+        (
+            [{"name": "a", "base_path": "/a", "model_platform": "caffe"}],
+            "Model a requests unsupported platform caffe",
+        ),
+        (
+            [{"name": "one", "base_path": "/a", "model_platform": "caffe"}],
+            "Illegal to change a model's platform. For model one platform was tensorflow and new platform requested is "
+            "caffe",
+        ),
+        (
+            [{"name": "a", "base_path": "/a", "model_platform": ""}],
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform.",
+        ),
+        (
+            [{"name": "a", "base_path": "/a", "model_type": 1}],
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform.",
+        ),
+        (
+            [{"name": "a", "base_path": "/a", "model_type": 2, "model_platform": ""}],
+            "ModelServerConfig::model_type choice 2 not supported.",
+        ),
     ],
 )
 def test_row_reload_that_is_not_valid_changes_nothing(client, models, message):
     request = reload_request(*models)
-    assert message in client.refused(client.model.HandleReloadConfigRequest, request, StatusCode.INVALID_ARGUMENT)
+    assert client.refused(client.model.HandleReloadConfigRequest, request, StatusCode.INVALID_ARGUMENT) == message
     assert answers(client, "one") == 3
+
+
+def test_the_deprecated_model_type_still_names_the_platform(client, bases):
+    client.model.HandleReloadConfigRequest(
+        reload_request({"name": "two", "base_path": bases[1], "model_type": 1, "model_platform": ""})
+    )
+    assert answers(client, "two") == 3
 
 
 def test_row_reload_of_a_model_that_cannot_load(client, bases, tmp_path):
