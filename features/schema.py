@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from features.errors import ConfigError
 from features.serialization import unstructure
-from features.spec.base import Feature, VocabularyOptions
+from features.spec.base import Feature, Side, VocabularyOptions
 from features.spec.history import HistoryCompanion, HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature
 from features.spec.ids import IdFeature
-from features.spec.kinds import CandidateFeature, QueryFeature
+from features.spec.kinds import FEATURE_KINDS
 from features.spec.time import TimestampFeature
 
 _F = TypeVar("_F", bound=Feature)
@@ -45,9 +45,9 @@ class Schema:
         ConfigError: a name is used twice on one side or is reserved, or a role has no column or two.
     """
 
-    query: tuple[QueryFeature, ...]
+    query: tuple[Feature, ...]
     """Features of the query: the user, the user's history and the context of the request."""
-    candidate: tuple[CandidateFeature, ...]
+    candidate: tuple[Feature, ...]
     """Features of the items, from the items table."""
     user_id: str = "user_id"
     """Column of the interactions (and of the users table) that identifies the user."""
@@ -59,6 +59,8 @@ class Schema:
     """Whether ranking knows how many positive interactions of all users an item had strictly before the example."""
 
     def __post_init__(self) -> None:
+        _check_side("query", self.query)
+        _check_side("candidate", self.candidate)
         _check_unique("features.query", self.query)
         _check_unique("features.candidate", self.candidate)
         _check_id_features(self)
@@ -98,12 +100,12 @@ class Schema:
         return next(f for f in self.candidate if isinstance(f, IdFeature))
 
     @property
-    def user_features(self) -> tuple[QueryFeature, ...]:
+    def user_features(self) -> tuple[Feature, ...]:
         """Query features that belong to the user: constant over the events of one record."""
         return tuple(f for f in self.query if f.owner == "user")
 
     @property
-    def context_features(self) -> tuple[QueryFeature, ...]:
+    def context_features(self) -> tuple[Feature, ...]:
         """Query features that each event has its own value of, the timestamp included."""
         return tuple(f for f in self.query if f.owner == "event")
 
@@ -122,6 +124,13 @@ def fingerprint(value: object) -> str:
     """Sixteen hexadecimal digits of a JSON-able value's SHA-256, independent of key order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _check_side(side: Side, features: Iterable[Feature]) -> None:
+    fitting = [kind for kind in FEATURE_KINDS.names if side in FEATURE_KINDS.options(kind).sides]
+    for feature in features:
+        if side not in feature.sides:
+            raise ConfigError(f"features.{side}.{feature.name}.kind", feature.kind, f"one of {', '.join(fitting)}")
 
 
 def _check_unique(field: str, features: Iterable[_F]) -> None:
@@ -164,6 +173,3 @@ def _check_id_features(schema: Schema) -> None:
         raise ConfigError("features.candidate", [f.name for f in schema.candidate], "a feature of kind 'id'")
     if not schema.query:
         raise ConfigError("features.query", [], "at least one feature, for example kind 'history'")
-    for feature in schema.query:
-        if "query" not in feature.sides:
-            raise ConfigError("features.query", feature.name, f"no feature of kind {feature.kind!r} on the query side")

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn
-from cattrs.strategies import configure_tagged_union
 
 from features.errors import ConfigError
 from features.kinds import kinds_of, option_names
-from features.spec.kinds import CandidateFeature, QueryFeature
 
 T = TypeVar("T")
 
@@ -29,8 +27,6 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook_factory(
         lambda cls: kinds_of(cls) is not None, lambda cls: _tagging_hook(converter, cls)
     )
-    for union in (QueryFeature, CandidateFeature):
-        configure_tagged_union(union, converter, tag_name="kind", tag_generator=_kind_of)
     return converter
 
 
@@ -70,10 +66,6 @@ def _tagging_hook(converter: cattrs.Converter, cls: type) -> Callable[[Any], dic
     return unstructure_kind
 
 
-def _kind_of(feature_class: type) -> str:
-    return str(getattr(feature_class, "kind"))  # noqa: B009 - the default of the class's `kind` field
-
-
 def _typed(value: Any, kind: Any) -> Any:
     """Takes a value as it is or not at all: TOML has types, so `"12"` for a number is the user's mistake."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -105,35 +97,12 @@ def structure(data: Mapping[str, Any], kind: type[T], path: str = "") -> T:
         ConfigError: unknown key, missing key, wrong type, unknown kind, an option that the kind does not have, or a
             value that a class refuses.
     """
-    _check_kinds(data, path)
     try:
         return _converter().structure(data, kind)
     except cattrs.BaseValidationError as error:
         raise _first_error(error, path, data) from error
     except ConfigError as error:
         raise error.below(path) from None
-
-
-def feature_kinds() -> tuple[str, ...]:
-    """The kinds that a feature table may name."""
-    return tuple(str(kind.kind) for kind in get_args(QueryFeature))
-
-
-def _check_kinds(data: object, path: str) -> None:
-    """Names the valid kinds itself: cattrs reports an unknown tag only as a missing field."""
-    if isinstance(data, Mapping):
-        for key, value in data.items():
-            if key in ("query", "candidate") and isinstance(value, list):
-                for position, table in enumerate(value):
-                    _check_kind(table, f"{path}.{key}[{position}]".lstrip("."))
-            else:
-                _check_kinds(value, f"{path}.{key}".lstrip("."))
-
-
-def _check_kind(table: object, path: str) -> None:
-    kind = table.get("kind") if isinstance(table, Mapping) else None
-    if kind not in feature_kinds():
-        raise ConfigError(f"{path}.kind", kind, f"one of {', '.join(feature_kinds())}")
 
 
 def _first_error(error: BaseException, path: str, data: object) -> ConfigError:

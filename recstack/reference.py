@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 import docstring_parser
 import tomli_w
 
+from features.kinds import kinds_of
 from features.serialization import unstructure
 from recstack.config import StackConfig
 
@@ -64,12 +65,16 @@ def _tables(table: _Table) -> Iterator[_Table]:
         path = f"{table.path}.{field.name}".lstrip(".")
         is_list = _origin(hint) is tuple
         for node in _nodes(hint):
-            yield from _tables(_Table(path=path, node=node, is_list=is_list))
+            if field.name in getattr(node, "sides", {field.name}):  # some features are of one side only
+                yield from _tables(_Table(path=path, node=node, is_list=is_list))
 
 
 def _nodes(hint: Hint) -> Iterator[type]:
     """The dataclasses that a field may hold: one, or one for each kind."""
-    if is_dataclass(hint):
+    kinds = kinds_of(hint)
+    if kinds is not None and kinds.base is hint:
+        yield from map(kinds.options, kinds.names)
+    elif is_dataclass(hint):
         yield hint  # type: ignore[misc]
     elif _origin(hint) in (Union, types.UnionType, tuple, Annotated):
         for argument in get_args(hint):
@@ -77,7 +82,8 @@ def _nodes(hint: Hint) -> Iterator[type]:
 
 
 def _section(node: type, headers: list[str]) -> str:
-    kind = next((f.default for f, hint in _hinted_fields(node) if f.name == "kind" and _is_tag(hint)), None)
+    kinds = kinds_of(node)
+    kind = next((name for name in kinds.names if kinds.options(name) is node), None) if kinds is not None else None
     title = "Top of the file" if node is StackConfig else ", ".join(f"`{header}`" for header in dict.fromkeys(headers))
     title += f' with `kind = "{kind}"`' if kind else ""
     docs = _field_docs(node)
@@ -93,11 +99,6 @@ def _section(node: type, headers: list[str]) -> str:
 def _origin(hint: Hint) -> Any:
     origin: Any = get_origin(hint)
     return origin
-
-
-def _is_tag(hint: Hint) -> bool:
-    """Whether a `kind` of this type names the class: a literal of one value."""
-    return _origin(hint) is Literal and len(get_args(hint)) == 1
 
 
 def _hinted_fields(node: type) -> list[tuple[AnyField, Hint]]:

@@ -1,1 +1,33 @@
-"""Feature specifications: what a column means, its raw type and its options. Imports no TensorFlow."""
+"""What each feature means, its raw type and its options: one file a family of kinds. Imports no TensorFlow.
+
+from features.spec import NumericFeature
+
+NumericFeature(name="price", encoding="buckets", num_buckets=8)
+"""
+
+from features.spec.base import Feature
+from features.spec.categorical import CategoricalFeature
+from features.spec.history import HistoryCompanion, HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature
+from features.spec.ids import IdFeature
+from features.spec.kinds import FEATURE_KINDS
+from features.spec.multi_valued import MultiValuedFeature
+from features.spec.numeric import NumericFeature
+from features.spec.text import TextFeature
+from features.spec.time import TimestampFeature
+from features.spec.vector import VectorFeature
+
+__all__ = [
+    "FEATURE_KINDS",
+    "CategoricalFeature",
+    "Feature",
+    "HistoryCompanion",
+    "HistoryEventTypesFeature",
+    "HistoryFeature",
+    "HistoryTimesFeature",
+    "IdFeature",
+    "MultiValuedFeature",
+    "NumericFeature",
+    "TextFeature",
+    "TimestampFeature",
+    "VectorFeature",
+]

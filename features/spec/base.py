@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import ClassVar, Literal, TypeAlias
 
 from features.errors import ConfigError
+from features.kinds import kinds_of
 
 RawType: TypeAlias = Literal["string", "int64", "float32"]
 Side: TypeAlias = Literal["query", "candidate"]
@@ -51,7 +52,7 @@ class StatisticsOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """One feature of a query or a candidate. A kind is a subclass with a field `kind` and its own options."""
+    """One feature of a query or a candidate. A kind is a subclass with options of its own."""
 
     name: str
     """Column of the raw table, key in the TFRecords and input of the SavedModels' signatures."""
@@ -74,8 +75,10 @@ class Feature:
 
     @property
     def kind(self) -> str:
-        """Name of the kind in a configuration; each subclass has a field of this name."""
-        raise NotImplementedError
+        """Name of the kind in a configuration, from the table `features.spec.kinds.FEATURE_KINDS`."""
+        kinds = kinds_of(type(self))
+        assert kinds is not None, "the package `features.spec` imports the table"
+        return kinds.name_of(self)
 
     @property
     def owner(self) -> Literal["event", "user", "history"]:

@@ -18,7 +18,6 @@ class CategoricalFeature(ColumnFeature):
     """Buckets for values outside the vocabulary, when `encoding` is `vocabulary`."""
     min_count: int = 1
     """Occurrences in the training data a value needs to enter the vocabulary."""
-    kind: Literal["categorical"] = "categorical"
 
     filter_by: ClassVar[Literal["values"]] = "values"
     has_words: ClassVar[bool] = True

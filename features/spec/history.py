@@ -27,7 +27,6 @@ class HistoryFeature(_OfHistory):
     """Key in the signatures; derived from the interactions, so no raw column has this name."""
     length: int = 50
     """Most recent items kept."""
-    kind: Literal["history"] = "history"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,7 +48,6 @@ class HistoryEventTypesFeature(HistoryCompanion):
     """Learnt from the training data."""
     oov_buckets: int = 1
     """Buckets for types outside the vocabulary."""
-    kind: Literal["history_event_types"] = "history_event_types"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,6 +65,5 @@ class HistoryTimesFeature(HistoryCompanion):
 
     name: str = "history_timestamps"
     """Key in the signatures, seconds since 1970-01-01 UTC, 0 where unknown; derived from the interactions."""
-    kind: Literal["history_times"] = "history_times"
 
     raw_type: ClassVar[RawType] = "int64"

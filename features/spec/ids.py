@@ -17,7 +17,6 @@ class IdFeature(Feature):
     """Embeddings shared, by hash, by all values outside the vocabulary."""
     min_count: int = 1
     """Training events a value needs to get an embedding of its own."""
-    kind: Literal["id"] = "id"
 
     def __post_init__(self) -> None:
         super().__post_init__()

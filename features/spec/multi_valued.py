@@ -25,7 +25,6 @@ class MultiValuedFeature(Feature):
     """Occurrences in the training data a value needs to enter the vocabulary."""
     max_values: int = 16
     """Values kept, from the start of the list."""
-    kind: Literal["multi_valued"] = "multi_valued"
 
     sides: ClassVar[frozenset[Side]] = frozenset({"candidate"})
     is_list: ClassVar[bool] = True

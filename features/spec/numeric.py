@@ -17,7 +17,6 @@ class NumericFeature(ColumnFeature):
     """`standardise` suits linear effects, `buckets` any shape."""
     num_buckets: int = 16
     """Quantile buckets, when `encoding` is `buckets`."""
-    kind: Literal["numeric"] = "numeric"
 
     raw_type: ClassVar[RawType] = "float32"
     filter_by: ClassVar[Literal["range"]] = "range"

@@ -1,7 +1,7 @@
 """Free text."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from features.spec.base import ColumnFeature, RawColumn
 
@@ -14,7 +14,6 @@ class TextFeature(ColumnFeature):
     """Hash buckets for words."""
     max_tokens: int = 24
     """Words kept, from the start of the text."""
-    kind: Literal["text"] = "text"
 
     has_words: ClassVar[bool] = True
 

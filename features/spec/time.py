@@ -26,7 +26,6 @@ class TimestampFeature(Feature):
     """Calendar parts that get an embedding each."""
     utc_offset_hours: float = 0.0
     """Hours added before the calendar parts are taken: the users' time zone, without daylight saving."""
-    kind: Literal["timestamp"] = "timestamp"
 
     sides: ClassVar[frozenset[Side]] = frozenset({"query"})
     raw_type: ClassVar[RawType] = "int64"

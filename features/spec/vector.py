@@ -20,7 +20,6 @@ class VectorFeature(Feature):
     normalise: bool = True
     """Whether only the direction counts, as for embeddings that are compared by cosine; otherwise the numbers are used
     as they are, and should be near one."""
-    kind: Literal["vector"] = "vector"
 
     raw_type: ClassVar[RawType] = "float32"
     is_list: ClassVar[bool] = True

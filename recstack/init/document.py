@@ -1,5 +1,6 @@
 """A proposal as a TOML file with the reasons as comments."""
 
+import dataclasses
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -98,10 +99,9 @@ def _lines(feature: Feature) -> list[str]:
 
 def _fields(feature: Feature) -> dict[str, object]:
     """The fields that differ from their defaults, the kind first."""
-    fields = unstructure(feature)
-    defaults = type(feature).__dataclass_fields__
-    kept = {name: value for name, value in fields.items() if name == "name" or value != defaults[name].default}
-    return {"kind": feature.kind, **{name: value for name, value in kept.items() if name != "kind"}}
+    defaults = {field.name: field.default for field in dataclasses.fields(feature)}
+    written = unstructure(feature)
+    return {name: value for name, value in written.items() if name in ("kind", "name") or value != defaults[name]}
 
 
 def _item(value: object) -> Item:

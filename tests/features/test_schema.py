@@ -4,10 +4,11 @@ import pytest
 
 from features.errors import ConfigError
 from features.schema import Schema, fingerprint
-from features.serialization import feature_kinds, structure, unstructure
+from features.serialization import structure, unstructure
 from features.spec.categorical import CategoricalFeature
 from features.spec.history import HistoryFeature, HistoryTimesFeature
 from features.spec.ids import IdFeature
+from features.spec.kinds import FEATURE_KINDS
 from features.spec.multi_valued import MultiValuedFeature
 from features.spec.numeric import NumericFeature
 
@@ -50,7 +51,8 @@ def test_fingerprint_ignores_key_order() -> None:
         ((USER, HistoryFeature(name="timestamp")), (ITEM,), ["history", "timestamp"]),
         ((USER, CategoricalFeature(name="x")), (ITEM, CategoricalFeature(name="x")), ["different names"]),
         ((USER, NumericFeature(name="year_min")), (ITEM, NumericFeature(name="year")), ["year_min", "filter"]),
-        ((USER, MultiValuedFeature(name="tags")), (ITEM,), ["tags", "multi_valued"]),
+        ((USER, MultiValuedFeature(name="tags")), (ITEM,), ["features.query.tags.kind", "multi_valued", "numeric"]),
+        ((USER,), (ITEM, HistoryFeature()), ["features.candidate.history.kind", "'history'", "multi_valued"]),
     ],
 )
 def test_bad_schema_is_refused(query: tuple, candidate: tuple, words: list[str]) -> None:
@@ -63,7 +65,7 @@ def test_bad_schema_is_refused(query: tuple, candidate: tuple, words: list[str])
 @pytest.mark.parametrize(
     ("table", "field", "words"),
     [
-        ({"kind": "idd", "name": "user_id"}, "features.query[0].kind", [*feature_kinds()]),
+        ({"kind": "idd", "name": "user_id"}, "features.query[0].kind", [*FEATURE_KINDS.names]),
         ({"name": "user_id"}, "features.query[0].kind", ["id"]),
         ({"kind": "id", "name": "user_id", "oov": 1}, "features.query[0].oov", ["oov_buckets", "1"]),
         ({"kind": "id", "name": "user_id", "oov_buckets": "1"}, "features.query[0].oov_buckets", ["int", "'1'"]),

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from features.encoding.encoder import Tensors
 from features.encoding.log_buckets import age_buckets, count_buckets, gap_buckets, time_gaps
-from features.encoding.schema_encoder import Tensors
 from features.errors import InputError
 from features.records.contents import ITEM_EVENTS
 from features.schema import Schema

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.disk.layout import DatasetLayout
-from features.encoding.schema_encoder import SchemaEncoder, Tensors
+from features.encoding.encoder import Tensors
+from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
 from features.records.contents import TRAIN_FREQUENCY
 from features.records.parse import candidate_parsing_spec, read_records, reading

@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
-from features.encoding.schema_encoder import SchemaEncoder, Tensors, raw_missing
+from features.encoding.encoder import Tensors
+from features.encoding.schema_encoder import SchemaEncoder
+from features.encoding.signature import raw_missing
 from features.records.contents import ITEM_EVENTS
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.index.item_ids import ItemIds

@@ -7,15 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from features.encoding.encoder import Tensors
+from features.encoding.history import aligned_companion
 from features.encoding.log_buckets import age_buckets
-from features.encoding.schema_encoder import (
-    LookupEncoder,
-    SchemaEncoder,
-    Tensors,
-    aligned_companion,
-    raw_missing,
-    raw_spec,
-)
+from features.encoding.lookup import VocabularyLookup
+from features.encoding.schema_encoder import SchemaEncoder
+from features.encoding.signature import raw_missing, raw_spec
 from features.schema import Schema
 from features.spec.history import HistoryCompanion
 from trainer.export.signatures import Input
@@ -42,7 +39,7 @@ class UserHistories(tf.Module):
     """The last events of each known user, encoded, for requests that send no history."""
 
     def __init__(
-        self, encoder: SchemaEncoder, users: LookupEncoder, known: KnownHistories, item_ids: Sequence[bytes]
+        self, encoder: SchemaEncoder, users: VocabularyLookup, known: KnownHistories, item_ids: Sequence[bytes]
     ) -> None:
         """Holds the histories.
 

@@ -7,7 +7,9 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from features.encoding.schema_encoder import SchemaEncoder, Tensors, raw_missing, raw_spec
+from features.encoding.encoder import Tensors
+from features.encoding.schema_encoder import SchemaEncoder
+from features.encoding.signature import raw_missing, raw_spec
 from trainer.export.items import ItemFeatures
 from trainer.export.query import HistoryEntries, QueryInputs
 from trainer.export.signatures import Input, Outputs, make_signature

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from features.encoding.schema_encoder import Encoded
+from features.encoding.encoder import Encoded
 
 # Bags over tables up to this size are counted rather than looked up.
 _FEW_INDICES = 64

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from features.encoding.schema_encoder import Tensors
+from features.encoding.encoder import Tensors
 from trainer.config.retrieval import EncoderConfig, EncoderKind
 from trainer.layers.dropout import StepDropout
 from trainer.layers.embedding import EmbeddingTable, weighted_sum

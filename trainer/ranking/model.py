@@ -6,7 +6,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from features.encoding.schema_encoder import ITEM_EVENTS_ENCODED, SchemaEncoder, Tensors
+from features.encoding.encoder import Tensors
+from features.encoding.schema_encoder import ITEM_EVENTS_ENCODED, SchemaEncoder
 from features.records.contents import ITEM_EVENTS, LABEL
 from trainer.config.ranking import RankingConfig
 from trainer.data.catalogue import EncodedCatalogue

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 import tensorflow as tf
 
-from features.encoding.schema_encoder import Tensors
+from features.encoding.encoder import Tensors
 from features.schema import Schema
 from trainer.data.batches import gather_query
 from trainer.data.catalogue import EncodedCatalogue

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from features.encoding.schema_encoder import Encoded, SchemaEncoder, Tensors
+from features.encoding.encoder import Encoded, Tensors
+from features.encoding.schema_encoder import SchemaEncoder
 from features.schema import Schema
 from trainer.config.retrieval import EncoderKind, RetrievalConfig
 from trainer.data.catalogue import EncodedCatalogue

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from features.encoding.schema_encoder import Encoded, Tensors
+from features.encoding.encoder import Encoded, Tensors
 from trainer.config.retrieval import RetrievalConfig
 from trainer.layers.dropout import replica_number
 from trainer.layers.embedding import EmbeddingTable, FeatureVector

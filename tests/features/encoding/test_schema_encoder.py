@@ -12,17 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.disk.layout import DatasetLayout
-from features.encoding.schema_encoder import (
-    SchemaEncoder,
-    bucketize,
-    encode_vectors,
-    last_companions,
-    last_values,
-    raw_missing,
-    standardise,
-    tokenize,
-)
+from features.encoding.history import last_companions
+from features.encoding.numeric import bucketize, standardise
+from features.encoding.schema_encoder import SchemaEncoder
+from features.encoding.signature import raw_missing
 from features.encoding.statistics import NumericStatistics, Statistics
+from features.encoding.string_lists import last_values
+from features.encoding.text import tokenize
+from features.encoding.vector import encode_vectors
 from features.errors import InputError
 from features.schema import Schema
 from features.spec.vector import VectorFeature

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from features.encoding.calendar_parts import calendar_parts
+from features.encoding.time import calendar_parts
 from features.spec.time import TIME_PART_SIZES, TimestampFeature
 
 ALL_PARTS = TimestampFeature(name="timestamp", parts=("hour_of_day", "day_of_week", "month", "year"))

@@ -1,9 +1,10 @@
-"""The hour, weekday, month and year of a moment, as indices; stock TensorFlow ops."""
+"""The hour, weekday, month and year of a moment, as indices."""
 
 from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
+from features.encoding.encoder import Encoded, FeatureEncoder
 from features.spec.time import TIME_PART_SIZES, TimePart, TimestampFeature
 
 _SECONDS_PER_DAY = 86_400
@@ -11,12 +12,26 @@ _SECONDS_PER_DAY = 86_400
 _EARLIEST, _LATEST = -2_208_988_800, 253_402_300_799
 
 
+class TimestampEncoder(FeatureEncoder[TimestampFeature]):
+    """Moments to calendar parts, each an index into one table."""
+
+    @property
+    def encoded(self) -> Encoded:
+        """One index for each part."""
+        size = sum(1 + TIME_PART_SIZES[part] for part in self.feature.parts)
+        return Encoded(form="parts", width=len(self.feature.parts), num_indices=size, table=self.feature.name)
+
+    def __call__(self, values: tf.Tensor) -> tf.Tensor:
+        """`[batch] int64`, seconds since 1970-01-01 UTC, to `[batch, parts] int32`."""
+        return calendar_parts(values, self.feature)
+
+
 def calendar_parts(seconds: tf.Tensor, feature: TimestampFeature) -> tf.Tensor:
     """Calendar parts as indices into one table; each part has a row of its own for "unknown".
 
     Args:
         seconds: `[batch] int64`, seconds since 1970-01-01 UTC; 0 means unknown.
-        feature: which parts, and the users' offset from UTC.
+        feature: Which parts, and the users' offset from UTC.
 
     Returns:
         `[batch, parts] int32`.

@@ -1,0 +1,75 @@
+"""What an encoder of one feature is: raw values in, indices or floats out."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+import tensorflow as tf
+
+from features.encoding.lookup import VocabularyLookup
+from features.encoding.statistics import Statistics
+from features.schema import Schema
+from features.spec.base import Feature
+
+Tensors: TypeAlias = dict[str, tf.Tensor]
+F = TypeVar("F", bound=Feature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """What an encoder returns, for the layers that embed it."""
+
+    form: Literal["single", "bag", "parts", "dense"]
+    """`single`: `[batch] int32`. `bag`: `[batch, width] int32`, 0 is padding, to be pooled. `parts`: `[batch, width]
+    int32` into one table, to be concatenated. `dense`: `[batch, width] float32`, to be used as it is."""
+    width: int
+    """Values of one example, 1 for `single`."""
+    num_indices: int
+    """Rows of the embedding table, 0 for `dense`. Row 0 is a missing value."""
+    table: str
+    """Name of the embedding table: features with the same table share it (the history and the item id do)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """What `prepare` learnt from the training data, for the encoders of a schema's features."""
+
+    schema: Schema
+    """The features."""
+    lookups: Mapping[str, VocabularyLookup]
+    """By the name of each feature with a vocabulary."""
+    statistics: Statistics
+    """Of the numeric features."""
+
+    @property
+    def history_length(self) -> int:
+        """Most recent items kept of a history; 0 where the schema has none."""
+        return self.schema.history.length if self.schema.history is not None else 0
+
+
+class FeatureEncoder(tf.Module, Generic[F]):
+    """Encodes the raw values of one feature.
+
+    Training and the SavedModels call the same object, so that a model sees the same numbers for the same raw value.
+    A subclass uses stock TensorFlow operations only: a SavedModel must load without recstack.
+    """
+
+    def __init__(self, feature: F, learnt: Learnt) -> None:
+        """Keeps the feature; a subclass takes what it needs from `learnt`.
+
+        Args:
+            feature: What is encoded.
+            learnt: Vocabularies and statistics of the dataset.
+        """
+        super().__init__(name=f"{feature.name}_encoder")
+        self.feature = feature
+
+    @property
+    @abstractmethod
+    def encoded(self) -> Encoded:
+        """Form, width and table of what a call returns."""
+
+    @abstractmethod
+    def __call__(self, values: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
+        """Encodes raw values, `[batch]` or, for a list feature, `[batch, n]` dense or ragged."""

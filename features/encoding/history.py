@@ -1,0 +1,106 @@
+"""Histories, and what is known of each of their events, as indices in order of time."""
+
+import tensorflow as tf
+
+from features.encoding.encoder import Encoded, FeatureEncoder, Learnt
+from features.encoding.log_buckets import NUM_COUNTS, time_gaps
+from features.encoding.string_lists import last_values
+from features.spec.history import HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature
+
+
+class HistoryItemsEncoder(FeatureEncoder[HistoryFeature]):
+    """The last item ids of a history to rows of the item ids' own embedding table."""
+
+    def __init__(self, feature: HistoryFeature, learnt: Learnt) -> None:
+        """Takes the vocabulary of the item ids."""
+        super().__init__(feature, learnt)
+        self._item_id = learnt.schema.item_id
+        self._lookup = learnt.lookups[self._item_id]
+
+    @property
+    def encoded(self) -> Encoded:
+        """A bag of items, which shares its table with the item id."""
+        size = self._lookup.num_indices
+        return Encoded(form="bag", width=self.feature.length, num_indices=size, table=self._item_id)
+
+    def __call__(self, values: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
+        """`[batch, n] string`, oldest first, to `[batch, length] int32`, oldest first, then padding."""
+        if isinstance(values, tf.RaggedTensor):
+            return self._lookup(last_values(values, self.feature.length))
+        return _last_indices(self._lookup(values), self.feature.length)
+
+
+class HistoryEventTypesEncoder(FeatureEncoder[HistoryEventTypesFeature]):
+    """The types of a history's events to rows of an embedding table, by the vocabulary."""
+
+    def __init__(self, feature: HistoryEventTypesFeature, learnt: Learnt) -> None:
+        """Takes the vocabulary of event types and the length of the history."""
+        super().__init__(feature, learnt)
+        self._lookup, self._width = learnt.lookups[feature.name], learnt.history_length
+
+    @property
+    def encoded(self) -> Encoded:
+        """A bag with one entry for each item of the history."""
+        size = self._lookup.num_indices
+        return Encoded(form="bag", width=self._width, num_indices=size, table=self.feature.name)
+
+    def __call__(self, values: tf.Tensor) -> tf.Tensor:
+        """`string` to `int32`, of any shape."""
+        return self._lookup(values)
+
+
+class HistoryTimesEncoder(FeatureEncoder[HistoryTimesFeature]):
+    """The times of a history's events to buckets of the time since the event before."""
+
+    def __init__(self, feature: HistoryTimesFeature, learnt: Learnt) -> None:
+        """Takes the length of the history."""
+        super().__init__(feature, learnt)
+        self._width = learnt.history_length
+
+    @property
+    def encoded(self) -> Encoded:
+        """A bag with one entry for each item of the history."""
+        return Encoded(form="bag", width=self._width, num_indices=NUM_COUNTS, table=self.feature.name)
+
+    def __call__(self, values: tf.Tensor) -> tf.Tensor:
+        """`[..., width] int64`, seconds since 1970-01-01 UTC, to `[..., width] int32`."""
+        return time_gaps(values)
+
+
+def _last_indices(indices: tf.Tensor, width: int) -> tf.Tensor:
+    """As `last_values`, of indices `[batch, n] int32` with 0 for a missing value.
+
+    A dozen operations where ragged tensors take sixty: a server runs them for every call.
+    """
+    padded = tf.pad(indices, [[0, 0], [width, 0]])
+    places = tf.where(padded > 0, tf.range(tf.shape(padded)[1]), 0)
+    last = tf.math.top_k(places, width).values
+    kept = tf.math.count_nonzero(last, axis=1, dtype=tf.int32)
+    return tf.gather(padded, tf.reverse_sequence(last, kept, seq_axis=1), batch_dims=1)
+
+
+def last_companions(companion: tf.Tensor, history: tf.Tensor, width: int) -> tf.Tensor:
+    """Values of the history's entries that `last_values` keeps.
+
+    Args:
+        companion: `[batch, m]`, one value for each entry; entries beyond the m-th have a missing value.
+        history: `[batch, n] string`, padded with `""` anywhere.
+        width: Number of entries to keep.
+
+    Returns:
+        `[batch, width]` of the companion's type, in the places of `last_values(history, width)`.
+    """
+    ragged = tf.ragged.boolean_mask(aligned_companion(companion, history), history != "")
+    return ragged[:, -width:].to_tensor(default_value=_missing_companion(companion), shape=[None, width])
+
+
+def aligned_companion(companion: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
+    """`[batch, m]` as `[batch, n]`, the shape of the history: cut, or padded with missing values."""
+    wanted = tf.shape(history)[1]
+    beyond = tf.maximum(wanted - tf.shape(companion)[1], 0)
+    missing = _missing_companion(companion)
+    return tf.pad(companion[:, :wanted], [[0, 0], [0, beyond]], constant_values=missing)
+
+
+def _missing_companion(companion: tf.Tensor) -> str | int:
+    return "" if companion.dtype == tf.string else 0

@@ -1,0 +1,67 @@
+"""Strings to indices, by a vocabulary or by hash. Index 0 is the empty string, which stands for a missing value."""
+
+import tensorflow as tf
+
+from features.disk.layout import DatasetLayout
+from features.encoding.vocabulary import Vocabulary
+
+
+class VocabularyLookup(tf.Module):
+    """Strings to indices by a vocabulary: 0 missing, then the out-of-vocabulary buckets, then the tokens."""
+
+    def __init__(self, layout: DatasetLayout, feature_name: str, oov_buckets: int) -> None:
+        """Reads the vocabulary; its file becomes an asset of every SavedModel that holds this lookup.
+
+        Args:
+            layout: The dataset that holds the vocabulary.
+            feature_name: The feature that the vocabulary belongs to.
+            oov_buckets: Number of buckets for strings outside the vocabulary.
+
+        Raises:
+            InputError: The vocabulary is missing or broken.
+        """
+        super().__init__(name=f"{feature_name}_lookup")
+        path = layout.vocabulary(feature_name)
+        self.vocabulary = Vocabulary.read(path, oov_buckets)
+        self._table = _token_table(str(path), empty=not self.vocabulary.tokens)
+
+    @property
+    def num_indices(self) -> int:
+        """Number of different indices."""
+        return self.vocabulary.num_indices
+
+    def __call__(self, values: tf.Tensor) -> tf.Tensor:
+        """Indices of `values`, string in and int32 out, of any shape."""
+        index = self._table.lookup(values) + self.vocabulary.first_token_index
+        buckets = self.vocabulary.oov_buckets
+        if buckets > 1:  # the only bucket is where the table's -1 leads
+            bucket = 1 + tf.strings.to_hash_bucket_fast(values, buckets)
+            index = tf.where(index < self.vocabulary.first_token_index, bucket, index)
+        return tf.where(values == "", 0, tf.cast(index, tf.int32))
+
+
+class HashBuckets:
+    """Strings to indices by hash: 0 missing, then `num_buckets` buckets."""
+
+    def __init__(self, num_buckets: int) -> None:
+        """Needs nothing that is learnt."""
+        self._num_buckets = num_buckets
+
+    @property
+    def num_indices(self) -> int:
+        """Number of different indices."""
+        return 1 + self._num_buckets
+
+    def __call__(self, values: tf.Tensor) -> tf.Tensor:
+        """Indices of `values`, string in and int32 out, of any shape."""
+        index = 1 + tf.strings.to_hash_bucket_fast(values, self._num_buckets)
+        return tf.cast(tf.where(values == "", tf.zeros_like(index), index), tf.int32)
+
+
+def _token_table(path: str, *, empty: bool) -> tf.lookup.StaticHashTable:
+    if empty:  # TensorFlow refuses a table from an empty file; the empty string is missing anyway.
+        initializer = tf.lookup.KeyValueTensorInitializer([""], [-1], tf.string, tf.int64)
+    else:
+        whole_line, line_number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+        initializer = tf.lookup.TextFileInitializer(path, tf.string, whole_line, tf.int64, line_number)
+    return tf.lookup.StaticHashTable(initializer, default_value=-1)
