@@ -51,7 +51,7 @@ class HistoryEventTypesFeature(HistoryCompanion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require("oov_buckets", self.oov_buckets >= 1, "at least 1, so that unknown kinds can be served")
+        self._require("oov_buckets", self.oov_buckets >= 1, "at least 1, so that unknown types can be served")
 
     @property
     def vocabulary(self) -> VocabularyOptions:

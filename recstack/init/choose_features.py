@@ -9,12 +9,9 @@ import pyarrow as pa
 
 from beam_pipelines.profile.raw_table import ColumnProfile, TableProfile
 from features.schema import FILTER_SUFFIXES, RESERVED_NAMES
-from features.spec.categorical import CategoricalFeature
+from features.spec.base import ColumnFeature
 from features.spec.history import HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature
 from features.spec.ids import IdFeature
-from features.spec.numeric import NumericFeature
-from features.spec.text import TextFeature
-from features.spec.vector import VectorFeature
 from recstack.init import names
 from recstack.init.columns import encode_column
 from recstack.init.labels import Labels
@@ -141,13 +138,12 @@ def _of_users(users: TableProfile, key: Choice) -> Chosen:
             continue
         encoding = encode_column(column, names.identifier(column.name), of_items=False)
         feature = encoding.feature
-        if isinstance(feature, VectorFeature):
-            yield FeatureChoice(table="users", column=column.name, feature=feature, why=encoding.why)
-        elif isinstance(feature, CategoricalFeature | NumericFeature | TextFeature):
-            with_table = replace(feature, table="users")
-            yield FeatureChoice(table="users", column=column.name, feature=with_table, why=encoding.why)
-        else:
+        if feature is None:
             yield LeftOut(table="users", column=column.name, why=encoding.why)
+            continue
+        if isinstance(feature, ColumnFeature):
+            feature = replace(feature, table="users")
+        yield FeatureChoice(table="users", column=column.name, feature=feature, why=encoding.why)
 
 
 def _of_items(tables: Tables, log: Log) -> Chosen:

@@ -21,7 +21,6 @@ from features.records.contents import (
 )
 from features.records.parse import interaction_parsing_spec, read_records, reading
 from features.schema import Schema
-from features.spec.history import HistoryEventTypesFeature
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Int32: TypeAlias = npt.NDArray[np.int32]
@@ -190,11 +189,11 @@ def _encode(
         columns[WEIGHT] = columns[WEIGHT] / raw[SAMPLING_PROBABILITY].flat_values
     if ITEM_EVENTS in raw:
         columns[ITEM_EVENTS] = raw[ITEM_EVENTS].flat_values
-    for companion in schema.history_companions:
-        if isinstance(companion, HistoryEventTypesFeature):
-            columns[f"companion/{companion.name}"] = encoder.encode(companion, raw[EVENT_TYPE].flat_values)
-        else:
-            columns[f"companion/{companion.name}"] = raw[schema.timestamp].flat_values
+    if (types := schema.history_event_types) is not None:
+        columns[f"companion/{types.name}"] = encoder.encode(types, raw[EVENT_TYPE].flat_values)
+    if (times := schema.history_times) is not None:
+        # Encoded with each history: the time since the entry before depends on the entries of that history.
+        columns[f"companion/{times.name}"] = raw[schema.timestamp].flat_values
     for feature in schema.user_features:
         columns[f"user/{feature.name}"] = encoder.encode(feature, raw[feature.name])
     for feature in schema.context_features:

@@ -4,7 +4,7 @@ import datetime
 
 import numpy as np
 import tensorflow as tf
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from features.encoding.time import calendar_parts
@@ -19,7 +19,6 @@ ALL_PARTS = TimestampFeature(name="timestamp", parts=("hour_of_day", "day_of_wee
     )
 )
 @example([datetime.datetime(2000, 2, 29), datetime.datetime(2100 - 1, 12, 31), datetime.datetime(2024, 12, 31, 23)])
-@settings(deadline=None)
 def test_calendar_parts_equal_the_standard_library(moments: list[datetime.datetime]) -> None:
     seconds = [int(m.replace(tzinfo=datetime.UTC).timestamp()) for m in moments]
     offsets = np.cumsum([0, *(1 + TIME_PART_SIZES[part] for part in ALL_PARTS.parts)])[:-1]
@@ -28,7 +27,6 @@ def test_calendar_parts_equal_the_standard_library(moments: list[datetime.dateti
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=20))
-@settings(deadline=None)
 def test_calendar_indices_stay_inside_their_part_for_any_integer(seconds: list[int]) -> None:
     indices = calendar_parts(tf.constant(seconds, tf.int64), ALL_PARTS).numpy()
     low = np.cumsum([0, *(1 + TIME_PART_SIZES[part] for part in ALL_PARTS.parts)])
