@@ -13,17 +13,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.disk.layout import ModelName
+from features.disk.layout import STAGE_NAMES, ModelName
 from features.encoding.encoder import Encoded, FeatureEncoder
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError
 from features.spec.base import ColumnFeature, RawColumn
 from features.spec.kinds import FEATURE_KINDS
+from recstack import stages
 from recstack.config import StackConfig, parse_config
-from recstack.console import Voice
-from recstack.verbs.export import export
-from recstack.verbs.prepare import prepare
-from recstack.verbs.train import train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +118,10 @@ def stack(length_kind: None, tmp_path_factory: pytest.TempPathFactory) -> StackC
     _write(folder / "interactions.csv", ("user_id", "item_id", "timestamp", "device"), events)
     _write(folder / "items.csv", ("item_id", "title"), [(f"i{item}", "x" * (item + 1)) for item in range(NUM_ITEMS)])
     stack = parse_config(_CONFIG.format(folder=folder))
-    voice = Voice("test", as_json=True)
-    prepare(stack, voice)
-    for stage in ("retrieval", "ranking"):
-        train(stack, stage, voice)
-    export(stack, voice)
+    stages.prepare(stack)
+    for name in STAGE_NAMES:
+        stages.train(stack, name)
+    stages.export(stack)
     return stack
 
 
