@@ -26,8 +26,11 @@ _FORMATS, _STORES = "beam_pipelines.sources.formats", "beam_pipelines.sources.st
 
 SOURCE_KINDS: dict[str, SourceKind] = {
     "parquet": SourceKind(module=f"{_FORMATS}.parquet", endings=(".parquet", ".pq")),
-    "csv": SourceKind(module=f"{_FORMATS}.delimited", endings=(".csv", ".tsv")),
-    "jsonl": SourceKind(module=f"{_FORMATS}.json_lines", endings=(".jsonl", ".ndjson", ".json")),
+    "csv": SourceKind(module=f"{_FORMATS}.delimited", endings=(".csv", ".tsv", ".tab")),
+    "jsonl": SourceKind(module=f"{_FORMATS}.json_objects", endings=(".jsonl", ".ndjson", ".json")),
+    "feather": SourceKind(module=f"{_FORMATS}.feather", endings=(".feather", ".arrow", ".ipc")),
+    "orc": SourceKind(module=f"{_FORMATS}.orc", endings=(".orc",)),
+    "excel": SourceKind(module=f"{_FORMATS}.excel", endings=(".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")),
     "movielens": SourceKind(module=f"{_STORES}.movielens"),
     "postgresql": SourceKind(module=f"{_STORES}.sql", schemes=("postgresql", "postgres")),
     "mysql": SourceKind(module=f"{_STORES}.sql", schemes=("mysql", "mariadb")),

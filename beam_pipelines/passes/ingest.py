@@ -89,7 +89,7 @@ def ingest(task: IngestTask, *, tables: tuple[Table, ...], workspace: Workspace,
         InputError: a file is damaged, gone or lacks a column.
     """
     table = next(t for t in tables if t.name == task.table)
-    rows = 0
+    rows, continuation_lines = 0, 0
     refused: list[pa.Table] = []
     chunks: list[Chunk] = []
     waiting: list[pa.RecordBatch] = []
@@ -97,6 +97,7 @@ def ingest(task: IngestTask, *, tables: tuple[Table, ...], workspace: Workspace,
         for raw in read_origin(table, unit):
             good, bad = validate(table, unit.path, raw)
             rows += good.num_rows + bad.num_rows
+            continuation_lines += raw.continuation_lines
             refused.append(bad)
             waiting.append(good)
             if sum(batch.num_rows for batch in waiting) >= _CHUNK_ROWS:
@@ -105,7 +106,14 @@ def ingest(task: IngestTask, *, tables: tuple[Table, ...], workspace: Workspace,
     if waiting:
         chunks.append(_write_chunk(waiting, table.key, workspace.chunk(task.table, task.number, len(chunks))))
     rejected, example = _write_rejects(refused, rejects / f"{task.table}-{task.number:05d}.parquet")
-    return IngestReport(table=task.table, rows=rows, rejected=rejected, example=example, chunks=tuple(chunks))
+    return IngestReport(
+        table=task.table,
+        rows=rows,
+        rejected=rejected,
+        example=example,
+        continuation_lines=continuation_lines,
+        chunks=tuple(chunks),
+    )
 
 
 def _write_chunk(batches: list[pa.RecordBatch], key: str, path: Path) -> Chunk:

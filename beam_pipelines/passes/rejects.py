@@ -31,6 +31,8 @@ class IngestReport:
     """Refused rows by reason."""
     example: str = ""
     """The first refused row, for the error message."""
+    continuation_lines: int = 0
+    """Lines of text files that continue a row which began on an earlier line."""
     chunks: tuple[Chunk, ...] = ()
     """Where the good rows are."""
 
@@ -39,7 +41,8 @@ def check_rejects(reports: Sequence[IngestReport], tables: Sequence[Table], max_
     """Counts the rows that were read and refused.
 
     Returns:
-        `<table>_read`, `<table>_rejected`, and `rejected: <table>: <reason>`.
+        `<table>_read`, `<table>_rejected`, `rejected: <table>: <reason>`, and `<table>_continuation_lines` where a row
+        of a text file goes over several lines.
 
     Raises:
         InputError: a table has no rows, or too many of them were refused.
@@ -56,6 +59,8 @@ def check_rejects(reports: Sequence[IngestReport], tables: Sequence[Table], max_
             raise InputError(f"table {table.name}: the files hold no rows")
         _require_few(table, rejected, total, max_reject_ratio, example=next((r.example for r in mine if r.example), ""))
         counts |= {f"{table.name}_read": total, f"{table.name}_rejected": rejected.total()}
+        if continued := sum(report.continuation_lines for report in mine):
+            counts[f"{table.name}_continuation_lines"] = continued
         reasons |= {f"rejected: {table.name}: {reason}": n for reason, n in sorted(rejected.items())}
     return counts | reasons
 

@@ -58,6 +58,8 @@ class RawBatch:
     """`[rows]` number of each row in its file, from 1."""
     malformed: list[tuple[int, str, str]] = field(default_factory=list)
     """Lines that could not be parsed into a row: row number, reason and text."""
+    continuation_lines: int = 0
+    """Of a text file: lines that continue a row which began on an earlier line."""
 
 
 class Store(Protocol):

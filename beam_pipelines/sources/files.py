@@ -1,44 +1,34 @@
 """`contract.Store` over files: found by name or pattern, each read by the module of its format."""
 
 import importlib
+import lzma
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 
 import pyarrow as pa
-from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.config import TableSource
 from beam_pipelines.config.source_kinds import SOURCE_KINDS, formats_by_ending
 from beam_pipelines.engine import Engine
-from beam_pipelines.sources.contract import FileFormat, RawBatch, ReadUnit, SourceFile
+from beam_pipelines.sources.contract import FileFormat, RawBatch, ReadUnit, SourceFile, column_sources
+from beam_pipelines.sources.file_names import files_of, partition_values
 from beam_pipelines.sources.opening import without_compression
 from beam_pipelines.sources.partition_folders import files_in_range
 from beam_pipelines.sources.tables import Table
 from features.errors import InputError, first_line
 
-_READ_ERRORS = (OSError, EOFError, UnicodeDecodeError, pa.ArrowException)
+_READ_ERRORS = (OSError, EOFError, UnicodeError, pa.ArrowException, zipfile.BadZipFile, lzma.LZMAError)
 
 
 def find(table: Table) -> list[SourceFile]:
-    """`contract.Store.find`: the files that the table's path names, in order of their names."""
+    """`contract.Store.find`: the files that the table's path means, in order of their names."""
     source = table.source
-    if Path(source.path).is_file() and not (source.first or source.last):
-        return [local_file(source.path)]
-    files = [
-        SourceFile(path=found.path, size=found.size_in_bytes, modified=found.last_updated_in_seconds or 0.0)
-        for found in FileSystems.match([source.path])[0].metadata_list
-    ]
+    files = files_of(source.path)
     if not files:
         raise InputError(f"pipeline.{table.name}.path = {source.path!r}: no such file; correct the path or the pattern")
-    chosen = files_in_range(files, source, table.name) if source.first or source.last else files
-    return sorted(chosen, key=lambda file: file.path)
-
-
-def local_file(path: str) -> SourceFile:
-    """A file of this machine as it is now."""
-    status = Path(path).stat()
-    return SourceFile(path=path, size=status.st_size, modified=status.st_mtime)
+    return files_in_range(files, source, table.name) if source.first or source.last else files
 
 
 def units(table: Table, found: list[SourceFile], _engine: Engine | None = None) -> Iterator[ReadUnit]:
@@ -52,7 +42,7 @@ def units(table: Table, found: list[SourceFile], _engine: Engine | None = None) 
             raise InputError(f"{file.path}: the file is empty")
         name = format_name(table.source, file.path)
         with _reported(file.path, name):
-            yield from _format(name).units(table, file)
+            yield from _format(name).units(_without_partitions(table, file.path), file)
 
 
 def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
@@ -61,8 +51,10 @@ def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
     Raises:
         InputError: the file cannot be read, is damaged or lacks a column.
     """
+    inside = _without_partitions(table, unit.path)
     with _reported(unit.path, unit.format):
-        yield from _format(unit.format).read(table, unit)
+        for raw in _format(unit.format).read(inside, unit):
+            yield raw if inside is table else _with_partitions(raw, table, unit.path)
 
 
 def column_names(table: Table, unit: ReadUnit) -> list[str]:
@@ -72,7 +64,25 @@ def column_names(table: Table, unit: ReadUnit) -> list[str]:
         InputError: the file cannot be read.
     """
     with _reported(unit.path, unit.format):
-        return _format(unit.format).column_names(table, unit.path)
+        names = _format(unit.format).column_names(table, unit.path)
+    return list(dict.fromkeys([*names, *partition_values(unit.path)]))
+
+
+def _without_partitions(table: Table, path: str) -> Table:
+    """The table without the columns that only the names of the file's folders hold."""
+    folders = partition_values(path)
+    inside = tuple(column for column in table.columns if column.source not in folders)
+    # A table of nothing but folders' names is read for its number of rows.
+    return table if len(inside) == len(table.columns) or not inside else replace(table, columns=inside)
+
+
+def _with_partitions(raw: RawBatch, table: Table, path: str) -> RawBatch:
+    folders = partition_values(path)
+    columns, size = raw.columns, raw.columns.num_rows
+    for name in column_sources(table):
+        if name not in columns.schema.names:
+            columns = columns.append_column(name, pa.repeat(pa.scalar(folders[name], pa.string()), size))
+    return replace(raw, columns=columns)
 
 
 @contextmanager
@@ -96,11 +106,12 @@ def format_name(source: TableSource, path: str) -> str:
     """
     if source.format != "auto":
         return source.format
-    name = without_compression(path)
     endings = formats_by_ending()
-    for ending, kind in endings.items():
-        if name.endswith(ending):
-            return kind
+    # A part of `log.parquet/` may have no ending of its own.
+    for name in (path, source.path.rstrip("/*")):
+        for ending, kind in endings.items():
+            if without_compression(name).lower().endswith(ending):
+                return kind
     raise InputError(f"{path}: unknown file format; expected {', '.join(endings)} or the source's `format`")
 
 

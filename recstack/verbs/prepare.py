@@ -88,6 +88,9 @@ def _rows(counts: Mapping[str, int]) -> Iterator[str]:
     for key, count in counts.items():
         if key.startswith(_REJECTED):
             yield f"rows refused: {count:,} {key.removeprefix(_REJECTED)}"
+    for table in tables:
+        if continued := counts.get(f"{table}_continuation_lines", 0):
+            yield f"lines of {table} that continue a row inside quotes: {continued:,}"
     left_out = [f"{count:,} {what}" for key, what in _LEFT_OUT.items() if (count := counts.get(key, 0))]
     if left_out:
         yield f"left out: {', '.join(left_out)}"

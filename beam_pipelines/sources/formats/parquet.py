@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_pipelines.sources.contract import RawBatch, ReadUnit, SourceFile, column_sources, require_columns
+from beam_pipelines.sources.nested import column_of, leaf_names, top_names
 from beam_pipelines.sources.opening import open_file
 from beam_pipelines.sources.tables import Table
 
@@ -22,7 +24,8 @@ def units(table: Table, file: SourceFile) -> Iterator[ReadUnit]:
     """
     with open_file(file.path) as opened:
         metadata = pq.ParquetFile(opened).metadata
-    require_columns(table, file.path, metadata.schema.to_arrow_schema().names)
+    schema = metadata.schema.to_arrow_schema()
+    require_columns(table, file.path, list(dict.fromkeys([*leaf_names(schema), *schema.names])))
     first_row = 1
     for groups, rows in _row_groups(metadata):
         size = file.size * rows // max(metadata.num_rows, 1)
@@ -46,14 +49,15 @@ def _row_groups(metadata: pq.FileMetaData) -> Iterator[tuple[tuple[int, ...], in
 def column_names(_table: Table, path: str) -> list[str]:
     """`contract.FileFormat.column_names`."""
     with open_file(path) as file, pq.ParquetFile(file) as parquet:
-        return list(parquet.schema_arrow.names)
+        return leaf_names(parquet.schema_arrow)
 
 
 def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
     """`contract.FileFormat.read`."""
-    row = unit.first_row
+    row, names = unit.first_row, column_sources(table)
     with open_file(unit.path) as file, pq.ParquetFile(file) as parquet:
-        groups = list(unit.row_groups)
-        for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=column_sources(table)):
-            yield RawBatch(batch, np.arange(row, row + batch.num_rows))
+        tops = top_names(parquet.schema_arrow, names)
+        for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=list(unit.row_groups), columns=tops):
+            columns = pa.RecordBatch.from_arrays([column_of(batch, name) for name in names], names)
+            yield RawBatch(columns, np.arange(row, row + batch.num_rows))
             row += batch.num_rows

@@ -19,7 +19,8 @@ from apache_beam.io.gcp import bigquery, bigquery_tools
 from beam_pipelines.config.database import DatabaseSource
 from beam_pipelines.engine import Engine, new_pipeline
 from beam_pipelines.sources.contract import RawBatch, ReadUnit, SourceFile, require_columns
-from beam_pipelines.sources.stores.documents import Document, raw_batch
+from beam_pipelines.sources.python_values import Document
+from beam_pipelines.sources.stores.documents import raw_batch
 from beam_pipelines.sources.tables import Table
 from features.errors import RecstackError, first_line
 from features.schema import fingerprint

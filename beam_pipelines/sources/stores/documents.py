@@ -10,10 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from beam_pipelines.sources.contract import RawBatch, column_sources, require_columns
-from beam_pipelines.sources.python_values import array_of
+from beam_pipelines.sources.python_values import Document, array_of, field_of
 from beam_pipelines.sources.tables import Table
-
-Document = Mapping[str, Any]
 
 
 def raw_batch(table: Table, documents: Sequence[Document], rows: npt.NDArray[np.int64]) -> RawBatch:
@@ -27,7 +25,7 @@ def raw_batch(table: Table, documents: Sequence[Document], rows: npt.NDArray[np.
         rows: `[rows]` number of each document.
     """
     names = column_sources(table)
-    columns = {name: [_field(document, name) for document in documents] for name in names}
+    columns = {name: [field_of(document, name) for document in documents] for name in names}
     malformed: list[tuple[int, str, str]] = []
     for name in (column.source for column in table.columns if column.kind == "time"):
         malformed += [(int(rows[n]), f"{name} is not of the date type", value) for n, value in _no_times(columns[name])]
@@ -45,16 +43,8 @@ def require_fields(table: Table, label: str, documents: Sequence[Document]) -> N
     """
     found = list(dict.fromkeys(name for document in documents for name in document))
     names = (column.source for column in table.columns)
-    inner = {name for name in names if any(_field(document, name) is not None for document in documents)}
+    inner = {name for name in names if any(field_of(document, name) is not None for document in documents)}
     require_columns(table, label, [*found, *inner.difference(found)])
-
-
-def _field(document: Document, name: str) -> Any:
-    if name in document:
-        return document[name]
-    head, dot, rest = name.partition(".")
-    inner = document.get(head)
-    return _field(inner, rest) if dot and isinstance(inner, Mapping) else None
 
 
 def _no_times(values: list[Any]) -> list[tuple[int, str]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from beam_pipelines.engine import Engine
 from beam_pipelines.sources.contract import RawBatch, ReadUnit, SourceFile, column_sources, require_columns
-from beam_pipelines.sources.files import local_file
+from beam_pipelines.sources.file_names import local_file
 from beam_pipelines.sources.tables import Table
 from features.errors import InputError
 
