@@ -37,6 +37,7 @@ from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.data.events import EncodedEvents, load_events
 from trainer.evaluation.queries import training_interactions
 from trainer.retrieval.model import TwoTowerModel
+from trainer.training.cluster import Cluster
 from trainer.training.loop import TrainingPlan, TrainingState, make_step
 from trainer.training.optimizers import make_optimizer
 
@@ -145,6 +146,7 @@ def our_steps(
     training = TrainingPlan(
         stage="retrieval",
         model=model,
+        cluster=Cluster(),
         optimizer=optimizer,
         examples=examples,
         epochs=1,
@@ -154,7 +156,7 @@ def our_steps(
         maximise=True,
         checkpoint_seconds=1e9,
     )
-    step = make_step(training, TrainingState(), tf.distribute.get_strategy())
+    step = make_step(training, TrainingState())
     batches = iter(examples.epoch(0, 0, tf.distribute.InputContext()).repeat())
 
     def run(steps: int) -> None:

@@ -3,16 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Generic
 
-from features.disk.layout import StageLayout
 from features.disk.manifest import read_manifest, require_schema
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
 from features.serialization import unstructure
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.encoded_dataset import encode_dataset
-from trainer.training.loop import best_checkpoints, restoring
+from trainer.training.checkpoints import restore_best
 from trainer.training.runs import config_fingerprint
 from trainer.training.stage import AnyStage, ConfigT, EventsT, ModelT, Stage, StageContext
 
@@ -38,7 +37,7 @@ def restore(context: StageContext, stage: Stage[ConfigT, EventsT, ModelT]) -> Tr
     require_trained(context, stage)
     dataset = encode_dataset(context.schema, context.dataset)
     model = stage.make_model(dataset, None, seed=0)
-    _load_best(model, context.run.stage(stage.name))
+    restore_best(model, context.run.stage(stage.name))
     stage.freeze(model)
     return Trained(encoder=dataset.encoder, model=model, candidates=dataset.candidates)
 
@@ -76,13 +75,3 @@ def _changes(trained: object, given: object, name: str) -> Iterator[str]:
             yield from _changes(trained.get(key), given.get(key), f"{name}.{key}")
     elif trained != given:
         yield f"{name}: trained with {json.dumps(trained)}, now {json.dumps(given)}"
-
-
-def _load_best(model: Any, layout: StageLayout) -> None:
-    best = best_checkpoints(model, layout)
-    if best.latest_checkpoint is None:
-        raise InputError(
-            f"run {layout.directory}: no checkpoint found below {best.directory}; run `recstack train` again"
-        )
-    with restoring(layout):
-        best.checkpoint.restore(best.latest_checkpoint).assert_existing_objects_matched().expect_partial()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from features.disk.layout import StageName
+from features.disk.layout import StageLayout, StageName
 from features.disk.manifest import Manifest, StageResult, producer_versions
 from features.serialization import unstructure
 from trainer.config.trainer import TrainerConfig
@@ -41,37 +41,40 @@ def train_stage(context: StageContext, stage: AnyStage) -> StageResult:
     layout, inputs = context.run.stage(stage.name), stage_inputs(context, stage)
     if (finished := finished_stage(layout, inputs)) is not None:
         return StageResult(manifest=finished, nothing_to_do=True)
-    start_stage(layout, inputs)
-    tf.keras.utils.set_random_seed(context.seed)
-    dataset = encode_dataset(context.schema, context.dataset)
-    plan = plan_training(context, stage, dataset)
-    metrics = fit(plan, layout, context.cluster.strategy, context.progress)
-    manifest = Manifest(
-        kind="run",
-        schema_fingerprint=context.schema.fingerprint(),
-        inputs=inputs,
-        config=unstructure(stage.config),
-        counts={"train_examples": plan.examples.num_examples, "items": len(dataset.candidates)},
-        metrics=metrics,
-        producer=producer_versions("tensorflow", "tensorflow-recommenders"),
-        seconds=time.monotonic() - started,
-    )
-    manifest.write(layout.manifest)
+    with context.cluster.writable(layout.directory) as directory:
+        own = StageLayout(directory)
+        start_stage(own, inputs)
+        tf.keras.utils.set_random_seed(context.seed)
+        dataset = encode_dataset(context.schema, context.dataset)
+        plan = plan_training(context, stage, dataset)
+        metrics = fit(plan, layout, own, context.cluster.reporting(context.progress))
+        manifest = Manifest(
+            kind="run",
+            schema_fingerprint=context.schema.fingerprint(),
+            inputs=inputs,
+            config=unstructure(stage.config),
+            counts={"train_examples": plan.examples.num_examples, "items": len(dataset.candidates)},
+            metrics=metrics,
+            producer=producer_versions("tensorflow", "tensorflow-recommenders"),
+            seconds=time.monotonic() - started,
+        )
+        manifest.write(own.manifest)
     return StageResult(manifest=manifest, nothing_to_do=False)
 
 
 def plan_training(context: StageContext, stage: AnyStage, dataset: EncodedDataset) -> TrainingPlan:
     """Makes everything that the training loop needs: examples, model, optimizer and validation."""
-    config, strategy = stage.config, context.cluster.strategy
+    config = stage.config
     events = stage.load_events(context, dataset)
     validate = stage.make_validation(context, dataset)
     examples = stage.make_examples(events, context)
-    with strategy.scope():
+    with context.cluster.strategy.scope():
         model = stage.make_model(dataset, events, context.seed)
         optimizer = make_optimizer(config.optimizer, config.epochs * examples.steps_per_epoch)
     return TrainingPlan(
         stage=stage.name,
         model=model,
+        cluster=context.cluster,
         optimizer=optimizer,
         examples=examples,
         epochs=config.epochs,

@@ -1,24 +1,93 @@
 """The processes and devices that train together, and what this one of them may do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import tensorflow as tf
 
+from features.disk.files import exclusive
 from features.errors import ConfigError
 from trainer.config.training import STRATEGY_NAMES, StrategyName
+from trainer.training.progress import Metrics, ProgressCallback, silent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """One process among those that train together; by default it is alone."""
+    """One process, a worker, among those that train together; by default it is alone.
+
+    All workers make the same steps. One of them, the chief, writes the run, holds its lock and reports progress.
+    """
 
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy, repr=False)
     """How the work is spread over devices; models and optimizers are made within its scope."""
+    num_workers: int = 1
+    """Processes that train together."""
+    worker: int = 0
+    """Which of them this is, from 0."""
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run."""
+        return self.worker == 0
 
     @property
     def num_replicas(self) -> int:
-        """Equal parts of a batch, one a device, over all processes."""
+        """Equal parts of a batch, one per device, over all workers."""
         return int(self.strategy.num_replicas_in_sync)
+
+    @contextmanager
+    def writable(self, directory: Path) -> Iterator[Path]:
+        """Yields where this process writes what belongs in `directory`.
+
+        For the chief this is the directory itself. The other workers have to write checkpoints too, since saving is a
+        step that all workers make together; theirs go to a temporary directory that is removed when the block ends.
+        """
+        if self.is_chief:
+            yield directory
+            return
+        with TemporaryDirectory(prefix=f"recstack-worker-{self.worker}-") as temporary:
+            yield Path(temporary) / directory.name
+
+    @contextmanager
+    def exclusive(self, directory: Path, work: str) -> Iterator[None]:
+        """Keeps other clusters out of the directory while the block runs; the chief holds the lock for all workers.
+
+        Raises:
+            InputError: another process is in its block, or the directory cannot be made.
+        """
+        if not self.is_chief:
+            yield
+            return
+        with exclusive(directory, work):
+            yield
+
+    def reporting(self, progress: ProgressCallback) -> ProgressCallback:
+        """The callback for the chief, and a silent one for the other workers."""
+        return progress if self.is_chief else silent
+
+    def agree(self, metrics: Metrics) -> Metrics:
+        """The chief's metrics on every worker, so that all of them keep the same epoch and stop after the same one.
+
+        Args:
+            metrics: what this worker measured; all workers measure the same names.
+        """
+        if self.num_workers == 1:
+            return metrics
+        return dict(zip(metrics, self._of_chief(list(metrics.values())), strict=True))
+
+    def _of_chief(self, values: list[float]) -> list[float]:
+        """The chief's values, summed over the replicas of all workers, of which only the chief's first counts."""
+
+        def share() -> tf.Tensor:
+            replica = tf.distribute.get_replica_context()
+            first = tf.equal(replica.replica_id_in_sync_group, 0)
+            return replica.all_reduce("sum", tf.where(first, tf.constant(values, tf.float64), 0.0))
+
+        summed = self.strategy.run(tf.function(share))
+        return [float(value) for value in self.strategy.experimental_local_results(summed)[0].numpy()]
 
 
 def make_cluster(name: StrategyName) -> Cluster:

@@ -1,17 +1,18 @@
-"""The training loop, the same for every model and strategy: epochs, checkpoints, validation, early stop."""
+"""The training loop, the same for every model and cluster: epochs, checkpoints, validation, early stop."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from features.disk.layout import StageLayout, StageName
-from features.errors import InputError, RecstackError
+from features.errors import RecstackError
 from trainer.data.batches import Batch, BatchPlan
+from trainer.training.checkpoints import Checkpoints, best_checkpoints, restoring
+from trainer.training.cluster import Cluster
 from trainer.training.progress import Metrics, Progress, ProgressCallback
 
 _REPORT_SECONDS = 1.0
@@ -25,6 +26,8 @@ class TrainingPlan:
     """Named in the progress."""
     model: tfrs.Model
     """Has a `step` variable and a `compute_loss` that sums over the examples of the batch."""
+    cluster: Cluster
+    """The processes and devices within whose scope model and optimizer were made."""
     optimizer: tf.keras.optimizers.Optimizer
     """Follows the gradient of the mean loss."""
     examples: BatchPlan
@@ -87,17 +90,15 @@ class TrainingState(tf.Module):
         self.best_epoch.assign(self.epoch)
 
 
-def fit(
-    training: TrainingPlan, layout: StageLayout, strategy: tf.distribute.Strategy, progress: ProgressCallback
-) -> Metrics:
+def fit(plan: TrainingPlan, layout: StageLayout, own: StageLayout, progress: ProgressCallback) -> Metrics:
     """Trains until the last epoch or until the validation stops improving, and leaves the best weights in the model.
 
     A run that was interrupted goes on from its last checkpoint and ends as it would have without the interruption.
 
     Args:
-        training: what to train.
-        layout: where the checkpoints and the event files go.
-        strategy: the one under whose scope model and optimizer were made.
+        plan: what to train.
+        layout: the stage's directory, whose checkpoints are read.
+        own: where this worker writes checkpoints and event files: for the chief the same directory.
         progress: called about once a second.
 
     Returns:
@@ -107,78 +108,57 @@ def fit(
         InputError: a checkpoint is damaged.
         RecstackError: the loss is not finite any more.
     """
-    state = TrainingState()
-    last = _last_checkpoints(training, state, layout)
-    best = best_checkpoints(training.model, layout)
+    state, cluster = TrainingState(), plan.cluster
+    last, best = _last_checkpoints(plan, state, layout, own), best_checkpoints(plan.model, layout, own)
     with restoring(layout):
-        last.restore_or_initialize()
-    step_function = make_step(training, state, strategy)
-    writer = tf.summary.create_file_writer(str(layout.tensorboard))
-    report_due, save_due = _every(_REPORT_SECONDS), _every(training.checkpoint_seconds)
+        last.restore()
+    step_function = make_step(plan, state)
+    writer = tf.summary.create_file_writer(str(own.tensorboard))
+    report_due, save_due = _every(_REPORT_SECONDS), _every(plan.checkpoint_seconds)
     metrics: Metrics = {}
-    while not _is_finished(training, state):
-        for _ in _epoch_steps(training, state, strategy, step_function):
+    while not _is_finished(plan, state):
+        for _ in _epoch_steps(plan, state, step_function):
             if report_due():
                 state.require_finite_loss()
-                progress(_progress(training, state, metrics))
-            if save_due():
-                last.save(int(training.model.step.numpy()))
+                progress(_progress(plan, state, metrics))
+            # Workers save together, so the chief's clock counts for all.
+            if cluster.agree({"save": float(save_due())})["save"]:
+                last.save(int(plan.model.step.numpy()))
         state.require_finite_loss()
-        metrics = dict(training.validate()) if training.validate is not None else {}
-        _write_summary(writer, training, state, metrics)
+        metrics = _measure(plan)
+        _write_summary(writer, plan, state, metrics)
         state.epoch.assign_add(1)
-        value = metrics.get(training.objective, math.nan)
-        if training.validate is None or state.improves(value, maximise=training.maximise):
+        value = metrics.get(plan.objective, math.nan)
+        if plan.validate is None or state.improves(value, maximise=plan.maximise):
             state.remember_best(value)
             best.save(int(state.epoch.numpy()))
-        progress(_progress(training, state, metrics))
+        progress(_progress(plan, state, metrics))
         state.start_epoch()
-        last.save(int(training.model.step.numpy()))
+        last.save(int(plan.model.step.numpy()))
     with restoring(layout):
-        best.restore_or_initialize()
-    metrics = dict(training.validate()) if training.validate is not None else {}
-    return {**metrics, "epochs": float(state.best_epoch.numpy())}
+        best.restore()
+    return {**_measure(plan), "epochs": float(state.best_epoch.numpy())}
 
 
-def best_checkpoints(model: tfrs.Model, layout: StageLayout) -> tf.train.CheckpointManager:
-    """The weights of the epoch that validation liked best."""
-    checkpoint = tf.train.Checkpoint(model=model)
-    return tf.train.CheckpointManager(checkpoint, str(layout.best_checkpoints), max_to_keep=1)
+def _measure(plan: TrainingPlan) -> Metrics:
+    """The validation's metrics, the same on every worker; empty without a validation."""
+    return plan.cluster.agree(dict(plan.validate())) if plan.validate is not None else {}
 
 
-@contextmanager
-def restoring(layout: StageLayout) -> Iterator[None]:
-    """Says in one line what is wrong with a checkpoint that the block cannot restore.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    try:
-        yield
-    except (tf.errors.OpError, IndexError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"run {layout.directory}: a checkpoint cannot be restored ({reason}); delete that directory and run "
-            "`recstack train` again"
-        ) from error
+def _last_checkpoints(plan: TrainingPlan, state: TrainingState, layout: StageLayout, own: StageLayout) -> Checkpoints:
+    checkpoint = tf.train.Checkpoint(model=plan.model, optimizer=plan.optimizer, state=state)
+    return Checkpoints(checkpoint, layout.last_checkpoints, own.last_checkpoints)
 
 
-def _last_checkpoints(training: TrainingPlan, state: TrainingState, layout: StageLayout) -> tf.train.CheckpointManager:
-    checkpoint = tf.train.Checkpoint(model=training.model, optimizer=training.optimizer, state=state)
-    return tf.train.CheckpointManager(checkpoint, str(layout.last_checkpoints), max_to_keep=1)
-
-
-def _is_finished(training: TrainingPlan, state: TrainingState) -> bool:
+def _is_finished(plan: TrainingPlan, state: TrainingState) -> bool:
     epoch, best = int(state.epoch.numpy()), int(state.best_epoch.numpy())
-    is_stale = training.validate is not None and 0 < training.patience <= epoch - best
-    return epoch >= training.epochs or is_stale
+    is_stale = plan.validate is not None and 0 < plan.patience <= epoch - best
+    return epoch >= plan.epochs or is_stale
 
 
-def make_step(
-    training: TrainingPlan, state: TrainingState, strategy: tf.distribute.Strategy
-) -> Callable[[Batch], None]:
+def make_step(plan: TrainingPlan, state: TrainingState) -> Callable[[Batch], None]:
     """One step of the training as a compiled function of a batch, each replica's part of it apart."""
-    model, optimizer = training.model, training.optimizer
+    model, optimizer, strategy = plan.model, plan.optimizer, plan.cluster.strategy
     variables = model.trainable_variables
 
     def replica_step(batch: Batch) -> tf.Tensor:
@@ -204,16 +184,11 @@ def make_step(
     return compiled
 
 
-def _epoch_steps(
-    training: TrainingPlan,
-    state: TrainingState,
-    strategy: tf.distribute.Strategy,
-    step_function: Callable[[Batch], None],
-) -> Iterator[None]:
+def _epoch_steps(plan: TrainingPlan, state: TrainingState, step_function: Callable[[Batch], None]) -> Iterator[None]:
     """Makes the steps that are left of the epoch; yields after each."""
     epoch, first_step = int(state.epoch.numpy()), int(state.step_in_epoch.numpy())
-    batches = strategy.distribute_datasets_from_function(
-        lambda context: training.examples.epoch(epoch, first_step, context)
+    batches = plan.cluster.strategy.distribute_datasets_from_function(
+        lambda context: plan.examples.epoch(epoch, first_step, context)
     )
     for batch in batches:
         step_function(batch)
@@ -221,7 +196,7 @@ def _epoch_steps(
 
 
 def _every(seconds: float) -> Callable[[], bool]:
-    """A function that is true once each time so many seconds have passed."""
+    """Returns a timer that is due at most once every `seconds`."""
     last = time.monotonic()
 
     def is_due() -> bool:
@@ -235,11 +210,11 @@ def _every(seconds: float) -> Callable[[], bool]:
     return is_due
 
 
-def _progress(training: TrainingPlan, state: TrainingState, metrics: Metrics) -> Progress:
+def _progress(plan: TrainingPlan, state: TrainingState, metrics: Metrics) -> Progress:
     return Progress(
-        stage=training.stage,
-        step=int(training.model.step.numpy()),
-        total_steps=training.epochs * training.examples.steps_per_epoch,
+        stage=plan.stage,
+        step=int(plan.model.step.numpy()),
+        total_steps=plan.epochs * plan.examples.steps_per_epoch,
         epoch=int(state.epoch.numpy()),
         loss=state.mean_loss(),
         metrics=metrics,
@@ -247,11 +222,11 @@ def _progress(training: TrainingPlan, state: TrainingState, metrics: Metrics) ->
 
 
 def _write_summary(
-    writer: tf.summary.SummaryWriter, training: TrainingPlan, state: TrainingState, metrics: Metrics
+    writer: tf.summary.SummaryWriter, plan: TrainingPlan, state: TrainingState, metrics: Metrics
 ) -> None:
-    with writer.as_default(step=int(training.model.step.numpy())):
+    with writer.as_default(step=int(plan.model.step.numpy())):
         tf.summary.scalar("loss", state.mean_loss())
-        tf.summary.scalar("learning_rate", training.optimizer.learning_rate)
+        tf.summary.scalar("learning_rate", plan.optimizer.learning_rate)
         for name, value in metrics.items():
             tf.summary.scalar(f"validation/{name}", value)
     writer.flush()

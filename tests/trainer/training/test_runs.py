@@ -6,7 +6,7 @@ import tensorflow as tf
 from features.disk.layout import StageLayout
 from features.disk.manifest import Manifest
 from features.errors import InputError
-from trainer.training.loop import restoring
+from trainer.training.checkpoints import restoring
 from trainer.training.runs import finished_stage, start_stage
 
 INPUTS = {"dataset": "aa", "config": "bb"}

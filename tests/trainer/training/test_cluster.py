@@ -1,0 +1,91 @@
+"""What one worker of several may do, on clusters that this process only claims to be part of."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from features.disk.layout import DatasetLayout, RunLayout
+from features.disk.manifest import StageResult
+from features.errors import ConfigError, InputError
+from tests.trainer.small_dataset import SCHEMA
+from trainer.config.retrieval import RetrievalConfig
+from trainer.retrieval.stage import RetrievalStage
+from trainer.stage import train_stage
+from trainer.training.cluster import Cluster, make_cluster
+from trainer.training.progress import Progress
+from trainer.training.stage import StageContext
+
+CHIEF, OTHER = Cluster(num_workers=2, worker=0), Cluster(num_workers=2, worker=1)
+
+
+def train(dataset: DatasetLayout, root: Path, cluster: Cluster, reports: list[Progress]) -> StageResult:
+    context = StageContext(
+        schema=SCHEMA, dataset=dataset, run=RunLayout(root), cluster=cluster, progress=reports.append
+    )
+    return train_stage(context, RetrievalStage(config=RetrievalConfig(dimension=4, epochs=2, batch_size=8)))
+
+
+def test_only_the_chief_writes_the_run_and_reports(
+    small_dataset: DatasetLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary, run = tmp_path / "temporary", tmp_path / "run"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    reports: list[Progress] = []
+    metrics = train(small_dataset, run, OTHER, reports).manifest.metrics
+    assert not run.exists()
+    assert not list(temporary.glob("recstack-*"))
+    assert not reports
+    assert train(small_dataset, run, CHIEF, reports).manifest.metrics == metrics
+    assert RunLayout(run).stage("retrieval").manifest.exists()
+    assert reports
+    # What the chief has finished is finished for all.
+    assert train(small_dataset, run, OTHER, reports).nothing_to_do
+
+
+def test_other_workers_write_in_a_place_that_goes_with_the_block(tmp_path: Path) -> None:
+    with CHIEF.writable(tmp_path / "run") as place:
+        assert place == tmp_path / "run"
+    with OTHER.writable(tmp_path / "run") as place:
+        assert tmp_path not in place.parents
+        place.mkdir()
+    assert not place.exists()
+
+
+def test_the_chief_holds_the_lock_for_all(tmp_path: Path) -> None:
+    with CHIEF.exclusive(tmp_path, "recstack train"):
+        with OTHER.exclusive(tmp_path, "recstack train"):
+            pass
+        with (
+            pytest.raises(InputError, match="another `recstack train`"),
+            Cluster().exclusive(tmp_path, "recstack train"),
+        ):
+            pass
+
+
+def test_a_lonely_worker_agrees_with_itself() -> None:
+    metrics = {"ndcg@20": 0.25}
+    assert make_cluster("default").agree(metrics) is metrics
+
+
+AGREE = """
+import features, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 3)
+from trainer.training.cluster import Cluster
+cluster = Cluster(strategy=tf.distribute.MirroredStrategy(["CPU:0", "CPU:1", "CPU:2"]), num_workers=2)
+assert cluster.num_replicas == 3
+assert cluster.agree({"a": 1 / 3, "b": -2.0}) == {"a": 1 / 3, "b": -2.0}
+"""
+
+
+def test_values_count_once_however_many_replicas_sum_them() -> None:
+    done = subprocess.run([sys.executable, "-c", AGREE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_unknown_strategy_is_refused() -> None:
+    with pytest.raises(ConfigError, match="one of default, mirrored"):
+        make_cluster("parameter_server")  # type: ignore[arg-type]
