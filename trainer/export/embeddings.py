@@ -1,4 +1,4 @@
-"""Vectors of all users and items as files: Parquet, and a log directory for TensorBoard's projector."""
+"""Exports the embeddings of users and items: as Parquet files, and for TensorBoard's projector."""
 
 import csv
 import time
@@ -19,7 +19,7 @@ from trainer.export.assembly import Assembly, ExportJob
 from trainer.export.inputs import fingerprints
 
 MOST_PROJECTED = 10_000
-"""Points that TensorBoard's projector still turns smoothly; a sample of so many where there are more."""
+"""Maximum number of points for TensorBoard's projector, which gets slow beyond; more are sampled."""
 
 _BLOCK = 4096
 
@@ -27,13 +27,13 @@ Vectors = npt.NDArray[np.float32]
 
 
 def export_embeddings(job: ExportJob) -> StageResult:
-    """Writes the vectors of every item of the catalogue and every user with an embedding of its own.
+    """Writes the vectors of all items of the catalogue and of all users with an embedding.
 
-    A user's vector is that of a request which gives the user's id and nothing else: with the history that the exported
-    models know, and without context. A query's vector times an item's is the score that retrieval ranks by.
+    A user's vector is that of a request with the user's id only: with the history that the exported models hold, and
+    without context. The inner product of a query's and an item's vector is the score that retrieval ranks by.
 
     Raises:
-        InputError: a former stage is missing.
+        InputError: An earlier stage is missing.
     """
     began = time.perf_counter()
     layout = job.workdir.embeddings
@@ -62,7 +62,7 @@ def export_embeddings(job: ExportJob) -> StageResult:
 
 
 def _users(assembly: Assembly) -> dict[Entity, tuple[Sequence[bytes], Vectors]]:
-    """Ids and vectors of the users; nothing where a query does not name its user."""
+    """Ids and vectors of the users; empty if queries do not name their user."""
     if assembly.query.required != assembly.job.context.schema.user_id:
         return {}
     embed = tf.function(assembly.embed_query, input_signature=[tf.TensorSpec([None], tf.string)])
@@ -72,14 +72,14 @@ def _users(assembly: Assembly) -> dict[Entity, tuple[Sequence[bytes], Vectors]]:
 
 
 def write_vectors(layout: EmbeddingsLayout, of: Entity, ids: Sequence[bytes], vectors: Vectors, seed: int) -> None:
-    """Writes one kind of vectors.
+    """Writes the vectors of users or items.
 
     Args:
-        layout: the directory.
-        of: what has the vectors.
+        layout: The directory.
+        of: Whose vectors these are.
         ids: `[n]`, UTF-8.
         vectors: `[n, d] float32`.
-        seed: of the sample that the projector shows.
+        seed: Seed of the sample for the projector.
     """
     names = pa.array(ids, pa.binary()).cast(pa.string())
     flat = pa.array(vectors.ravel(), pa.float32())
@@ -91,7 +91,7 @@ def write_vectors(layout: EmbeddingsLayout, of: Entity, ids: Sequence[bytes], ve
     make_directory(layout.projector)
     np.savetxt(_vectors_file(layout, of), vectors[chosen], fmt="%.6g", delimiter="\t")
     with _labels_file(layout, of).open("w", newline="", encoding="utf-8") as file:
-        # One column and no header, as the projector wants it.
+        # The projector wants one column without a header.
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerows([[names[int(row)].as_py()] for row in chosen])
 

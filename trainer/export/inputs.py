@@ -1,4 +1,4 @@
-"""Fingerprints of what an export is made from."""
+"""Fingerprints of the inputs of an export."""
 
 from collections.abc import Iterable
 
@@ -8,10 +8,10 @@ from trainer.export.assembly import ExportJob
 
 
 def fingerprints(job: ExportJob, stages: Iterable[StageName]) -> dict[str, str]:
-    """Of the dataset, the catalogue where it is another one, and the runs of some stages.
+    """Fingerprints of the dataset, of a separate catalogue if there is one, and of the runs of some stages.
 
     Raises:
-        InputError: one of them is missing, or was made with another schema.
+        InputError: One of them is missing or was made with another schema.
     """
     context = job.context
     path = context.dataset.manifest

@@ -1,4 +1,4 @@
-"""The catalogue's encoded features inside a SavedModel, by item id."""
+"""The encoded features of the catalogue, which a SavedModel looks up by item id."""
 
 import tensorflow as tf
 
@@ -12,16 +12,16 @@ from trainer.index.vectors import read_rows
 
 
 class ItemFeatures(tf.Module):
-    """Encoded candidate features of each catalogue item; an item that is not there has its id only."""
+    """Encoded candidate features of each catalogue item; an unknown item has its id only."""
 
     def __init__(self, encoder: SchemaEncoder, candidates: EncodedCatalogue, item_ids: ItemIds) -> None:
-        """Holds the features; `item_ids` are those of `candidates`, in the same order."""
+        """Stores the features; `item_ids` are those of `candidates`, in the same order."""
         super().__init__(name="item_features")
         self._encoder = encoder
         self._item_ids = item_ids
         missing = encoder.encode_candidate(_missing_candidate(encoder))
-        # One row more, for items that are not in the catalogue. A bag may be narrower than its feature allows, without
-        # columns that are padding for every item; so is what is missing, then.
+        # The last row is for items that are not in the catalogue. A bag of values is stored without columns that are
+        # padding for every item, so the missing values are narrowed as well.
         self._table = {
             name: tf.Variable(tf.concat([values, _narrowed(missing[name], values)], axis=0), trainable=False, name=name)
             for name, values in candidates.features.items()
@@ -29,7 +29,7 @@ class ItemFeatures(tf.Module):
 
     def __call__(self, item_ids: tf.Tensor) -> Tensors:
         """Encoded features, `[n]` or `[n, width]` by name, of item ids `[n] string`."""
-        # The id is encoded anew, so that an unknown one falls into its own out-of-vocabulary bucket, as in training.
+        # The id is encoded here, so that an unknown one falls into its own out-of-vocabulary bucket, as in training.
         id_feature = self._encoder.schema.item_id_feature
         encoded = self._encoder.encode(id_feature, item_ids)
         return self.of_rows(self._item_ids.numbers(item_ids)) | {id_feature.name: encoded}
@@ -45,6 +45,6 @@ def _narrowed(row: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 
 
 def _missing_candidate(encoder: SchemaEncoder) -> Tensors:
-    """One raw candidate of which nothing is known."""
+    """A raw candidate whose features are all missing."""
     raw = {feature.name: raw_missing(feature) for feature in encoder.schema.candidate}
     return raw | ({ITEM_EVENTS: tf.constant([0], tf.int64)} if encoder.schema.item_events else {})

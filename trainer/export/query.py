@@ -1,4 +1,4 @@
-"""A request's query features, encoded: defaults spread over the batch, known users' histories looked up."""
+"""Encodes the query features of a request: broadcasts defaults and looks up the histories of known users."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,41 +23,41 @@ from trainer.retrieval.repeat_bonus import EntriesOfHistories
 
 @dataclass(frozen=True, kw_only=True)
 class KnownHistories:
-    """The last events of each known user, oldest first; `[users, length]` each."""
+    """The last events of each known user, oldest first, `[users, length]` each."""
 
     rows: npt.NDArray[np.int32]
-    """Rows of the catalogue, -1 where a history is shorter."""
+    """Rows of the catalogue; -1 pads shorter histories."""
     kinds: npt.NDArray[np.int32] | None
-    """Places in `kind_names` of the events' kinds, -1 where there is none; none where the schema has no kinds."""
+    """Positions of the events' kinds in `kind_names`, -1 for none; None if the schema has no event kinds."""
     kind_names: Sequence[bytes]
-    """The kinds of events."""
+    """The event kinds."""
     times: npt.NDArray[np.int64] | None
-    """Seconds since 1970-01-01 UTC, 0 where a history is shorter; none where the schema has no times."""
+    """Seconds since 1970-01-01 UTC; 0 pads shorter histories. None if the schema has no event times."""
 
 
 class UserHistories(tf.Module):
-    """The last events of each known user, encoded, for requests that send no history."""
+    """The encoded last events of each known user, for requests without a history."""
 
     def __init__(
         self, encoder: SchemaEncoder, users: VocabularyLookup, known: KnownHistories, item_ids: Sequence[bytes]
     ) -> None:
-        """Holds the histories.
+        """Stores the histories.
 
         Args:
-            encoder: of the schema's features.
-            users: the user ids' own encoder, whose vocabulary the known users are.
-            known: their histories, in the order of the vocabulary.
-            item_ids: the catalogue whose rows the histories name.
+            encoder: The schema's encoder.
+            users: Encoder of the user ids; its vocabulary is the list of known users.
+            known: Histories of the known users, in the order of the vocabulary.
+            item_ids: The catalogue that the histories' rows refer to.
         """
         super().__init__(name="user_histories")
         self.item_ids = np.array([b"", *item_ids], object)
-        """The catalogue, after the empty id that row -1 stands for."""
+        """The item ids of the catalogue, preceded by the empty id for row -1."""
         self._first_user = users.vocabulary.first_token_index
         schema = encoder.schema
         assert schema.history is not None
         self._history = schema.history.name
         self._rows = _with_unknown_user(known.rows, -1, "rows")
-        # Row -1 is no item, which has index 0.
+        # Row -1 means no item, which is encoded as index 0.
         items = encoder.lookup(schema.item_id)(tf.constant(self.item_ids, tf.string))
         self._index_of_row = tf.Variable(items, trainable=False, name="index_of_row")
         self.times = known.times
@@ -68,17 +68,17 @@ class UserHistories(tf.Module):
         }
 
     def rows(self, users: tf.Tensor) -> tf.Tensor:
-        """Catalogue rows `[batch, length] int32` of the histories of users `[batch] int32`, encoded; -1 for none."""
+        """Catalogue rows `[batch, length] int32` of the histories of encoded users `[batch] int32`; -1 for none."""
         return read_rows(self._rows, self.places(users))
 
     def __call__(self, users: tf.Tensor) -> Tensors:
-        """What is known of users `[batch] int32`, encoded: by feature name `[batch, length] int32`, 0 for none."""
+        """Encoded histories of encoded users `[batch] int32`, by feature name, `[batch, length] int32`; 0 for none."""
         places = self.places(users)
         history = tf.gather(self._index_of_row.value(), 1 + read_rows(self._rows, places))
         return {self._history: history} | {name: read_rows(column, places) for name, column in self._beside.items()}
 
     def places(self, users: tf.Tensor) -> tf.Tensor:
-        """Rows of what is held of users `[batch] int32`, encoded; 0 for unknown ones."""
+        """Rows of encoded users `[batch] int32` in the stored tables; 0 for unknown users."""
         return users - (self._first_user - 1)
 
 
@@ -87,7 +87,7 @@ def _encoded_companions(
 ) -> Iterator[tuple[HistoryCompanion, npt.NDArray[np.int32]]]:
     schema = encoder.schema
     if schema.history_event_types is not None and known.kinds is not None:
-        names = tf.constant([b"", *known.kind_names])  # the first one stands for no kind, which is the place -1
+        names = tf.constant([b"", *known.kind_names])  # the first one stands for position -1, no kind
         kinds = encoder.encode(schema.history_event_types, names).numpy()
         yield schema.history_event_types, kinds[1 + known.kinds]
     if schema.history_times is not None and known.times is not None:
@@ -95,22 +95,22 @@ def _encoded_companions(
 
 
 class QueryInputs(tf.Module):
-    """The query side of every signature: which inputs there are and how a request becomes a full raw query."""
+    """The query inputs of every signature, and how a request is completed and encoded."""
 
     def __init__(self, schema: Schema, histories: UserHistories | None) -> None:
-        """Builds the inputs of a schema; without `histories` a request that sends none has an empty one."""
+        """Builds the inputs of a schema; without `histories`, requests without a history have an empty one."""
         super().__init__(name="query_inputs")
         self.schema = schema
         self.histories = histories
 
     @property
     def required(self) -> str:
-        """The one input a request cannot leave out: the user id, or the first feature where there is none."""
+        """The one required input: the user id, or the first feature if there is no user id."""
         names = [feature.name for feature in self.schema.query if feature not in self.schema.history_companions]
         return self.schema.user_id if self.schema.user_id in names else names[0]
 
     def inputs(self) -> dict[str, Input]:
-        """By name; all but the required one may be left out."""
+        """The inputs by name; all but the required one are optional."""
         return {
             feature.name: Input(
                 spec=raw_spec(feature), default=None if feature.name == self.required else raw_missing(feature)
@@ -119,15 +119,15 @@ class QueryInputs(tf.Module):
         }
 
     def encode(self, request: Tensors, encoder: SchemaEncoder) -> Tensors:
-        """The encoded query features of a request, each for the whole batch.
+        """Encodes the query features of a request.
 
         Args:
-            request: by name; inputs other than the required one may have a batch of 1, which stands for all.
-            encoder: of the schema's features.
+            request: Inputs by name; all but the required one may have a batch of 1, which is broadcast.
+            encoder: The schema's encoder.
 
         Returns:
-            `[batch]` by name, `[batch, length]` for the history; the history of a known user is looked up where the
-            request's is empty.
+            `[batch]` by name, `[batch, length]` for the history, which is looked up for known users if the request's
+            is empty.
         """
         encoded = encoder.encode_query(self._raw(request))
         history = self.schema.history
@@ -138,20 +138,20 @@ class QueryInputs(tf.Module):
         return encoded | {name: tf.where(is_sent, encoded[name], values) for name, values in known.items()}
 
     def sent_history(self, request: Tensors) -> tf.Tensor:
-        """The history that a request sends, `[batch, n] string`; n is 0 where the schema has none."""
+        """The history in a request, `[batch, n] string`; n is 0 if the schema has no history."""
         history = self.schema.history
         batch = tf.shape(request[self.required])[0]
         return tf.fill([batch, 0], "") if history is None else _spread(request[history.name], batch)
 
     def sent_ages(self, request: Tensors) -> tf.Tensor | None:
-        """`age_buckets` of the entries of `sent_history`, `[batch, n] int32`; None where the schema has no times."""
+        """`age_buckets` of the entries of `sent_history`, `[batch, n] int32`; None if the schema has no event times."""
         times = self.schema.history_times
         if times is None:
             return None
         sent, history = self.sent_history(request), self.schema.history
         given = aligned_companion(_spread(request[times.name], tf.shape(sent)[0]), sent)
         back = tf.cumsum(tf.cast(sent != "", tf.int32), axis=1, reverse=True, exclusive=True)
-        # As in training: the newest of the entries that count.
+        # As in training, only the newest entries count.
         counts = (sent != "") & (back < (0 if history is None else history.length))
         return age_buckets(tf.where(counts, given, tf.constant(0, tf.int64)))
 
@@ -163,15 +163,15 @@ class QueryInputs(tf.Module):
 
 
 class HistoryEntries(tf.Module):
-    """The history of a request by the rows of an index: the sent one, or else the known one."""
+    """The history of a request as rows of an index: the one in the request, or else the known one."""
 
     def __init__(self, query: QueryInputs, item_ids: ItemIds, *, with_ages: bool) -> None:
-        """Ties the known histories to the index; they name rows of the catalogue of the training, maybe another one.
+        """Maps the known histories to the rows of the index, whose catalogue may not be that of the training.
 
         Args:
-            query: the query side, with the known histories.
-            item_ids: of the index.
-            with_ages: whether the ages of the entries are wanted, where the schema has times.
+            query: The query inputs, with the known histories.
+            item_ids: Item ids of the index.
+            with_ages: Whether to compute the ages of the entries, if the schema has event times.
         """
         super().__init__(name="history_entries")
         self._query, self._item_ids, histories = query, item_ids, query.histories
@@ -184,7 +184,7 @@ class HistoryEntries(tf.Module):
             self._known_ages = _with_unknown_user(ages, 0, "known_ages")
 
     def __call__(self, request: Tensors, encoded: Tensors) -> EntriesOfHistories:
-        """The entries of a batch of requests, raw and encoded."""
+        """The history entries of a batch of requests, given raw and encoded."""
         sent, histories = self._query.sent_history(request), self._query.histories
         rows, present = self._item_ids.numbers(sent), sent != ""
         ages = self._query.sent_ages(request) if self._with_ages else None
@@ -195,18 +195,18 @@ class HistoryEntries(tf.Module):
         known_rows = tf.where(is_sent, -1, tf.gather(self._row_of_known.value(), 1 + known))
         if ages is not None:
             ages = tf.concat([ages, read_rows(self._known_ages, histories.places(users))], axis=1)
-        # Only one of the two has entries, so that their order stays.
+        # Only one of the two has entries, so their order is kept.
         present = tf.concat([present, (known >= 0) & ~is_sent], axis=1)
         return EntriesOfHistories(tf.concat([rows, known_rows], axis=1), present, ages)
 
 
 def _spread(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-    """Repeats a batch of 1 to the whole batch; any other size must be the batch's own, else TensorFlow refuses."""
+    """Broadcasts a batch of 1; any other size must be that of the batch, or TensorFlow raises an error."""
     shape = tf.concat([[batch], tf.shape(values)[1:]], axis=0)
     return tf.broadcast_to(values, shape)
 
 
 def _with_unknown_user(values: npt.NDArray[np.int32], missing: int, name: str) -> tf.Variable:
-    """One row more, the first and empty, for unknown users."""
+    """Prepends an empty row, for unknown users."""
     empty = np.full((1, values.shape[1]), missing, np.int32)
     return tf.Variable(np.concatenate([empty, values]), trainable=False, name=name)

@@ -1,4 +1,4 @@
-"""Example requests, from the dataset's own users and items: the warm-up records and what a new user may send."""
+"""Example requests with users and items of the dataset: warm-up requests, and examples for clients."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from trainer.export.assembly import Assembly
 
 Request: TypeAlias = Mapping[str, "np.ndarray[Any, Any]"]
-"""Values by input."""
+"""Values by input name."""
 
 
 def example_requests(assembly: Assembly, signatures: Mapping[str, Any]) -> dict[str, Sequence[Request]]:
-    """For each signature one request a batch size, with every input given.
+    """Makes a request for each signature and batch size, with every input.
 
     Args:
-        assembly: of the export.
-        signatures: made by `make_signature`.
+        assembly: The export's assembly.
+        signatures: Signatures by name, made by `make_signature`.
     """
     sizes = assembly.job.export.warmup_batch_sizes
     requests: dict[str, Sequence[Request]] = {
@@ -28,14 +28,14 @@ def example_requests(assembly: Assembly, signatures: Mapping[str, Any]) -> dict[
     }
     if "encode_query" in requests:
         encode, raw = signatures["encode_query"], requests["encode_query"]
-        # What one half gives is what the other takes; nothing else tells what "not given" is among encoded values.
+        # The outputs of one half are the inputs of the other: only they show what a missing value looks like encoded.
         encoded = [encode(dict(request)) for request in raw]
         requests["embed_encoded_query"] = [{name: value.numpy() for name, value in each.items()} for each in encoded]
     return requests
 
 
 def write_warmup(path: Path, model: str, requests: Mapping[str, Sequence[Request]]) -> None:
-    """Writes PredictionLog records, which a server replays before the version answers."""
+    """Writes PredictionLog records, which a server replays before the version becomes available."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, examples in requests.items():
             for request in examples:
@@ -45,7 +45,7 @@ def write_warmup(path: Path, model: str, requests: Mapping[str, Sequence[Request
 
 
 def predict_request(model: str, signature: str, request: Request) -> predict_pb2.PredictRequest:
-    """A PredictRequest with the given inputs."""
+    """Builds a PredictRequest."""
     message = predict_pb2.PredictRequest()
     message.model_spec.name = model
     message.model_spec.signature_name = signature
