@@ -10,5 +10,5 @@ import os
 if os.environ.setdefault("TF_USE_LEGACY_KERAS", "1") != "1":
     raise ImportError(
         f"TF_USE_LEGACY_KERAS is {os.environ['TF_USE_LEGACY_KERAS']!r}, expected '1': TensorFlow Recommenders needs "
-        "Keras 2. Unset the variable, recstack sets it itself."
+        "Keras 2. Unset the variable; recstack sets it."
     )

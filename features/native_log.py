@@ -1,7 +1,7 @@
 """The C++ libraries' own log lines ("I0000 00:00:… partitioner_factory_base.cc:58] …"), which no Python logger sees.
 
-TensorFlow 2.20 and ScaNN write them to stderr by Abseil, each by its own copy of it, whatever `TF_CPP_MIN_LOG_LEVEL`
-says. Abseil's level can be set by a function that both libraries export.
+TensorFlow 2.20 and ScaNN write them to stderr through Abseil, each through its own copy, and ignore
+`TF_CPP_MIN_LOG_LEVEL`. Both libraries export the function that sets Abseil's level.
 """
 
 import ctypes
@@ -14,10 +14,10 @@ _WARNING = 1
 
 
 def silence_native_notices() -> None:
-    """Drops what is below a warning, of the libraries that are loaded by now; does nothing where they are others."""
+    """Silences messages below a warning from the libraries loaded so far; other versions of them stay as they are."""
     try:
         loaded = set(_LIBRARY.findall(Path("/proc/self/maps").read_text()))
-    except OSError:  # another system than Linux
+    except OSError:  # not Linux
         return
     for path in loaded:
         set_level = getattr(ctypes.CDLL(path), _SET_LEVEL, None)

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from features.errors import ConfigError
 from features.serialization import unstructure
@@ -14,9 +13,7 @@ from features.spec.ids import IdFeature
 from features.spec.kinds import FEATURE_KINDS
 from features.spec.time import TimestampFeature
 
-_F = TypeVar("_F", bound=Feature)
-
-# Keys that records hold beside the features (see `features.records.contents`).
+# Names that no feature may have: keys of the records beside the features (see `features.records.contents`) ...
 RESERVED_NAMES = frozenset(
     {
         "label",
@@ -28,21 +25,21 @@ RESERVED_NAMES = frozenset(
         "weight",
         "item_events",
     }
-    # Inputs and outputs of the signatures.
+    # ... and inputs and outputs of the signatures.
     | {"k", "item_ids", "scores", "exclude_item_ids", "allow_item_ids", "embedding", "limit"}
 )
 
 
-# The filter inputs of a candidate feature in the signatures, such as `year_min`.
+# Suffixes of the signatures' inputs that filter by a candidate feature, such as `year_min`.
 FILTER_SUFFIXES = ("any_of", "none_of", "min", "max")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
-    """Query features, candidate features and the columns with a fixed role; each name is spelt here and nowhere else.
+    """Query features, candidate features and the columns with a fixed role. Names of columns are spelt nowhere else.
 
     Raises:
-        ConfigError: a name is used twice on one side or is reserved, or a role has no column or two.
+        ConfigError: A name is used twice or is reserved, a kind stands on the wrong side, or a role has no column.
     """
 
     query: tuple[Feature, ...]
@@ -76,22 +73,22 @@ class Schema:
 
     @property
     def history(self) -> HistoryFeature | None:
-        """The history feature, if the query has one."""
+        """The history; None if the query has none."""
         return next((f for f in self.query if isinstance(f, HistoryFeature)), None)
 
     @property
     def history_companions(self) -> tuple[HistoryCompanion, ...]:
-        """What is known of each event of the history beside its item."""
+        """The features with one value for each item of the history."""
         return tuple(f for f in self.query if isinstance(f, HistoryCompanion))
 
     @property
     def history_event_types(self) -> HistoryEventTypesFeature | None:
-        """The kinds of the history's events, if the query has them."""
+        """The types of the history's events; None if the query has none."""
         return next((f for f in self.query if isinstance(f, HistoryEventTypesFeature)), None)
 
     @property
     def history_times(self) -> HistoryTimesFeature | None:
-        """The times of the history's events, if the query has them."""
+        """The times of the history's events; None if the query has none."""
         return next((f for f in self.query if isinstance(f, HistoryTimesFeature)), None)
 
     @property
@@ -101,12 +98,12 @@ class Schema:
 
     @property
     def user_features(self) -> tuple[Feature, ...]:
-        """Query features that belong to the user: constant over the events of one record."""
+        """Query features of the user, which have one value per record."""
         return tuple(f for f in self.query if f.owner == "user")
 
     @property
     def context_features(self) -> tuple[Feature, ...]:
-        """Query features that each event has its own value of, the timestamp included."""
+        """Query features of the event, the timestamp included, which have one value per event."""
         return tuple(f for f in self.query if f.owner == "event")
 
     @property
@@ -116,7 +113,7 @@ class Schema:
         return {name: vocabulary for name, vocabulary in options.items() if vocabulary is not None}
 
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change whenever the meaning of a record may change."""
+        """Sixteen hexadecimal digits that change with every change of the schema."""
         return fingerprint(unstructure(self))
 
 
@@ -133,7 +130,7 @@ def _check_side(side: Side, features: Iterable[Feature]) -> None:
             raise ConfigError(f"features.{side}.{feature.name}.kind", feature.kind, f"one of {', '.join(fitting)}")
 
 
-def _check_unique(field: str, features: Iterable[_F]) -> None:
+def _check_unique(field: str, features: Iterable[Feature]) -> None:
     seen: set[str] = set()
     for feature in features:
         if feature.name in seen:
@@ -152,13 +149,13 @@ def _check_companions(schema: Schema) -> None:
 
 
 def _check_apart(schema: Schema) -> None:
-    """A signature has one input of each name: query features, candidate features and the filters over the latter."""
+    """Query features, candidate features and the filters by the latter are inputs of one signature."""
     query, candidate = {f.name for f in schema.query}, {f.name for f in schema.candidate}
     if query & candidate:
         raise ConfigError("features", sorted(query & candidate), "different names for query and candidate features")
     filters = {f"{name}_{suffix}" for name in candidate for suffix in FILTER_SUFFIXES}
     if query & filters:
-        raise ConfigError("features.query", sorted(query & filters), "names that no filter over item attributes has")
+        raise ConfigError("features.query", sorted(query & filters), "names other than those of the filters")
 
 
 def _check_id_features(schema: Schema) -> None:

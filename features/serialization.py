@@ -1,4 +1,4 @@
-"""Typed objects from and to plain dictionaries (TOML, JSON), with errors that name the field."""
+"""Converts typed objects to and from plain dictionaries (TOML, JSON), with errors that name the field."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -67,7 +67,7 @@ def _tagging_hook(converter: cattrs.Converter, cls: type) -> Callable[[Any], dic
 
 
 def _typed(value: Any, kind: Any) -> Any:
-    """Takes a value as it is or not at all: TOML has types, so `"12"` for a number is the user's mistake."""
+    """Never converts a value: TOML has types, so `"12"` for a number is the user's mistake."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
         raise TypeError(f"{value!r} is not of type {names}")
@@ -81,21 +81,21 @@ def _in_64_bits(value: int) -> int:
 
 
 def unstructure(value: object) -> Any:
-    """The value as dictionaries, lists and scalars, ready for JSON or TOML."""
+    """Returns the value as dictionaries, lists and scalars, ready for JSON or TOML."""
     return _without_none(_converter().unstructure(value))
 
 
 def structure(data: Mapping[str, Any], kind: type[T], path: str = "") -> T:
-    """The typed object that `data` describes.
+    """Returns the typed object that `data` describes.
 
     Args:
-        data: plain dictionaries, lists and scalars.
-        kind: the class to build.
-        path: dotted path of `data` in the whole file, for error messages.
+        data: Plain dictionaries, lists and scalars.
+        kind: The class to build.
+        path: Dotted path of `data` in the whole file, for error messages.
 
     Raises:
-        ConfigError: unknown key, missing key, wrong type, unknown kind, an option that the kind does not have, or a
-            value that a class refuses.
+        ConfigError: A key is unknown or missing, a value has the wrong type or is refused by its class, or a kind or
+            one of its options does not exist.
     """
     try:
         return _converter().structure(data, kind)
@@ -106,7 +106,7 @@ def structure(data: Mapping[str, Any], kind: type[T], path: str = "") -> T:
 
 
 def _first_error(error: BaseException, path: str, data: object) -> ConfigError:
-    """The first leaf of cattrs' error tree, worded with the path of the field."""
+    """Returns the first leaf of cattrs' error tree with the path of its field."""
     while isinstance(error, BaseExceptionGroup):
         leaf = error.exceptions[0]
         for note in getattr(leaf, "__notes__", []):
@@ -136,7 +136,7 @@ def _expectation(error: BaseException) -> str:
     text = str(error)
     if "is not of type" in text:
         return "a value of type " + text.rsplit("type ", 1)[1]
-    if isinstance(error, AttributeError):  # cattrs asked for the keys of what is none
+    if isinstance(error, AttributeError):  # cattrs asked for the keys of a value that is not a table
         return "a table"
     if " not in literal " in text:
         return "one of " + text.split("Literal", 1)[1].strip("[]")
@@ -144,7 +144,7 @@ def _expectation(error: BaseException) -> str:
 
 
 def _without_none(value: Any) -> Any:
-    """TOML has no null: an absent key is `None`."""
+    """Drops keys whose value is `None`, since TOML has no null."""
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value

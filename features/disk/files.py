@@ -18,12 +18,12 @@ _TEMPORARY_MARK = ".tmp-"
 _REPLACED_MARK = "-old-"
 _SYNCS_AT_ONCE = 8
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-# What another machine left on a shared disk: its processes cannot be asked for, so it is old enough after a day.
+# Leftovers of another machine on a shared disk are removed after a day: whether its process still runs cannot be asked.
 _FOREIGN_LEFTOVER_SECONDS = 86_400.0
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
-    """Writes under a temporary name in the same directory, syncs it to disk and renames it into place."""
+    """Writes a temporary file in the same directory, syncs it to disk and renames it into place."""
     temporary = temporary_sibling(path)
     try:
         with temporary.open("wb") as file:
@@ -38,7 +38,7 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """`write_bytes_atomically` for UTF-8 text."""
+    """Writes UTF-8 text as `write_bytes_atomically` does."""
     write_bytes_atomically(path, text.encode("utf-8"))
 
 
@@ -53,16 +53,17 @@ def sync_directory(directory: Path) -> None:
 
 @contextlib.contextmanager
 def staged_directory(final: Path) -> Iterator[Path]:
-    """A temporary sibling of `final` to fill; it takes `final`'s place when the block ends well, else it is removed.
+    """Yields a temporary directory beside `final`, which replaces `final` when the block succeeds.
 
-    Left-overs of processes that were killed are removed first. A reader sees the old directory or the new one. A
-    process killed between the two renames leaves neither; the next call puts the old one back.
+    If the block fails, the temporary directory is removed. Leftovers of processes that were killed are removed first. A
+    reader sees the old directory or the new one. A process that is killed between the two renames leaves neither; the
+    next call restores the old one.
 
     Args:
-        final: the directory to publish; an existing one is replaced.
+        final: The directory to publish; an existing one is replaced.
 
     Raises:
-        InputError: the parent directory cannot be made or written.
+        InputError: The parent directory cannot be made or written.
     """
     make_directory(final.parent)
     remove_leftovers(final)
@@ -78,24 +79,28 @@ def staged_directory(final: Path) -> Iterator[Path]:
 
 
 def temporary_sibling(final: Path, mark: str = "-") -> Path:
-    """A new hidden name beside `final` that tells this process and machine; `remove_leftovers` knows it."""
+    """Returns a new hidden path beside `final` that names this process and machine, for `remove_leftovers` to read."""
     name = f".{final.name}{_TEMPORARY_MARK}{os.getpid()}{mark}{_HOST}{uuid.uuid4().hex[:8]}"
     return final.with_name(name)
 
 
 def make_directory(directory: Path) -> None:
-    """Makes the directory and its parents, or says in one line why it cannot."""
+    """Makes the directory and its parents.
+
+    Raises:
+        InputError: The directory cannot be made or written.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"directory {directory}: cannot be made ({reason}); choose another or mend it") from error
+        raise InputError(f"directory {directory}: cannot be made ({reason}); choose another") from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise InputError(f"directory {directory}: no permission to write; choose another or change its mode")
 
 
 def replace_directory(staging: Path, final: Path) -> None:
-    """Puts `staging` in the place of `final`, which may exist."""
+    """Renames `staging` to `final`, which may exist."""
     if final.exists():
         old = temporary_sibling(final, _REPLACED_MARK)
         final.rename(old)
@@ -107,7 +112,7 @@ def replace_directory(staging: Path, final: Path) -> None:
 
 
 def remove_leftovers(final: Path) -> None:
-    """Removes temporary siblings of `final` whose process is gone; a directory that was being replaced comes back."""
+    """Removes temporary siblings of `final` whose process is gone, and restores a directory that was being replaced."""
     for path in final.parent.glob(f".{final.name}{_TEMPORARY_MARK}*"):
         if _is_abandoned(path):
             if _REPLACED_MARK in path.name and not final.exists():
@@ -142,7 +147,7 @@ def _is_alive(pid: int) -> bool:
 
 def sync_tree(directory: Path) -> None:
     """Syncs every file below `directory`, and the directories that name them, to disk."""
-    # Side by side: a file system that keeps a journal commits what waits for it at once.
+    # In parallel: a file system with a journal commits all waiting files at once.
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
         list(pool.map(_sync, directory.rglob("*")))
     sync_directory(directory)
@@ -158,16 +163,16 @@ def _sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(directory: Path, work: str) -> Iterator[None]:
-    """Keeps other processes of this machine that ask for the same out of the directory while the block runs.
+    """Locks the directory while the block runs, against other processes of this machine that lock it.
 
-    The lock goes with the process, so a killed one leaves none.
+    The lock ends with the process, so a process that is killed leaves none.
 
     Args:
-        directory: made if it is not there.
-        work: the command that the block is part of, for the message.
+        directory: Is made if it does not exist.
+        work: The command that the block is part of, for the error message.
 
     Raises:
-        InputError: another process is in its block, or the directory cannot be made.
+        InputError: Another process holds the lock, or the directory cannot be made.
     """
     if not directory.is_dir():
         make_directory(directory)
@@ -176,7 +181,7 @@ def exclusive(directory: Path, work: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"directory {directory}: another `{work}` is at work there; wait for its end") from error
+            raise InputError(f"directory {directory}: another `{work}` is running there; wait until it ends") from error
         yield
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Every path on disk, named once."""
+"""Paths of all files and directories that recstack writes; each is spelt here only."""
 
 import re
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class DatasetLayout:
 
     @property
     def profile(self) -> Path:
-        """What the dataset looks like, as JSON: shown by the report and compared with the next dataset."""
+        """Statistics of the dataset as JSON, which the report shows and which the next dataset is compared with."""
         return self.root / "profile.json"
 
     @property
@@ -54,22 +54,22 @@ class DatasetLayout:
 
     @property
     def report(self) -> Path:
-        """What the dataset looks like, for a browser."""
+        """The data report, as HTML."""
         return self.root / "report.html"
 
     @property
     def refused_report(self) -> Path:
-        """The report of the last dataset that was not published because it had drifted too far."""
+        """The data report of the last dataset that was refused because it had drifted too far."""
         return self.root.with_name(f"{self.root.name}-refused.html")
 
     @property
     def rejects(self) -> Path:
-        """Parquet files with the rows that were refused, each with its reason and origin."""
+        """Parquet files of the refused rows, each with its reason and origin."""
         return self.root / "rejects"
 
     @property
     def candidates(self) -> Path:
-        """TFRecord shards, one record an item of the catalogue."""
+        """TFRecord shards with one record for each item of the catalogue."""
         return self.root / "candidates"
 
     def vocabulary(self, feature_name: str) -> Path:
@@ -77,11 +77,11 @@ class DatasetLayout:
         return self.root / "vocabulary" / f"{feature_name}.txt"
 
     def interactions(self, split: Split) -> Path:
-        """TFRecord shards with the positive interactions, for retrieval."""
+        """TFRecord shards of positive interactions, for retrieval."""
         return self.root / split
 
     def ranking(self, split: Split) -> Path:
-        """TFRecord shards with labelled events, for ranking."""
+        """TFRecord shards of labelled events, for ranking."""
         return self.root / "ranking" / split
 
 
@@ -108,17 +108,17 @@ class StageLayout:
 
     @property
     def checkpoints(self) -> Path:
-        """`tf.train.CheckpointManager`'s directory."""
+        """Directory of all checkpoints."""
         return self.directory / "checkpoints"
 
     @property
     def best_checkpoints(self) -> Path:
-        """The one of the model that is kept."""
+        """Checkpoint of the best model so far, which is evaluated and exported."""
         return self.checkpoints / "best"
 
     @property
     def last_checkpoints(self) -> Path:
-        """The one that an interrupted training goes on from."""
+        """Checkpoint that an interrupted training resumes from."""
         return self.checkpoints / "last"
 
     @property
@@ -128,18 +128,18 @@ class StageLayout:
 
     @property
     def report(self) -> Path:
-        """The metrics of retrieval as plots and tables, for a browser."""
+        """The evaluation of retrieval as plots and tables, as HTML."""
         return self.directory / "report.html"
 
     @property
     def tensorboard(self) -> Path:
-        """Event files."""
+        """TensorBoard's event files."""
         return self.directory / "tensorboard"
 
 
 @dataclass(frozen=True)
 class RunLayout:
-    """One training run: a directory a stage."""
+    """One training run, with one directory for each stage."""
 
     root: Path
 
@@ -150,7 +150,7 @@ class RunLayout:
 
 @dataclass(frozen=True)
 class ModelLayout:
-    """One servable's base path with a directory a version, as TensorFlow Serving watches it."""
+    """The base path of one servable, with one directory for each version, as TensorFlow Serving watches it."""
 
     base: Path
 
@@ -162,7 +162,7 @@ class ModelLayout:
 
     @property
     def current(self) -> int | None:
-        """The version that a server with TensorFlow Serving's default policy serves: the newest, if there is one."""
+        """The newest version, which TensorFlow Serving's default policy serves; None if there is none."""
         return max(self.versions(), default=None)
 
     def version(self, number: int) -> Path:
@@ -174,11 +174,11 @@ class ModelLayout:
         return ExtraLayout.of_version(self.version(number))
 
     def manifest(self, number: int) -> Path:
-        """What the version was made from."""
+        """Manifest of the version."""
         return self.extra(number).manifest
 
     def warmup_requests(self, number: int) -> Path:
-        """Requests that the server replays before the version answers."""
+        """Requests that a server replays before it serves the version."""
         return self.extra(number).warmup_requests
 
 
@@ -200,17 +200,17 @@ class ExtraLayout:
 
     @property
     def warmup_requests(self) -> Path:
-        """`PredictionLog` records that a server replays before the version answers."""
+        """`PredictionLog` records that a server replays before it serves the version."""
         return self.root / "tf_serving_warmup_requests"
 
     @property
     def model_card(self) -> Path:
-        """What a person has to know of the model."""
+        """The model card."""
         return self.root / "README.md"
 
     @property
     def curve(self) -> Path:
-        """Plot of the index's recall over its latency."""
+        """Plot of the index's recall against its latency."""
         return self.root / "recall_latency.svg"
 
     def example(self, signature: str, api: Literal["grpc", "rest"]) -> Path:
@@ -262,7 +262,7 @@ class Workdir:
 
     @property
     def catalogue(self) -> DatasetLayout:
-        """A newer catalogue than the dataset's; candidates and manifest only."""
+        """A catalogue newer than the dataset's: candidates and manifest only."""
         return DatasetLayout(self.root / "catalogue")
 
     @property
@@ -280,7 +280,7 @@ class Workdir:
         return self.saved_models / "models.config"
 
     def server_file(self, name: ServerFile) -> Path:
-        """A file for a server that sees the models below `export.served_from`."""
+        """A configuration file for a server that finds the models below `export.served_from`."""
         return self.saved_models / "server" / f"{name}.config"
 
     @property
@@ -300,5 +300,5 @@ def shards(directory: Path) -> list[Path]:
 
 
 def total_of(shard: Path) -> int:
-    """How many shards there are in all, as the name of one of them says."""
+    """Total number of shards, read from the name of one of them."""
     return int(shard.name.split("-of-")[1].split(".")[0])

@@ -1,4 +1,4 @@
-"""Manifests: what a directory holds and what it was made from. Written last and atomically."""
+"""Manifests: what a directory holds and what it was made from. A manifest is written last and atomically."""
 
 import json
 from collections.abc import Mapping
@@ -29,9 +29,9 @@ class Manifest:
     """The record of one finished stage."""
 
     kind: Kind
-    """What the directory is."""
+    """What the directory holds."""
     schema_fingerprint: str
-    """Fingerprint of the schema the content follows."""
+    """Fingerprint of the schema that the content follows."""
     inputs: Mapping[str, str]
     """Fingerprints of what the content was made from: parents, files, configuration."""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -39,18 +39,18 @@ class Manifest:
     counts: Mapping[str, int] = field(default_factory=dict)
     """Records, users, items and whatever else the stage counts."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    """What the stage measured."""
+    """Measurements of the stage."""
     vocabularies: Mapping[str, str] = field(default_factory=dict)
-    """Fingerprint of each vocabulary in the content, by feature."""
+    """Fingerprints of the content's vocabularies, by feature."""
     producer: Mapping[str, str] = field(default_factory=dict)
     """Versions of the code and the libraries that made the content."""
     seconds: float = 0.0
     """Wall time of the stage."""
     format_version: int = FORMAT_VERSION
-    """Version of this file's form."""
+    """Version of the manifest's own format."""
 
     def fingerprint(self) -> str:
-        """Identifies the content: equal for two runs over the same inputs, whatever time they took."""
+        """Sixteen hexadecimal digits that identify the content: equal for two runs over the same inputs."""
         return fingerprint([self.kind, self.schema_fingerprint, dict(self.inputs)])
 
     def write(self, path: Path) -> None:
@@ -61,20 +61,20 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class StageResult:
-    """What a stage function returns."""
+    """Result of a stage function."""
 
     manifest: Manifest
-    """Of the finished stage."""
+    """Manifest of the finished stage."""
     nothing_to_do: bool
-    """Whether it was finished before, with the same inputs."""
+    """Whether the stage had been finished before with the same inputs."""
 
 
 def read_manifest(path: Path, kind: Kind) -> Manifest:
     """Reads and checks a manifest.
 
     Raises:
-        InputError: it is missing, unreadable, of another kind or of another format version; the message names
-            the command that makes a good one.
+        InputError: The manifest is missing, unreadable, of another kind or of another format version; the message
+            names the command that writes a valid one.
     """
     mend = f"run `{_COMMANDS[kind]}`"
     try:
@@ -96,7 +96,7 @@ def read_manifest(path: Path, kind: Kind) -> Manifest:
 
 
 def finished_with(path: Path, kind: Kind, inputs: Mapping[str, str]) -> Manifest | None:
-    """The manifest at `path` if it records exactly these inputs: then the stage has nothing to do."""
+    """Returns the manifest at `path` if it records exactly these inputs, so that the stage has nothing to do."""
     try:
         manifest = read_manifest(path, kind)
     except InputError:
@@ -108,7 +108,7 @@ def require_schema(manifest: Manifest, schema_fingerprint: str, path: Path) -> N
     """Refuses a directory that was made with another schema.
 
     Raises:
-        InputError: the fingerprints differ.
+        InputError: The fingerprints differ.
     """
     if manifest.schema_fingerprint != schema_fingerprint:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Histories, and what is known of each of their events, as indices in order of time."""
+"""Histories and their companions as indices, oldest event first."""
 
 import tensorflow as tf
 
@@ -68,9 +68,9 @@ class HistoryTimesEncoder(FeatureEncoder[HistoryTimesFeature]):
 
 
 def _last_indices(indices: tf.Tensor, width: int) -> tf.Tensor:
-    """As `last_values`, of indices `[batch, n] int32` with 0 for a missing value.
+    """`last_values` for indices: `[batch, n] int32` with 0 for a missing value to `[batch, width] int32`.
 
-    A dozen operations where ragged tensors take sixty: a server runs them for every call.
+    It takes a dozen operations where ragged tensors take sixty, which matters since a server runs it for every request.
     """
     padded = tf.pad(indices, [[0, 0], [width, 0]])
     places = tf.where(padded > 0, tf.range(tf.shape(padded)[1]), 0)
@@ -80,7 +80,7 @@ def _last_indices(indices: tf.Tensor, width: int) -> tf.Tensor:
 
 
 def last_companions(companion: tf.Tensor, history: tf.Tensor, width: int) -> tf.Tensor:
-    """Values of the history's entries that `last_values` keeps.
+    """Companion values of the history entries that `last_values` keeps.
 
     Args:
         companion: `[batch, m]`, one value for each entry; entries beyond the m-th have a missing value.

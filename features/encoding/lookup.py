@@ -34,7 +34,7 @@ class VocabularyLookup(tf.Module):
         """Indices of `values`, string in and int32 out, of any shape."""
         index = self._table.lookup(values) + self.vocabulary.first_token_index
         buckets = self.vocabulary.oov_buckets
-        if buckets > 1:  # the only bucket is where the table's -1 leads
+        if buckets > 1:  # with one bucket, the table's -1 already leads to it
             bucket = 1 + tf.strings.to_hash_bucket_fast(values, buckets)
             index = tf.where(index < self.vocabulary.first_token_index, bucket, index)
         return tf.where(values == "", 0, tf.cast(index, tf.int32))

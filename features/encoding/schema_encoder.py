@@ -28,8 +28,17 @@ ITEM_EVENTS_ENCODED = Encoded(form="single", width=1, num_indices=NUM_COUNTS, ta
 class SchemaEncoder(tf.Module):
     """Encodes raw query and candidate features with a dataset's vocabularies and statistics.
 
-    encoder = SchemaEncoder(schema, Workdir(root).dataset)
-    encoder.encode_query({"user_id": tf.constant(["7"]), "history": tf.constant([["31", ""]])})
+    >>> from pathlib import Path
+    >>> from features.encoding.vocabulary import Vocabulary
+    >>> from features.spec import HistoryFeature, IdFeature
+    >>> dataset = DatasetLayout(Path("dataset"))
+    >>> dataset.vocabulary("item_id").parent.mkdir(parents=True)
+    >>> Vocabulary(("alien", "brazil")).write(dataset.vocabulary("item_id"))
+    >>> Statistics(num_users=1, num_items=2, num_interactions=2).write(dataset.statistics)
+    >>> schema = Schema(query=(HistoryFeature(length=3),), candidate=(IdFeature(name="item_id"),))
+    >>> encoder = SchemaEncoder(schema, dataset)
+    >>> encoder.encode_query({"history": tf.constant([["brazil", "", "unknown"]])})["history"].numpy().tolist()
+    [[3, 1, 0]]
     """
 
     def __init__(self, schema: Schema, layout: DatasetLayout) -> None:

@@ -1,4 +1,4 @@
-"""Statistics of numeric columns, learnt from the training data only and saved as `statistics.json`."""
+"""Statistics of numeric features, learnt from the training data only and saved as `statistics.json`."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from features.serialization import structure, unstructure
 
 @dataclass(frozen=True, kw_only=True)
 class NumericStatistics:
-    """What the encoders and the data report need to know of one numeric column."""
+    """Statistics of one numeric feature, for its encoder and the data report."""
 
     count: int
-    """Values that are present."""
+    """Number of values that are present."""
     missing: int
-    """Values that are null or NaN."""
+    """Number of values that are null or NaN."""
     mean: float
     """Mean of the present values; 0 when there is none."""
     std: float
@@ -32,16 +32,16 @@ class NumericStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """Everything learnt from the training data that is not a vocabulary."""
+    """Everything learnt from the training data except the vocabularies."""
 
     num_users: int
-    """Users with a training interaction."""
+    """Number of users with a training interaction."""
     num_items: int
-    """Items in the catalogue."""
+    """Number of items in the catalogue."""
     num_interactions: int
-    """Training interactions."""
+    """Number of positive training interactions."""
     numeric: Mapping[str, NumericStatistics] = field(default_factory=dict)
-    """By feature name."""
+    """Statistics of the numeric features, by name."""
 
     def write(self, path: Path) -> None:
         """Writes the statistics as JSON."""
@@ -52,7 +52,7 @@ class Statistics:
         """Reads a file that `write` wrote.
 
         Raises:
-            InputError: the file is missing or is not what `write` writes.
+            InputError: The file is missing or was not written by `write`.
         """
         try:
             return structure(json.loads(path.read_text()), cls, path.name)

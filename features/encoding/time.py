@@ -27,7 +27,7 @@ class TimestampEncoder(FeatureEncoder[TimestampFeature]):
 
 
 def calendar_parts(seconds: tf.Tensor, feature: TimestampFeature) -> tf.Tensor:
-    """Calendar parts as indices into one table; each part has a row of its own for "unknown".
+    """Calendar parts as indices into one table, in which each part has its own row for "unknown".
 
     Args:
         seconds: `[batch] int64`, seconds since 1970-01-01 UTC; 0 means unknown.

@@ -1,13 +1,13 @@
-"""Vocabularies: which values have an embedding of their own, in an order that only ever grows.
+"""Vocabularies: the values that have an embedding of their own, in a list that only grows at its end.
 
-Index layout of an encoded value, the same in training and in the SavedModel:
+An encoded value has the same index in training and in the SavedModel:
 
     0                            missing (null, empty string) or padding
     1 … oov_buckets              values outside the vocabulary, by hash
     oov_buckets + 1 …            the tokens, in file order
 
-New tokens are appended, so an embedding row means the same value in every later run and a warm start only has to
-add rows at the end of the table.
+New tokens are appended, so that an embedding row keeps its meaning in every later run and a warm start only adds rows
+at the end of the table.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Vocabulary:
 
     @property
     def num_indices(self) -> int:
-        """Rows of the embedding table: missing, the buckets and the tokens."""
+        """Number of rows of the embedding table: the missing value, the buckets and the tokens."""
         return 1 + self.oov_buckets + len(self.tokens)
 
     @property
@@ -37,15 +37,15 @@ class Vocabulary:
         return 1 + self.oov_buckets
 
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits over tokens, order and buckets."""
+        """Sixteen hexadecimal digits that depend on the tokens, their order and the number of buckets."""
         return fingerprint([self.oov_buckets, list(self.tokens)])
 
     def grow(self, counts: Mapping[str, int], min_count: int = 1) -> "Vocabulary":
-        """This vocabulary with new tokens appended, the most frequent first and ties in code point order.
+        """Returns this vocabulary with new tokens appended, the most frequent first and ties in code point order.
 
         Args:
-            counts: occurrences of each value in the training data; old tokens may be absent, they stay.
-            min_count: occurrences a new token needs.
+            counts: Occurrences of each value in the training data. Old tokens stay even if they are absent.
+            min_count: Occurrences that a new token needs.
         """
         known = set(self.tokens)
         new = [
@@ -54,7 +54,7 @@ class Vocabulary:
         return Vocabulary(self.tokens + tuple(token for _, token in sorted(new)), self.oov_buckets)
 
     def write(self, path: Path) -> None:
-        """Writes one token a line, UTF-8, the form `tf.lookup.TextFileInitializer` reads."""
+        """Writes one token per line in UTF-8, as `tf.lookup.TextFileInitializer` reads them."""
         write_text_atomically(path, "".join(f"{token}\n" for token in self.tokens))
 
     @classmethod
@@ -62,7 +62,7 @@ class Vocabulary:
         """Reads a file that `write` wrote.
 
         Raises:
-            InputError: the file is missing, is not UTF-8, or holds a token twice or an empty one.
+            InputError: The file is missing, is not UTF-8, or holds an empty token or one token twice.
         """
         try:
             text = path.read_bytes().decode("utf-8")

@@ -1,4 +1,7 @@
-"""Protobuf messages described in Python, in a pool of their own, so that no compiler and no other package is needed."""
+"""Describes Protocol Buffers messages in Python, so that neither a compiler nor another package is needed.
+
+The messages live in a descriptor pool of their own and do not clash with those of TensorFlow in the same process.
+"""
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message, message_factory, wrappers_pb2
 
@@ -19,13 +22,13 @@ _WELL_KNOWN = (any_pb2.DESCRIPTOR, wrappers_pb2.DESCRIPTOR)
 
 
 def describe(name: str, fields: dict[str, tuple[int, str]], scope: str = "") -> descriptor_pb2.DescriptorProto:
-    """A message descriptor.
+    """Returns a message descriptor.
 
     Args:
-        name: the message's name.
-        fields: name to (number, type). A type is a scalar's name or a full message name with a leading dot; `repeated `
-            before it makes a list, `map ` a map from strings.
-        scope: full name, with a leading dot, of the package; needed where there is a map.
+        name: Name of the message.
+        fields: Number and type of each field, by name. A type is the name of a scalar, or the full name of a message
+            with a leading dot. `repeated ` before it makes a list, `map ` a map from strings.
+        scope: Full name of the package with a leading dot; needed for a message with a map.
     """
     described = descriptor_pb2.DescriptorProto(name=name)
     for field_name, (number, kind) in fields.items():
@@ -44,7 +47,10 @@ def describe(name: str, fields: dict[str, tuple[int, str]], scope: str = "") -> 
 
 
 def message_types(*files: descriptor_pb2.FileDescriptorProto) -> dict[str, type[message.Message]]:
-    """The classes of every top-level message of the files, by their short names; `Any` and the wrappers are known."""
+    """Returns the classes of all top-level messages of the files by their short names.
+
+    The files may use `google.protobuf.Any` and the wrapper types.
+    """
     pool = descriptor_pool.DescriptorPool()
     for known in _WELL_KNOWN:
         pool.AddSerializedFile(known.serialized_pb)

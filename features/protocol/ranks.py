@@ -1,8 +1,8 @@
-"""Words for the rank that an input of a signature has, for error messages of clients and servers."""
+"""Describes the rank of a signature's input, for the error messages of clients and servers."""
 
 
 def describe_rank(rank: int) -> str:
-    """What to pass for an input of this rank whose first dimension is the batch, if it has one.
+    """Says what to pass for an input of this rank; its first dimension, if it has one, is the batch.
 
     >>> describe_rank(1)
     'a list, one value per query'

@@ -1,7 +1,7 @@
-"""TensorProto to NumPy and back, as `Tensor::FromProto` and `Tensor::AsProtoField` do it.
+"""Converts TensorProto to NumPy and back, as TensorFlow's `Tensor::FromProto` and `Tensor::AsProtoField` do.
 
-`tf.make_ndarray` and `tf.make_tensor_proto` cost about 90 us a call between them; these cost a few, work on
-`features.protocol.wire`'s messages as well, and need no TensorFlow.
+`tf.make_ndarray` and `tf.make_tensor_proto` take about 90 us for one call of each. These functions take a few, also
+work on the messages of `features.protocol.wire`, and need no TensorFlow.
 """
 
 import math
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from features.protocol.wire import DataType, TensorProto
 
 MAX_TENSOR_BYTES = 2**31 - 1
-"""A shape without values stands for zeros; no message may ask for more than a message can carry."""
+"""Largest tensor to decode. A shape without values stands for zeros, so a short message could ask for any size."""
 
 
 class ParseError(ValueError):
@@ -23,14 +23,14 @@ class ParseError(ValueError):
 
 
 _Read = Callable[[Any, np.dtype[Any]], NDArray[Any]]
-"""Values of a typed field, type -> flat array."""
+"""Converts the values of a typed field to a flat array of the given type."""
 
 
 class _Kind(NamedTuple):
     dtype: np.dtype[Any]
     field: str  # the typed field of TensorProto that holds values of this kind
     tag: int  # that field's key on the wire, length-delimited; 0 where the values are not fixed-width
-    words: int  # entries of the field that make one value (a complex number takes two)
+    words: int  # entries of the field for one value (a complex number takes two)
 
 
 def _kind(dtype: Any, field: str, words: int = 1) -> _Kind:
@@ -62,17 +62,18 @@ _NUMBERS = {kind.dtype: number for number, kind in KINDS.items()}
 
 
 def dtype_number(array: NDArray[Any]) -> int:
-    """TensorFlow's number for an array's type; text arrays count as strings."""
+    """Returns TensorFlow's number for an array's type; arrays of text are strings."""
     return DataType.STRING if array.dtype.kind in "OSU" else _NUMBERS[array.dtype]
 
 
 def decode(proto: Any) -> NDArray[Any]:
-    """The array a TensorProto stands for.
+    """Returns the array that a TensorProto describes.
 
-    A list of values shorter than the shape repeats its last value; an empty one gives zeros (or empty strings).
+    If there are fewer values than the shape asks for, the last one is repeated; without any, all are zero or empty.
 
     Raises:
-        ParseError: unknown type, unknown or negative dimension, or content of the wrong length.
+        ParseError: The type is unknown, a dimension is unknown or negative, the tensor is too large, or the content has
+            the wrong length.
     """
     kind = KINDS.get(proto.dtype)
     if kind is None:
@@ -167,9 +168,9 @@ def encode(array: NDArray[Any], proto: Any, *, as_content: bool = False) -> None
     """Writes an array into an empty TensorProto.
 
     Args:
-        array: any shape; strings as an object array of bytes.
-        proto: what to fill.
-        as_content: write `tensor_content` where the type allows it, instead of the typed field.
+        array: Of any shape; strings as an object array of bytes.
+        proto: The message to fill.
+        as_content: Whether to write `tensor_content` instead of the typed field where the type allows it.
     """
     number = dtype_number(array)
     kind = KINDS[number]
@@ -190,7 +191,7 @@ def encode(array: NDArray[Any], proto: Any, *, as_content: bool = False) -> None
 
 
 def _append_fixed_width(proto: Any, tag: int, content: bytes) -> None:
-    # A packed field is its key, its length and the values' bytes: one copy instead of a Python float for each value.
+    # A packed field is its key, its length and the bytes of its values: one copy instead of one Python float per value.
     header = bytearray((tag,))
     length = len(content)
     while length > 0x7F:

@@ -1,8 +1,8 @@
 """TensorFlow Serving's requests and replies without TensorFlow.
 
-The published stubs (`tensorflow_serving.apis`) import `tensorflow.core.framework`, and with it all of TensorFlow: ten
-seconds and half a gigabyte, for a client that sends a few strings. These messages have the same names, numbers and
-types, so the bytes are the same; what the client does not use is left out.
+The published stubs (`tensorflow_serving.apis`) import `tensorflow.core.framework` and with it all of TensorFlow: ten
+seconds and half a gigabyte for a client that sends a few strings. The messages here have the same names, numbers and
+types and therefore the same bytes. Fields that the client does not use are left out.
 """
 
 from enum import IntEnum
@@ -14,7 +14,7 @@ from features.protocol.descriptors import describe, message_types
 
 
 class DataType(IntEnum):
-    """`tensorflow.DataType`: the kinds of tensor a message can carry."""
+    """Types of tensors that a message can carry, with the numbers of `tensorflow.DataType`."""
 
     FLOAT = 1
     DOUBLE = 2

@@ -1,4 +1,4 @@
-"""TFRecords of a dataset as batches of raw tensors. The keys and their meaning are in `features.records.contents`."""
+"""Reads the TFRecords of a dataset as batches of raw tensors; `features.records.contents` lists the keys."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,15 +39,15 @@ def candidate_parsing_spec(schema: Schema) -> dict[str, Any]:
 
 
 def read_records(directory: Path, spec: dict[str, Any], batch_size: int) -> tf.data.Dataset:
-    """Batches of parsed records, in the order of the shards. Iterate inside a block of `reading`.
+    """Batches of parsed records, in the order of the shards. Iterate over it inside `with reading(directory)`.
 
     Args:
-        directory: holds the shards.
-        spec: from one of the functions above.
-        batch_size: records a batch; the last batch may be smaller.
+        directory: Directory of the shards.
+        spec: Result of one of the functions above.
+        batch_size: Records per batch; the last batch may be smaller.
 
     Raises:
-        InputError: the directory holds no shard, or not all of them.
+        InputError: Shards are missing.
     """
     files = shards(directory)
     if not files:
@@ -61,10 +61,10 @@ def read_records(directory: Path, spec: dict[str, Any], batch_size: int) -> tf.d
 
 @contextmanager
 def reading(directory: Path) -> Iterator[None]:
-    """Says in one line what TensorFlow says of records that cannot be read while the block goes through them.
+    """Turns TensorFlow's errors about damaged records into one line while the block reads them.
 
     Raises:
-        InputError: a shard is damaged.
+        InputError: A shard is damaged.
     """
     try:
         yield

@@ -1,4 +1,7 @@
-"""TFRecord files without TensorFlow: a record is its length, a checksum of that, its bytes, and a checksum of those."""
+"""Reads TFRecord files without TensorFlow.
+
+A record is its length, a checksum of the length, its bytes, and a checksum of the bytes.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -11,10 +14,10 @@ _CHECKSUM_BYTES = 4
 
 
 def read_tfrecords(path: Path) -> Iterator[bytes]:
-    """The records of an uncompressed file; checksums are not looked at.
+    """Yields the records of an uncompressed file; checksums are not verified.
 
     Raises:
-        InputError: the file cannot be read, or ends within a record.
+        InputError: The file cannot be read, or ends within a record.
     """
     try:
         size = path.stat().st_size
@@ -22,7 +25,7 @@ def read_tfrecords(path: Path) -> Iterator[bytes]:
             while header := file.read(_HEADER.size):
                 length = _HEADER.unpack(header)[0] if len(header) == _HEADER.size else size
                 if file.tell() + length + _CHECKSUM_BYTES > size:
-                    raise InputError(f"{path}: no TFRecord file, or cut off; leave it out")
+                    raise InputError(f"{path}: not a TFRecord file, or truncated; leave it out")
                 yield file.read(length)
                 file.seek(_CHECKSUM_BYTES, 1)
     except OSError as error:

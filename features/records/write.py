@@ -1,8 +1,8 @@
-"""Arrow record batches to `tf.train.Example` records in TFRecord files, column by column and without TensorFlow.
+"""Writes Arrow record batches as `tf.train.Example` records to TFRecord files, column by column, without TensorFlow.
 
-An Example is a protocol buffer; its wire format (field tag, length, content) is written here by array operations over
-whole columns, about twenty times faster than one Python message a row. Keys are written in sorted order, so equal
-batches give equal bytes: those of `SerializeToString(deterministic=True)`.
+An Example is a Protocol Buffers message. Its wire format (field tag, length, content) is written by array operations
+over whole columns, about twenty times faster than one Python message per row. Keys are written in sorted order, so that
+equal batches give equal bytes: those of `SerializeToString(deterministic=True)`.
 """
 
 import os
@@ -39,14 +39,14 @@ def encode_examples(batch: pa.RecordBatch) -> pa.LargeBinaryArray:
     """Serialises each row of the batch to one `tf.train.Example`.
 
     Args:
-        batch: columns of strings, bytes (dictionaries of them too), int64 or float32, or lists of these; a column that
-            is no list gives a feature with one value.
+        batch: Columns of strings or bytes (also dictionary-encoded), int64 or float32, or lists of these. A column that
+            is not a list gives a feature with one value.
 
     Returns:
         `[rows]` serialised Examples.
 
     Raises:
-        ValueError: a column holds a null or is of another type.
+        ValueError: A column holds a null or is of another type.
     """
     total = np.zeros(batch.num_rows, np.int64)
     pieces: list[object] = []
@@ -58,7 +58,7 @@ def encode_examples(batch: pa.RecordBatch) -> pa.LargeBinaryArray:
 
 
 def _map_entry(name: str, column: pa.Array) -> tuple[list[object], _Lengths]:
-    """One entry of the Features map for each row, as pieces to be joined, and its length in bytes."""
+    """Returns one entry of the Features map for each row, as pieces to join, and its length in bytes."""
     tag, packed, content, content_lengths = _list_content(name, column)
     packing: list[object] = []
     list_lengths = content_lengths
@@ -79,7 +79,7 @@ def _map_entry(name: str, column: pa.Array) -> tuple[list[object], _Lengths]:
 
 
 def _list_content(name: str, column: pa.Array) -> tuple[bytes, bool, pa.LargeBinaryArray, _Lengths]:
-    """Tag of the list's kind, whether it is packed, and each row's values in wire format."""
+    """Returns the tag of the list's type, whether it is packed, and each row's values in wire format."""
     values, offsets = _values_and_offsets(name, column)
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     if any(is_kind(kind) for is_kind in _BYTES_KINDS):
@@ -99,7 +99,7 @@ def _list_content(name: str, column: pa.Array) -> tuple[bytes, bool, pa.LargeBin
 
 
 def _bytes_entries(values: pa.Array) -> pa.LargeBinaryArray:
-    """Each value as the entry of a BytesList that it is."""
+    """Returns each value as an entry of a BytesList."""
     if pa.types.is_dictionary(values.type):
         if len(values.dictionary) < len(values):
             return _bytes_entries(values.dictionary).take(values.indices)
@@ -109,7 +109,7 @@ def _bytes_entries(values: pa.Array) -> pa.LargeBinaryArray:
 
 
 def _values_and_offsets(name: str, column: pa.Array) -> tuple[pa.Array, _Lengths]:
-    """The flat values and where each row's begin and end in them."""
+    """Returns the flat values, and where the values of each row begin and end."""
     if column.null_count:
         raise ValueError(f"column {name!r} holds a null: Examples have no nulls, fill it first")
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
@@ -131,9 +131,9 @@ def _varint_lengths(values: npt.NDArray[np.int64 | np.uint64]) -> _Lengths:
 
 
 def _varints(values: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint8], _Lengths]:
-    """Base-128 encodings of the values, one after the other, and the `[n + 1]` offsets between them."""
+    """Returns the base-128 encodings of the values, concatenated, and their `[n + 1]` offsets."""
     if len(values) and (size := _varint_length(int(values.max()))) == _varint_length(int(values.min())):
-        # Times, small numbers: a table of septets, all but the last with the bit that says that more follows.
+        # All of one size, such as times: a table of septets, all but the last with the continuation bit.
         table = np.empty((len(values), size), np.uint8)
         for place in range(size):
             table[:, place] = (values >> np.uint64(7 * place)).astype(np.uint8) | np.uint8(0x80)
@@ -165,7 +165,7 @@ def _varint(value: int) -> bytes:
 
 
 def _prefixed(field: bytes, lengths: _Lengths, where: npt.NDArray[np.bool_]) -> pa.LargeBinaryArray:
-    """The field's first byte and the length as a varint; nothing where `where` is false."""
+    """Returns the field's first byte and the length as a varint; nothing where `where` is false."""
     if len(lengths) and int(lengths.max()) < _ONE_BYTE and where.all():
         table = np.empty((len(lengths), 2), np.uint8)
         table[:, 0], table[:, 1] = field[0], lengths
@@ -181,7 +181,7 @@ def _prefixed(field: bytes, lengths: _Lengths, where: npt.NDArray[np.bool_]) -> 
 
 
 def _join(pieces: list[object], rows: int) -> pa.LargeBinaryArray:
-    """Concatenates the pieces row by row; `bytes` stand for the same bytes in each row."""
+    """Concatenates the pieces row by row; a piece of `bytes` is repeated in each row."""
     kind = pa.large_binary()
     if rows == 0:
         return pa.array([], kind)
@@ -204,13 +204,15 @@ def _binary_lengths(array: pa.LargeBinaryArray) -> _Lengths:
 
 
 def frame_records(records: pa.LargeBinaryArray) -> bytes:
-    """TFRecord framing: length, its checksum, the record, its checksum; little endian, CRC-32C masked.
+    """Frames records as TFRecord files do: length, its checksum, the record, its checksum.
+
+    Numbers are little endian and checksums are masked CRC-32C.
 
     Args:
         records: `[n]` serialised records, none null.
 
     Returns:
-        The framed records, one after the other.
+        The framed records, concatenated.
     """
     if len(records) == 0:
         return b""
@@ -238,12 +240,12 @@ def _masked(checksums: list[int]) -> npt.NDArray[np.uint32]:
 
 
 def write_shard(path: Path, batches: Iterable[pa.RecordBatch], compression_level: int) -> int:
-    """Writes a gzip TFRecord file under a temporary name and renames it: a repeated attempt leaves one whole file.
+    """Writes a gzip TFRecord file under a temporary name and renames it, so that several attempts leave one whole file.
 
     Args:
-        path: the shard; its directory exists.
-        batches: rows to serialise; a batch at a time is held in memory.
-        compression_level: of gzip, 1 to 9.
+        path: The shard; its directory exists.
+        batches: Rows to serialise; one batch at a time is held in memory.
+        compression_level: Level of gzip, 1 to 9.
 
     Returns:
         Number of records.
@@ -265,7 +267,7 @@ def write_shard(path: Path, batches: Iterable[pa.RecordBatch], compression_level
 
 
 def _compressor(level: int) -> Any:
-    """ISA-L knows three levels; at the first it is four times as fast as zlib, and its files are no larger."""
+    """ISA-L has three levels; at the first it is four times as fast as zlib, and its files are no larger."""
     if level <= _FAST_LEVELS:
         return isal_zlib.compressobj(level, isal_zlib.DEFLATED, _GZIP_WINDOW)
     return zlib.compressobj(level, zlib.DEFLATED, _GZIP_WINDOW)

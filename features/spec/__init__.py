@@ -1,8 +1,8 @@
-"""What each feature means, its raw type and its options: one file a family of kinds. Imports no TensorFlow.
+"""What each feature means, its raw type and its options, with one file for each family of kinds. No TensorFlow here.
 
-from features.spec import NumericFeature
-
-NumericFeature(name="price", encoding="buckets", num_buckets=8)
+>>> price = NumericFeature(name="price", encoding="buckets", num_buckets=8)
+>>> price.kind, price.raw_type, price.filter_by
+('numeric', 'float32', 'range')
 """
 
 from features.spec.base import Feature

@@ -1,4 +1,4 @@
-"""What a user did before: the items, and what else is known of each of those events."""
+"""A user's history: the items, and for each of those events its type and time."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -35,7 +35,7 @@ class HistoryFeature(_OfHistory):
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryCompanion(_OfHistory):
-    """A feature of the same events as the history, entry by entry; the schema must have a history."""
+    """A feature with one value for each item of the history, such as the event's type; needs a history."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,7 +104,7 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path, ids_only: Sche
 
     def run_another(told: str) -> None:
         if told.startswith("sorting"):
-            with pytest.raises(InputError, match="another `recstack prepare` is at work there; wait for its end"):
+            with pytest.raises(InputError, match="another `recstack prepare` is running there; wait until it ends"):
                 run(ids_only, source, place / "dataset")
 
     assert run(ids_only, source, place / "dataset", run_another).bytes() == expected

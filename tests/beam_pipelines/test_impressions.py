@@ -83,7 +83,7 @@ def test_bad_logs_are_named(tmp_path):
         write_impressions(tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "requests-1.tfrecord").write_bytes(b"something else")
-    with pytest.raises(InputError, match=r"requests-1\.tfrecord: no TFRecord file"):
+    with pytest.raises(InputError, match=r"requests-1\.tfrecord: not a TFRecord file"):
         write_impressions(tmp_path / "log", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -25,7 +25,7 @@ def test_records_are_those_that_were_written(file):
 @pytest.mark.parametrize("cut", [1, 5, 13 + 16 + 16])
 def test_a_file_that_is_cut_off_is_named(file, cut):
     file.write_bytes(file.read_bytes()[:-cut])
-    with pytest.raises(InputError, match=f"{file}: no TFRecord file, or cut off"):
+    with pytest.raises(InputError, match=f"{file}: not a TFRecord file, or truncated"):
         list(read_tfrecords(file))
 
 
