@@ -141,11 +141,14 @@ def _check_unique(field: str, features: Iterable[Feature]) -> None:
 
 
 def _check_companions(schema: Schema) -> None:
-    kinds = [feature.kind for feature in schema.history_companions]
-    if kinds and schema.history is None:
-        raise ConfigError("features.query", kinds[0], "a feature of kind 'history' beside it")
-    if len(set(kinds)) < len(kinds):
-        raise ConfigError("features.query", f"two of {kinds[0]}", "each kind at most once")
+    kinds: set[str] = set()
+    for feature in schema.history_companions:
+        field = f"features.query.{feature.name}.kind"
+        if schema.history is None:
+            raise ConfigError(field, feature.kind, "a feature of kind 'history' beside it")
+        if feature.kind in kinds:
+            raise ConfigError(field, feature.kind, "each kind at most once")
+        kinds.add(feature.kind)
 
 
 def _check_apart(schema: Schema) -> None:
@@ -155,7 +158,11 @@ def _check_apart(schema: Schema) -> None:
         raise ConfigError("features", sorted(query & candidate), "different names for query and candidate features")
     filters = {f"{name}_{suffix}" for name in candidate for suffix in FILTER_SUFFIXES}
     if query & filters:
-        raise ConfigError("features.query", sorted(query & filters), "names other than those of the filters")
+        raise ConfigError(
+            "features.query",
+            sorted(query & filters),
+            "other names: these are the inputs that filter by candidate features",
+        )
 
 
 def _check_id_features(schema: Schema) -> None:
@@ -165,8 +172,11 @@ def _check_id_features(schema: Schema) -> None:
     ):
         for feature in features:
             if isinstance(feature, IdFeature) and feature.name != role:
-                raise ConfigError(f"{field}.id.name", feature.name, f"{role!r}; other columns are kind 'categorical'")
+                raise ConfigError(
+                    f"{field}.id.name", feature.name, f"{role!r}; use kind 'categorical' for another column"
+                )
     if not any(isinstance(f, IdFeature) for f in schema.candidate):
-        raise ConfigError("features.candidate", [f.name for f in schema.candidate], "a feature of kind 'id'")
+        names = [feature.name for feature in schema.candidate]
+        raise ConfigError("features.candidate", names, f"a feature of kind 'id' called {schema.item_id!r}")
     if not schema.query:
         raise ConfigError("features.query", [], "at least one feature, for example kind 'history'")
