@@ -18,33 +18,33 @@ F = TypeVar("F", bound=Feature)
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """What an encoder returns, for the layers that embed it."""
+    """Describes what an encoder returns, for the layers that embed it."""
 
     form: Literal["single", "bag", "parts", "dense"]
-    """`single`: `[batch] int32`. `bag`: `[batch, width] int32`, 0 is padding, to be pooled. `parts`: `[batch, width]
-    int32` into one table, to be concatenated. `dense`: `[batch, width] float32`, to be used as it is."""
+    """`single`: `[batch] int32`. `bag`: `[batch, width] int32` with 0 for padding, whose embeddings are averaged.
+    `parts`: `[batch, width] int32`, whose embeddings are added up. `dense`: `[batch, width] float32`, used as it is."""
     width: int
-    """Values of one example, 1 for `single`."""
+    """Number of values of one example, 1 for `single`."""
     num_indices: int
-    """Rows of the embedding table, 0 for `dense`. Row 0 is a missing value."""
+    """Number of rows of the embedding table, 0 for `dense`. Row 0 stands for a missing value."""
     table: str
     """Name of the embedding table: features with the same table share it (the history and the item id do)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learnt:
-    """What `prepare` learnt from the training data, for the encoders of a schema's features."""
+    """Everything learnt from the training data that the encoders of a schema may need."""
 
     schema: Schema
     """The features."""
     lookups: Mapping[str, VocabularyLookup]
-    """By the name of each feature with a vocabulary."""
+    """Vocabulary lookups, by feature name."""
     statistics: Statistics
-    """Of the numeric features."""
+    """Statistics of the numeric features."""
 
     @property
     def history_length(self) -> int:
-        """Most recent items kept of a history; 0 where the schema has none."""
+        """Length of the schema's history; 0 if it has none."""
         return self.schema.history.length if self.schema.history is not None else 0
 
 

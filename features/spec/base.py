@@ -1,7 +1,7 @@
-"""What every feature kind states about itself, for the code that reads, stores, encodes, filters and shows features.
+"""The contract of a feature kind: what it states about itself.
 
-Code outside `features.spec` asks these properties and never which kind it has before it, so a kind of its own needs no
-change there. No TensorFlow here.
+Code that reads, stores, encodes, filters or shows features asks these properties and never which kind a feature is, so
+that a new kind needs no change there. No TensorFlow here.
 """
 
 import math
@@ -37,9 +37,9 @@ class VocabularyOptions:
     """How a vocabulary is learnt from the training data."""
 
     oov_buckets: int = 1
-    """Buckets for values outside the vocabulary."""
+    """Number of buckets for values outside the vocabulary."""
     min_count: int = 1
-    """Occurrences in the training data a value needs to enter the vocabulary."""
+    """Occurrences in the training data that a value needs to enter the vocabulary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class StatisticsOptions:
     """Which statistics of a number are learnt from the training data, beside its mean and deviation."""
 
     num_buckets: int = 0
-    """Quantile buckets; 0 for none."""
+    """Number of quantile buckets; 0 for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +58,16 @@ class Feature:
     """Column of the raw table, key in the TFRecords and input of the SavedModels' signatures."""
 
     sides: ClassVar[frozenset[Side]] = frozenset({"query", "candidate"})
-    """Where the kind may stand in a schema."""
+    """Sides of a schema that may have a feature of this kind."""
     raw_type: ClassVar[RawType] = "string"
     """Data type of the values in records and signatures."""
     is_list: ClassVar[bool] = False
     """Whether one example holds a list of values (`[batch, length]`) instead of one (`[batch]`)."""
     filter_by: ClassVar[Literal["values", "range"] | None] = None
-    """How requests filter items by the feature, and how an evaluation slices by it: by its `values`, by a `range` of
+    """How requests filter items by the feature and how an evaluation slices by it: by `values`, by a `range` of
     numbers, or not at all."""
     has_words: ClassVar[bool] = False
-    """Whether the values are words or names that say what an item is, for baselines that compare contents."""
+    """Whether the values are words or names that describe an item, for baselines that compare items by content."""
 
     def __post_init__(self) -> None:
         is_name = isinstance(self.name, str) and self.name.isidentifier()
@@ -82,7 +82,7 @@ class Feature:
 
     @property
     def owner(self) -> Literal["event", "user", "history"]:
-        """What each value of a query feature belongs to: the event, its user, or each event of the user's history."""
+        """What one value of a query feature describes: an event, a user, or one event of a user's history."""
         return "event"
 
     @property

@@ -13,11 +13,11 @@ class CategoricalFeature(ColumnFeature):
     encoding: Literal["vocabulary", "hash"] = "vocabulary"
     """`vocabulary` keeps values apart and can be read; `hash` needs no learning and may collide."""
     num_buckets: int = 1024
-    """Hash buckets, when `encoding` is `hash`."""
+    """Number of hash buckets, when `encoding` is `hash`."""
     oov_buckets: int = 1
-    """Buckets for values outside the vocabulary, when `encoding` is `vocabulary`."""
+    """Number of buckets for values outside the vocabulary, when `encoding` is `vocabulary`."""
     min_count: int = 1
-    """Occurrences in the training data a value needs to enter the vocabulary."""
+    """Occurrences in the training data that a value needs to enter the vocabulary."""
 
     filter_by: ClassVar[Literal["values"]] = "values"
     has_words: ClassVar[bool] = True

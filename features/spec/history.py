@@ -21,12 +21,12 @@ class _OfHistory(Feature):
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryFeature(_OfHistory):
-    """The item ids a user interacted with strictly before the example, oldest first."""
+    """Ids of the items that the user interacted with strictly before the example, oldest first."""
 
     name: str = "history"
     """Key in the signatures; derived from the interactions, so no raw column has this name."""
     length: int = 50
-    """Most recent items kept."""
+    """Number of most recent items to keep."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

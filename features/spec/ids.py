@@ -8,15 +8,15 @@ from features.spec.base import Feature, RawColumn, VocabularyOptions
 
 @dataclass(frozen=True, kw_only=True)
 class IdFeature(Feature):
-    """The identifier of a user or an item: one embedding per value seen in training, buckets for the rest.
+    """Identifier of a user or an item: one embedding for each value seen in training, buckets for the others.
 
     Its name is the schema's `user_id` or `item_id`.
     """
 
     oov_buckets: int = 1
-    """Embeddings shared, by hash, by all values outside the vocabulary."""
+    """Number of embeddings that all values outside the vocabulary share, by hash."""
     min_count: int = 1
-    """Training events a value needs to get an embedding of its own."""
+    """Training events that a value needs to get an embedding of its own."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

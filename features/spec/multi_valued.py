@@ -18,13 +18,13 @@ class MultiValuedFeature(Feature):
     encoding: Literal["vocabulary", "hash"] = "vocabulary"
     """`vocabulary` keeps values apart and can be read; `hash` needs no learning and may collide."""
     num_buckets: int = 1024
-    """Hash buckets, when `encoding` is `hash`."""
+    """Number of hash buckets, when `encoding` is `hash`."""
     oov_buckets: int = 1
-    """Buckets for values outside the vocabulary, when `encoding` is `vocabulary`."""
+    """Number of buckets for values outside the vocabulary, when `encoding` is `vocabulary`."""
     min_count: int = 1
-    """Occurrences in the training data a value needs to enter the vocabulary."""
+    """Occurrences in the training data that a value needs to enter the vocabulary."""
     max_values: int = 16
-    """Values kept, from the start of the list."""
+    """Number of values to keep, from the start of the list."""
 
     sides: ClassVar[frozenset[Side]] = frozenset({"candidate"})
     is_list: ClassVar[bool] = True

@@ -14,9 +14,9 @@ class NumericFeature(ColumnFeature):
     """
 
     encoding: Literal["standardise", "buckets"] = "standardise"
-    """`standardise` suits linear effects, `buckets` any shape."""
+    """`standardise` suits linear effects, `buckets` effects of any shape."""
     num_buckets: int = 16
-    """Quantile buckets, when `encoding` is `buckets`."""
+    """Number of quantile buckets, when `encoding` is `buckets`."""
 
     raw_type: ClassVar[RawType] = "float32"
     filter_by: ClassVar[Literal["range"]] = "range"

@@ -11,9 +11,9 @@ class TextFeature(ColumnFeature):
     """Free text as a bag of hashed words: lower case, split at everything that is not a letter or a digit."""
 
     num_buckets: int = 8192
-    """Hash buckets for words."""
+    """Number of hash buckets for words."""
     max_tokens: int = 24
-    """Words kept, from the start of the text."""
+    """Number of words to keep, from the start of the text."""
 
     has_words: ClassVar[bool] = True
 

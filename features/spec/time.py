@@ -23,9 +23,9 @@ class TimestampFeature(Feature):
     """
 
     parts: tuple[TimePart, ...] = ("hour_of_day", "day_of_week")
-    """Calendar parts that get an embedding each."""
+    """Calendar parts, each with an embedding of its own."""
     utc_offset_hours: float = 0.0
-    """Hours added before the calendar parts are taken: the users' time zone, without daylight saving."""
+    """Offset of the users' time zone from UTC, in hours, without daylight saving; added before the parts are taken."""
 
     sides: ClassVar[frozenset[Side]] = frozenset({"query"})
     raw_type: ClassVar[RawType] = "int64"

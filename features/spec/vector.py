@@ -8,18 +8,18 @@ from features.spec.base import Feature, RawColumn, RawType
 
 @dataclass(frozen=True, kw_only=True)
 class VectorFeature(Feature):
-    """A vector computed beforehand, such as a text's or an image's embedding: how other modalities come in.
+    """A vector computed beforehand, such as the embedding of a text or an image; it brings in other modalities.
 
     The raw column holds lists of numbers, or strings of them.
     """
 
     length: int
-    """Components; a vector of any other length is refused."""
+    """Number of components; a vector of any other length is refused."""
     table: Literal["users"] = "users"
     """Where a query feature comes from; a candidate feature always comes from the items table."""
     normalise: bool = True
-    """Whether only the direction counts, as for embeddings that are compared by cosine; otherwise the numbers are used
-    as they are, and should be near one."""
+    """Whether to scale vectors to norm one, as for embeddings that are compared by cosine. Otherwise the numbers are used
+    as they are and should be of the order of one."""
 
     raw_type: ClassVar[RawType] = "float32"
     is_list: ClassVar[bool] = True
