@@ -18,8 +18,8 @@ class VectorFeature(Feature):
     table: Literal["users"] = "users"
     """Where a query feature comes from; a candidate feature always comes from the items table."""
     normalise: bool = True
-    """Whether to scale vectors to norm one, as for embeddings that are compared by cosine. Otherwise the numbers are used
-    as they are and should be of the order of one."""
+    """Whether to scale vectors to norm one, as for embeddings that are compared by cosine. Otherwise the numbers are
+    used as they are and should be of the order of one."""
 
     raw_type: ClassVar[RawType] = "float32"
     is_list: ClassVar[bool] = True
