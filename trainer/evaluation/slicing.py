@@ -1,4 +1,4 @@
-"""The parts of an evaluation that the schema's own features name."""
+"""Slices of an evaluation by the values of the schema's features."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,15 +23,15 @@ def feature_slices(
     """Slices by the values of the named features.
 
     Args:
-        names: categorical, multi-valued or numeric features of candidates (numbers by quarters), or categorical ones
-            of queries.
-        encoder: of the dataset.
-        dataset: whose catalogue is read where a candidate's feature is named.
-        events: of the split that is judged.
-        asked_at: `[queries]`: the event each query is asked at.
+        names: Features that items can be filtered by (numbers are sliced by quarters), or query features with a
+            vocabulary.
+        encoder: Encoder of the dataset.
+        dataset: Dataset whose catalogue is read if `names` holds a candidate feature.
+        events: Encoded events of the split that is evaluated.
+        asked_at: `[queries] int64`, the event that each query is asked at.
 
     Raises:
-        ConfigError: a name is not such a feature.
+        ConfigError: A name is not such a feature.
     """
     schema = encoder.schema
     of_candidates = {feature.name for feature in schema.candidate}
@@ -49,7 +49,7 @@ def feature_slices(
 def _candidate_values(schema: Schema, name: str, raw: Mapping[str, Array]) -> Values:
     feature = next(feature for feature in schema.candidate if feature.name == name)
     if feature.filter_by is None:
-        raise ConfigError(_FIELD, name, f"a feature with values or numbers to slice by, not one of kind {feature.kind}")
+        raise _no_slices(schema, name)
     if feature.filter_by == "range":
         return quarters(raw[name].astype(np.float64))
     values = raw[name] if feature.is_list else [[value] for value in raw[name]]
@@ -57,15 +57,24 @@ def _candidate_values(schema: Schema, name: str, raw: Mapping[str, Array]) -> Va
 
 
 def _query_values(encoder: SchemaEncoder, name: str, events: EncodedEvents, asked_at: Int64) -> Values:
-    features = {feature.name: feature for feature in encoder.schema.query}
-    feature = features.get(name)
-    if feature is None or feature.filter_by != "values" or feature.vocabulary is None:
-        known = [feature.name for feature in (*encoder.schema.query, *encoder.schema.candidate)]
-        raise ConfigError(_FIELD, name, f"a candidate feature or a query's categorical one, of {', '.join(known)}")
+    if name not in _sliced_queries(encoder.schema):
+        raise _no_slices(encoder.schema, name)
     column = events.context[name][asked_at] if name in events.context else _of_records(events, name, asked_at)
     vocabulary = encoder.lookup(name).vocabulary
     first = vocabulary.first_token_index
     return [[vocabulary.tokens[index - first]] if index >= first else [] for index in column.astype(np.int64)]
+
+
+def _sliced_queries(schema: Schema) -> list[str]:
+    """Query features that queries can be sliced by: encoded, they still tell their values."""
+    return [f.name for f in schema.query if f.filter_by == "values" and f.vocabulary is not None]
+
+
+def _no_slices(schema: Schema, name: str) -> ConfigError:
+    usable = [*_sliced_queries(schema), *(f.name for f in schema.candidate if f.filter_by is not None)]
+    return ConfigError(
+        _FIELD, name, f"one of {', '.join(usable)}" if usable else "nothing: no feature can be sliced by"
+    )
 
 
 def _of_records(events: EncodedEvents, name: str, asked_at: Int64) -> Array:

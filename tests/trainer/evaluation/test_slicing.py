@@ -46,6 +46,6 @@ def test_an_item_is_in_the_slice_of_each_of_its_values(checkerboard, slices_of) 
 
 
 @pytest.mark.parametrize("name", ["no_such_feature", "title", "user_id"])
-def test_other_features_are_refused_by_name(slices_of, name: str) -> None:
-    with pytest.raises(ConfigError, match=f"evaluation.slice_by = '{name}'"):
+def test_other_features_are_refused_and_the_usable_ones_listed(slices_of, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"evaluation.slice_by = '{name}': expected one of number, remainders"):
         slices_of(name)
