@@ -1,6 +1,4 @@
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from features.disk.layout import DatasetLayout, RunLayout
 from features.disk.manifest import StageResult
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError, InputError, RecstackError
-from tests.trainer.small_dataset import NUM_ITEMS, NUM_USERS, SCHEMA, record, write_records, write_small_dataset
+from tests.trainer.small_dataset import SCHEMA, record, write_records, write_small_dataset
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.ranking import RankingConfig
 from trainer.config.retrieval import EncoderConfig, LossConfig, RetrievalConfig
@@ -35,11 +33,7 @@ SEQUENCE = replace(
     RETRIEVAL, examples="sequence", encoder=EncoderConfig(kind="transformer", dropout=0.2), initialisation="svd"
 )
 ENSEMBLE = replace(SEQUENCE, encoder=replace(SEQUENCE.encoder, side_features=True), ensemble=("gru",))
-IN_BATCH = replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"))
 HARD = replace(RETRIEVAL, loss=LossConfig(negatives="cross_batch", memory=24, hard_negatives=2, index_steps=5))
-REPEAT = replace(RETRIEVAL, examples="basket", repeat=1.0)
-# Without dropout, of which each replica draws its own.
-NO_DROPOUT = replace(ENSEMBLE, encoder=replace(ENSEMBLE.encoder, dropout=0.0), batch_size=32)
 AS_CONFIGURED = EvaluationConfig()
 RANKING = RankingConfig(dimension=4, hidden=(8,), batch_size=16, epochs=6, optimizer=FAST)
 
@@ -77,12 +71,6 @@ def train(
 def item_vectors(dataset: DatasetLayout, root: Path, config: RetrievalConfig) -> np.ndarray:
     trained = restored(dataset, root, config)
     return trained.model.embed_candidates(trained.candidates).numpy()
-
-
-def repeat_weights(dataset: DatasetLayout, root: Path, config: RetrievalConfig) -> np.ndarray:
-    """What `retrieval.repeat` has learnt; empty without it."""
-    layer = restored(dataset, root, config).model.repeat_layer
-    return np.zeros(0) if layer is None else np.append(layer.places.numpy(), layer.scale.numpy())
 
 
 @pytest.mark.parametrize(
@@ -277,49 +265,6 @@ def test_a_run_that_was_validated_otherwise_is_trained_again(small_dataset, tmp_
     train(small_dataset, tmp_path, config)
     assert train(small_dataset, tmp_path, config, EvaluationConfig(cutoffs=(5,))).nothing_to_do
     assert not train(small_dataset, tmp_path, config, EvaluationConfig(exclude_seen=False)).nothing_to_do
-
-
-MIRRORED = """
-import sys, numpy as np, features, tensorflow as tf
-from pathlib import Path
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tests.trainer.test_stage import TRAINED_ON_TWO, item_vectors, repeat_weights, train
-from features.disk.layout import DatasetLayout
-from trainer.training.cluster import make_cluster
-dataset, root = DatasetLayout(Path(sys.argv[1])), Path(sys.argv[2])
-config = TRAINED_ON_TWO[sys.argv[3]]
-vectors, weights = [], []
-for strategy in ("default", "mirrored"):
-    train(dataset, root / strategy, config, cluster=make_cluster(strategy))
-    vectors.append(item_vectors(dataset, root / strategy, config))
-    weights.append(repeat_weights(dataset, root / strategy, config))
-assert tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).num_replicas_in_sync == 2
-np.testing.assert_allclose(vectors[1], vectors[0], atol=1e-4)
-np.testing.assert_allclose(weights[1], weights[0], atol=1e-4)
-"""
-
-
-TRAINED_ON_TWO = {"in_batch": IN_BATCH, "hard": HARD, "repeat": REPEAT, "ensemble": NO_DROPOUT}
-
-
-@pytest.fixture(scope="module")
-def enough_for_two(tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
-    """Every user eight times: a batch of two packed rows, and eight such batches an epoch."""
-    dataset = write_small_dataset(tmp_path_factory.mktemp("enough") / "dataset")
-    shutil.rmtree(dataset.interactions("train"))
-    orders = [(user, [(user + 2 * (user // 2 + step)) % NUM_ITEMS for step in range(4)]) for user in range(NUM_USERS)]
-    write_records(dataset.interactions("train"), [record(user, items, [1, 2, 3, 4]) for user, items in orders * 8])
-    return dataset
-
-
-@pytest.mark.parametrize(
-    "name", ["in_batch", *(pytest.param(n, marks=pytest.mark.slow) for n in [*TRAINED_ON_TWO][1:])]
-)
-def test_two_devices_train_what_one_trains(enough_for_two, tmp_path, name):
-    command = [sys.executable, "-c", MIRRORED, str(enough_for_two.root), str(tmp_path), name]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_raw_ratings_as_ranking_labels_are_refused(tmp_path: Path) -> None:

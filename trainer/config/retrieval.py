@@ -79,8 +79,8 @@ class LossConfig:
 class RetrievalConfig:
     """The two-tower model and its training.
 
-    RetrievalConfig()                                                      # a small catalogue
-    RetrievalConfig(loss=LossConfig(negatives="in_batch"), batch_size=4096)  # a large one
+    >>> small_catalogue = RetrievalConfig()
+    >>> large_catalogue = RetrievalConfig(loss=LossConfig(negatives="in_batch"), batch_size=4096)
     """
 
     dimension: int = 64

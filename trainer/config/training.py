@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypeAlias, get_args
 from features.errors import ConfigError
 
 StrategyName: TypeAlias = Literal["default", "mirrored"]
+OptimizerKind: TypeAlias = Literal["adam", "adagrad", "sgd"]
 
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 
@@ -41,10 +42,11 @@ class TrainableConfig(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Adam's or Adagrad's learning rate over the training: a linear warm-up, then a cosine to zero or a constant."""
+    """An optimizer and its learning rate over the training: a linear warm-up, then a cosine to zero or a constant."""
 
-    kind: Literal["adam", "adagrad"] = "adam"
-    """`adam` learns fast; `adagrad` keeps one number a weight instead of two."""
+    kind: OptimizerKind = "adam"
+    """`adam` learns fast; `adagrad` keeps one number a weight instead of two; `sgd` keeps none and needs a far higher
+    learning rate."""
     learning_rate: float = 0.003
     """Largest learning rate."""
     schedule: Literal["cosine", "constant"] = "cosine"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -99,7 +100,13 @@ def make_cluster(name: StrategyName) -> Cluster:
     if name == "default":
         return Cluster()
     if name == "mirrored":
-        devices = [device.name for device in tf.config.list_logical_devices("GPU")]
-        devices = devices or [device.name for device in tf.config.list_logical_devices("CPU")]
-        return Cluster(strategy=tf.distribute.MirroredStrategy(devices))
+        return Cluster(strategy=_mirrored())
     raise ConfigError("strategy", name, f"one of {', '.join(STRATEGY_NAMES)}")
+
+
+@cache
+def _mirrored() -> tf.distribute.Strategy:
+    """One for all trainings of the process: TensorFlow would mistake a second one's exchanges for the first one's."""
+    devices = [device.name for device in tf.config.list_logical_devices("GPU")]
+    devices = devices or [device.name for device in tf.config.list_logical_devices("CPU")]
+    return tf.distribute.MirroredStrategy(devices)

@@ -1,10 +1,12 @@
 """Optimizers and their learning rates."""
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import tensorflow as tf
 
-from trainer.config.training import OptimizerConfig
+from trainer.config.training import OptimizerConfig, OptimizerKind
 
 
 class WarmupSchedule(tf.keras.optimizers.schedules.LearningRateSchedule):
@@ -26,9 +28,13 @@ class WarmupSchedule(tf.keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * rising * falling
 
 
+OPTIMIZERS: Mapping[OptimizerKind, Callable[[WarmupSchedule], tf.keras.optimizers.Optimizer]] = {
+    "adam": partial(tf.keras.optimizers.Adam, jit_compile=False),
+    "adagrad": partial(tf.keras.optimizers.Adagrad, initial_accumulator_value=0.1, jit_compile=False),
+    "sgd": partial(tf.keras.optimizers.SGD, jit_compile=False),
+}
+
+
 def make_optimizer(config: OptimizerConfig, total_steps: int) -> tf.keras.optimizers.Optimizer:
     """The optimizer that the configuration names."""
-    schedule = WarmupSchedule(config, total_steps)
-    if config.kind == "adagrad":
-        return tf.keras.optimizers.Adagrad(schedule, initial_accumulator_value=0.1, jit_compile=False)
-    return tf.keras.optimizers.Adam(schedule, jit_compile=False)
+    return OPTIMIZERS[config.kind](WarmupSchedule(config, total_steps))

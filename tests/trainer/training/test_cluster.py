@@ -89,3 +89,8 @@ def test_values_count_once_however_many_replicas_sum_them() -> None:
 def test_unknown_strategy_is_refused() -> None:
     with pytest.raises(ConfigError, match="one of default, mirrored"):
         make_cluster("parameter_server")  # type: ignore[arg-type]
+
+
+def test_a_process_has_one_mirrored_strategy() -> None:
+    """Each numbers its exchanges from the start, and TensorFlow tells them apart by these numbers alone."""
+    assert make_cluster("mirrored").strategy is make_cluster("mirrored").strategy
