@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from features.schema import Schema
 from tests.beam_pipelines.conftest import Prepared, write_parquet
 
 _SCRIPT = """
-import sys
+import os, signal, sys, threading
 from pathlib import Path
 from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.prepare import prepare_dataset
@@ -27,7 +26,12 @@ from features.spec.ids import IdFeature
 schema = Schema(query=(IdFeature(name="user_id"), HistoryFeature(name="history", length=3)),
                 candidate=(IdFeature(name="item_id"),))
 config = PipelineConfig(interactions=TableSource(path=sys.argv[1]))
-prepare_dataset(schema, config, DatasetLayout(Path(sys.argv[2])), seed=1, progress=lambda text: print(text, flush=True))
+
+def told(text):
+    if text.startswith(sys.argv[3]):
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+prepare_dataset(schema, config, DatasetLayout(Path(sys.argv[2])), seed=1, progress=told)
 """
 
 
@@ -37,13 +41,8 @@ def test_a_killed_run_is_finished_by_the_next(tmp_path: Path, ids_only: Schema, 
     rows = [{"user_id": f"u{n % 50}", "item_id": f"i{n % 70}", "timestamp": n} for n in range(5000)]
     source = write_parquet(tmp_path / "logs.parquet", rows)
     dataset = DatasetLayout(tmp_path / "dataset")
-    command = [sys.executable, "-c", _SCRIPT, str(source), str(dataset.root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        while not process.stdout.readline().startswith(stage):
-            assert process.poll() is None
-        time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
+    ended = subprocess.run([sys.executable, "-c", _SCRIPT, str(source), str(dataset.root), stage], check=False)
+    assert ended.returncode == -signal.SIGKILL
     assert not dataset.root.exists()
     config = PipelineConfig(interactions=TableSource(path=str(source)))
     result = prepare_dataset(ids_only, config, dataset, seed=1)

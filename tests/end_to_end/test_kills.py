@@ -30,16 +30,28 @@ def run_to_the_end(config: Path, verb: str) -> str:
     return done.stdout
 
 
-def kill_after(config: Path, verb: str, seconds: float) -> bool:
-    """Whether the process was still running when it was killed."""
-    process = subprocess.Popen(command(config, verb), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start(config: Path, verb: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command(config, verb), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def kill_once_it_writes(config: Path, verb: str, workdir: Path) -> None:
+    """Each verb's first file lies in a folder of its own."""
+    before = set(workdir.glob("*"))
+    process = start(config, verb)
+    while set(workdir.glob("*")) <= before and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+def kill_after(config: Path, verb: str, seconds: float) -> None:
+    """Kills a process that has not ended by then."""
+    process = start(config, verb)
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
-        return True
-    return False
 
 
 def record_digest(stack: StackConfig) -> str:
@@ -70,11 +82,12 @@ def test_killed_stages_end_as_ones_that_were_not(tmp_path: Path) -> None:
     shaken, shaken_config = write_config(tmp_path / "shaken")
     draw = random.Random(0)
     for verb in STAGES:
-        start = time.monotonic()
+        began = time.monotonic()
         run_to_the_end(calm_config, verb)
-        length = time.monotonic() - start
-        kills = [kill_after(shaken_config, verb, draw.uniform(0.3, 0.95) * length) for _ in range(4)]
-        assert any(kills)
+        length = time.monotonic() - began
+        kill_once_it_writes(shaken_config, verb, shaken.workdir)
+        for _ in range(3):
+            kill_after(shaken_config, verb, draw.uniform(0.3, 0.95) * length)
         run_to_the_end(shaken_config, verb)
         assert "nothing to do" in run_to_the_end(shaken_config, verb)
     assert record_digest(shaken) == record_digest(calm)

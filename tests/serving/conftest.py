@@ -20,6 +20,9 @@ from serving.server import Server
 # The SavedModel loader's deprecation notices are no news to a server that needs a session.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
+# Seconds after which a test takes something to hang. They decide nothing where all is well, however busy the machine.
+PATIENCE = 60.0
+
 EXAMPLE_SPEC = {"x": tf.io.FixedLenFeature([], tf.float32, 0.0)}
 
 
@@ -145,7 +148,7 @@ class Client:
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
 
-    def predict(self, name: str = "tiny", signature: str = "", timeout: float = 20.0, **inputs: Any) -> Any:
+    def predict(self, name: str = "tiny", signature: str = "", timeout: float = PATIENCE, **inputs: Any) -> Any:
         return self.prediction.Predict(self.request(name, signature, **inputs), timeout=timeout)
 
     @staticmethod
@@ -158,14 +161,14 @@ class Client:
         return request
 
     @staticmethod
-    def refused(call: Callable[..., Any], request: Any, code: grpc.StatusCode, timeout: float = 20.0) -> str:
+    def refused(call: Callable[..., Any], request: Any, code: grpc.StatusCode, timeout: float = PATIENCE) -> str:
         """Makes a call that must fail with this code; returns the message."""
         with pytest.raises(grpc.RpcError) as caught:
             call(request, timeout=timeout)
         assert caught.value.code() is code, caught.value
         return str(caught.value.details())
 
-    def wait_until(self, done: Callable[[], bool], seconds: float = 20.0) -> None:
+    def wait_until(self, done: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Waits for a condition, having the store look for versions more often than its flag's whole seconds."""
         deadline = time.monotonic() + seconds
         while not done():

@@ -18,6 +18,7 @@ from serving.app import serve as server_of
 from serving.client import CallError, RecommenderClient
 from serving.config import ServerConfig
 from serving.process import EXIT_FAILED_START
+from tests.serving.conftest import PATIENCE
 
 COMMAND = [
     sys.executable,
@@ -95,7 +96,7 @@ def test_no_model_at_all_says_what_to_give(free_port):
 def test_it_serves_until_sigterm(tiny_model, free_port, x):
     with serve(f"--port={free_port}", "--model_name=tiny", f"--model_base_path={tiny_model}") as process:
         assert said(process, "Running ModelServer")
-        with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny") as client:
+        with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny", timeout_seconds=PATIENCE) as client:
             assert client.predict({"x": x})["y"].tolist() == [2.5, 3.0, 4.5]
         process.send_signal(signal.SIGTERM)
         errors_of(process)
@@ -119,7 +120,7 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(tiny_model, free_port,
         assert said(process, "Running ModelServer")
         first, second = workers_of(process)
         first.kill()
-        with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny") as client:
+        with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny", timeout_seconds=PATIENCE) as client:
             assert client.predict({"x": x})["y"].tolist() == [2.5, 3.0, 4.5]
         assert said(process, ": replaced")
         assert said(process, "Running ModelServer")
@@ -134,33 +135,40 @@ def test_a_killed_worker_loses_at_most_the_calls_in_flight(tiny_model, free_port
     """Eight callers, two workers, one of which is killed: each caller had one call in flight."""
     flags = [f"--port={free_port}", "--model_name=tiny", f"--model_base_path={tiny_model}", "--workers=2"]
     stop = threading.Event()
+    answers = [[] for _ in range(8)]
 
-    def keep_calling():
-        answers = []
+    def keep_calling(own):
         # A call that finds its connection dead was never in flight: the client's own retries send it on a new one.
-        with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny", timeout_seconds=20) as client:
+        with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny", timeout_seconds=PATIENCE) as client:
             while not stop.is_set():
                 try:
-                    answers.append(client.predict({"x": x})["y"].tolist())
+                    own.append(client.predict({"x": x})["y"].tolist())
                 except CallError as error:
-                    answers.append(error.code)
-        return answers
+                    own.append(error.code)
+
+    def let_each_make(calls):
+        wanted = [len(own) + calls for own in answers]
+        deadline = time.monotonic() + PATIENCE
+        while any(len(own) < number for own, number in zip(answers, wanted, strict=True)):
+            assert time.monotonic() < deadline, [len(own) for own in answers]
+            time.sleep(0.01)
 
     with serve(*flags) as process, ThreadPoolExecutor(8) as pool:
         assert said(process, "Running ModelServer")
         assert said(process, "Running ModelServer")
-        callers = [pool.submit(keep_calling) for _ in range(8)]
+        callers = [pool.submit(keep_calling, own) for own in answers]
         try:
-            time.sleep(2)
+            let_each_make(50)
             workers_of(process)[0].kill()
-            time.sleep(3)
+            let_each_make(50)
         finally:
             stop.set()
-        answers = [caller.result() for caller in callers]
+        for caller in callers:
+            caller.result()
     right = [2.5, 3.0, 4.5]
-    lost = [sum(answer != right for answer in each) for each in answers]
+    lost = [sum(answer != right for answer in own) for own in answers]
     assert max(lost) <= 1, lost
-    assert all(each[-1] == right for each in answers)
+    assert all(own[-1] == right for own in answers)
 
 
 def workers_of(process):

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensorflow_serving.apis import predict_pb2
 
+from tests.serving.conftest import PATIENCE
+
 SPECIFIED = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
@@ -59,7 +61,7 @@ def real_requests(tiny):
 
 def status_of(call, request):
     try:
-        call(request, timeout=30)
+        call(request, timeout=PATIENCE)
     except grpc.RpcError as error:
         return error.code()
     return grpc.StatusCode.OK
@@ -79,7 +81,7 @@ def send_mutated_json(url, count, seed):
     generator = random.Random(seed)
     bodies = [b'{"instances": [1.0, 2.0]}', b'{"signature_name": "two", "inputs": {"x": [1.0], "n": [3]}}']
     paths = ["/v1/models/tiny:predict", "/v1/models/tiny/versions/1:classify", "/v1/models/tiny:regress"]
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=PATIENCE) as client:
         for number in range(count):
             body = mutated(generator.choice(bodies), generator)
             response = client.post(generator.choice(paths), content=body)

@@ -18,6 +18,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 from features.errors import InputError
 from serving.errors import ServingError
 from serving.protos import SSLConfig
+from tests.serving.conftest import PATIENCE
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def self_signed():
 
 def predicts(channel, request):
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    return stub.Predict(request, timeout=10).model_spec.version.value
+    return stub.Predict(request, timeout=PATIENCE).model_spec.version.value
 
 
 def test_tls_and_client_certificates(start_server, flags, tmp_path, x):

@@ -15,13 +15,14 @@ from tensorflow_serving.apis import predict_pb2
 from features.protocol.wire import DataType
 from serving.api.rest.predict_json import fill_predict_request
 from serving.errors import HTTP_STATUS, Code, ServingError
+from tests.serving.conftest import PATIENCE
 
 MODEL = "/v1/models/tiny"
 
 
 @pytest.fixture(scope="session")
 def rest(tiny):
-    with httpx.Client(base_url=f"http://127.0.0.1:{tiny.server._config.rest_api_port}", timeout=30) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{tiny.server._config.rest_api_port}", timeout=PATIENCE) as client:
         yield client
 
 
@@ -286,7 +287,7 @@ def test_a_large_body_passes(rest):
 
 
 def test_one_connection_serves_many_requests(tiny):
-    connection = http.client.HTTPConnection("127.0.0.1", tiny.server._config.rest_api_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", tiny.server._config.rest_api_port, timeout=PATIENCE)
     for _ in range(3):
         connection.request("POST", f"{MODEL}:predict", '{"inputs": [2.0]}')
         assert json.loads(connection.getresponse().read()) == {"outputs": [3.0]}
@@ -297,7 +298,7 @@ def test_rest_stops_work_at_its_timeout(start_server, tiny_model, free_port):
     flags = {"model_name": "tiny", "model_base_path": str(tiny_model), "rest_api_port": free_port}
     start_server(**flags, rest_api_timeout_in_ms=300)
     document = {"signature_name": "loop", "inputs": 10**9}
-    response = httpx.post(f"http://127.0.0.1:{free_port}{MODEL}:predict", json=document, timeout=20)
+    response = httpx.post(f"http://127.0.0.1:{free_port}{MODEL}:predict", json=document, timeout=PATIENCE)
     assert response.status_code == 504
 
 

@@ -1,6 +1,7 @@
 """The Python clients against a real server. The model likes item i of ten with score -i and leaves out what it must."""
 
 import asyncio
+import doctest
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,18 @@ import tensorflow as tf
 
 from features.errors import InputError
 from features.protocol.wire import DataType
-from serving.client import AsyncRecommenderClient, CallError, Recommendation, RecommenderClient, Retries, TensorSpec
+from serving.client import (
+    AsyncRecommenderClient,
+    CallError,
+    Recommendation,
+    RecommenderClient,
+    Retries,
+    TensorSpec,
+    aio,
+    sync,
+)
 from serving.client.messages import as_array
+from tests.serving.conftest import PATIENCE
 
 
 class TenItems(tf.Module):
@@ -86,7 +97,7 @@ def retrieval(tmp_path_factory, running_server):
 
 @pytest.fixture
 def client(retrieval):
-    with RecommenderClient(retrieval.address) as client:
+    with RecommenderClient(retrieval.address, timeout_seconds=PATIENCE) as client:
         yield client
 
 
@@ -201,7 +212,7 @@ def test_unavailable_is_tried_again_until_the_server_is_back(free_port):
     server.add_insecure_port(f"127.0.0.1:{free_port}")
     server.start()
     try:
-        with RecommenderClient(f"127.0.0.1:{free_port}") as client:
+        with RecommenderClient(f"127.0.0.1:{free_port}", timeout_seconds=PATIENCE) as client:
             assert client.status() == []
             assert len(tries) == 3
             with pytest.raises(CallError, match="INVALID_ARGUMENT"):
@@ -213,7 +224,7 @@ def test_unavailable_is_tried_again_until_the_server_is_back(free_port):
 
 def test_the_async_client_gives_the_same_answers(retrieval, client):
     async def ask():
-        async with AsyncRecommenderClient(retrieval.address) as other:
+        async with AsyncRecommenderClient(retrieval.address, timeout_seconds=PATIENCE) as other:
             several = await asyncio.gather(
                 *(other.recommend({"user_id": ["u"]}, k=k, exclude=[["0"]]) for k in range(1, 4))
             )
@@ -293,3 +304,12 @@ def test_values_that_are_whole_numbers_are_sent(value):
 def test_the_clients_import_no_tensorflow():
     code = "import sys, serving.client; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("module", [sync, aio], ids=["sync", "aio"])
+def test_examples_in_docstrings_give_what_they_say(retrieval, module):
+    assert "localhost:8500" in module.__doc__
+    example = module.__doc__.replace("localhost:8500", retrieval.address)
+    test = doctest.DocTestParser().get_doctest(example, dict(vars(module)), module.__name__, None, None)
+    assert test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0, "the difference is printed above"

@@ -23,6 +23,8 @@ from serving.errors import Code, ServingError
 from serving.extras.admission import Admission
 from serving.extras.shadow import overlap
 from serving.metrics import Counter, Histogram
+from serving.models.servable import Servable
+from tests.serving.conftest import PATIENCE
 
 
 @pytest.fixture
@@ -39,10 +41,14 @@ def test_api_keys_at_both_doors(start_server, flags, free_port, tmp_path, x):
     keys.write_text("# the application's\nsecret\n")
     client = start_server(**flags, rest_api_port=free_port, api_keys_file=str(keys))
     client.refused(client.prediction.Predict, client.request(x=x), StatusCode.UNAUTHENTICATED)
-    with RecommenderClient(client.address, model="tiny", metadata={"x-api-key": "secret"}) as known:
+    with RecommenderClient(
+        client.address, model="tiny", timeout_seconds=PATIENCE, metadata={"x-api-key": "secret"}
+    ) as known:
         assert known.predict({"x": x})["y"].tolist() == [2.5, 3.0, 4.5]
     with (
-        RecommenderClient(client.address, model="tiny", metadata={"x-api-key": "guess"}) as stranger,
+        RecommenderClient(
+            client.address, model="tiny", timeout_seconds=PATIENCE, metadata={"x-api-key": "guess"}
+        ) as stranger,
         pytest.raises(CallError, match="UNAUTHENTICATED"),
     ):
         stranger.status()
@@ -91,14 +97,22 @@ def test_as_many_calls_at_a_time_as_allowed():
         pass
 
 
-def test_a_call_too_many_at_a_time_is_refused_by_the_server(start_server, flags, x):
+def test_a_call_too_many_at_a_time_is_refused_by_the_server(start_server, flags, x, monkeypatch):
     client = start_server(**flags, max_concurrent_requests=1)
-    slow = client.request(signature="loop", n=np.int64(10**9))
-    running = client.prediction.Predict.future(slow, timeout=5)
-    version = client.server.store._versions["tiny"][1]
-    client.wait_until(lambda: version.calls == 1)
+    is_running, may_end = threading.Event(), threading.Event()
+    run = Servable.run
+
+    def held_back(*given):
+        is_running.set()
+        may_end.wait(PATIENCE)
+        return run(*given)
+
+    monkeypatch.setattr(Servable, "run", held_back)
+    running = client.prediction.Predict.future(client.request(x=x), timeout=PATIENCE)
+    assert is_running.wait(PATIENCE)
     client.refused(client.prediction.Predict, client.request(x=x), StatusCode.RESOURCE_EXHAUSTED)
-    running.cancel()
+    may_end.set()
+    assert list(running.result().outputs["y"].float_val) == list(x / 2 + 2)
 
 
 @pytest.mark.parametrize(

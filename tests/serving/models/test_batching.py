@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from serving.errors import Code, ServingError, invalid_argument
 from serving.models.batching import BatchingOptions, BatchScheduler
 from serving.protos import BatchingParameters
+from tests.serving.conftest import PATIENCE
 
 
 class Doubling:
@@ -29,7 +30,7 @@ class Doubling:
 
     def __call__(self, arrays, timeout):
         self.started.set()
-        self.gate.wait(timeout=20)
+        self.gate.wait(timeout=PATIENCE)
         self.sizes.append(len(arrays[0]))
         return [2 * array for array in arrays]
 
@@ -68,11 +69,11 @@ def in_one_batch(queue, run, requests):
     run.started.clear()
     with ThreadPoolExecutor(len(requests) + 1) as pool:
         blocker = pool.submit(queue, ones(queue._options.run_limit), None)
-        assert run.started.wait(timeout=20)
+        assert run.started.wait(timeout=PATIENCE)
         futures = []
         for request in requests:
             futures.append(pool.submit(queue, request, None))
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + PATIENCE
             while sum(len(batch.tasks) for batch in queue.batches) < len(futures) and time.monotonic() < deadline:
                 if futures[-1].done():
                     break

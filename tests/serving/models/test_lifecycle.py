@@ -13,6 +13,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import Code, ServingError
 from serving.models.states import State
+from tests.serving.conftest import PATIENCE
 
 AVAILABLE, END = State.AVAILABLE, State.END
 QUICK = {"file_system_poll_wait_seconds": 1, "max_num_load_retries": 0}
@@ -30,7 +31,7 @@ def answer(client, name="m", version=None):
     request = client.request(name, x=np.array([2.0], np.float32))
     if version is not None:
         request.model_spec.version.value = version
-    response = client.prediction.Predict(request, timeout=20)
+    response = client.prediction.Predict(request, timeout=PATIENCE)
     answered = response.model_spec.version.value
     np.testing.assert_array_equal(tf.make_ndarray(response.outputs["y"]), [1.0 + answered])
     return answered
@@ -64,7 +65,7 @@ def test_new_versions_are_found_by_polling(affine_versions, base, start):
     publish(affine_versions, base, 1)
     client = start()
     publish(affine_versions, base, 2)
-    client.server.board.wait_for(lambda: client.states("m") == {1: END, 2: AVAILABLE})
+    assert client.server.board.wait_for(lambda: client.states("m") == {1: END, 2: AVAILABLE}, timeout=PATIENCE)
 
 
 def test_a_new_version_replaces_the_old_without_a_failed_call(affine_versions, base, start):

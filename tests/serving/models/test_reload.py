@@ -10,6 +10,7 @@ from serving.config import ServerConfig
 from serving.errors import Code, ServingError
 from serving.models.states import State
 from serving.server import Server
+from tests.serving.conftest import PATIENCE
 
 QUICK = {"file_system_poll_wait_seconds": 1, "max_num_load_retries": 0}
 AVAILABLE, END = State.AVAILABLE, State.END
@@ -42,7 +43,7 @@ def answers(client, name, label=None):
     request = client.request(name, x=np.array([2.0], np.float32))
     if label is not None:
         request.model_spec.version_label = label
-    return client.prediction.Predict(request, timeout=20).model_spec.version.value
+    return client.prediction.Predict(request, timeout=PATIENCE).model_spec.version.value
 
 
 def test_the_new_config_replaces_the_old(client, bases):
@@ -137,7 +138,7 @@ def test_a_reload_waits_for_a_model_without_versions_until_its_deadline_only(cli
     (tmp_path / "later").mkdir()
     request = reload_request({"name": "later", "base_path": str(tmp_path / "later")})
     client.refused(client.model.HandleReloadConfigRequest, request, StatusCode.DEADLINE_EXCEEDED, timeout=0.3)
-    client.model.HandleReloadConfigRequest(reload_request({"name": "one", "base_path": bases[0]}), timeout=20)
+    client.model.HandleReloadConfigRequest(reload_request({"name": "one", "base_path": bases[0]}), timeout=PATIENCE)
     assert answers(client, "one") == 3
 
 

@@ -188,7 +188,7 @@ def test_calls_that_a_server_batches_do_not_mix(stack, trained, expected, tmp_pa
 
     with (
         local_server(flags, tmp_path / "server.log") as address,
-        RecommenderClient(address, model="retrieval_exact") as client,
+        RecommenderClient(address, model="retrieval_exact", timeout_seconds=60) as client,
         ThreadPoolExecutor(8) as threads,
     ):
         answers = list(threads.map(ask, [*range(len(HISTORIES))] * 40))
@@ -207,7 +207,7 @@ def test_the_server_answers_alike(stack, trained, expected, tmp_path):
     flags = [f"--model_config_file={stack.layout.model_config}"]
     with (
         local_server(flags, tmp_path / "server.log") as address,
-        RecommenderClient(address, model="retrieval_exact") as client,
+        RecommenderClient(address, model="retrieval_exact", timeout_seconds=60) as client,
     ):
         found = client.recommend(query, k=5, exclude=[["i2"]])
     for scores, row in zip(expected, found, strict=True):

@@ -47,7 +47,7 @@ def password(monkeypatch: pytest.MonkeyPatch) -> None:
 def server(request: pytest.FixtureRequest) -> SqlServer:
     found: SqlServer = request.getfixturevalue(request.param)
     mark = '"' if found.url.startswith("postgres") else "`"
-    found.run("DROP TABLE IF EXISTS events")
+    found.run("DROP TABLE IF EXISTS events CASCADE")  # with the views of other tests
     found.run(
         f"CREATE TABLE events (id BIGINT, {mark}User{mark} VARCHAR(20), item NUMERIC(12, 2), "
         "time TIMESTAMP NULL, price DECIMAL(8, 2), other TEXT)"
@@ -207,11 +207,12 @@ def test_a_server_that_dies_while_it_is_read_ends_the_run(
         postgresql.run(f"DO $$ BEGIN WHILE NOT EXISTS {reading} LOOP {wait} END LOOP; END $$")
         postgresql.control("stop")
 
-    stopping = threading.Thread(target=stop_while_it_reads)
+    stopping = threading.Thread(target=stop_while_it_reads, daemon=True)
     with pytest.raises(RecstackError, match=r"/shop/log: the database refuses or broke off"):
         prepare_dataset(ids_only, config, DatasetLayout(place / "dataset"), seed=1, progress=slow_down_and_stop)
     assert not list(place.iterdir())
-    stopping.join()
+    stopping.join(60)
+    assert not stopping.is_alive()
     postgresql.control("start")
     postgresql.run("CREATE OR REPLACE VIEW log AS SELECT id, u, i, t FROM events")
     manifest = prepare_dataset(ids_only, config, DatasetLayout(place / "dataset"), seed=1).manifest
