@@ -1,14 +1,13 @@
 """Kinds of one thing, each with options of its own: a table from the kind's name to its options and its class.
 
-    @dataclass(frozen=True, kw_only=True)
-    class EncoderConfig:                                     # what every kind has
-        dropout: float = 0.0
-
-    @dataclass(frozen=True, kw_only=True)
-    class CNNConfig(EncoderConfig):                          # what this kind has besides
-        kernel_size: int = 3
-
-    ENCODERS = Kinds(EncoderConfig, {"cnn": (CNNConfig, "trainer.layers.encoders.cnn:CNNEncoder")})
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class EncoderConfig:  # what every kind has
+    ...     dropout: float = 0.0
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class CNNConfig(EncoderConfig):  # what this kind has besides
+    ...     kernel_size: int = 3
+    >>> ENCODERS = Kinds(EncoderConfig, {"cnn": (CNNConfig, "trainer.layers.encoders.cnn:CNNEncoder")})
 
 A dataclass field annotated `EncoderConfig` is then a tagged union. `features.serialization` reads and writes it as a
 table whose `kind` names the class, the command line takes `--….encoder.kind cnn`, and `ENCODERS.implementation(config)`

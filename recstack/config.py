@@ -1,7 +1,8 @@
 """The configuration tree: one TOML file, one dataclass a table, each node kept beside its owner.
 
-    stack = load_config(Path("configs/movielens.toml"))
-    stack.retrieval.batch_size
+    >>> stack = load_config(None)  # configs/movielens.toml
+    >>> stack.retrieval.batch_size
+    512
 
 Imports no TensorFlow and no Beam.
 """

@@ -1,11 +1,14 @@
 """The stages of a recommender as functions without a console; verbs, tests and programs call them.
 
-    stack = load_config(Path("configs/movielens.toml"))
-    prepare(stack)
-    for name in STAGE_NAMES:
-        train(stack, name)
-        evaluate(stack, name)
-    export(stack)
+    >>> from pathlib import Path
+    >>> from features.disk.layout import STAGE_NAMES
+    >>> from recstack.config import load_config
+    >>> stack = load_config(Path("configs/movielens.toml"))
+    >>> prepared = prepare(stack)
+    >>> for name in STAGE_NAMES:
+    ...     trained = train(stack, name)
+    ...     evaluated = evaluate(stack, name)
+    >>> exported = export(stack)
 
 Each returns a small result and reports to `progress`. TensorFlow and Beam are imported by the function that needs them.
 """

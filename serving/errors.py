@@ -1,6 +1,8 @@
 """Errors: one exception with a canonical status code, mapped to gRPC and HTTP.
 
-    ServingError(Code.NOT_FOUND, "Servable not found for request: Latest(retrieval)")
+    >>> raise ServingError(Code.NOT_FOUND, "Servable not found for request: Latest(retrieval)")
+    Traceback (most recent call last):
+    serving.errors.ServingError: Servable not found for request: Latest(retrieval)
 
 The codes are absl's canonical ones, which have the same numbers as gRPC's.
 """

@@ -1,6 +1,6 @@
 """ProfilerService: traces the server for a while and saves the trace for TensorBoard, as TensorFlow's own service does.
 
-    tf.profiler.experimental.client.trace("grpc://localhost:8500", "/tmp/logs", duration_ms=2000)
+    >>> tf.profiler.experimental.client.trace("grpc://localhost:8500", "/tmp/logs", duration_ms=2000)
 
 The client names the directory, so that a client who may call the server can have it write a file wherever the server
 may; `--noenable_profiler` turns the service off.

@@ -1,7 +1,12 @@
 """The client for asyncio programs.
 
-async with AsyncRecommenderClient("localhost:8500") as client:
-    (items,) = await client.recommend({"user_id": ["42"]}, k=10)
+>>> import asyncio
+>>> async def best_of(user_id):
+...     async with AsyncRecommenderClient("localhost:8500") as client:
+...         (items,) = await client.recommend({"user_id": [user_id]}, k=2)
+...     return [item.item_id for item in items]
+>>> asyncio.run(best_of("42"))
+['0', '1']
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,9 @@
 """A client for recstack's models, for any server that speaks TensorFlow Serving's gRPC protocol.
 
-    with RecommenderClient("localhost:8500", model="retrieval") as client:
-        for items in client.recommend({"user_id": ["42"]}, k=10, exclude=[["318"]]):
-            print([(item.item_id, item.score) for item in items])
+    >>> with RecommenderClient("localhost:8500", model="retrieval") as client:
+    ...     for items in client.recommend({"user_id": ["42"]}, k=2, exclude=[["0"]]):
+    ...         print([(item.item_id, item.score) for item in items])
+    [('1', -1.0), ('2', -2.0)]
 
 A client holds one connection and is thread-safe. `AsyncRecommenderClient` is its counterpart for asyncio. Neither
 imports TensorFlow.

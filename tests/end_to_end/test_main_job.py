@@ -15,6 +15,7 @@ from recstack import stages
 from recstack.config import StackConfig
 from recstack.local_server import free_port, local_server
 from tests.checkerboard import likes
+from tests.docstring_example import run_example
 
 
 def metrics(stack: StackConfig, stage: str) -> dict:
@@ -37,6 +38,16 @@ def test_ranking_separates_the_labels_and_the_item_mean_cannot(checkerboard: Sta
     assert result["baselines"]["item_mean"]["auc"] < 0.7
 
 
+def test_example_of_the_stages_runs_and_finds_all_done(checkerboard: StackConfig, tmp_path: Path) -> None:
+    config = tmp_path / "stack.toml"
+    config.write_text(checkerboard.to_toml())
+    names = run_example(stages, {"configs/movielens.toml": str(config)})
+    assert names["prepared"].nothing_to_do
+    assert names["trained"].nothing_to_do
+    for model in MODEL_NAMES:
+        assert checkerboard.layout.model(model).current == 1
+
+
 def test_answers_over_grpc_equal_those_in_process(checkerboard: StackConfig, tmp_path: Path) -> None:
     from serving.client import RecommenderClient
 
@@ -45,7 +56,7 @@ def test_answers_over_grpc_equal_those_in_process(checkerboard: StackConfig, tmp
     flags = [f"--model_config_file={checkerboard.layout.model_config}", f"--rest_api_port={rest_port}"]
     with (
         local_server(flags, tmp_path / "server.log") as address,
-        RecommenderClient(address, model="retrieval") as client,
+        RecommenderClient(address, model="retrieval", timeout_seconds=60) as client,
     ):
         remote = client.recommend({"user_id": users}, k=5)
         cascade = client.recommend({"user_id": users}, k=5, model="recommender")

@@ -19,9 +19,9 @@ HASH_BELOW_ITEMS = 100_000
 class IndexConfig:
     """How items are indexed, and how much recall may be given up for speed.
 
-        IndexConfig()                                         # kind from the catalogue size, recall@100 of 0.97
-        IndexConfig(kind="scann_tree", target_recall=0.99)    # a tree, more exact
-        IndexConfig(kind="exact", precision="bfloat16")       # half the bytes, stock operations only
+        >>> by_size = IndexConfig()  # kind from the catalogue size, recall@100 of 0.97
+        >>> more_exact = IndexConfig(kind="scann_tree", target_recall=0.99)
+        >>> half_the_bytes = IndexConfig(kind="exact", precision="bfloat16")  # stock operations only
 
     The rule of `auto` is ScaNN's published rule of thumb: under 20,000 items exact, under 100,000 hashing with
     rescoring, above that a tree with about sqrt(n) leaves (https://github.com/google-research/google-research,

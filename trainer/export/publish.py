@@ -32,9 +32,10 @@ class StagedVersion:
 def staging(model: ModelLayout) -> Iterator[StagedVersion]:
     """Makes a staging directory to build a version in; it is on disk when the block ends, and removed if it fails.
 
-        with staging(layout) as staged:
-            tf.saved_model.save(module, str(staged.directory))
-        version = publish(staged)
+        >>> with staging(ModelLayout(Path("saved_models/retrieval"))) as staged:
+        ...     (staged.directory / "saved_model.pb").touch()  # or tf.saved_model.save(module, str(staged.directory))
+        >>> publish(staged)
+        1
 
     What exporters that were killed left behind is removed first.
 

@@ -37,8 +37,11 @@ class ItemBonus(NamedTuple):
 class Retriever(tf.Module):
     """Answers "k items for these queries, but not those, and only such" by item ids, inside a graph.
 
-        retriever = Retriever(built.index, item_ids)
-        retriever.retrieve(query_embeddings, k, exclude_item_ids)
+        >>> from trainer.index.exact import ExactIndex
+        >>> retriever = Retriever(ExactIndex(tf.eye(3).numpy()), [b"a", b"b", b"c"])
+        >>> found = retriever.retrieve(tf.constant([[0.1, 0.2, 0.3]]), tf.constant(2), tf.constant([["c"]]))
+        >>> found.item_ids.numpy().tolist()
+        [[b'b', b'a']]
 
     No item is returned twice. Fewer than k admissible items are padded at the end by id `""` and score -inf.
     """

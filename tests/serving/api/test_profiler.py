@@ -8,7 +8,9 @@ import pytest
 from tensorflow.python.profiler import profiler_client
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
+from serving.api import profiler
 from serving.protos import MonitorRequest, ProfileRequest, ProfileResponse, TerminateRequest, TerminateResponse
+from tests.docstring_example import run_example
 
 SERVICE = "/tensorflow.ProfilerService/"
 
@@ -39,6 +41,11 @@ def test_tensorflows_client_traces_the_server(busy, tmp_path):
     assert file.name == busy.address.replace(":", "_") + ".xplane.pb"
     trace = xplane_pb2.XSpace.FromString(file.read_bytes())
     assert any(line.events for plane in trace.planes for line in plane.lines)
+
+
+def test_example_in_the_docstring_traces_the_server(busy, tmp_path):
+    run_example(profiler, {"localhost:8500": busy.address, "/tmp/logs": str(tmp_path)})
+    assert list((tmp_path / "plugins" / "profile").rglob("*.xplane.pb"))
 
 
 def test_an_idle_server_has_nothing_to_trace(tiny, tmp_path):

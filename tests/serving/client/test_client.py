@@ -1,7 +1,6 @@
 """The Python clients against a real server. The model likes item i of ten with score -i and leaves out what it must."""
 
 import asyncio
-import doctest
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from serving.client import (
     sync,
 )
 from serving.client.messages import as_array
+from tests.docstring_example import run_example
 from tests.serving.conftest import PATIENCE
 
 
@@ -308,8 +308,4 @@ def test_the_clients_import_no_tensorflow():
 
 @pytest.mark.parametrize("module", [sync, aio], ids=["sync", "aio"])
 def test_examples_in_docstrings_give_what_they_say(retrieval, module):
-    assert "localhost:8500" in module.__doc__
-    example = module.__doc__.replace("localhost:8500", retrieval.address)
-    test = doctest.DocTestParser().get_doctest(example, dict(vars(module)), module.__name__, None, None)
-    assert test.examples
-    assert doctest.DocTestRunner().run(test).failed == 0, "the difference is printed above"
+    run_example(module, {"localhost:8500": retrieval.address})
