@@ -11,9 +11,11 @@ from serving.config import ServerConfig
 from serving.errors import from_exception, invalid_argument
 from serving.metrics import LATENCY_BUCKETS, Counter, Histogram, Metrics
 from serving.models import tflite
-from serving.models.batching import BatchingOptions, BatchScheduler
+from serving.models.batching.options import BatchingOptions
+from serving.models.batching.queues import BatchScheduler
 from serving.models.op_libraries import load_op_libraries
-from serving.models.servable import Servable, load
+from serving.models.saved_model import load_saved_model
+from serving.models.servable import Servable
 from serving.models.session import session_options
 from serving.models.warmup import warm_up
 from serving.protos import BatchingParameters, read_text
@@ -68,7 +70,7 @@ class VersionLoader:
     def _load(self, name: str, version: int, path: str) -> Servable:
         if self._config.prefer_tflite_model and tflite.has_tflite_model(path):
             return tflite.load_tflite(name, version, path, self._config.num_tflite_interpreters)
-        return load(name, version, path, self._tags, self._session_options)
+        return load_saved_model(name, version, path, self._tags, self._session_options)
 
     def stop(self) -> None:
         """Ends the batching threads."""

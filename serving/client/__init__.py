@@ -4,13 +4,12 @@ from serving.client.aio import AsyncRecommenderClient
 from serving.client.messages import (
     PREDICT,
     Recommendation,
-    SignatureSpec,
-    TensorSpec,
     VersionState,
     predict_request,
     read_outputs,
 )
 from serving.client.retries import CallError, Retries
+from serving.client.signatures import SignatureSpec, TensorSpec
 from serving.client.sync import RecommenderClient
 
 __all__ = [

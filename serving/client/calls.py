@@ -14,7 +14,6 @@ from serving.client.messages import (
     RESPONSES,
     STATUS,
     Recommendation,
-    SignatureSpec,
     VersionState,
     metadata_request,
     predict_request,
@@ -25,6 +24,7 @@ from serving.client.messages import (
     recommend_request,
     status_request,
 )
+from serving.client.signatures import SignatureSpec
 
 _T = TypeVar("_T")
 

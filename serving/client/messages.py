@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.errors import InputError
-from features.protocol.ranks import describe_rank
-from features.protocol.tensor_proto import KINDS, decode, dtype_number, encode
+from features.protocol.tensor_proto import decode, dtype_number, encode
 from features.protocol.wire import (
     DataType,
     GetModelMetadataRequest,
@@ -20,6 +19,8 @@ from features.protocol.wire import (
     PredictResponse,
     SignatureDefMap,
 )
+from serving.client.arrays import check_batch, for_a_batch, input_array
+from serving.client.signatures import SignatureSpec, TensorSpec
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
@@ -29,7 +30,6 @@ RESPONSES = {PREDICT: PredictResponse, METADATA: GetModelMetadataResponse, STATU
 
 DEFAULT_SIGNATURE = "serving_default"
 RETRIEVE_SIGNATURE = "retrieve"
-_MOST_SHOWN = 60
 COUNT_INPUTS = {"k", "limit"}
 EXCLUDE_INPUT = "exclude_item_ids"
 STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
@@ -55,76 +55,6 @@ class VersionState:
     error_message: str
 
 
-@dataclass(frozen=True)
-class TensorSpec:
-    """An input or output of a signature."""
-
-    dtype: DataType
-    shape: tuple[int | None, ...] | None
-    """None for a shape, or a dimension of it, that is not fixed."""
-    required: bool = True
-    """Whether a request must pass it."""
-
-
-@dataclass(frozen=True)
-class SignatureSpec:
-    """Inputs and outputs of a signature, by alias."""
-
-    inputs: dict[str, TensorSpec]
-    outputs: dict[str, TensorSpec]
-
-
-def as_array(values: ArrayLike, spec: TensorSpec | None = None) -> NDArray[Any]:
-    """Converts values to an array of the type that a signature wants.
-
-    Args:
-        values: An array, or nested lists; rows of unequal length are padded on the right with the missing value (`""`
-            or 0). Text is encoded as UTF-8.
-        spec: The input's spec; without it NumPy chooses the type, and Python floats become float32.
-
-    Raises:
-        InputError: A value does not fit the type.
-    """
-    if isinstance(values, np.ndarray) and (spec is None or values.dtype == KINDS[spec.dtype].dtype):
-        return values
-    rows = _filled(values) if isinstance(values, Sequence) and not isinstance(values, str | bytes) else values
-    try:
-        array = np.asarray(rows)
-    except ValueError:
-        raise InputError(f"expected lists of equal depth, got {_shown(values)}") from None
-    if array.dtype.kind in "OSU":
-        if spec is not None and spec.dtype is not DataType.STRING and array.size:
-            raise InputError(f"expected {spec.dtype.name} values, got {array.tolist()!r:.60}")
-        return np.vectorize(_bytes, otypes=[object])(array) if array.size else array.astype(object)
-    if spec is not None:
-        if spec.dtype is DataType.STRING and array.size:
-            raise InputError(f"expected text, got {array.dtype} values")
-        return _cast(array, np.dtype(KINDS[spec.dtype].dtype))
-    return array.astype(np.float32) if array.dtype == np.float64 else array
-
-
-def _cast(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    with np.errstate(invalid="ignore", over="ignore"):
-        cast = array.astype(dtype)
-    changed = cast != array if dtype.kind in "iu" else np.zeros(array.shape, bool)
-    if changed.any():
-        raise InputError(f"expected whole numbers that {dtype} holds, got {array[changed].flat[0]}")
-    return cast
-
-
-def _filled(values: Sequence[Any]) -> Sequence[Any]:
-    rows = [list(row) if isinstance(row, list | tuple | np.ndarray) else row for row in values]
-    if not all(isinstance(row, list) for row in rows):
-        return rows
-    longest = max(map(len, rows), default=0)
-    texts = any(isinstance(value, str | bytes) for row in rows for value in row)
-    return [row + ["" if texts else 0] * (longest - len(row)) for row in rows]
-
-
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
-
-
 def predict_request(
     model: str, signature: str, inputs: Mapping[str, ArrayLike], specs: Mapping[str, TensorSpec] | None = None
 ) -> Any:
@@ -143,24 +73,9 @@ def predict_request(
     request.model_spec.name = model
     request.model_spec.signature_name = signature
     for alias, values in inputs.items():
-        array = _input_array(alias, values, None if specs is None else specs.get(alias))
+        array = input_array(alias, values, None if specs is None else specs.get(alias))
         encode(array, request.inputs[alias], as_content=dtype_number(array) != DataType.STRING)
     return request
-
-
-def _input_array(alias: str, values: ArrayLike, spec: TensorSpec | None) -> NDArray[Any]:
-    try:
-        array = as_array(values, spec)
-    except InputError as error:
-        raise InputError(f"{alias}: {error}") from None
-    if spec is not None and spec.shape is not None and array.ndim != len(spec.shape):
-        raise InputError(f"{alias}: expected {describe_rank(len(spec.shape))}, got {_shown(values)}")
-    return array
-
-
-def _shown(values: Any) -> str:
-    text = repr(values)
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def restrictions(exclude: Sequence[Sequence[str]] | None, filters: Mapping[str, object] | None) -> dict[str, object]:
@@ -199,34 +114,10 @@ def recommend_request(
             f"{', '.join(sorted(inputs))}"
         )
     sent: dict[str, Any] = dict(query)
-    sent.update({alias: _for_a_batch(values, inputs[alias]) for alias, values in restricting.items()})
+    sent.update({alias: for_a_batch(values, inputs[alias]) for alias, values in restricting.items()})
     sent.update(dict.fromkeys(COUNT_INPUTS & inputs.keys(), k))
-    _check_batch(sent, inputs)
+    check_batch(sent, inputs)
     return predict_request(model, name, sent, inputs)
-
-
-def _check_batch(sent: Mapping[str, Any], inputs: Mapping[str, TensorSpec]) -> None:
-    """Checks that all inputs have as many values as the required one, or one for the whole batch."""
-    sizes = {
-        alias: len(values)
-        for alias, values in sent.items()
-        if inputs[alias].shape and isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes)
-    }
-    required = [size for alias, size in sizes.items() if inputs[alias].required]
-    batch = max(required or sizes.values(), default=1)
-    for alias, size in sizes.items():
-        if size not in (1, batch):
-            raise InputError(f"{alias}: expected {batch} values, one per query, or one for all queries, got {size}")
-
-
-def _for_a_batch(values: Any, spec: TensorSpec) -> Any:
-    """Turns a bound or a list for the whole batch into a batch of one, which the signatures broadcast."""
-    if spec.shape is None or isinstance(values, np.ndarray):
-        return values
-    depth, inner = 0, values
-    while isinstance(inner, Sequence) and not isinstance(inner, str | bytes):
-        depth, inner = depth + 1, next(iter(inner), None)
-    return [values] if depth == len(spec.shape) - 1 else values
 
 
 def read_outputs(response: Any) -> dict[str, NDArray[Any]]:

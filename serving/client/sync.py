@@ -17,8 +17,9 @@ import grpc
 from numpy.typing import ArrayLike, NDArray
 
 from serving.client.calls import CallPlan, CallPlans, stubs
-from serving.client.messages import DEFAULT_SIGNATURE, Recommendation, SignatureSpec, VersionState, restrictions
+from serving.client.messages import DEFAULT_SIGNATURE, Recommendation, VersionState, restrictions
 from serving.client.retries import CallError, Retries, channel_options
+from serving.client.signatures import SignatureSpec
 
 _T = TypeVar("_T")
 

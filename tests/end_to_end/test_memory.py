@@ -11,7 +11,8 @@ from tensorflow.core.protobuf import config_pb2
 
 from features.disk.layout import ExtraLayout, ModelLayout
 from features.disk.manifest import Manifest
-from serving.models.servable import Servable, load
+from serving.models.saved_model import load_saved_model
+from serving.models.servable import Servable
 from trainer.config.index import IndexConfig
 from trainer.export.publish import remove_old_versions
 from trainer.export.rollback import roll_back
@@ -59,7 +60,7 @@ def test_a_hundred_versions_leave_memory_flat(tmp_path: Path) -> None:
         roll_back(layout, layout.versions()[-2])
         remove_old_versions(layout, keep=2)
         assert layout.current is not None
-        new = load("retrieval", layout.current, str(layout.version(layout.current)), ["serve"], options)
+        new = load_saved_model("retrieval", layout.current, str(layout.version(layout.current)), ["serve"], options)
         answer(new)  # builds the searcher, as warm-up does
         if serving is not None:
             serving.close()

@@ -22,7 +22,7 @@ from serving.client import (
     aio,
     sync,
 )
-from serving.client.messages import as_array
+from serving.client.arrays import as_array
 from tests.docstring_example import run_example
 from tests.serving.conftest import PATIENCE
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.errors import Code, ServingError, invalid_argument
-from serving.models.batching import BatchingOptions, BatchScheduler
+from serving.models.batching.options import BatchingOptions
+from serving.models.batching.queues import BatchScheduler
 from serving.protos import BatchingParameters
 from tests.serving.conftest import PATIENCE
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from serving.config import ServerConfig
 from serving.models.graph_termination import always_terminates, unbounded_functions
-from serving.models.servable import load
+from serving.models.saved_model import load_saved_model
 from serving.models.session import GraphSession, session_options
 from tests.serving.conftest import PATIENCE
 
@@ -101,7 +101,7 @@ class Looping(tf.Module):
 def test_calls_with_deadlines_do_not_wait_for_each_others_loops(tmp_path):
     module = Looping()
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.__call__)
-    servable = load("looping", 1, str(tmp_path / "1"), ["serve"], session_options(ServerConfig()))
+    servable = load_saved_model("looping", 1, str(tmp_path / "1"), ["serve"], session_options(ServerConfig()))
     assert servable.may_run_forever
     signature = servable.signatures["serving_default"]
     answers = []
@@ -134,7 +134,7 @@ class Counting(tf.Module):
 def test_a_long_loop_on_the_callers_thread_needs_no_deep_stack(tmp_path):
     module = Counting()
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.__call__)
-    servable = load("counting", 1, str(tmp_path / "1"), ["serve"], session_options(ServerConfig()))
+    servable = load_saved_model("counting", 1, str(tmp_path / "1"), ["serve"], session_options(ServerConfig()))
     assert not servable.may_run_forever
     signature = servable.signatures["serving_default"]
     answers = []
