@@ -3,7 +3,6 @@
 import tensorflow as tf
 
 from features.encoding.encoder import Encoded, FeatureEncoder, Learnt
-from features.encoding.lookup import HashBuckets
 from features.spec.categorical import CategoricalFeature
 
 
@@ -13,7 +12,7 @@ class CategoricalEncoder(FeatureEncoder[CategoricalFeature]):
     def __init__(self, feature: CategoricalFeature, learnt: Learnt) -> None:
         """Takes the feature's vocabulary, if it has one."""
         super().__init__(feature, learnt)
-        self._indices = learnt.lookups.get(feature.name) or HashBuckets(feature.num_buckets)
+        self._indices = learnt.string_indices(feature)
 
     @property
     def encoded(self) -> Encoded:

@@ -7,10 +7,11 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 import tensorflow as tf
 
-from features.encoding.lookup import VocabularyLookup
+from features.encoding.lookup import HashBuckets, VocabularyLookup
 from features.encoding.statistics import Statistics
 from features.schema import Schema
 from features.spec.base import Feature
+from features.spec.strings import StringFeature
 
 Tensors: TypeAlias = dict[str, tf.Tensor]
 F = TypeVar("F", bound=Feature)
@@ -41,6 +42,10 @@ class Learnt:
     """Vocabulary lookups, by feature name."""
     statistics: Statistics
     """Statistics of the numeric features."""
+
+    def string_indices(self, feature: StringFeature) -> VocabularyLookup | HashBuckets:
+        """Returns how the strings of a feature become indices: through its vocabulary, or by hash if it has none."""
+        return self.lookups.get(feature.name) or HashBuckets(feature.num_buckets)
 
     @property
     def history_length(self) -> int:
