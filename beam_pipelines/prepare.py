@@ -11,6 +11,7 @@ from beam_pipelines.dataset_inputs import VOCABULARY, dataset_inputs, finished_d
 from beam_pipelines.passes.catalogue import build_catalogue, write_candidates
 from beam_pipelines.passes.context import new_context
 from beam_pipelines.passes.counts import dataset_counts
+from beam_pipelines.passes.findings import check_joins, check_times, odd_ratings, odd_splits
 from beam_pipelines.passes.ingest import read_tables
 from beam_pipelines.passes.item_lookup import write_item_lookup
 from beam_pipelines.passes.learning import learn_from_events
@@ -73,6 +74,7 @@ def prepare_dataset(
         progress(f"reading {sum(len(origin.files) for origin in origins)} files")
         read = read_tables(origins, context)
 
+        notes = [*check_times(read, config), *odd_ratings(read, config)]
         progress(f"sorting {read.counts['interactions_read']:,} events")
         events = sort_events(read, context)
         job = PartitionJob(
@@ -86,6 +88,7 @@ def prepare_dataset(
 
         progress("learning vocabularies and statistics")
         learnt = learn_from_events(events.partitions, job, engine)
+        notes += [*check_joins(read, learnt, context), *odd_splits(learnt, schema)]
         catalogue = build_catalogue(schema, read.chunks("items"), learnt.values[schema.item_id])
         vocabularies = write_vocabularies(schema, learnt.values, catalogue, dataset, target)
         write_statistics(schema, learnt.reports, catalogue, target)
@@ -114,6 +117,7 @@ def prepare_dataset(
             config=unstructure(config) | {"seed": seed},
             counts=counts,
             metrics=_metrics(job.cuts, drift, config),
+            notes=tuple(notes),
             producer=producer_versions("apache-beam", "numpy", "pyarrow"),
             seconds=time.monotonic() - began,
         )

@@ -1,6 +1,8 @@
 """First pass: read, validate, and lay the rows down by the hash of their key."""
 
+import time
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +17,10 @@ from beam_pipelines.config.source import TableName
 from beam_pipelines.engine import run_pass
 from beam_pipelines.passes.context import PassContext
 from beam_pipelines.passes.rejects import Chunk, IngestReport, check_rejects
+from beam_pipelines.passes.time_checks import TimeSummary
 from beam_pipelines.passes.validation import REJECT_TYPE, validate
 from beam_pipelines.sources.contract import ReadUnit
+from beam_pipelines.sources.ratings import rating_levels
 from beam_pipelines.sources.table_origin import TableOrigin, read_origin
 from beam_pipelines.sources.tables import Table
 from beam_pipelines.workspace import Workspace, write_arrow
@@ -93,6 +97,7 @@ def ingest(task: IngestTask, *, tables: tuple[Table, ...], workspace: Workspace,
     refused: list[pa.Table] = []
     chunks: list[Chunk] = []
     waiting: list[pa.RecordBatch] = []
+    facts: list[tuple[TimeSummary, dict[str, int]]] = []
     for unit in task.units:
         for raw in read_origin(table, unit):
             good, bad = validate(table, unit.path, raw)
@@ -100,6 +105,7 @@ def ingest(task: IngestTask, *, tables: tuple[Table, ...], workspace: Workspace,
             continuation_lines += raw.continuation_lines
             refused.append(bad)
             waiting.append(good)
+            facts.append(_facts_of(good, table))
             if sum(batch.num_rows for batch in waiting) >= _CHUNK_ROWS:
                 chunks.append(_write_chunk(waiting, table.key, workspace.chunk(task.table, task.number, len(chunks))))
                 waiting = []
@@ -112,8 +118,18 @@ def ingest(task: IngestTask, *, tables: tuple[Table, ...], workspace: Workspace,
         rejected=rejected,
         example=example,
         continuation_lines=continuation_lines,
+        times=TimeSummary.merged(times for times, _ in facts),
+        ratings=sum((Counter(ratings) for _, ratings in facts), Counter()),
         chunks=tuple(chunks),
     )
+
+
+def _facts_of(good: pa.RecordBatch, table: Table) -> tuple[TimeSummary, dict[str, int]]:
+    """The times and the ratings of a batch; nothing where the table has none."""
+    named = {column.kind: good.column(column.name) for column in table.columns}
+    times = named["time"].to_numpy() if "time" in named else np.zeros(0, np.int64)
+    ratings = rating_levels(named["rating"].to_numpy()) if "rating" in named else {}
+    return TimeSummary.of(times, time.time()), ratings
 
 
 def _write_chunk(batches: list[pa.RecordBatch], key: str, path: Path) -> Chunk:

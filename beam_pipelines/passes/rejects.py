@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from beam_pipelines.config.source import TableName
+from beam_pipelines.passes.time_checks import TimeSummary
 from beam_pipelines.sources.tables import Table
 from features.errors import InputError
 
@@ -33,6 +34,10 @@ class IngestReport:
     """The first refused row, for the error message."""
     continuation_lines: int = 0
     """Lines of text files that continue a row which began on an earlier line."""
+    times: TimeSummary = TimeSummary()
+    """Of the good rows of the interactions."""
+    ratings: Mapping[str, int] = field(default_factory=dict)
+    """How often each rating occurs; empty where there are none, or too many for a scale."""
     chunks: tuple[Chunk, ...] = ()
     """Where the good rows are."""
 

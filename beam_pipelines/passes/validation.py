@@ -14,9 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_pipelines.config import TableSource
 from beam_pipelines.passes.column_rules import apply_rule
 from beam_pipelines.sources.contract import RawBatch
+from beam_pipelines.sources.numbers import parse_numbers
 from beam_pipelines.sources.tables import Column, Table
+from beam_pipelines.sources.texts import blank_missing, is_text, spell_ids, to_texts
 from beam_pipelines.sources.times import to_seconds
 from beam_pipelines.sources.vectors import parse_vectors, to_vectors
 from features.errors import InputError
@@ -24,8 +27,7 @@ from features.errors import InputError
 # From 1970 up to, not including, the year 2100: beyond, a unit or a pattern is wrong.
 LATEST_SECOND = 4_102_444_800
 
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-_NO_NUMBER = r"^(?i:\s*|nan|na|n/a|null|none)$"
+_AMBIGUOUS = "has a comma that may be a decimal mark (set `decimal`)"
 _LINE_BREAK = r"[\r\n]"
 _SHOWN_CHARACTERS = 200
 
@@ -114,36 +116,46 @@ def _shown(values: pa.Array) -> pa.StringArray:
 
 
 def _convert(table: Table, column: Column, source: pa.Array) -> _Converted:
+    how = table.source
     convert: dict[str, Callable[[], _Converted]] = {
-        "id": lambda: _identifier(source),
-        "token": lambda: _token(source),
-        "text": lambda: _optional_text(source),
+        "id": lambda: _identifier(source, how),
+        "token": lambda: _token(source, how),
+        "text": lambda: _optional_text(source, how),
         "event_type": lambda: _event_type(source, table.event_types),
-        "list": lambda: _list(source, column.separator),
-        "number": lambda: _number(source),
-        "vector": lambda: _vector(source, column.length),
-        "rating": lambda: _rating(source),
-        "time": lambda: _time(source, table),
+        "list": lambda: _list(source, column.separator, how),
+        "number": lambda: _number(source, how),
+        "vector": lambda: _vector(source, column.length, how),
+        "rating": lambda: _rating(source, how),
+        "time": lambda: _time(source, how),
     }
     try:
         return convert[column.kind]()
     except (pa.ArrowException, NotImplementedError) as error:
         raise InputError(
             f"table {table.name}: column {column.source!r} is of type {source.type}, from which no {column.kind} can "
-            f"be made; name another in pipeline.{table.name}.columns or change its feature's kind"
+            f"be made; name another{_part_of(column, source)} in pipeline.{table.name}.columns or change its "
+            "feature's kind"
         ) from error
 
 
-def _identifier(source: pa.Array) -> _Converted:
-    text, undecodable = _to_string(source)
+def _part_of(column: Column, source: pa.Array) -> str:
+    """An example of a part that can be named, of a structure."""
+    if not pa.types.is_struct(source.type) or not source.type.num_fields:
+        return ""
+    return f", such as its part '{column.source}.{source.type.field(0).name}',"
+
+
+def _identifier(source: pa.Array, how: TableSource) -> _Converted:
+    text, undecodable = to_texts(source)
+    text = spell_ids(blank_missing(text, how.missing), how.ids)
     refused = {"is not UTF-8": undecodable, "is missing": pc.equal(text, "")}
     if pa.types.is_floating(source.type) or pa.types.is_decimal(source.type):
         refused["is not a whole number"] = pc.match_substring_regex(text, r"[^0-9-]")
     return _Converted(text, refused | {"holds a line break": _holds_line_break(text)})
 
 
-def _token(source: pa.Array) -> _Converted:
-    text, undecodable = _to_string(source)
+def _token(source: pa.Array, how: TableSource) -> _Converted:
+    text, undecodable = _present_texts(source, how)
     return _Converted(text, {"is not UTF-8": undecodable, "holds a line break": _holds_line_break(text)})
 
 
@@ -156,71 +168,30 @@ def _holds_line_break(text: pa.StringArray) -> pa.BooleanArray:
     return pa.array(np.zeros(len(text), bool))
 
 
-def _optional_text(source: pa.Array) -> _Converted:
-    text, undecodable = _to_string(source)
+def _present_texts(source: pa.Array, how: TableSource) -> tuple[pa.StringArray, pa.BooleanArray]:
+    """The values as texts, "" where missing, and where the bytes are no UTF-8."""
+    text, undecodable = to_texts(source)
+    return blank_missing(text, how.missing), undecodable
+
+
+def _optional_text(source: pa.Array, how: TableSource) -> _Converted:
+    text, undecodable = _present_texts(source, how)
     return _Converted(text, {"is not UTF-8": undecodable})
 
 
 def _event_type(source: pa.Array, known: tuple[str, ...]) -> _Converted:
-    text, undecodable = _to_string(source)
+    text, undecodable = to_texts(source)
     unknown = pc.invert(pc.is_in(text, pa.array(known, pa.string())))
     return _Converted(
         text, {"is not UTF-8": undecodable, "is missing": pc.equal(text, ""), "has no weight in event_weights": unknown}
     )
 
 
-def _to_string(source: pa.Array) -> tuple[pa.StringArray, pa.BooleanArray]:
-    """The values as texts, "" where missing, and where the bytes are no UTF-8."""
-    nothing = pa.array(np.zeros(len(source), bool))
-    if pa.types.is_dictionary(source.type):
-        source = source.dictionary_decode()
-    if pa.types.is_floating(source.type):
-        return _whole_numbers_to_string(source), nothing
-    if pa.types.is_decimal(source.type):
-        return _whole_decimals_to_string(source), nothing
-    if pa.types.is_binary(source.type) or pa.types.is_large_binary(source.type):
-        try:
-            return pc.cast(source, pa.string()).fill_null(""), nothing
-        except pa.ArrowInvalid:
-            return _decode_each(source)
-    if pa.types.is_nested(source.type):
-        raise NotImplementedError
-    return pc.cast(source, pa.string()).fill_null(""), nothing
-
-
-def _whole_numbers_to_string(source: pa.Array) -> pa.StringArray:
-    """3.0 is how a table with missing values stores the integer 3."""
-    source = pc.cast(source, pa.float64())
-    values = source.fill_null(np.nan).to_numpy(zero_copy_only=False)
-    whole = np.isfinite(values) & (values == np.trunc(values)) & (np.abs(values) < 2**53)
-    integers = pc.cast(pa.array(np.where(whole, values, 0).astype(np.int64)), pa.string())
-    texts = pc.if_else(pa.array(whole), integers, pc.cast(source, pa.string()))
-    return pc.if_else(pa.array(np.isnan(values)), "", texts)
-
-
-def _whole_decimals_to_string(source: pa.Array) -> pa.StringArray:
-    """3.0000000000 is how a database driver gives the NUMERIC 3, and 0E-10 its 0."""
-    text = pc.replace_substring_regex(pc.cast(source, pa.string()), r"^-?0E.*$", "0")
-    return pc.replace_substring_regex(text, r"\.0*$", "").fill_null("")
-
-
-def _decode_each(source: pa.Array) -> tuple[pa.StringArray, pa.BooleanArray]:
-    texts, bad = [], []
-    for value in source.to_pylist():
-        try:
-            texts.append((value or b"").decode())
-            bad.append(False)
-        except UnicodeDecodeError:
-            texts.append("")
-            bad.append(True)
-    return pa.array(texts, pa.string()), pa.array(bad)
-
-
-def _list(source: pa.Array, separator: str) -> _Converted:
+def _list(source: pa.Array, separator: str, how: TableSource) -> _Converted:
     if pa.types.is_list(source.type) or pa.types.is_large_list(source.type):
         lists, undecodable = _cast_list(source), pa.array(np.zeros(len(source), bool))
     else:
-        text, undecodable = _to_string(source)
+        text, undecodable = _present_texts(source, how)
         lists = pc.split_pattern(text, separator)
     lists = _without_empty(lists)
     broken = _holds_line_break(lists.values).to_numpy(zero_copy_only=False)
@@ -244,63 +215,56 @@ def _without_empty(lists: pa.ListArray) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(before[offsets - offsets[0]].astype(np.int32)), values.filter(keep))
 
 
-def _number(source: pa.Array) -> _Converted:
-    values, unreadable = _to_float(source)
-    infinite = pa.array(np.isinf(values))
-    return _Converted(pa.array(values, pa.float32()), {"is not a number": unreadable, "is not finite": infinite})
+def _number(source: pa.Array, how: TableSource) -> _Converted:
+    if pa.types.is_dictionary(source.type):
+        source = source.dictionary_decode()
+    if not is_text(source.type):
+        with np.errstate(over="ignore"):
+            exact = pc.cast(source, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+            values = exact.astype(np.float32)
+        return _Converted(pa.array(values, pa.float32()), {"is not finite": pa.array(np.isinf(values))})
+    text, undecodable = to_texts(source)
+    numbers = parse_numbers(blank_missing(pc.utf8_trim_whitespace(text), how.missing), how.decimal)
+    with np.errstate(over="ignore"):
+        values = numbers.values.astype(np.float32)
+    refused = {
+        "is not UTF-8": undecodable,
+        _AMBIGUOUS: numbers.ambiguous,
+        "is not a number": numbers.unreadable,
+        "is not finite": pa.array(np.isinf(values)),
+    }
+    return _Converted(pa.array(values, pa.float32()), refused)
 
 
-def _vector(source: pa.Array, length: int) -> _Converted:
-    if not _is_text(source.type):
+def _vector(source: pa.Array, length: int, how: TableSource) -> _Converted:
+    if not is_text(source.type):
         return _Converted(*to_vectors(source, length))
-    text, undecodable = _to_string(source)
+    text, undecodable = _present_texts(source, how)
     vectors, refused = to_vectors(parse_vectors(text), length)
     return _Converted(vectors, {"is not UTF-8": undecodable} | refused)
 
 
-def _rating(source: pa.Array) -> _Converted:
-    number = _number(source)
+def _rating(source: pa.Array, how: TableSource) -> _Converted:
+    number = _number(source, how)
     missing = pc.is_nan(number.values)
     return _Converted(number.values, number.refused | {"is missing": missing})
 
 
-def _to_float(source: pa.Array) -> tuple[npt.NDArray[np.float32], pa.BooleanArray]:
-    """`[rows] float32`, NaN where missing, and where a text is no number."""
-    if pa.types.is_dictionary(source.type):
-        source = source.dictionary_decode()
-    if not _is_text(source.type):
-        with np.errstate(over="ignore"):
-            values = pc.cast(source, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
-            return values.astype(np.float32), pa.array(np.zeros(len(source), bool))
-    text, undecodable = _to_string(source)
-    readable = pc.match_substring_regex(text, _NUMBER)
-    missing = pc.match_substring_regex(text, _NO_NUMBER)
-    numbers = pc.cast(pc.if_else(readable, pc.utf8_trim_whitespace(text), "nan"), pa.float64())
-    with np.errstate(over="ignore"):
-        values = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
-    return values, pc.or_(undecodable, pc.invert(pc.or_(readable, missing)))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return any(check(kind) for check in checks)
-
-
-def _time(source: pa.Array, table: Table) -> _Converted:
-    text_given = _is_text(source.type)
-    if text_given:
-        source, undecodable = _to_string(source)
+def _time(source: pa.Array, how: TableSource) -> _Converted:
+    if is_text(source.type):
+        source, undecodable = to_texts(source)
+        source = blank_missing(pc.utf8_trim_whitespace(source), how.missing)
         missing = pc.equal(source, "")
     else:
         undecodable, missing = pa.array(np.zeros(len(source), bool)), _is_missing(source)
-    seconds = to_seconds(source, table.source)
+    seconds = to_seconds(source, how)
     unreadable = pc.and_(seconds.is_null(), pc.invert(missing))
     values = seconds.fill_null(0).to_numpy(zero_copy_only=False)
     outside = pa.array((values < 0) | (values >= LATEST_SECOND))
     refused = {
         "is not UTF-8": undecodable,
         "is missing": missing,
-        f"is not a time of format {table.source.timestamp_format!r}": unreadable,
+        f"is not a time of format {how.timestamp_format!r}": unreadable,
         "is not between the years 1970 and 2099": outside,
     }
     return _Converted(pa.array(values, pa.int64()), refused)

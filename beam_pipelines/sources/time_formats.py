@@ -1,5 +1,6 @@
 """Guesses how a column writes its times: which unit, or which pattern."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.config import TableSource
+from beam_pipelines.sources.time_zones import ZONE
 from beam_pipelines.sources.times import to_seconds
 
+_ZONE_AFTER_CLOCK = rf"\d{{2}}:\d{{2}}.* {ZONE}( \d{{4}})?$"
 # What is written where a time is missing.
 NO_TIME = r"^(?i:\s*|nan|nat|na|n/a|null|none)$"
 
@@ -20,17 +23,22 @@ _OTHERS = (
     *("%d %b %Y", "%d %b %Y %H:%M:%S", "%d-%b-%Y", "%b %d, %Y", "%b %d, %Y %H:%M:%S", "%a %b %d %H:%M:%S %Y"),
     "%m %d, %Y",
 )
+_WITH_ZONE = (
+    *("%a %b %d %H:%M:%S %z %Y", "%a, %d %b %Y %H:%M:%S %z", "%d %b %Y %H:%M:%S %z", "%d/%b/%Y:%H:%M:%S %z"),
+    *(f"{date}{clock} %z" for date in _DATES for clock in _CLOCKS if clock),
+)
 PATTERNS = (*(date + clock for date in _DATES for clock in _CLOCKS), *_OTHERS)
 
-# Seconds between which a number is taken for a moment: 1990 to 2100. Before, it may as well be a position.
-_EARLIEST, _LATEST = 631_152_000, 4_102_444_800
+# Seconds between which a number is taken for a moment: from 1990 to a year ahead. Before, it may as well be a position;
+# later, an identifier.
+_EARLIEST, _AHEAD = 631_152_000, 366 * 86_400
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 # Dates as numbers, such as 20261124, and how many units of the number a day is.
 _DIGITS = {"%Y%m%d": 1, "%Y%m%d%H%M%S": 10**6}
 _FIRST_DAY, _LAST_DAY = 19_000_101, 21_001_232
 _LOOKED_AT = 5_000
 _DIGITS_OF_INT64 = 18
-_MOST = 0.97
+_MOST, _SOME = 0.97, 0.3
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,8 @@ class TimeFormat:
     """Whether these are small numbers that tell the order of events, but not when they happened."""
     alternative: str = ""
     """Another pattern that reads as much, such as months before days."""
+    share: float = 1.0
+    """Of the values, that are moments in this unit, from 1990 to a year ahead."""
 
 
 def guess_time_format(values: pa.Array) -> TimeFormat | None:
@@ -68,18 +78,25 @@ def _of_numbers(values: pa.Array) -> TimeFormat | None:
     numbers = numbers[np.isfinite(numbers)]
     if len(numbers) == 0 or numbers.min() < 0:
         return None
-    middle = float(np.median(numbers))
     for pattern, units in _DIGITS.items():
-        if _FIRST_DAY <= middle / units <= _LAST_DAY:
+        if np.mean((numbers / units >= _FIRST_DAY) & (numbers / units <= _LAST_DAY)) >= _MOST:
             read = _read(values, pattern)
             if len(read) >= _MOST * len(values):
                 return TimeFormat(pattern)
-    for name, units in _UNITS.items():
-        if _EARLIEST <= middle / units < _LATEST:
-            return TimeFormat(name)
-    if middle < _EARLIEST and (numbers == np.trunc(numbers)).all():
+    of_units = {name: _are_moments(numbers / units) for name, units in _UNITS.items()}
+    best = max(of_units, key=lambda name: int(of_units[name].sum()))
+    share = float(of_units[best].mean())
+    # What is no moment in the best unit has to be one in another, or a missing time that was written as 0.
+    explained = np.logical_or.reduce([*of_units.values(), numbers == 0])
+    if share >= _SOME and explained.mean() >= _MOST:
+        return TimeFormat(best, share=share)
+    if (numbers < _EARLIEST).all() and (numbers == np.trunc(numbers)).all():
         return TimeFormat("s", is_order=True)
     return None
+
+
+def _are_moments(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    return np.asarray((seconds >= _EARLIEST) & (seconds < time.time() + _AHEAD))
 
 
 def _of_texts(texts: pa.StringArray) -> TimeFormat | None:
@@ -89,7 +106,8 @@ def _of_texts(texts: pa.StringArray) -> TimeFormat | None:
     as_numbers = _numbers(looked_at)
     if as_numbers is not None:
         return _of_numbers(as_numbers)
-    readable = {name: _count(looked_at, name) for name in ("iso8601", *PATTERNS)}
+    has_zones = pc.mean(pc.match_substring_regex(looked_at, _ZONE_AFTER_CLOCK)).as_py() >= _MOST
+    readable = {name: _count(looked_at, name) for name in ("iso8601", *PATTERNS, *(_WITH_ZONE if has_zones else ()))}
     best = max(readable, key=lambda name: readable[name])
     if readable[best] < _MOST * len(looked_at):
         return None

@@ -1,11 +1,15 @@
-"""Any way a table writes a time, to whole seconds since 1970-01-01 UTC."""
+"""Times in any notation, to whole seconds since 1970-01-01 UTC."""
+
+import re
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.config import TableSource
+from beam_pipelines.sources.time_zones import has_zone, shift_to_utc, take_zones, without_zone
 
+_FRACTION = r"(:\d{2})[.,]\d+"
 _UNITS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 # As many digits as an int64 holds for certain.
 _WHOLE = r"^\s*-?([0-8]\d{18}|\d{1,18})\s*$"
@@ -63,8 +67,19 @@ def _from_text(text: pa.StringArray, how: TableSource) -> pa.Int64Array:
         return _from_number(pc.cast(trimmed, pa.float64()), how)
     if how.timestamp_format == "iso8601":
         return _from_iso(pc.utf8_trim_whitespace(text), how.time_zone)
-    parsed = pc.strptime(text, format=how.timestamp_format, unit="s", error_is_null=True)
-    return _floor_seconds(_in_utc(parsed, how.time_zone))
+    return _from_pattern(text, how.timestamp_format, how.time_zone)
+
+
+def _from_pattern(text: pa.StringArray, pattern: str, time_zone: str) -> pa.Int64Array:
+    if "%f" in pattern:
+        # What is below a second is dropped: Arrow's own parser does not know it.
+        text, pattern = pc.replace_substring_regex(text, _FRACTION, r"\1"), re.sub(r"[.,]%f", "", pattern)
+    if has_zone(pattern):
+        zoned = take_zones(text, pattern)
+        parsed = pc.strptime(zoned.bodies, format=without_zone(pattern), unit="s", error_is_null=True)
+        return shift_to_utc(pc.cast(parsed, pa.int64()), zoned.zones)
+    parsed = pc.strptime(text, format=pattern, unit="s", error_is_null=True)
+    return _floor_seconds(_in_utc(parsed, time_zone))
 
 
 def _from_iso(text: pa.StringArray, time_zone: str) -> pa.Int64Array:
@@ -72,7 +87,18 @@ def _from_iso(text: pa.StringArray, time_zone: str) -> pa.Int64Array:
     plain = pc.match_substring_regex(text, _ISO)
     with_zone = _cast_or_null(pc.if_else(zoned, text, None), pa.timestamp("ns", "UTC"))
     without = _cast_or_null(pc.if_else(plain, text, None), pa.timestamp("ns"))
-    return pc.coalesce(_floor_seconds(with_zone), _floor_seconds(_in_utc(without, time_zone)))
+    seconds = pc.coalesce(_floor_seconds(with_zone), _floor_seconds(_in_utc(without, time_zone)))
+    if pc.all(pc.or_(zoned, plain), min_count=0).as_py():
+        return seconds
+    return pc.coalesce(seconds, _with_written_zone(pc.if_else(pc.or_(zoned, plain), None, text)))
+
+
+def _with_written_zone(text: pa.StringArray) -> pa.Int64Array:
+    """ISO times followed by a zone that Arrow does not know, such as ` UTC`, `+0100` or ` Europe/Berlin`."""
+    zoned = take_zones(text, "")
+    bodies = pc.if_else(pc.match_substring_regex(zoned.bodies, _ISO), zoned.bodies, None)
+    naive = _cast_or_null(bodies, pa.timestamp("ns"))
+    return shift_to_utc(_floor_seconds(naive), zoned.zones)
 
 
 def _cast_or_null(text: pa.StringArray, kind: pa.DataType) -> pa.Array:

@@ -40,6 +40,8 @@ class Manifest:
     """Records, users, items and whatever else the stage counts."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """Measurements of the stage."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about the content, a line each."""
     vocabularies: Mapping[str, str] = field(default_factory=dict)
     """Fingerprints of the content's vocabularies, by feature."""
     producer: Mapping[str, str] = field(default_factory=dict)

@@ -57,13 +57,18 @@ def prepare(stack: StackConfig, voice: Voice) -> Manifest:
     manifest, dataset = result.manifest, stack.layout.dataset
     state = "nothing to do, up to date" if result.nothing_to_do else f"done in {manifest.seconds:.1f} s"
     voice.show(_splits_table(manifest.counts))
-    for line in _rows(manifest.counts):
+    for line in (*_rows(manifest.counts), *manifest.notes):
         voice.progress(line)
     if dataset.report.exists():
         voice.progress(f"what the data looks like, for a browser: {dataset.report}")
     voice.result(
         f"{state}: {dataset.root}",
-        {"directory": str(dataset.root), "nothing_to_do": result.nothing_to_do, "counts": dict(manifest.counts)},
+        {
+            "directory": str(dataset.root),
+            "nothing_to_do": result.nothing_to_do,
+            "counts": dict(manifest.counts),
+            "notes": list(manifest.notes),
+        },
     )
     return manifest
 

@@ -51,7 +51,11 @@ def test_tokens_may_be_missing_but_hold_no_line_break() -> None:
 def test_numbers_are_finite_or_missing() -> None:
     values, refused = convert("number", pa.array(["1.5", " 2 ", "-3e2", "", "NA", "nan", None, "1,5", "inf", "1e99"]))
     np.testing.assert_array_equal(values, [1.5, 2, -300, *[np.nan] * 4])
-    assert refused == [(8, "ours is not a number"), (9, "ours is not a number"), (10, "ours is not finite")]
+    assert refused == [
+        (8, "ours has a comma that may be a decimal mark (set `decimal`)"),
+        (9, "ours is not a number"),
+        (10, "ours is not finite"),
+    ]
     values, refused = convert("number", pa.array([1, None], pa.int64()))
     np.testing.assert_array_equal(values, [1, np.nan])
     assert convert("number", pa.array([float("-inf"), 1e300]))[1] == [

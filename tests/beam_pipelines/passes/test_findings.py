@@ -1,0 +1,167 @@
+"""Tables that would make a wrong dataset without a word are refused or told."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pipelines.config import LabelConfig, PipelineConfig, SplitConfig, TableSource
+from beam_pipelines.config.source import IdRules
+from beam_pipelines.prepare import prepare_dataset
+from features.disk.layout import DatasetLayout
+from features.disk.manifest import Manifest
+from features.errors import InputError
+from features.schema import Schema
+
+Rows = list[dict[str, Any]]
+START = 1_700_000_000
+LOG: Rows = [{"user_id": n % 12, "item_id": n % 20, "timestamp": START + 3600 * n} for n in range(240)]
+ITEMS: Rows = [{"item_id": n, "title": f"Title {n}"} for n in range(20)]
+
+
+def write(path: Path, rows: Rows) -> str:
+    path.write_text("\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]) + "\n")
+    return str(path)
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, ids_only: Schema) -> Callable[..., Manifest]:
+    def prepare(log: Rows, items: Rows = (), source: dict[str, Any] | None = None, **settings: Any) -> Manifest:
+        tables = {"interactions": TableSource(path=write(tmp_path / "log.csv", log), **(source or {}))}
+        if items:
+            tables["items"] = TableSource(path=write(tmp_path / "items.csv", items), **settings.pop("of_items", {}))
+        config = PipelineConfig(**tables, report=False, num_shards=1, **settings)
+        return prepare_dataset(ids_only, config, DatasetLayout(tmp_path / "dataset"), seed=0).manifest
+
+    return prepare
+
+
+def changed(rows: Rows, change: Callable[[int, dict[str, Any]], dict[str, Any]]) -> Rows:
+    return [row | change(n, row) for n, row in enumerate(rows)]
+
+
+def test_a_plain_log_has_no_notes_but_its_join(prepared: Callable[..., Manifest]) -> None:
+    assert prepared(LOG, ITEMS).notes == (
+        "20 of the log's 20 items (100.0%) are in the items table, 0 of its 20 are not in the log",
+    )
+
+
+@pytest.mark.parametrize("every", [2, 3, 20])
+@pytest.mark.parametrize(("wrong", "told"), [(0, "first day of 1970"), (86_399, "first day of 1970")])
+def test_a_mass_of_times_at_zero_is_refused(
+    prepared: Callable[..., Manifest], every: int, wrong: int, told: str
+) -> None:
+    log = changed(LOG, lambda n, _: {"timestamp": wrong} if n % every == 0 else {})
+    with pytest.raises(InputError, match=rf"{240 // every} of 240 times lie in the {told}.*implausible_times"):
+        prepared(log)
+    kept = prepared(log, source={"implausible_times": "keep"})
+    assert any(told in note for note in kept.notes)
+
+
+@pytest.mark.parametrize("every", [2, 4])
+def test_two_units_in_one_column_are_refused(prepared: Callable[..., Manifest], every: int) -> None:
+    log = changed(LOG, lambda n, row: {"timestamp": row["timestamp"] * 1000} if n % every else {})
+    with pytest.raises(InputError, match="some are in another unit than `timestamp_format` says"):
+        prepared(log, source={"timestamp_format": "ms"})
+
+
+@pytest.mark.parametrize("years", [20, 60])
+def test_times_in_the_future_are_refused(prepared: Callable[..., Manifest], years: int) -> None:
+    log = changed(LOG, lambda n, row: {"timestamp": row["timestamp"] + years * 31_557_600} if n % 2 else {})
+    with pytest.raises(InputError, match="120 of 240 times lie in the future"):
+        prepared(log)
+
+
+@pytest.mark.parametrize("first", [0, 1, 500])
+def test_positions_are_an_order(prepared: Callable[..., Manifest], first: int) -> None:
+    assert not prepared(changed(LOG, lambda n, _: {"timestamp": first + n})).notes
+
+
+@pytest.mark.parametrize("moment", [START, 1])
+def test_one_moment_cannot_be_split_by_time(prepared: Callable[..., Manifest], moment: int) -> None:
+    log = changed(LOG, lambda n, _: {"timestamp": moment})
+    with pytest.raises(InputError, match=r"all 240 times are (2023-11-14 22:13:20|1970-01-01 00:00:01)"):
+        prepared(log)
+    assert prepared(log, split=SplitConfig(kind="leave_last_out")).counts["interactions_read"] == 240
+
+
+@pytest.mark.parametrize(
+    ("spell", "rules"),
+    [
+        (lambda id: f" {id}", {"strip": True}),
+        (lambda id: f"{id}.0", {"float_suffix": "drop"}),
+        (lambda id: f"{id:05}", {"leading_zeros": "drop"}),
+    ],
+)
+def test_ids_that_do_not_join_fail_and_the_setting_that_is_named_mends_it(
+    prepared: Callable[..., Manifest], spell: Callable[[int], str], rules: dict[str, Any]
+) -> None:
+    log = changed(LOG, lambda n, row: {"item_id": spell(row["item_id"])})
+    [name] = rules
+    with pytest.raises(
+        InputError, match=rf"table items: 0 of the log's 20 items.*set ids = {{ {name} = .* in pipeline.int"
+    ):
+        prepared(log, ITEMS)
+    mended = prepared(log, ITEMS, source={"ids": IdRules(**rules)})
+    assert mended.counts["candidates"] == 20
+    assert "20 of the log's 20 items" in mended.notes[0]
+
+
+@pytest.mark.parametrize(("known", "least", "ok"), [(9, 0.5, False), (10, 0.5, True), (1, 0.0, True), (19, 1.0, False)])
+def test_the_least_coverage_is_configured(
+    prepared: Callable[..., Manifest], known: int, least: float, ok: bool
+) -> None:
+    of_items = {"min_join_coverage": least}
+    if ok:
+        assert f"{known} of the log's 20 items" in prepared(LOG, ITEMS[:known], of_items=of_items).notes[0]
+    else:
+        with pytest.raises(
+            InputError, match=f"{known} of the log's 20 items.*min_join_coverage.*may be another column"
+        ):
+            prepared(LOG, ITEMS[:known], of_items=of_items)
+
+
+@pytest.mark.parametrize("word", ["NULL", "nan", "\\N", "None", "NA"])
+def test_words_for_missing_are_no_users(prepared: Callable[..., Manifest], word: str) -> None:
+    log = changed(LOG, lambda n, _: {"user_id": word} if n % 40 == 0 else {})
+    assert prepared(log).counts["rejected: interactions: user_id is missing"] == 6
+    assert prepared(log, source={"missing": ()}).counts["interactions_rejected"] == 0
+
+
+@pytest.mark.parametrize("lone", [-1, 0])
+def test_a_value_below_the_scale_is_told(prepared: Callable[..., Manifest], lone: int) -> None:
+    log = changed(LOG, lambda n, _: {"stars": lone if n % 3 == 0 else n % 5 + 1})
+    [note] = prepared(log, label=LabelConfig(rating_column="stars")).notes
+    assert note.startswith(f"stars {lone} (80 events) lies below the scale")
+
+
+@pytest.mark.parametrize("mark", [",", "."])
+def test_ratings_with_either_decimal_mark_are_numbers(prepared: Callable[..., Manifest], mark: str) -> None:
+    log = changed(LOG, lambda n, _: {"stars": f'"{n % 5}{mark}5 €"'})
+    manifest = prepared(log, label=LabelConfig(rating_column="stars", threshold=3.0), source={"decimal": mark})
+    assert manifest.counts["interactions_rejected"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "split", "told"),
+    [
+        (lambda n, _: {"user_id": n}, "leave_last_out", "every user has one event at most"),
+        (lambda n, _: {"user_id": n}, "per_user_fraction", "the test split has no targets"),
+        (lambda n, _: {"user_id": 7}, "global_time", "all events are of one user"),
+        (lambda n, _: {"item_id": 7}, "global_time", "all training events are of one item"),
+    ],
+)
+def test_logs_that_teach_little_are_told(
+    prepared: Callable[..., Manifest], change: Callable[[int, Any], dict[str, Any]], split: str, told: str
+) -> None:
+    manifest = prepared(changed(LOG, change), split=SplitConfig(kind=split))
+    assert any(note.startswith(told) for note in manifest.notes)
+
+
+def test_a_swallowed_line_is_counted(prepared: Callable[..., Manifest], tmp_path: Path) -> None:
+    log = changed(LOG, lambda n, _: {"note": '"two\nlines"' if n == 5 else '"never closed' if n == 9 else "x"})
+    manifest = prepared(log)
+    assert manifest.counts["interactions_read"] == 240
+    assert manifest.counts["interactions_continuation_lines"] == 1
+    assert manifest.counts["rejected: interactions: a quote is opened and not closed"] == 1
