@@ -37,8 +37,8 @@ from trainer.metrics.protocol import EvaluationSet, Interactions
 from trainer.metrics.top_k import rank_by_scorer
 from trainer.restore import Trained, restore
 from trainer.retrieval.full_ranking import query_blocks, rank_by_model
-from trainer.retrieval.model import TwoTowerModel
 from trainer.retrieval.stage import RetrievalStage
+from trainer.retrieval.two_towers import TwoTowers
 from trainer.stage import train_stage
 from trainer.training.stage import StageContext
 
@@ -159,7 +159,7 @@ def moved_on(events: EncodedEvents, later: float) -> EncodedEvents:
     return replace(events, num_context=np.maximum(starts[place], first) - events.record_splits[:-1])
 
 
-def metrics_of_model(trained: Trained[TwoTowerModel], data: Judged, *, exclude_seen: bool) -> dict[str, float]:
+def metrics_of_model(trained: Trained[TwoTowers], data: Judged, *, exclude_seen: bool) -> dict[str, float]:
     """Mean metrics of the two-tower model."""
     queries = query_blocks(data.events, trained.encoder.schema, data.asked_at)
     seen = data.queries.seen if exclude_seen else None

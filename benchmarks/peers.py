@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/peers.py --config configs/beauty.toml --environment ENVIRONMENT
     .venv/bin/python benchmarks/peers.py --config configs/gowalla.toml --validation 0.079 --peers guide \
         --quality recall --cutoff 20 \
-        --variant 'retrieval.dimension=64; retrieval.loss.negatives="uniform"; retrieval.epochs=2'
+        --variant 'retrieval.dimension=64; retrieval.negatives.kind="uniform"; retrieval.epochs=2'
 
 Each system trains in a process of its own, one after the other, on the same cores and the same training split. Its
 ranked lists of the same queries over the same catalogue, items of the history left out, are judged here by the same

@@ -60,8 +60,8 @@ dimension = 64
 epochs = 1
 batch_size = 4096
 
-[retrieval.loss]
-negatives = "uniform"
+[retrieval.negatives]
+kind = "uniform"
 num_negatives = 256
 
 [export]

@@ -23,8 +23,8 @@ from trainer.config.baselines import BaselineName, BaselinesConfig
 from trainer.evaluation.retrieval import evaluate_retrieval
 from trainer.metrics.intervals import seed_spread
 from trainer.restore import Trained, restore
-from trainer.retrieval.model import TwoTowerModel
 from trainer.retrieval.stage import RetrievalStage
+from trainer.retrieval.two_towers import TwoTowers
 from trainer.stage import train_stage
 from trainer.training.stage import StageContext
 
@@ -67,7 +67,7 @@ def main(arguments: Arguments) -> None:
     show(arguments, configured, otherwise, seconds, exclude_seen=exclude_seen)
 
 
-def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tuple[Trained[TwoTowerModel], float]:
+def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tuple[Trained[TwoTowers], float]:
     """One training, restored as an export would, and its seconds."""
     context = StageContext(schema=stack.features, dataset=workdir.dataset, run=RunLayout(folder), seed=seed)
     stage = RetrievalStage(config=stack.retrieval, evaluation=stack.evaluation)
@@ -77,7 +77,7 @@ def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tupl
 
 
 def evaluate(
-    trained: Trained[TwoTowerModel], workdir: Workdir, stack: StackConfig, *, exclude_seen: bool, with_baselines: bool
+    trained: Trained[TwoTowers], workdir: Workdir, stack: StackConfig, *, exclude_seen: bool, with_baselines: bool
 ) -> dict[str, Any]:
     """`recstack evaluate retrieval` of one training."""
     baselines = stack.evaluation.baselines if with_baselines else BaselinesConfig(names=())

@@ -42,6 +42,7 @@ from trainer.index.filtered_retriever import Retriever
 from trainer.index.item_ids import ItemIds
 from trainer.ranking.model import RankingModel
 from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.two_towers import TwoTowers
 
 NUM_USERS, HISTORY, SUBSPACE = 10_000, 20, 16
 WARMUP_BATCHES = (1, 32)
@@ -103,7 +104,7 @@ def year_of(row: int) -> float:
 
 def make_modules(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> dict[ModelName, Any]:
     """The two servables of an online recommender, around one index."""
-    two_tower = TwoTowerModel(RETRIEVAL, encoder, candidates, seed=0)
+    two_tower = TwoTowerModel(RETRIEVAL, encoder, candidates, seed=0).towers
     ids = list(candidates.item_ids.numpy().tolist())
     lookup = ItemIds(ids)
     rng = np.random.default_rng(0)
@@ -127,7 +128,7 @@ def make_modules(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> dict[M
     return {"retrieval": retrieval, "recommender": recommender}
 
 
-def index_of(num_items: int, model: TwoTowerModel, rng: np.random.Generator) -> Any:
+def index_of(num_items: int, model: TwoTowers, rng: np.random.Generator) -> Any:
     """ScaNN over unit vectors of low intrinsic dimension, tuned by the default configuration."""
     dim = int(model.query_tower({name: value[:1] for name, value in _one_query(model).items()}).shape[1])
     basis = rng.normal(size=(SUBSPACE, dim)).astype(np.float32)

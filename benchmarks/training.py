@@ -30,7 +30,9 @@ from features.errors import InputError
 from features.schema import Schema
 from features.spec.ids import IdFeature
 from recstack.config import StackConfig, load_config, parse_config
-from trainer.config.retrieval import LossConfig, RetrievalConfig
+from trainer.config.losses import SoftmaxConfig
+from trainer.config.negatives import InBatchConfig
+from trainer.config.retrieval import RetrievalConfig
 from trainer.config.training import OptimizerConfig
 from trainer.data.batches import BatchPlan, event_examples
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
@@ -129,7 +131,8 @@ def our_steps(
         dimension=DIMENSION,
         score="dot",
         item_bias=False,
-        loss=LossConfig(negatives="in_batch", temperature=1.0),
+        loss=SoftmaxConfig(temperature=1.0),
+        negatives=InBatchConfig(),
         optimizer=OptimizerConfig(kind="adagrad", learning_rate=LEARNING_RATE, schedule="constant"),
         batch_size=BATCH,
     )

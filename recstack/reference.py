@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 import docstring_parser
 import tomli_w
 
-from features.kinds import kinds_of
+from features.kinds import kinds_of, option_names
 from features.serialization import unstructure
 from recstack.config import StackConfig
 
@@ -70,10 +70,10 @@ def _tables(table: _Table) -> Iterator[_Table]:
 
 
 def _nodes(hint: Hint) -> Iterator[type]:
-    """The dataclasses that a field may hold: one, or one for each kind."""
+    """The dataclasses that a field may hold: one, or what all kinds have and what each has besides."""
     kinds = kinds_of(hint)
     if kinds is not None and kinds.base is hint:
-        yield from map(kinds.options, kinds.names)
+        yield from (hint, *map(kinds.options, kinds.names))
     elif is_dataclass(hint):
         yield hint  # type: ignore[misc]
     elif _origin(hint) in (Union, types.UnionType, tuple, Annotated):
@@ -82,18 +82,34 @@ def _nodes(hint: Hint) -> Iterator[type]:
 
 
 def _section(node: type, headers: list[str]) -> str:
-    kinds = kinds_of(node)
-    kind = next((name for name in kinds.names if kinds.options(name) is node), None) if kinds is not None else None
+    kind, kinds = _kind_of(node), kinds_of(node)
     title = "Top of the file" if node is StackConfig else ", ".join(f"`{header}`" for header in dict.fromkeys(headers))
     title += f' with `kind = "{kind}"`' if kind else ""
     docs = _field_docs(node)
     rows = [
         f"| `{field.name}` | {_shown_type(hint)} | {_shown_default(field)} | {_cell(docs[field.name])} |"
-        for field, hint in _hinted_fields(node)
+        for field, hint in _own_fields(node)
         if not any(True for _ in _nodes(hint)) and field.name in docs
     ]
+    if kinds is not None and kinds.base is node:
+        names = ", ".join(f"`{_toml(name)}`" for name in kinds.names)
+        default = "required" if kinds.default is None else f"`{_toml(kinds.default)}`"
+        rows.insert(0, f"| `kind` | {names} | {default} | Each kind's own options are listed under its name. |")
     head = ["", "| field | type | default | meaning |", "|---|---|---|---|"] if rows else []
     return "\n".join([f"## {title}", "", _class_doc(node), *head, *rows, ""])
+
+
+def _kind_of(node: type) -> str | None:
+    """The kind that the node is the table of, if it is of one of several."""
+    kinds = kinds_of(node)
+    return None if kinds is None else next((name for name in kinds.names if kinds.options(name) is node), None)
+
+
+def _own_fields(node: type) -> list[tuple[AnyField, Hint]]:
+    """The fields of the node; of the options of one of several kinds those that not all kinds have."""
+    kinds = kinds_of(node)
+    shared = () if kinds is None or kinds.base is node else option_names(kinds.base)
+    return [(field, hint) for field, hint in _hinted_fields(node) if field.name not in shared]
 
 
 def _origin(hint: Hint) -> Any:

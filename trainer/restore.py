@@ -13,22 +13,22 @@ from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.encoded_dataset import encode_dataset
 from trainer.training.checkpoints import restore_best
 from trainer.training.runs import config_fingerprint
-from trainer.training.stage import AnyStage, ConfigT, EventsT, ModelT, Stage, StageContext
+from trainer.training.stage import AnyStage, ConfigT, EventsT, ModelT, Stage, StageContext, TrainedT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained(Generic[ModelT]):
+class Trained(Generic[TrainedT]):
     """A stage's model with what it needs to answer raw queries."""
 
     encoder: SchemaEncoder
     """Raw features to encoded ones."""
-    model: ModelT
+    model: TrainedT
     """With the weights that validation liked best."""
     candidates: EncodedCatalogue
     """The catalogue."""
 
 
-def restore(context: StageContext, stage: Stage[ConfigT, EventsT, ModelT]) -> Trained[ModelT]:
+def restore(context: StageContext, stage: Stage[ConfigT, EventsT, ModelT, TrainedT]) -> Trained[TrainedT]:
     """Loads the model of a finished stage.
 
     Raises:
@@ -38,8 +38,7 @@ def restore(context: StageContext, stage: Stage[ConfigT, EventsT, ModelT]) -> Tr
     dataset = encode_dataset(context.schema, context.dataset)
     model = stage.make_model(dataset, None, seed=0)
     restore_best(model, context.run.stage(stage.name))
-    stage.freeze(model)
-    return Trained(encoder=dataset.encoder, model=model, candidates=dataset.candidates)
+    return Trained(encoder=dataset.encoder, model=stage.trained(model), candidates=dataset.candidates)
 
 
 def require_trained(context: StageContext, stage: AnyStage) -> None:

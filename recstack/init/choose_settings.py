@@ -140,7 +140,9 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         dropout = 0.5 if events < 1_000_000 else 0.2
         yield Setting(table="retrieval.encoder", name="dropout", value=dropout, why=f"for {events:,} events")
         why = "a second model beside the first, for about twice the time; compare on validation"
-        yield Setting(table="retrieval", name="ensemble", value=["gru"], why=why, active=False)
+        yield Setting(
+            table="retrieval", name="ensemble", value=[{"kind": "gru", "dropout": dropout}], why=why, active=False
+        )
         yield Setting(table="retrieval.loss", name="temperature", value=1.0, why="for the score dot")
         yield Setting(table="retrieval.optimizer", name="learning_rate", value=0.002, why="for the transformer")
     if examples in ("event", "basket"):
@@ -151,8 +153,10 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
     is_dear = 6 * positives * items * dimension > _EPOCH_PRODUCTS or batch * items > _STEP_LOGITS
     if items > _WHOLE_SOFTMAX and is_dear:
         why = f"{items:,} items are too many to compare each of {positives:,.0f} examples with all"
-        yield Setting(table="retrieval.loss", name="negatives", value="uniform", why=why)
-        yield Setting(table="retrieval.loss", name="num_negatives", value=2048, why="drawn a step, shared by the batch")
+        yield Setting(table="retrieval.negatives", name="kind", value="uniform", why=why)
+        yield Setting(
+            table="retrieval.negatives", name="num_negatives", value=2048, why="drawn a step, shared by the batch"
+        )
     yield from _ranking(events if has_negatives else 5 * events)
     if items < _SMALL_CATALOGUE:
         yield from _small_catalogue(items)

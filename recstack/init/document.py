@@ -110,6 +110,10 @@ def _item(value: object) -> Item:
         for key, entry in value.items():
             table.append(key, entry)
         return table
+    if isinstance(value, list):
+        array = tomlkit.array()
+        array.extend(_item(entry) for entry in value)
+        return array
     return tomlkit.item(value)
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from recstack.stages import export, prepare, stage_context, train
 from tests.checkerboard import write_checkerboard
 from tests.trainer.export.loading import load
+from trainer.config.encoders import GRUConfig, TransformerConfig
 from trainer.restore import restore
 from trainer.retrieval.stage import RetrievalStage
 
@@ -19,8 +20,8 @@ HISTORY = ["i0", "i4", "i2"]
 @pytest.mark.slow
 def test_ensemble_is_served_as_it_was_trained(tmp_path: Path) -> None:
     stack = write_checkerboard(tmp_path)
-    ordered = replace(stack.retrieval.encoder, kind="transformer", side_features=True)
-    retrieval = replace(stack.retrieval, examples="sequence", encoder=ordered, ensemble=("gru",))
+    encoders = TransformerConfig(side_features=True), (GRUConfig(side_features=True),)
+    retrieval = replace(stack.retrieval, examples="sequence", encoder=encoders[0], ensemble=encoders[1])
     stack = replace(stack, retrieval=retrieval)
     prepare(stack)
     for stage in ("retrieval", "ranking"):

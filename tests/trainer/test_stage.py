@@ -12,16 +12,19 @@ from features.disk.manifest import StageResult
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError, InputError, RecstackError
 from tests.trainer.small_dataset import SCHEMA, record, write_records, write_small_dataset
+from trainer.config.encoders import GRUConfig, MeanConfig, TransformerConfig
 from trainer.config.evaluation import EvaluationConfig
+from trainer.config.losses import BCEConfig, BPRConfig, GBCEConfig
+from trainer.config.negatives import CrossBatchConfig, InBatchConfig, UniformConfig
 from trainer.config.ranking import RankingConfig
-from trainer.config.retrieval import EncoderConfig, LossConfig, RetrievalConfig
+from trainer.config.retrieval import RetrievalConfig
 from trainer.config.training import OptimizerConfig
 from trainer.data.catalogue import load_catalogue
 from trainer.data.events import load_events
 from trainer.ranking.stage import RankingStage
 from trainer.restore import Trained, restore
-from trainer.retrieval.model import TwoTowerModel
 from trainer.retrieval.stage import RetrievalStage
+from trainer.retrieval.two_towers import TwoTowers
 from trainer.retrieval.validation import RetrievalValidation
 from trainer.stage import train_stage
 from trainer.training.progress import Progress
@@ -29,11 +32,13 @@ from trainer.training.stage import StageContext
 
 FAST = OptimizerConfig(learning_rate=0.03, warmup_steps=2)
 RETRIEVAL = RetrievalConfig(dimension=8, batch_size=8, epochs=6, optimizer=FAST)
-SEQUENCE = replace(
-    RETRIEVAL, examples="sequence", encoder=EncoderConfig(kind="transformer", dropout=0.2), initialisation="svd"
+SEQUENCE = replace(RETRIEVAL, examples="sequence", encoder=TransformerConfig(dropout=0.2), initialisation="svd")
+ENSEMBLE = replace(
+    SEQUENCE,
+    encoder=replace(SEQUENCE.encoder, side_features=True),
+    ensemble=(GRUConfig(dropout=0.2, side_features=True),),
 )
-ENSEMBLE = replace(SEQUENCE, encoder=replace(SEQUENCE.encoder, side_features=True), ensemble=("gru",))
-HARD = replace(RETRIEVAL, loss=LossConfig(negatives="cross_batch", memory=24, hard_negatives=2, index_steps=5))
+HARD = replace(RETRIEVAL, negatives=CrossBatchConfig(memory=24, hard_negatives=2, index_steps=5))
 AS_CONFIGURED = EvaluationConfig()
 RANKING = RankingConfig(dimension=4, hidden=(8,), batch_size=16, epochs=6, optimizer=FAST)
 
@@ -54,7 +59,7 @@ def context(dataset: DatasetLayout, root: Path, **changes: Any) -> StageContext:
     return replace(StageContext(schema=SCHEMA, dataset=dataset, run=RunLayout(root)), **changes)
 
 
-def restored(dataset: DatasetLayout, root: Path, config: RetrievalConfig) -> Trained[TwoTowerModel]:
+def restored(dataset: DatasetLayout, root: Path, config: RetrievalConfig) -> Trained[TwoTowers]:
     return restore(context(dataset, root), RetrievalStage(config=config))
 
 
@@ -82,16 +87,16 @@ def item_vectors(dataset: DatasetLayout, root: Path, config: RetrievalConfig) ->
         pytest.param(replace(RETRIEVAL, examples="basket"), id="basket", marks=pytest.mark.slow),
         pytest.param(replace(RETRIEVAL, examples="set"), id="set", marks=pytest.mark.slow),
         pytest.param(
-            replace(RETRIEVAL, loss=LossConfig(negatives="in_batch"), hidden=(8,), score="dot"),
+            replace(RETRIEVAL, negatives=InBatchConfig(), hidden=(8,), score="dot"),
             id="in_batch",
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            replace(RETRIEVAL, loss=LossConfig(kind="gbce", negatives="uniform", num_negatives=8), id_dropout=0.1),
+            replace(RETRIEVAL, loss=GBCEConfig(), negatives=UniformConfig(num_negatives=8), id_dropout=0.1),
             id="gbce",
             marks=pytest.mark.slow,
         ),
-        pytest.param(replace(RETRIEVAL, loss=LossConfig(kind="bpr")), id="bpr", marks=pytest.mark.slow),
+        pytest.param(replace(RETRIEVAL, loss=BPRConfig()), id="bpr", marks=pytest.mark.slow),
         pytest.param(HARD, id="hard", marks=pytest.mark.slow),
     ],
 )
@@ -126,7 +131,7 @@ def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
     [
         pytest.param(RETRIEVAL, id="event"),
         pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow),
-        pytest.param(replace(ENSEMBLE, loss=HARD.loss), id="ensemble", marks=pytest.mark.slow),
+        pytest.param(replace(ENSEMBLE, negatives=HARD.negatives), id="ensemble", marks=pytest.mark.slow),
         pytest.param(HARD, id="hard", marks=pytest.mark.slow),
     ],
 )
@@ -198,7 +203,7 @@ def test_no_sequence_without_a_history(small_dataset, tmp_path):
 
 def test_set_of_an_ordered_encoder_is_refused():
     with pytest.raises(ConfigError, match=r"retrieval\.examples"):
-        RetrievalConfig(examples="set", encoder=EncoderConfig(kind="gru"))
+        RetrievalConfig(examples="set", encoder=GRUConfig())
 
 
 def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
@@ -214,7 +219,7 @@ def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
     assert validation(trained.model)["recall@20"] == 1.0
 
 
-@pytest.mark.parametrize("changes", [{}, {"ensemble": ("mean",)}, {"loss": LossConfig(kind="bce")}])
+@pytest.mark.parametrize("changes", [{}, {"ensemble": (MeanConfig(),)}, {"loss": BCEConfig()}])
 def test_trains_with_repeat(small_dataset, tmp_path, changes):
     """Its own weights are learnt, kept and restored; without times there are none for ages."""
     config = replace(RETRIEVAL, examples="basket", repeat=1.0, epochs=2, **changes)

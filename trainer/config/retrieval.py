@@ -5,82 +5,21 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from features.schema import Schema
+from trainer.config.encoders import EncoderConfig, MeanConfig
+from trainer.config.losses import LossConfig, SoftmaxConfig
+from trainer.config.negatives import AllConfig, NegativesConfig
 from trainer.config.training import OptimizerConfig, check_training, require
 
-EncoderKind: TypeAlias = Literal["mean", "recency", "gru", "lstm", "cnn", "transformer"]
-LossKind: TypeAlias = Literal["softmax", "bce", "gbce", "bpr"]
-NegativesKind: TypeAlias = Literal["all", "uniform", "popular", "in_batch", "mixed", "cross_batch"]
 ExampleKind: TypeAlias = Literal["event", "basket", "sequence", "set"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """How the items of a history become one vector."""
-
-    kind: EncoderKind = "mean"
-    """`mean` ignores the order; `recency` learns what each place from the end weighs; `transformer` is the most
-    accurate where the order tells; `gru`, `lstm` and `cnn` are for comparison."""
-    layers: int = 1
-    """Layers or attention blocks; `mean` and `recency` have none."""
-    heads: int = 1
-    """Attention heads of a `transformer`; they divide `retrieval.dimension`."""
-    kernel_size: int = 3
-    """Items that a convolution of a `cnn` looks at."""
-    dropout: float = 0.0
-    """Share of the components of the history's vector that are zeroed in training."""
-    side_features: bool = False
-    """Whether the items of a history are told by their side features too, as the candidates are."""
-
-    def __post_init__(self) -> None:
-        for name in ("layers", "heads", "kernel_size"):
-            require("encoder", self, name, getattr(self, name) >= 1, "a whole number of at least 1")
-        require("encoder", self, "dropout", 0 <= self.dropout < 1, "a share in [0, 1)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossConfig:
-    """What each positive is compared with."""
-
-    kind: LossKind = "softmax"
-    """`softmax`, corrected for how the negatives were drawn, is the best in nearly every comparison; `bce`, `gbce` and
-    `bpr` look at each negative by itself."""
-    negatives: NegativesKind = "all"
-    """`all`: the whole catalogue, right for up to some ten thousand items; `uniform`: `num_negatives` items drawn
-    alike; `popular`: drawn by train frequency; `in_batch`: the batch's other positives; `mixed`: these and uniform;
-    `cross_batch`: the positives of this batch and of the last ones before it."""
-    num_negatives: int = 2048
-    """Items drawn a step and shared by the batch, when `negatives` is `uniform`, `popular` or `mixed`."""
-    popularity_power: float = 0.75
-    """Exponent of the train frequency, when `negatives` is `popular`."""
-    memory: int = 16_384
-    """Positives of earlier batches that are kept, when `negatives` is `cross_batch`."""
-    hard_negatives: int = 0
-    """Items added for each query that an index of the current model ranks first for it; 0 adds none."""
-    index_steps: int = 100
-    """Steps after which that index is made anew."""
-    calibration: float = 0.75
-    """From 0 (as `bce`) to 1 (calibrated probabilities), when `kind` is `gbce`."""
-    temperature: float = 0.1
-    """Scores are divided by it before the softmax."""
-
-    def __post_init__(self) -> None:
-        require("loss", self, "num_negatives", self.num_negatives >= 1, "at least 1")
-        for name in ("memory", "index_steps"):
-            require("loss", self, name, getattr(self, name) >= 1, "at least 1")
-        require("loss", self, "hard_negatives", self.hard_negatives >= 0, "at least 0")
-        is_sampled = not self.hard_negatives or self.negatives != "all"
-        require("loss", self, "hard_negatives", is_sampled, '0: `negatives = "all"` holds the hard ones already')
-        require("loss", self, "popularity_power", self.popularity_power >= 0, "at least 0")
-        require("loss", self, "calibration", 0 <= self.calibration <= 1, "between 0 and 1")
-        require("loss", self, "temperature", 0 < self.temperature < math.inf, "a positive number")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalConfig:
     """The two-tower model and its training.
 
+    >>> from trainer.config.negatives import InBatchConfig
     >>> small_catalogue = RetrievalConfig()
-    >>> large_catalogue = RetrievalConfig(loss=LossConfig(negatives="in_batch"), batch_size=4096)
+    >>> large_catalogue = RetrievalConfig(negatives=InBatchConfig(), batch_size=4096)
     """
 
     dimension: int = 64
@@ -93,12 +32,11 @@ class RetrievalConfig:
     """Widths of the layers that mix a tower's features; without any, the features' vectors are only added."""
     id_dropout: float = 0.0
     """Share of training examples whose candidate is an unknown item, so that items without history are learnt too."""
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: EncoderConfig = field(default_factory=MeanConfig)
     """How the history becomes a vector."""
-    ensemble: tuple[EncoderKind, ...] = ()
-    """Encoders of further models, trained beside the first, each with embeddings and a loss of its own and the other
-    options of `encoder`. The score is the mean of all; the vectors stand side by side, so that they are as many times
-    as long."""
+    ensemble: tuple[EncoderConfig, ...] = ()
+    """Encoders of further models, trained beside the first, each with embeddings and a loss of its own. The score is
+    the mean of all; the vectors stand side by side, so that they are as many times as long."""
     examples: ExampleKind = "event"
     """`event`: one example an event, with what happened before as its history; `basket`: one example a moment of a
     user, all its events positives; `sequence`: the same positives, all of a user's in one pass, for the encoders that
@@ -114,8 +52,10 @@ class RetrievalConfig:
     assortments that change with the seasons."""
     initialisation: Literal["random", "svd"] = "random"
     """What the item embeddings start from: noise, or the singular vectors of the interactions."""
-    loss: LossConfig = field(default_factory=LossConfig)
-    """What the positives are compared with."""
+    loss: LossConfig = field(default_factory=SoftmaxConfig)
+    """How the positives are compared with the negatives."""
+    negatives: NegativesConfig = field(default_factory=AllConfig)
+    """Which items the positives are compared with."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How the weights follow the gradient."""
     batch_size: int = 1024
@@ -135,9 +75,10 @@ class RetrievalConfig:
         require("retrieval", self, "half_life", 0 <= self.half_life < math.inf, "a share of the training time, or 0")
         require("retrieval", self, "validation_queries", self.validation_queries >= 1, "at least 1")
         require("retrieval", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
-        heads = self.encoder.heads
-        require("retrieval", self, "dimension", self.dimension % heads == 0, f"a multiple of {heads} heads")
-        is_ordered = self.examples != "set" or {self.encoder.kind, *self.ensemble} == {"mean"}
+        encoders = (self.encoder, *self.ensemble)
+        divisor = math.lcm(*(encoder.dimension_divisor for encoder in encoders))
+        require("retrieval", self, "dimension", self.dimension % divisor == 0, f"a multiple of {divisor} heads")
+        is_ordered = self.examples != "set" or not any(encoder.is_ordered for encoder in encoders)
         require(
             "retrieval", self, "examples", is_ordered, "'event', 'basket' or 'sequence': a set has no order to encode"
         )

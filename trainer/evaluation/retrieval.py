@@ -20,7 +20,7 @@ from trainer.metrics.slices import Slices, standard_slices
 from trainer.metrics.top_k import rank_by_scorer
 from trainer.restore import Trained
 from trainer.retrieval.full_ranking import query_blocks, rank_by_model
-from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.two_towers import TwoTowers
 
 MODEL = "two_tower"
 
@@ -43,7 +43,7 @@ class _Data:
 
 
 def evaluate_retrieval(
-    trained: Trained[TwoTowerModel],
+    trained: Trained[TwoTowers],
     dataset: DatasetLayout,
     config: EvaluationConfig,
     seed: int,
@@ -91,7 +91,7 @@ def evaluate_retrieval(
     }
 
 
-def _load(trained: Trained[TwoTowerModel], dataset: DatasetLayout, config: EvaluationConfig) -> _Data:
+def _load(trained: Trained[TwoTowers], dataset: DatasetLayout, config: EvaluationConfig) -> _Data:
     encoder, candidates = trained.encoder, trained.candidates
     schema, num_items = encoder.schema, len(candidates)
     has_user = schema.user_id in {feature.name for feature in schema.query}
@@ -115,13 +115,13 @@ def _load(trained: Trained[TwoTowerModel], dataset: DatasetLayout, config: Evalu
     return _Data(interactions=training_interactions(train, schema, first_user, num_items), splits=splits)
 
 
-def _rank_by_model(trained: Trained[TwoTowerModel], split: _Split, config: EvaluationConfig) -> Any:
+def _rank_by_model(trained: Trained[TwoTowers], split: _Split, config: EvaluationConfig) -> Any:
     blocks = query_blocks(split.events, trained.encoder.schema, split.asked_at)
     seen = split.queries.seen if config.exclude_seen else None
     return rank_by_model(trained.model, trained.candidates, blocks, max(config.cutoffs), seen=seen).item_rows
 
 
-def _slices(trained: Trained[TwoTowerModel], dataset: DatasetLayout, data: _Data, config: EvaluationConfig) -> Slices:
+def _slices(trained: Trained[TwoTowers], dataset: DatasetLayout, data: _Data, config: EvaluationConfig) -> Slices:
     judged = data.splits[config.split]
     standard = standard_slices(judged.queries, data.interactions.popularity)
     named = feature_slices(config.slice_by, trained.encoder, dataset, judged.events, judged.asked_at)
@@ -135,7 +135,7 @@ def _judge(name: str, ranked: Any, data: _Data, config: EvaluationConfig, slices
 
 def _tuned_baseline(
     name: BaselineName,
-    trained: Trained[TwoTowerModel],
+    trained: Trained[TwoTowers],
     dataset: DatasetLayout,
     data: _Data,
     config: EvaluationConfig,
@@ -149,7 +149,7 @@ def _tuned_baseline(
     return tune(baseline, data.interactions, validation, exclude_seen=config.exclude_seen).baseline
 
 
-def _item_texts(trained: Trained[TwoTowerModel], dataset: DatasetLayout) -> tuple[str, ...]:
+def _item_texts(trained: Trained[TwoTowers], dataset: DatasetLayout) -> tuple[str, ...]:
     """Words and attribute values of each item, in the order of the catalogue."""
     schema = trained.encoder.schema
     raw = read_raw_candidates(schema, dataset)

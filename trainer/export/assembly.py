@@ -27,7 +27,7 @@ from trainer.index.item_ids import ItemIds
 from trainer.ranking.model import RankingModel
 from trainer.restore import Trained, restore
 from trainer.retrieval.full_ranking import embed_queries, query_blocks
-from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.two_towers import TwoTowers
 from trainer.training.stage import AnyStage, StageContext
 
 # Queries on which an index is tuned and measured.
@@ -106,7 +106,7 @@ class Assembly:
         return QueryInputs(self.job.context.schema, histories)
 
     @cached_property
-    def _trained(self) -> Trained[TwoTowerModel]:
+    def _trained(self) -> Trained[TwoTowers]:
         return restore(self.job.context, self.job.stages["retrieval"])
 
     @cached_property

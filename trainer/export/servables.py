@@ -101,20 +101,24 @@ class RetrievalServable(tf.Module):
             for name, spec in self.retriever.filter_specs().items()
         }
 
+    def embed_query(self, encoded: Tensors) -> tf.Tensor:
+        """Encoded query features by name to `[batch, d] float32`."""
+        return self._towers.value.embed_query(encoded)
+
     def filters(self, request: Tensors) -> Tensors:
         """The filters in a request."""
         return {name: request[name] for name in self.retriever.filter_specs()}
 
     def _top_k(self, request: Tensors) -> Outputs:
         encoded = self._encode_query(request)
-        embeddings = self._towers.value.embed_query(encoded)
+        embeddings = self.embed_query(encoded)
         added = self._added(request, encoded)
         found = self.retriever.retrieve(embeddings, tf.constant(self._default_k), added=added)
         return {"item_ids": found.item_ids, "scores": found.scores}
 
     def _retrieve(self, request: Tensors) -> Outputs:
         encoded = self._encode_query(request)
-        embeddings = self._towers.value.embed_query(encoded)
+        embeddings = self.embed_query(encoded)
         count = checked_count("k", request["k"], self.most_items)
         found = self.retriever.retrieve(
             embeddings, count, request[EXCLUSIONS], self.filters(request), self._added(request, encoded)
@@ -137,7 +141,7 @@ class RetrievalServable(tf.Module):
         return self.query.encode(request, self.encoder)
 
     def _embed_encoded_query(self, encoded: Tensors) -> Outputs:
-        return {"embedding": self._towers.value.embed_query(encoded)}
+        return {"embedding": self.embed_query(encoded)}
 
     def _embed_item(self, request: Tensors) -> Outputs:
         batch = tf.shape(request[self.encoder.schema.item_id])[0]
@@ -218,7 +222,7 @@ class RecommenderServable(tf.Module):
         retriever = self.retrieval.retriever
         limit = checked_count("limit", request["limit"], self.retrieval.most_items)
         query = self.retrieval.query.encode(request, self.retrieval.encoder)
-        embeddings = self.retrieval._towers.value.embed_query(query)
+        embeddings = self.retrieval.embed_query(query)
         count = tf.maximum(limit, self._candidates)
         found = retriever.search(embeddings, count, self._excluded(request, query), self.retrieval.filters(request))
         items = self.ranking.items.of_rows(tf.reshape(found.rows, [-1]))

@@ -1,5 +1,7 @@
 """Dropout that depends on the seed and the step alone, so that a resumed training is the uninterrupted one."""
 
+from dataclasses import dataclass
+
 import tensorflow as tf
 
 
@@ -31,3 +33,17 @@ class StepDropout(tf.keras.layers.Layer):
             return inputs
         seed = tf.stack([self.step, self.number + 1000 * replica_number()])
         return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropoutSeries:
+    """Makes the dropout layers of one model of an ensemble, whose masks differ from those of the other models."""
+
+    step: tf.Variable
+    """`[] int64`, the step of the training."""
+    first: int = 0
+    """Number before that of the series' first layer; each model of an ensemble has one of its own."""
+
+    def layer(self, rate: float, number: int) -> StepDropout:
+        """Makes the series' layer of this number, which is counted from 1."""
+        return StepDropout(rate, step=self.step, number=self.first + number)

@@ -18,7 +18,7 @@ _NO_LABELS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankingStage(Stage[RankingConfig, EncodedEvents, RankingModel]):
+class RankingStage(Stage[RankingConfig, EncodedEvents, RankingModel, RankingModel]):
     """Trains the ranking model on the labelled events and keeps the epoch with the least log loss.
 
     RankingStage(config=RankingConfig(dimension=8))
@@ -60,6 +60,10 @@ class RankingStage(Stage[RankingConfig, EncodedEvents, RankingModel]):
         if len(targets) == 0:
             return None
         return RankingValidation(ranking_examples(events, context.schema), targets, dataset.candidates)
+
+    def trained(self, model: RankingModel) -> RankingModel:
+        """The model itself."""
+        return model
 
 
 def _require_probabilities(events: EncodedEvents, dataset: DatasetLayout) -> None:

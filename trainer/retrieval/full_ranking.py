@@ -14,7 +14,7 @@ from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.events import HISTORY_AGES, HISTORY_ROWS, EncodedEvents, Int64
 from trainer.metrics.protocol import Float, Ragged
 from trainer.metrics.top_k import Rankings, rank_by_inner_product
-from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.two_towers import TwoTowers
 
 _QUERIES_A_BLOCK = 1024
 
@@ -52,12 +52,12 @@ def _narrowed(query: Tensors, schema: Schema, width: int) -> Tensors:
 
 
 def embed_queries(
-    model: TwoTowerModel, queries: Iterable[QueryBlock], num_items: int
+    towers: TwoTowers, queries: Iterable[QueryBlock], num_items: int
 ) -> tuple[Float, sp.csr_array | None]:
     """Vectors, and what the histories add to the scores of their own items.
 
     Args:
-        model: embeds them.
+        towers: embed them.
         queries: at least one block.
         num_items: of the catalogue that the queries' history rows refer to.
 
@@ -68,8 +68,8 @@ def embed_queries(
     places, vectors, added = [], [], []
     for block in queries:
         places.append(block.places)
-        vectors.append(model.query_tower(block.query).numpy())
-        if (repeats := model.repeats(block.query)) is not None:
+        vectors.append(towers.query_tower(block.query).numpy())
+        if (repeats := towers.repeats(block.query)) is not None:
             pairs = (repeats.query.numpy(), repeats.rows.numpy())
             shape = (len(block.places), num_items)
             added.append(sp.csr_array((repeats.scores.numpy(), pairs), shape=shape, dtype=np.float32))
@@ -78,7 +78,7 @@ def embed_queries(
 
 
 def rank_by_model(
-    model: TwoTowerModel,
+    towers: TwoTowers,
     candidates: EncodedCatalogue,
     queries: Iterable[QueryBlock],
     k: int,
@@ -88,7 +88,7 @@ def rank_by_model(
     """The best k items of the catalogue for each query.
 
     Args:
-        model: scores them.
+        towers: score them.
         candidates: the catalogue that the queries' history rows refer to.
         queries: in blocks, as `query_blocks` makes them; at least one.
         k: items to return for each query.
@@ -97,5 +97,5 @@ def rank_by_model(
     Raises:
         ValueError: if a vector, or what is added, holds a NaN or an infinity.
     """
-    vectors, added = embed_queries(model, queries, len(candidates))
-    return rank_by_inner_product(vectors, model.embed_candidates(candidates).numpy(), k, seen=seen, added=added)
+    vectors, added = embed_queries(towers, queries, len(candidates))
+    return rank_by_inner_product(vectors, towers.embed_candidates(candidates).numpy(), k, seen=seen, added=added)

@@ -28,7 +28,8 @@ def initialise_items(
     """
     if config.initialisation == "random":
         return
-    num_indices = int(model.item_tables[0].table.shape[0])
+    tables = [pair.items for pair in model.towers.pairs]
+    num_indices = int(tables[0].table.shape[0])
     if config.examples == "set":
         found = set_vectors(sets_of_items(events, num_indices=num_indices), config.dimension, seed)
     else:
@@ -37,8 +38,8 @@ def initialise_items(
     known = np.abs(vectors).sum(axis=1) > 0
     start = np.zeros((num_indices, config.dimension))
     start[:, : vectors.shape[1]] = vectors * config.dimension**-0.5
-    for member in model.item_tables:
-        member.table.assign(np.where(known[:, None], start, member.table.numpy()).astype(np.float32))
+    for items in tables:
+        items.table.assign(np.where(known[:, None], start, items.table.numpy()).astype(np.float32))
 
 
 def cooccurrences(events: EncodedEvents, *, num_indices: int) -> sp.csr_matrix:

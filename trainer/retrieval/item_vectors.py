@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.catalogue import EncodedCatalogue
-from trainer.retrieval.tower import Tower
+from trainer.layers.gated_features import GatedFeatures
 
 _BLOCK = 65_536
 
@@ -16,26 +16,27 @@ class ItemVectors(tf.keras.layers.Layer):
     the candidates.
     """
 
-    def __init__(self, tower: Tower, candidates: EncodedCatalogue, *, first_index: int) -> None:
+    def __init__(
+        self, features: GatedFeatures, candidates: EncodedCatalogue, *, item_id: str, first_index: int
+    ) -> None:
         """Takes the catalogue's features.
 
         Args:
-            tower: of the candidates.
+            features: of the candidate tower.
             candidates: the catalogue.
+            item_id: name of the item's id among the features.
             first_index: of the item embeddings that belong to one item alone; those before are shared.
         """
         super().__init__()
-        if tower.item_id is None:
-            raise ValueError("expected the tower of the candidates")
-        self.tower, self.item_id = tower, tower.item_id
-        self.num_indices = tower.vectors[self.item_id].table.num_indices
-        index = candidates.features[self.item_id].numpy()
+        self.features, self.item_id = features, item_id
+        self.num_indices = features.by_name[item_id].table.num_indices
+        index = candidates.features[item_id].numpy()
         # One row more than the catalogue has: no features, for the items that are not in it.
         row_of_index = np.full(self.num_indices, len(candidates), np.int32)
         is_own = index >= first_index
         row_of_index[index[is_own]] = np.flatnonzero(is_own)
         self._row_of_index = tf.constant(row_of_index)
-        others = {name: values for name, values in candidates.features.items() if name != self.item_id}
+        others = {name: values for name, values in candidates.features.items() if name != item_id}
         self._features = {name: tf.concat([values, tf.zeros_like(values[:1])], 0) for name, values in others.items()}
 
     def call(self, indices: tf.Tensor) -> tf.Tensor:
@@ -43,7 +44,7 @@ class ItemVectors(tf.keras.layers.Layer):
         distinct, places = tf.unique(tf.reshape(indices, [-1]))
         row = tf.gather(self._row_of_index, distinct)
         encoded = {name: tf.gather(values, row) for name, values in self._features.items()}
-        vectors = tf.gather(self.tower.add_up({**encoded, self.item_id: distinct}), places)
+        vectors = tf.gather(self.features({**encoded, self.item_id: distinct}), places)
         return tf.reshape(vectors, tf.concat([tf.shape(indices), tf.shape(vectors)[1:]], axis=0))
 
 

@@ -1,6 +1,6 @@
 """The retrieval stage: a two-tower model of what each user takes next."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -14,12 +14,14 @@ from trainer.data.events import EncodedEvents, load_events
 from trainer.retrieval.examples import make_examples
 from trainer.retrieval.initialisation import initialise_items
 from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.two_towers import TwoTowers
 from trainer.retrieval.validation import NDCG, RetrievalValidation
+from trainer.training.progress import Metrics
 from trainer.training.stage import Stage, StageContext
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel]):
+class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTowers]):
     """Trains the two-tower model on the interactions and keeps the epoch with the best NDCG.
 
     RetrievalStage(config=RetrievalConfig(dimension=32))
@@ -58,7 +60,9 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel]):
             initialise_items(model, events, dataset.candidates, self.config, seed)
         return model
 
-    def make_validation(self, context: StageContext, dataset: EncodedDataset) -> RetrievalValidation | None:
+    def make_validation(
+        self, context: StageContext, dataset: EncodedDataset
+    ) -> Callable[[TwoTowerModel], Metrics] | None:
         """Ranks the catalogue for a sample of the validation split's users."""
         directory = context.dataset.interactions("validation")
         if not shards(directory):
@@ -66,7 +70,7 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel]):
         events = load_events(directory, dataset.encoder, dataset.candidates.rows(), ranking=False)
         if len(events.targets()) == 0:
             return None
-        return RetrievalValidation(
+        validation = RetrievalValidation(
             events,
             context.schema,
             dataset.candidates,
@@ -75,7 +79,8 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel]):
             exclude_seen=self.evaluation.exclude_seen,
             only_next=self.evaluation.targets == "next",
         )
+        return lambda model: validation(model.towers)
 
-    def freeze(self, model: TwoTowerModel) -> None:
-        """Computes the items' vectors in histories once."""
-        model.freeze()
+    def trained(self, model: TwoTowerModel) -> TwoTowers:
+        """The towers, with the vectors of the items in histories computed once."""
+        return model.towers.frozen()

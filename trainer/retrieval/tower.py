@@ -1,14 +1,20 @@
-"""The tower: encoded features in, one vector out. One class, configured twice."""
+"""The towers: encoded features in, one vector out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from features.encoding.encoder import Encoded, Tensors
+from features.encoding.encoder import Tensors
 from trainer.config.retrieval import RetrievalConfig
 from trainer.layers.dropout import replica_number
-from trainer.layers.embedding import EmbeddingTable, FeatureVector
-from trainer.layers.encoders import HistoryEncoder
+from trainer.layers.encoders.base import HistoryEncoder
+from trainer.layers.gated_features import GatedFeatures
+from trainer.layers.history_embedding import HistoryEmbedding
+from trainer.retrieval.item_vectors import FrozenItemVectors, ItemVectors
 
 # Keeps the gradient of a vector near zero bounded; far below any trained vector's squared norm.
 _NORM_EPSILON = 1e-6
@@ -28,87 +34,142 @@ class Tower(tf.keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        features: Mapping[str, Encoded],
-        tables: Mapping[str, EmbeddingTable],
-        config: RetrievalConfig,
-        *,
-        history: tuple[str, HistoryEncoder] | None = None,
-        item_id: str | None = None,
-        step: tf.Variable,
+        self, features: GatedFeatures, mixing: Sequence[tf.keras.layers.Layer], config: RetrievalConfig
     ) -> None:
-        """Creates the weights.
+        """Takes the layers.
 
         Args:
-            features: what comes in, by name.
-            tables: embedding tables by name, shared between the towers.
-            config: of the model.
-            history: name and encoder of the history, in a query tower that has one.
-            item_id: name of the id feature, in a candidate tower.
-            step: of the training.
+            features: Encoded features to vectors.
+            mixing: Dense layers over all vectors side by side, as `mixing_layers` makes them.
+            config: Of the model.
         """
         super().__init__()
-        self.config, self.item_id, self.step = config, item_id, step
-        self.history_name = history[0] if history is not None else None
-        self.companions = tuple(history[1].companions) if history is not None else ()
-        # What belongs to the history's events enters by the history's encoder.
-        names = [name for name in features if name not in self.companions]
-        self.vectors: dict[str, tf.keras.layers.Layer] = {
-            name: FeatureVector(features[name], tables.get(features[name].table), config.dimension)
-            for name in names
-            if name != self.history_name
-        }
+        self.features, self.mixing, self.config = features, list(mixing), config
+
+    def combine(self, vectors: Tensors) -> tf.Tensor:
+        """The features' vectors by name, `[batch, dimension] float32`, to the tower's, before a bias."""
+        total = self.features.add_up(vectors)
+        if self.mixing:
+            mixed = tf.concat(list(vectors.values()), axis=-1)
+            for layer in self.mixing:
+                mixed = layer(mixed)
+            total += mixed
+        return normalise(total) if self.config.score == "cosine" else total
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryPart:
+    """How a query tower makes a vector of the history."""
+
+    name: str
+    """Of the history's feature."""
+    embedding: HistoryEmbedding
+    """Embeds the entries."""
+    encoder: HistoryEncoder
+    """Turns the embedded entries into a vector."""
+
+
+class QueryTower(Tower):
+    """The tower of queries."""
+
+    def __init__(
+        self,
+        features: GatedFeatures,
+        mixing: Sequence[tf.keras.layers.Layer],
+        config: RetrievalConfig,
+        history: HistoryPart | None,
+    ) -> None:
+        """Takes the layers; `history` is None where the schema has no history."""
+        super().__init__(features, mixing, config)
+        self.history_name = None
         if history is not None:
-            self.history_encoder = history[1]
-        self.gates = {name: self.add_weight(name=f"gate_{name}", shape=(), initializer="ones") for name in names}
-        self.mixing = _dense_layers(config, len(names))
-        if item_id is not None and config.item_bias:
-            self.bias = self.add_weight(name="bias", shape=(features[item_id].num_indices,), initializer="zeros")
+            self.history_name = history.name
+            self.history_embedding, self.history_encoder = history.embedding, history.encoder
 
     def call(self, encoded: Tensors, training: bool = False) -> tf.Tensor:
         """Encoded features by name, `[batch, ...]`, to `[batch, d] float32`."""
-        if training and self.item_id is not None and self.config.id_dropout > 0:
-            encoded = {**encoded, self.item_id: self._forget_ids(encoded[self.item_id])}
-        history = None
-        if self.history_name is not None:
-            beside = {name: encoded[name] for name in self.companions}
-            history = self.history_encoder(encoded[self.history_name], beside, training=training)
-        return self.combine(encoded, history)
+        if self.history_name is None:
+            return self.with_history(encoded, None)
+        beside = {name: encoded[name] for name in self.history_embedding.companions}
+        history = self.history_encoder(encoded[self.history_name], self.history_embedding, beside, training=training)
+        return self.with_history(encoded, history)
 
-    def combine(self, encoded: Tensors, history: tf.Tensor | None) -> tf.Tensor:
+    def at_positions(self, encoded: Tensors, packed: Mapping[str, Any], training: bool = False) -> tf.Tensor:
+        """The vectors of queries that are asked at positions of packed histories.
+
+        Args:
+            encoded: The other features by name, `[batch, ...]`.
+            packed: `items`, `positions` and each of `beside`, `[R, W] int32`, and `state [batch, 2] int64`, the place
+                after which each query is asked.
+            training: Whether dropout is on.
+
+        Returns:
+            `[batch, d] float32`.
+        """
+        vectors = self.history_embedding(packed["items"], packed["beside"])
+        states = self.history_encoder.all_states(vectors, packed["positions"], training)
+        return self.with_history(encoded, tf.gather_nd(states, packed["state"]))
+
+    def with_history(self, encoded: Tensors, history: tf.Tensor | None) -> tf.Tensor:
         """The tower's vector when the history's, `[batch, dimension] float32`, is known already."""
-        vectors = {name: layer(encoded[name]) for name, layer in self.vectors.items()}
+        vectors = self.features.vectors(encoded)
         if self.history_name is not None:
             vectors[self.history_name] = history
-        total = self._gated(vectors)
-        if self.mixing:
-            total += self._mix(tf.concat(list(vectors.values()), axis=-1))
-        total = normalise(total) if self.config.score == "cosine" else total
-        return self._with_bias(total, encoded) if self.config.item_bias else total
+        total = self.combine(vectors)
+        return tf.concat([total, tf.ones_like(total[..., :1])], axis=-1) if self.config.item_bias else total
 
-    def add_up(self, encoded: Tensors) -> tf.Tensor:
-        """`[batch, dimension] float32`: the features' vectors times their gates, as they are before anything else."""
-        return self._gated({name: layer(encoded[name]) for name, layer in self.vectors.items()})
+    def frozen(self) -> "QueryTower":
+        """The same tower for a model that is not trained any more: the vectors of histories' items lie in a table."""
+        if self.history_name is None or not isinstance(self.history_embedding.item_vectors, ItemVectors):
+            return self
+        item_vectors = FrozenItemVectors(self.history_embedding.item_vectors)
+        embedding = HistoryEmbedding(item_vectors, self.history_embedding.companions)
+        history = HistoryPart(name=self.history_name, embedding=embedding, encoder=self.history_encoder)
+        return QueryTower(self.features, self.mixing, self.config, history)
 
-    def _gated(self, vectors: Tensors) -> tf.Tensor:
-        return tf.add_n([self.gates[name] * vector for name, vector in vectors.items()])
 
-    def _mix(self, mixed: tf.Tensor) -> tf.Tensor:
-        for layer in self.mixing:
-            mixed = layer(mixed)
-        return mixed
+class CandidateTower(Tower):
+    """The tower of candidates."""
+
+    def __init__(
+        self,
+        features: GatedFeatures,
+        mixing: Sequence[tf.keras.layers.Layer],
+        config: RetrievalConfig,
+        *,
+        item_id: str,
+        first_bias: npt.NDArray[np.float32],
+        step: tf.Variable,
+    ) -> None:
+        """Takes the layers and creates the bias, if the configuration has one.
+
+        Args:
+            features: Encoded features to vectors.
+            mixing: Dense layers over all vectors side by side.
+            config: Of the model.
+            item_id: Name of the item's id among the features.
+            first_bias: `[indices of the item's id]`, what the bias starts from.
+            step: `[] int64`, of the training.
+        """
+        super().__init__(features, mixing, config)
+        self.item_id, self.step = item_id, step
+        if config.item_bias:
+            start = tf.constant_initializer(first_bias)
+            self.bias = self.add_weight(name="bias", shape=first_bias.shape, initializer=start)
+
+    def call(self, encoded: Tensors, training: bool = False) -> tf.Tensor:
+        """Encoded features by name, `[batch, ...]`, to `[batch, d] float32`."""
+        if training and self.config.id_dropout > 0:
+            encoded = {**encoded, self.item_id: self._forget_ids(encoded[self.item_id])}
+        total = self.combine(self.features.vectors(encoded))
+        if not self.config.item_bias:
+            return total
+        return tf.concat([total, tf.gather(self.bias, encoded[self.item_id])[..., None]], axis=-1)
 
     def _forget_ids(self, indices: tf.Tensor) -> tf.Tensor:
         seed = tf.stack([self.step, 7 + 1000 * replica_number()])
         forgotten = tf.random.stateless_uniform(tf.shape(indices), seed) < self.config.id_dropout
         return tf.where(forgotten, _UNKNOWN_ITEM, indices)
-
-    def _with_bias(self, vectors: tf.Tensor, encoded: Tensors) -> tf.Tensor:
-        if self.item_id is None:
-            last = tf.ones_like(vectors[..., :1])
-        else:
-            last = tf.gather(self.bias, encoded[self.item_id])[..., None]
-        return tf.concat([vectors, last], axis=-1)
 
 
 class Ensemble(tf.keras.layers.Layer):
@@ -124,7 +185,7 @@ class Ensemble(tf.keras.layers.Layer):
         return self.weight * tf.concat([tower(encoded, training=training) for tower in self.towers], axis=-1)
 
 
-def _dense_layers(config: RetrievalConfig, num_features: int) -> list[tf.keras.layers.Layer]:
+def mixing_layers(config: RetrievalConfig, num_features: int) -> list[tf.keras.layers.Layer]:
     """Hidden layers and a last one that starts at zero: at first a tower is the sum of its features."""
     if not config.hidden:
         return []

@@ -10,7 +10,7 @@ from trainer.data.events import EncodedEvents, Int64
 from trainer.metrics.lists import query_metrics
 from trainer.metrics.protocol import Ragged
 from trainer.retrieval.full_ranking import query_blocks, rank_by_model
-from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.two_towers import TwoTowers
 
 NDCG = "ndcg@20"
 _CUTOFFS = (10, 20, 100)
@@ -57,9 +57,9 @@ class RetrievalValidation:
     def __len__(self) -> int:
         return len(self._targets)
 
-    def __call__(self, model: TwoTowerModel) -> Mapping[str, float]:
+    def __call__(self, towers: TwoTowers) -> Mapping[str, float]:
         """Mean recall and NDCG of the sample at a few cutoffs."""
-        ranked = rank_by_model(model, self._candidates, self._blocks, max(_CUTOFFS), seen=self._seen)
+        ranked = rank_by_model(towers, self._candidates, self._blocks, max(_CUTOFFS), seen=self._seen)
         metrics = query_metrics(ranked.item_rows, self._targets, _CUTOFFS)
         return {name: float(values.mean()) for name, values in metrics.items() if name.startswith(_SHOWN)}
 

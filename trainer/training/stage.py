@@ -18,6 +18,7 @@ from trainer.training.progress import Metrics, ProgressCallback, silent
 ConfigT = TypeVar("ConfigT", bound=TrainableConfig)
 EventsT = TypeVar("EventsT")
 ModelT = TypeVar("ModelT", bound=tfrs.Model)
+TrainedT = TypeVar("TrainedT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +40,11 @@ class StageContext:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage(ABC, Generic[ConfigT, EventsT, ModelT]):
+class Stage(ABC, Generic[ConfigT, EventsT, ModelT, TrainedT]):
     """One stage of a recommender: how its model, its examples and its validation are made.
 
-    A subclass names its types: the configuration's node, the events in memory and the model.
+    A subclass names its types: the configuration's node, the events in memory, the model in training and
+    what is used of it afterwards.
     """
 
     name: ClassVar[StageName]
@@ -97,8 +99,9 @@ class Stage(ABC, Generic[ConfigT, EventsT, ModelT]):
     def make_validation(self, context: StageContext, dataset: EncodedDataset) -> Callable[[ModelT], Metrics] | None:
         """Makes the function that measures the model after each epoch; None without validation data."""
 
-    def freeze(self, model: ModelT) -> None:
-        """Computes what only training changes, once the weights are final."""
+    @abstractmethod
+    def trained(self, model: ModelT) -> TrainedT:
+        """Returns what is used of the model once its weights are final."""
 
 
-AnyStage: TypeAlias = Stage[Any, Any, Any]
+AnyStage: TypeAlias = Stage[Any, Any, Any, Any]

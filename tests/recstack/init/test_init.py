@@ -19,6 +19,7 @@ from features.spec.vector import VectorFeature
 from recstack.__main__ import main
 from recstack.config import StackConfig, load_config
 from recstack.init.log import Log
+from trainer.config.encoders import ENCODERS
 
 NUM_USERS, NUM_ITEMS, EVENTS_A_USER = 60, 40, 15
 _START, _DAY = 1_700_000_000, 86_400
@@ -173,7 +174,7 @@ def test_the_encoder_goes_by_what_the_order_tells(tmp_path: Path) -> None:
     for table, kind in ((baskets, "recency"), (_walk(), "transformer")):
         stack = init(tmp_path, "--force", "--interactions", str(write(table, tmp_path / "e.csv")))
         assert stack is not None
-        assert stack.retrieval.encoder.kind == kind
+        assert ENCODERS.name_of(stack.retrieval.encoder) == kind
 
 
 def test_large_baskets_are_one_example_each(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_the_model_learns_from_kinds_and_gaps(layout: DatasetLayout, events: Enc
     }
     if examples == "sequence":
         batch = dict(sequence_examples(events, SCHEMA)(tf.constant([[[n, n] for n in range(5)]], tf.int64)))
-    tables = model.query_tower.history_encoder.companions
+    tables = model.towers.query_tower.history_embedding.companions
     assert set(tables) == {KINDS, TIMES}
     with tf.GradientTape() as tape:
         loss = model.compute_loss(batch, training=True)

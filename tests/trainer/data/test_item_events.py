@@ -106,5 +106,5 @@ def test_ranking_learns_from_the_counter(loaded: tuple[SchemaEncoder, EncodedCat
 def test_retrieval_does_not_look_at_it(loaded: tuple[SchemaEncoder, EncodedCatalogue, EncodedEvents]) -> None:
     encoder, candidates, _ = loaded
     model = TwoTowerModel(RetrievalConfig(dimension=8), encoder, candidates, seed=1)
-    assert "item_events" not in model.candidate_tower.vectors
-    assert model.embed_candidates(candidates).shape[0] == NUM_ITEMS
+    assert "item_events" not in model.towers.candidate_tower.features.by_name
+    assert model.towers.embed_candidates(candidates).shape[0] == NUM_ITEMS

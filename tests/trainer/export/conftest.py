@@ -8,12 +8,12 @@ from recstack.config import StackConfig
 from recstack.stages import stage_context
 from tests.trainer.export.loading import load
 from trainer.restore import Trained, restore
-from trainer.retrieval.model import TwoTowerModel
 from trainer.retrieval.stage import RetrievalStage
+from trainer.retrieval.two_towers import TwoTowers
 
 
 @pytest.fixture(scope="session")
-def trained(checkerboard: StackConfig) -> Trained[TwoTowerModel]:
+def trained(checkerboard: StackConfig) -> Trained[TwoTowers]:
     stack = checkerboard
     return restore(stage_context(stack), RetrievalStage(config=stack.retrieval))
 

@@ -15,7 +15,7 @@ from recstack.config import StackConfig
 from recstack.stages import export_embeddings
 from trainer.export import embeddings
 from trainer.restore import Trained
-from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.two_towers import TwoTowers
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def vectors(path: Path) -> tuple[list[str], np.ndarray]:
     return table["id"].to_pylist(), np.array(table["embedding"].to_pylist(), np.float32)
 
 
-def test_items_are_the_trainers(written: EmbeddingsLayout, trained: Trained[TwoTowerModel]) -> None:
+def test_items_are_the_trainers(written: EmbeddingsLayout, trained: Trained[TwoTowers]) -> None:
     ids, found = vectors(written.table("items"))
     assert ids == [value.decode() for value in trained.candidates.item_ids.numpy()]
     expected = trained.model.embed_candidates(trained.candidates)

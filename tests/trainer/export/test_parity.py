@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recstack.config import StackConfig
 from recstack.display import DisplayData, read_display_data
 from tests.checkerboard import NUM_ITEMS, NUM_USERS, item, title
-from trainer.restore import TrainedRetrieval
+from trainer.restore import Trained
 
 Embed = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
@@ -37,7 +37,7 @@ def catalogue(checkerboard: StackConfig) -> DisplayData:
 
 
 @pytest.fixture(scope="module")
-def embed_query(trained: TrainedRetrieval) -> Embed:
+def embed_query(trained: Trained) -> Embed:
     """The trainer's own way from raw features to a vector."""
     return traced(
         lambda raw: trained.model.query_tower(trained.encoder.encode_query(raw)), trained.encoder.query_signature()
@@ -45,7 +45,7 @@ def embed_query(trained: TrainedRetrieval) -> Embed:
 
 
 @pytest.fixture(scope="module")
-def embed_item(trained: TrainedRetrieval) -> Embed:
+def embed_item(trained: Trained) -> Embed:
     signature = trained.encoder.candidate_signature()
     return traced(lambda raw: trained.model.candidate_tower(trained.encoder.encode_candidate(raw)), signature)
 

@@ -21,8 +21,8 @@ from tests.trainer.export.loading import load
 from tests.trainer.export.test_servables import request, restrictions
 from tests.trainer.retrieval.test_repeat_bonus import by_definition
 from trainer.restore import Trained, restore
-from trainer.retrieval.model import TwoTowerModel
 from trainer.retrieval.stage import RetrievalStage
+from trainer.retrieval.two_towers import TwoTowers
 
 HISTORIES = [["i0", "i2", "i0"], ["i1", "", "i5"], ["", "zzz", "i3"], ["", "", ""]]
 TIMES = [[1000, 5000, 900_000], [70, 0, 0], [0, 5, 9000], [0, 0, 0]]
@@ -49,7 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
 
 
 @pytest.fixture(scope="module")
-def trained(stack: StackConfig) -> Trained[TwoTowerModel]:
+def trained(stack: StackConfig) -> Trained[TwoTowers]:
     return restore(stage_context(stack), RetrievalStage(config=stack.retrieval))
 
 
@@ -61,7 +61,7 @@ def known_history(stack: StackConfig) -> tuple[list[str], list[int]]:
 
 
 @pytest.fixture(scope="module")
-def expected(stack: StackConfig, trained: Trained[TwoTowerModel]) -> npt.NDArray[np.float32]:
+def expected(stack: StackConfig, trained: Trained[TwoTowers]) -> npt.NDArray[np.float32]:
     """The scores of all items for the histories of user u3."""
     histories, times = [*HISTORIES], [*TIMES]
     histories[-1], times[-1] = known_history(stack)

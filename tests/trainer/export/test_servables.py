@@ -15,7 +15,7 @@ from features.disk.layout import MODEL_NAMES, ModelName
 from recstack.config import StackConfig
 from tests.checkerboard import NUM_ITEMS, item, likes, title
 from tests.trainer.export.loading import load
-from trainer.restore import TrainedRetrieval
+from trainer.restore import Trained
 
 STRANGE_USERS = ["u0", "u1", "nobody", "", "ünï\x00code\n", "u39"]
 
@@ -42,7 +42,7 @@ def restrictions(exclude: list[str] | None = None, **filters: tf.Tensor) -> dict
     }
 
 
-def test_exact_retrieval_equals_the_trainer(trained: TrainedRetrieval, exact: Any) -> None:
+def test_exact_retrieval_equals_the_trainer(trained: Trained, exact: Any) -> None:
     sent = request(STRANGE_USERS, [["i0", "i2"], ["i1", ""], ["", "i3"], ["", ""], ["zzz", "i4"], ["i5", "i7"]])
     raw = dict(sent)
     # The empty history is the one that the model looks up; an unknown user has none.
@@ -74,7 +74,7 @@ def test_history_of_a_known_user_is_looked_up(exact: Any, checkerboard: StackCon
     assert not np.allclose(looked_up, other)
 
 
-def test_item_embedding_from_raw_features_is_the_indexed_one(trained: TrainedRetrieval, exact: Any) -> None:
+def test_item_embedding_from_raw_features_is_the_indexed_one(trained: Trained, exact: Any) -> None:
     items = trained.model.embed_candidates(trained.candidates).numpy()
     ids = [value.decode() for value in trained.candidates.item_ids.numpy()]
     numbers = [int(item_id[1:]) for item_id in ids]

@@ -1,12 +1,11 @@
-from typing import get_args
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from features.encoding.schema_encoder import SchemaEncoder
 from tests.trainer.small_dataset import SCHEMA
-from trainer.config.retrieval import EncoderConfig, EncoderKind, RetrievalConfig
+from trainer.config.encoders import ENCODERS
+from trainer.config.retrieval import RetrievalConfig
 from trainer.data.batches import gather_query
 from trainer.data.catalogue import load_catalogue
 from trainer.data.events import load_events
@@ -15,24 +14,24 @@ from trainer.retrieval.full_ranking import embed_queries, query_blocks
 from trainer.retrieval.model import TwoTowerModel
 
 
-@pytest.mark.parametrize("kind", get_args(EncoderKind))
+@pytest.mark.parametrize("kind", ENCODERS.names)
 def test_blocks_are_as_wide_as_their_histories_and_change_nothing(small_dataset, monkeypatch, kind):
     """Events 0, 1, 2 and 3 of a user have so many before them: three a block, shorter histories first."""
     encoder = SchemaEncoder(SCHEMA, small_dataset)
     candidates = load_catalogue(small_dataset, encoder)
     events = load_events(small_dataset.interactions("train"), encoder, candidates.rows(), ranking=False)
     repeat = 1.0 if kind == "recency" else 0.0
-    config = RetrievalConfig(dimension=4, encoder=EncoderConfig(kind=kind), repeat=repeat)
-    model = TwoTowerModel(config, encoder, candidates, seed=0)
+    config = RetrievalConfig(dimension=4, encoder=ENCODERS.options(kind)(), repeat=repeat)
+    towers = TwoTowerModel(config, encoder, candidates, seed=0).towers
     asked = np.array([7, 0, 6, 3, 5, 2, 4, 1, 11])  # lengths 3, 0, 2, 3, 1, 2, 0, 1, 3
     monkeypatch.setattr(full_ranking, "_QUERIES_A_BLOCK", 3)
     blocks = list(query_blocks(events, SCHEMA, asked))
     assert [block.places.tolist() for block in blocks] == [[1, 6, 4], [7, 2, 5], [0, 3, 8]]
     assert [block.query["history"].shape[1] for block in blocks] == [1, 2, 3]
     padded = gather_query(events, SCHEMA, with_entries=True)(tf.constant(asked))
-    vectors, added = embed_queries(model, blocks, len(candidates))
-    np.testing.assert_allclose(vectors, model.query_tower(padded), rtol=1e-5, atol=1e-6)
-    repeats = model.repeats(padded)
+    vectors, added = embed_queries(towers, blocks, len(candidates))
+    np.testing.assert_allclose(vectors, towers.query_tower(padded), rtol=1e-5, atol=1e-6)
+    repeats = towers.repeats(padded)
     assert (added is None) == (repeats is None) == (not repeat)
     if added is not None:
         expected = np.zeros(added.shape, np.float32)

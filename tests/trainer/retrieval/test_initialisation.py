@@ -75,9 +75,9 @@ def test_items_used_by_the_same_users_start_alike(tmp_path, examples):
     events, encoder, candidates = load(tmp_path, [even, even[::-1], odd, odd[::-1]])
     config = RetrievalConfig(dimension=8, examples=examples, initialisation="svd")
     model = TwoTowerModel(config, encoder, candidates, seed=0)
-    before = model.item_tables[0].table.numpy()
+    before = model.towers.pairs[0].items.table.numpy()
     initialise_items(model, events, candidates, config, seed=0)
-    table = model.item_tables[0].table.numpy()
+    table = model.towers.pairs[0].items.table.numpy()
     of_even, of_odd = table[[FIRST + item for item in even]], table[[FIRST + item for item in odd]]
     assert np.abs(of_even @ of_odd.T).max() < 1e-6
     assert (of_even @ of_even.T).mean() > 0.1
@@ -88,6 +88,6 @@ def test_random_start_is_left_alone(tmp_path):
     events, encoder, candidates = load(tmp_path, [[0, 1], [2, 3]])
     config = RetrievalConfig(dimension=8)
     model = TwoTowerModel(config, encoder, candidates, seed=0)
-    before = model.item_tables[0].table.numpy()
+    before = model.towers.pairs[0].items.table.numpy()
     initialise_items(model, events, candidates, config, seed=0)
-    np.testing.assert_array_equal(model.item_tables[0].table.numpy(), before)
+    np.testing.assert_array_equal(model.towers.pairs[0].items.table.numpy(), before)

@@ -8,7 +8,10 @@ from features.disk.layout import DatasetLayout
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError
 from tests.trainer.small_dataset import SCHEMA
-from trainer.config.retrieval import EncoderConfig, LossConfig, RetrievalConfig
+from trainer.config.encoders import GRUConfig, MeanConfig, TransformerConfig
+from trainer.config.losses import BCEConfig
+from trainer.config.negatives import InBatchConfig
+from trainer.config.retrieval import RetrievalConfig
 from trainer.data.batches import set_examples
 from trainer.data.catalogue import load_catalogue
 from trainer.data.events import load_events
@@ -16,8 +19,8 @@ from trainer.retrieval.model import TwoTowerModel
 
 ENSEMBLE = RetrievalConfig(
     dimension=8,
-    encoder=EncoderConfig(kind="transformer", dropout=0.3, side_features=True),
-    ensemble=("gru", "transformer"),
+    encoder=TransformerConfig(dropout=0.3, side_features=True),
+    ensemble=(GRUConfig(dropout=0.3, side_features=True), TransformerConfig(dropout=0.3)),
 )
 HISTORY = [[5, 3, 4, 0], [9, 0, 0, 0], [1, 7, 0, 0]]
 """Rows of the item embeddings; 0 is padding, 1 an item that training does not know, 3 the catalogue's first one."""
@@ -43,12 +46,9 @@ def query() -> dict[str, tf.Tensor]:
 def test_score_of_an_ensemble_is_the_mean_of_its_models(small_dataset):
     model = make_model(small_dataset)
     candidates = load_catalogue(small_dataset, SchemaEncoder(SCHEMA, small_dataset))
-    together = model.query_tower(query()) @ tf.transpose(model.embed_candidates(candidates))
+    together = model.towers.query_tower(query()) @ tf.transpose(model.towers.embed_candidates(candidates))
     rows = candidates.gather(tf.range(len(candidates)))
-    alone = [
-        asked(query()) @ tf.transpose(candidate(rows))
-        for asked, candidate in zip(model.query_towers, model.candidate_towers, strict=True)
-    ]
+    alone = [pair.query(query()) @ tf.transpose(pair.candidate(rows)) for pair in model.towers.pairs]
     assert len(alone) == 3
     np.testing.assert_allclose(together, np.mean(alone, axis=0), rtol=1e-5, atol=1e-6)
     assert np.abs(alone[0] - alone[2]).max() > 0.01  # the same encoder twice is two models
@@ -56,24 +56,26 @@ def test_score_of_an_ensemble_is_the_mean_of_its_models(small_dataset):
 
 def test_models_of_an_ensemble_have_masks_of_their_own(small_dataset):
     model = make_model(small_dataset)
-    first, last = (model.query_towers[n].history_encoder.input_dropout for n in (0, 2))
+    first, last = (model.towers.pairs[n].query.history_encoder.input_dropout for n in (0, 2))
     ones = tf.ones([4, 8])
     assert (first(ones, training=True).numpy() != last(ones, training=True).numpy()).any()
 
 
-@pytest.mark.parametrize("loss", [LossConfig(), LossConfig(kind="bce"), LossConfig(negatives="in_batch")])
-def test_loss_of_an_ensemble_is_the_mean_of_its_models(small_dataset, loss):
-    config = RetrievalConfig(dimension=8, ensemble=("mean",), loss=loss)
+@pytest.mark.parametrize("changes", [{}, {"loss": BCEConfig()}, {"negatives": InBatchConfig()}])
+def test_loss_of_an_ensemble_is_the_mean_of_its_models(small_dataset, changes):
+    config = RetrievalConfig(dimension=8, ensemble=(MeanConfig(),), **changes)
     model = make_model(small_dataset, config)
     encoder = SchemaEncoder(SCHEMA, small_dataset)
     rows = load_catalogue(small_dataset, encoder).rows()
     events = load_events(small_dataset.interactions("train"), encoder, rows, ranking=False)
     batch = set_examples(events, SCHEMA)(tf.range(4, dtype=tf.int64))
     together = model.compute_loss(batch)
-    queries, candidates, losses = model.query_towers, model.candidate_towers, []
-    for member in range(2):
-        model.query_towers, model.candidate_towers = [queries[member]], [candidates[member]]
-        losses.append(model.compute_loss(batch))
+    losses = []
+    for pair in model.towers.pairs:
+        alone = TwoTowerModel(replace(config, ensemble=()), encoder, load_catalogue(small_dataset, encoder), seed=1)
+        for weight, of_pair in zip(alone.trainable_variables, pair.trainable_variables, strict=True):
+            weight.assign(of_pair)
+        losses.append(alone.compute_loss(batch))
     np.testing.assert_allclose(together, np.mean(losses), rtol=1e-5)
     assert abs(losses[0] - losses[1]) > 0.01
 
@@ -82,25 +84,25 @@ def test_items_of_a_history_are_told_by_their_side_features(small_dataset):
     """Before it is normalised and gets its bias, an item is the same in a history as among the candidates."""
     model = make_model(small_dataset, replace(ENSEMBLE, score="dot", item_bias=False))
     candidates = load_catalogue(small_dataset, SchemaEncoder(SCHEMA, small_dataset))
-    in_history = model.query_tower.towers[0].history_encoder.item_vectors
+    in_history = model.towers.pairs[0].query.history_embedding.item_vectors
     index = candidates.features["item_id"]
-    expected = model.candidate_towers[0](candidates.gather(tf.range(len(candidates))))
+    expected = model.towers.pairs[0].candidate(candidates.gather(tf.range(len(candidates))))
     np.testing.assert_allclose(in_history(index), expected, rtol=1e-5, atol=1e-6)
     # An item that training does not know has the embedding of all of these and no features.
-    tower, unknown = model.candidate_towers[0], tf.constant([[1, 1]])
-    expected = tower.gates["item_id"] * model.item_tables[0](unknown)
+    tower, unknown = model.towers.pairs[0].candidate, tf.constant([[1, 1]])
+    expected = tower.features.gates["item_id"] * model.towers.pairs[0].items(unknown)
     np.testing.assert_allclose(in_history(unknown), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_frozen_and_saved_towers_say_the_same(small_dataset, tmp_path):
     model = make_model(small_dataset)
-    expected = model.query_tower(query()).numpy()
-    model.freeze()
-    np.testing.assert_allclose(model.query_tower(query()), expected, rtol=1e-5, atol=1e-6)
+    expected = model.towers.query_tower(query()).numpy()
+    frozen = model.towers.frozen()
+    np.testing.assert_allclose(frozen.query_tower(query()), expected, rtol=1e-5, atol=1e-6)
     module = tf.Module()
-    module.model = model
+    module.model = frozen
     specs = {name: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for name, value in query().items()}
-    module.embed = tf.function(lambda encoded: model.query_tower(encoded), input_signature=[specs])
+    module.embed = tf.function(lambda encoded: frozen.query_tower(encoded), input_signature=[specs])
     tf.saved_model.save(module, str(tmp_path / "model"))
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     np.testing.assert_allclose(loaded.embed(query()), expected, rtol=1e-5, atol=1e-6)
@@ -108,9 +110,9 @@ def test_frozen_and_saved_towers_say_the_same(small_dataset, tmp_path):
 
 def test_without_side_features_the_history_is_the_table(small_dataset):
     model = make_model(small_dataset, RetrievalConfig(dimension=8))
-    assert model.query_tower.history_encoder.item_vectors is model.item_tables[0]
+    assert model.towers.query_tower.history_embedding.item_vectors is model.towers.pairs[0].items
 
 
 def test_set_of_an_ordered_ensemble_is_refused():
     with pytest.raises(ConfigError, match=r"retrieval\.examples"):
-        RetrievalConfig(examples="set", ensemble=("gru",))
+        RetrievalConfig(examples="set", ensemble=(GRUConfig(),))

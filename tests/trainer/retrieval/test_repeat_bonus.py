@@ -10,7 +10,9 @@ from features.encoding.log_buckets import age_buckets
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError
 from tests.trainer.small_dataset import SCHEMA
-from trainer.config.retrieval import LossConfig, RetrievalConfig
+from trainer.config.losses import LOSSES, BPRConfig, SoftmaxConfig
+from trainer.config.negatives import InBatchConfig
+from trainer.config.retrieval import RetrievalConfig
 from trainer.data.batches import basket_examples, baskets_of
 from trainer.data.catalogue import load_catalogue
 from trainer.data.events import load_events
@@ -19,7 +21,7 @@ from trainer.retrieval.model import TwoTowerModel
 from trainer.retrieval.repeat_bonus import EntriesOfHistories, RepeatBonusLayer
 
 LENGTH = 5
-CONFIG = RetrievalConfig(dimension=8, repeat=1.0, examples="basket", loss=LossConfig(temperature=0.2))
+CONFIG = RetrievalConfig(dimension=8, repeat=1.0, examples="basket", loss=SoftmaxConfig(temperature=0.2))
 
 
 def trained_layer(*, with_ages: bool) -> RepeatBonusLayer:
@@ -88,37 +90,37 @@ def make(dataset, config=CONFIG):
     encoder = SchemaEncoder(SCHEMA, dataset)
     candidates = load_catalogue(dataset, encoder)
     model = TwoTowerModel(config, encoder, candidates, seed=1)
-    if model.repeat_layer is not None:
-        model.repeat_layer.places.assign([0.1, 0.0, 0.05, 0.02, -0.03])
+    if model.towers.repeat_layer is not None:
+        model.towers.repeat_layer.places.assign([0.1, 0.0, 0.05, 0.02, -0.03])
     events = load_events(dataset.interactions("train"), encoder, candidates.rows(), ranking=False)
     return model, candidates, events
 
 
 def scores_of(model, candidates, query):
     """Inner products, and what is added to them, as one matrix."""
-    scores = model.query_tower(query).numpy() @ model.embed_candidates(candidates).numpy().T
-    repeats = model.repeats(query)
+    scores = model.towers.query_tower(query).numpy() @ model.towers.embed_candidates(candidates).numpy().T
+    repeats = model.towers.repeats(query)
     if repeats is not None:
         np.add.at(scores, (repeats.query.numpy(), repeats.rows.numpy()), repeats.scores.numpy())
     return scores
 
 
-@pytest.mark.parametrize("loss", [CONFIG.loss, LossConfig(kind="bpr"), LossConfig(negatives="in_batch")])
-def test_loss_is_that_of_the_scores_with_what_is_added(small_dataset, loss):
-    config = replace(CONFIG, loss=loss)
+@pytest.mark.parametrize("changes", [{}, {"loss": BPRConfig()}, {"negatives": InBatchConfig()}])
+def test_loss_is_that_of_the_scores_with_what_is_added(small_dataset, changes):
+    config = replace(CONFIG, **changes)
+    is_softmax, in_batch = LOSSES.name_of(config.loss) == "softmax", "negatives" in changes
     model, candidates, events = make(small_dataset, config)
     batch = basket_examples(events, SCHEMA, baskets_of(events), with_entries=True)(tf.range(12, dtype=tf.int64))
-    logits = scores_of(model, candidates, batch["query"]) / loss.temperature
+    logits = scores_of(model, candidates, batch["query"]) / config.loss.temperature
     query, positive = batch["positive_query"].numpy(), batch["positive_row"].numpy()
-    in_batch = loss.negatives == "in_batch"
     drawn = np.unique(positive) if in_batch else np.arange(len(candidates))
     expected = 0.0
     source = model._source.draw(batch["positive_row"], model.step)
     assert source.rows.numpy().tolist() == drawn.tolist()
     for number, row, weight in zip(query, positive, batch["weight"].numpy(), strict=True):
         others = np.array([place for place, other in enumerate(drawn) if other != row])
-        negative = logits[number, drawn[others]] + (source.log_weights.numpy()[others] if loss.kind == "softmax" else 0)
-        if loss.kind == "softmax":
+        negative = logits[number, drawn[others]] + (source.log_weights.numpy()[others] if is_softmax else 0)
+        if is_softmax:
             expected += weight * np.log1p(np.exp(negative - logits[number, row]).sum())
         else:
             expected += weight * np.mean(np.log1p(np.exp(negative - logits[number, row])))
@@ -131,7 +133,7 @@ def test_ranks_by_the_sum_and_learns_all_its_weights(small_dataset):
     blocks = list(query_blocks(events, SCHEMA, asked))
     expected = np.concatenate([scores_of(model, candidates, block.query) for block in blocks])
     expected = expected[np.argsort(np.concatenate([block.places for block in blocks]))]
-    ranked = rank_by_model(model, candidates, blocks, 4)
+    ranked = rank_by_model(model.towers, candidates, blocks, 4)
     order = np.argsort(-expected, axis=1, kind="stable")[:, :4]
     np.testing.assert_array_equal(ranked.item_rows, order)
     np.testing.assert_allclose(ranked.scores, np.take_along_axis(expected, order, axis=1), rtol=1e-5)
@@ -139,7 +141,7 @@ def test_ranks_by_the_sum_and_learns_all_its_weights(small_dataset):
     with tf.GradientTape() as tape:
         loss = model.compute_loss(batch, training=True)
     # A history of at most four items has three kinds of places: the last but none, the last but one, those before.
-    gradient = tf.convert_to_tensor(tape.gradient(loss, model.repeat_layer.places)).numpy()
+    gradient = tf.convert_to_tensor(tape.gradient(loss, model.towers.repeat_layer.places)).numpy()
     assert (gradient[[0, 2, 3]] != 0).all()
     assert (gradient[[1, 4]] == 0).all()
 
@@ -148,14 +150,14 @@ def test_served_scores_take_it_as_many_times_as_configured(small_dataset):
     once, _, events = make(small_dataset)
     twice, _, _ = make(small_dataset, replace(CONFIG, repeat=2.0))
     block = next(query_blocks(events, SCHEMA, np.arange(8))).query
-    np.testing.assert_allclose(twice.repeats(block).scores, 2 * once.repeats(block).scores, rtol=1e-6)
+    np.testing.assert_allclose(twice.towers.repeats(block).scores, 2 * once.towers.repeats(block).scores, rtol=1e-6)
     batch = basket_examples(events, SCHEMA, baskets_of(events), with_entries=True)(tf.range(9, dtype=tf.int64))
     np.testing.assert_allclose(twice.compute_loss(batch), once.compute_loss(batch), rtol=1e-6)
 
 
 def test_without_it_nothing_is_added(small_dataset):
     model, _, events = make(small_dataset, replace(CONFIG, repeat=0.0))
-    assert model.repeats(next(query_blocks(events, SCHEMA, np.arange(3))).query) is None
+    assert model.towers.repeats(next(query_blocks(events, SCHEMA, np.arange(3))).query) is None
 
 
 def test_negative_is_refused():

@@ -9,7 +9,7 @@ along it cancel, and what is left of them is noise.
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -19,13 +19,16 @@ import tensorflow as tf
 
 from features.disk.layout import DatasetLayout, RunLayout
 from tests.trainer.small_dataset import SCHEMA
+from trainer.config.encoders import GRUConfig, TransformerConfig
+from trainer.config.losses import SoftmaxConfig
+from trainer.config.negatives import CrossBatchConfig, InBatchConfig
 from trainer.config.ranking import RankingConfig
-from trainer.config.retrieval import EncoderConfig, LossConfig, RetrievalConfig
+from trainer.config.retrieval import RetrievalConfig
 from trainer.config.training import OptimizerConfig, StrategyName
 from trainer.data.encoded_dataset import encode_dataset
 from trainer.ranking.stage import RankingStage
 from trainer.restore import restore
-from trainer.retrieval.negatives import hard, sources
+from trainer.retrieval.negatives import cross_batch, hard, in_batch, mixed
 from trainer.retrieval.stage import RetrievalStage
 from trainer.stage import plan_training, train_stage
 from trainer.training.cluster import make_cluster
@@ -33,20 +36,18 @@ from trainer.training.loop import TrainingState, make_step
 from trainer.training.stage import AnyStage, StageContext
 
 _SGD = OptimizerConfig(kind="sgd", learning_rate=0.5, warmup_steps=0)
-_ALL = LossConfig(temperature=1.0)
-_ALL_ITEMS = LossConfig(temperature=1.0)
 _RETRIEVAL = RetrievalConfig(
-    dimension=8, score="dot", loss=_ALL_ITEMS, optimizer=_SGD, batch_size=8, epochs=2, patience=0
+    dimension=8, score="dot", loss=SoftmaxConfig(temperature=1.0), optimizer=_SGD, batch_size=8, epochs=2, patience=0
 )
-_HARD = LossConfig(negatives="cross_batch", memory=24, hard_negatives=2, index_steps=5, temperature=1.0)
-_TRANSFORMER = EncoderConfig(kind="transformer", side_features=True)
+_HARD = CrossBatchConfig(memory=24, hard_negatives=2, index_steps=5)
+_ENCODERS = TransformerConfig(side_features=True), (GRUConfig(side_features=True),)
 _RANKING = RankingConfig(dimension=4, hidden=(8,), dropout=0.0, optimizer=_SGD, batch_size=16, epochs=2, patience=0)
 STAGES: dict[str, AnyStage] = {
-    "in_batch": RetrievalStage(config=replace(_RETRIEVAL, loss=replace(_ALL_ITEMS, negatives="in_batch"))),
-    "hard": RetrievalStage(config=replace(_RETRIEVAL, loss=_HARD)),
+    "in_batch": RetrievalStage(config=replace(_RETRIEVAL, negatives=InBatchConfig())),
+    "hard": RetrievalStage(config=replace(_RETRIEVAL, negatives=_HARD)),
     "repeat": RetrievalStage(config=replace(_RETRIEVAL, examples="basket", repeat=1.0)),
     "ensemble": RetrievalStage(
-        config=replace(_RETRIEVAL, examples="sequence", encoder=_TRANSFORMER, ensemble=("gru",), batch_size=32)
+        config=replace(_RETRIEVAL, examples="sequence", encoder=_ENCODERS[0], ensemble=_ENCODERS[1], batch_size=32)
     ),
     "ranking": RankingStage(config=_RANKING),
 }
@@ -80,10 +81,9 @@ def training(context: StageContext, stage: AnyStage) -> Arrays:
 @contextmanager
 def broken_gathering() -> Iterator[None]:
     """Every replica takes its own part of the batch for the whole."""
-    with (
-        mock.patch.object(sources, "of_all_replicas", lambda rows: rows),
-        mock.patch.object(hard, "of_all_replicas", lambda rows: rows),
-    ):
+    with ExitStack() as patches:
+        for module in (cross_batch, hard, in_batch, mixed):
+            patches.enter_context(mock.patch.object(module, "of_all_replicas", lambda rows: rows))
         yield
 
 

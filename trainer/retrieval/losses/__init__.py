@@ -1,1 +1,1 @@
-"""What a positive is compared by: each loss with its paper."""
+"""Retrieval losses behind one contract, a file each; `trainer.config.losses` has the table of them."""

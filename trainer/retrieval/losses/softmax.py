@@ -1,52 +1,25 @@
 """The softmax cross-entropy of positives against negatives that the batch shares."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import tensorflow as tf
+
+from trainer.retrieval.losses.base import Comparison, Loss
+from trainer.retrieval.pairs import PairBonus
 
 # Added to sums of exponentials: a query whose negatives are all masked must give a gradient of zero, not NaN.
 _TINY = 1e-30
 
 
-class PairBonus(NamedTuple):
-    """What some pairs of query and item have more than their inner product."""
+class SoftmaxLoss(Loss):
+    """-log of each positive's share in the softmax over itself and its query's negatives."""
 
-    places: tf.Tensor
-    """`[n, 2] int32`: query and position of the item, each pair once."""
-    logits: tf.Tensor
-    """`[n] float32`."""
-
-
-def positives_among(negative_rows: tf.Tensor, positive_query: tf.Tensor, positive_rows: tf.Tensor) -> tf.Tensor:
-    """Where a query's own positives occur among its negatives (accidental hits).
-
-    Args:
-        negative_rows: `[n] int32`, distinct and ascending.
-        positive_query: `[m] int32`, the query of each positive.
-        positive_rows: `[m] int32`.
-
-    Returns:
-        `[hits, 2] int32`: query and position in `negative_rows`.
-    """
-    return bonus_among(negative_rows, positive_query, positive_rows, tf.zeros_like(positive_rows)).places
-
-
-def bonus_among(negative_rows: tf.Tensor, query: tf.Tensor, rows: tf.Tensor, logits: tf.Tensor) -> PairBonus:
-    """What pairs of query and row, `[m] int32` and distinct, add where the row is one of the negatives, `[n] int32`."""
-    slots = _slots(negative_rows, rows)
-    is_hit = tf.gather(negative_rows, slots) == rows
-    places = tf.boolean_mask(tf.stack([query, slots], axis=1), is_hit)
-    return PairBonus(places, tf.boolean_mask(logits, is_hit))
-
-
-def rows_among(ascending: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """`[m] bool`: which of the rows `[m] int32` are among the ascending ones, `[n] int32`, at least one."""
-    return tf.gather(ascending, _slots(ascending, rows)) == rows
-
-
-def _slots(ascending: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    return tf.minimum(tf.searchsorted(ascending, rows), tf.size(ascending) - 1)
+    def __call__(self, comparison: Comparison) -> tf.Tensor:
+        """Returns the loss of each positive, `[m] float32`."""
+        log_sum_exp = log_sum_exp_of_products(
+            comparison.queries, comparison.items, comparison.negatives.log_weights, comparison.hits, comparison.bonus
+        )
+        return softmax_loss(comparison.positive_logits, tf.gather(log_sum_exp, comparison.positives.query))
 
 
 def log_sum_exp_of_products(
@@ -63,7 +36,7 @@ def log_sum_exp_of_products(
         items: `[n, d] float32`.
         log_weights: `[n] float32`.
         hits: `[hits, 2] int32`, pairs of query and item to leave out.
-        added: what some pairs have more than their product; nothing if None.
+        added: sparse logits added to the products; nothing if None.
 
     Returns:
         `[q] float32`; a very small number where nothing is left.

@@ -1,1 +1,1 @@
-"""What a positive is compared with: sources of negatives."""
+"""Sources of negatives behind one contract, a file each; `trainer.config.negatives` has the table of them."""

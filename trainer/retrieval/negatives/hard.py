@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from trainer.retrieval.losses.softmax import rows_among
-from trainer.retrieval.negatives.sources import SampledNegatives, of_all_replicas
+from trainer.retrieval.negatives.base import SampledNegatives, of_all_replicas
+from trainer.retrieval.pairs import rows_among
 
 
 class HardNegatives(tf.Module):

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.retrieval.losses.pairwise import bce_loss, bpr_loss, gbce_power
+from trainer.config.losses import GBCEConfig
+from trainer.retrieval.losses.bce import bce_loss
+from trainer.retrieval.losses.bpr import bpr_loss
+from trainer.retrieval.losses.gbce import GBCELoss, gbce_power
 
 POSITIVES = tf.constant([1.0, -0.5, 2.0])
 NEGATIVES = tf.constant([[0.5, -1.0, 3.0], [0.0, 1.0, 2.0]])
@@ -32,6 +35,13 @@ def test_bpr_is_the_formula():
         -np.log(sigmoid(2.0 - np.array([0.0, 1.0, 2.0]))).mean(),
     ]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_gbce_takes_its_power_from_the_share_of_the_catalogue():
+    """Of the eleven other items each positive is compared with three."""
+    loss = GBCELoss(GBCEConfig(calibration=0.5), 12).compare(POSITIVES, NEGATIVES, MASK, QUERY)
+    power = gbce_power(3 / 11, 0.5)
+    np.testing.assert_allclose(loss, bce_loss(POSITIVES, NEGATIVES, MASK, QUERY, power=power), rtol=1e-6)
 
 
 def test_gbce_power_runs_from_plain_to_the_sampling_rate():

@@ -1,13 +1,8 @@
 import numpy as np
 import tensorflow as tf
 
-from trainer.retrieval.losses.softmax import (
-    PairBonus,
-    bonus_among,
-    log_sum_exp_of_products,
-    positives_among,
-    softmax_loss,
-)
+from trainer.retrieval.losses.softmax import log_sum_exp_of_products, softmax_loss
+from trainer.retrieval.pairs import PairBonus, bonus_among, positives_among
 
 
 def reference(queries, items, log_weights, hits, added=None):

@@ -3,9 +3,11 @@ import pytest
 import tensorflow as tf
 
 from features.errors import ConfigError
-from trainer.config.retrieval import LossConfig
+from features.serialization import structure
+from trainer.config.negatives import NegativesConfig, UniformConfig
+from trainer.retrieval.negatives.base import SampledNegatives
 from trainer.retrieval.negatives.hard import HardNegatives
-from trainer.retrieval.negatives.sources import SampledNegatives, UniformItems
+from trainer.retrieval.negatives.uniform import UniformItems
 
 NUM_ITEMS, DIM = 30, 4
 DRAWS = np.random.default_rng(0)
@@ -43,7 +45,7 @@ def test_the_index_is_that_of_the_last_refresh() -> None:
 
 
 def test_the_sum_of_exponentials_stays_unbiased() -> None:
-    hard, source = made(a_query=3), UniformItems(NUM_ITEMS, 6, seed=1)
+    hard, source = made(a_query=3), UniformItems(UniformConfig(num_negatives=6), np.ones(NUM_ITEMS, np.int64), 1)
     scores = DRAWS.normal(size=NUM_ITEMS).astype(np.float32)
     estimates = []
     for step in range(400):
@@ -63,12 +65,12 @@ def test_more_than_the_catalogue_is_the_catalogue() -> None:
 @pytest.mark.parametrize(
     ("field", "settings"),
     [
-        ("hard_negatives", {"hard_negatives": 5}),  # beside all items, where they are already
-        ("hard_negatives", {"hard_negatives": -1, "negatives": "uniform"}),
-        ("index_steps", {"index_steps": 0}),
-        ("memory", {"memory": 0}),
+        ("hard_negatives", {"kind": "all", "hard_negatives": 5}),  # beside all items, where they are already
+        ("hard_negatives", {"kind": "uniform", "hard_negatives": -1}),
+        ("index_steps", {"kind": "in_batch", "index_steps": 0}),
+        ("memory", {"kind": "cross_batch", "memory": 0}),
     ],
 )
 def test_a_setting_that_can_do_nothing_is_refused(field: str, settings: dict) -> None:
-    with pytest.raises(ConfigError, match=f"loss.{field}"):
-        LossConfig(**settings)
+    with pytest.raises(ConfigError, match=f"negatives.{field}"):
+        structure(settings, NegativesConfig, "retrieval.negatives")

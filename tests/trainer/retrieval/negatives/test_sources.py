@@ -2,22 +2,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.config.retrieval import LossConfig
-from trainer.retrieval.negatives.sources import (
-    AllItems,
-    CrossBatchItems,
-    InBatchItems,
-    MixedItems,
-    PopularItems,
-    UniformItems,
-    make_source,
+from trainer.config.negatives import (
+    AllConfig,
+    CrossBatchConfig,
+    InBatchConfig,
+    MixedConfig,
+    NegativesConfig,
+    PopularConfig,
+    UniformConfig,
 )
+from trainer.retrieval.negatives.base import NegativeSource, make_source
 
 STEP = tf.constant(3, tf.int64)
 
 
+def source_of(config: NegativesConfig, frequency: list[int] | np.ndarray) -> NegativeSource:
+    return make_source(config, np.asarray(frequency), 1)
+
+
 def test_uniform_draws_are_distinct_ascending_and_repeatable():
-    source = UniformItems(103, 10, seed=1)
+    source = source_of(UniformConfig(num_negatives=10), np.ones(103))
     rows = source.draw(tf.constant([0]), STEP).rows.numpy()
     assert (np.diff(rows) > 0).all()
     assert rows.min() >= 0
@@ -30,17 +34,18 @@ FREQUENCY = np.arange(50)[::-1] ** 2
 
 
 @pytest.mark.parametrize(
-    "source",
+    "config",
     [
-        UniformItems(50, 5, seed=1),
-        PopularItems(FREQUENCY, 5, 0.75, seed=1),
-        InBatchItems(FREQUENCY + 1),
-        MixedItems(FREQUENCY + 1, 5, seed=1),
-        CrossBatchItems(FREQUENCY + 1, 20),
+        UniformConfig(num_negatives=5),
+        PopularConfig(num_negatives=5),
+        InBatchConfig(),
+        MixedConfig(num_negatives=5),
+        CrossBatchConfig(memory=20),
     ],
     ids=["uniform", "popular", "in_batch", "mixed", "cross_batch"],
 )
-def test_weights_make_the_sum_of_exponentials_unbiased(source):
+def test_weights_make_the_sum_of_exponentials_unbiased(config):
+    source = source_of(config, FREQUENCY + 1)
     generator = np.random.default_rng(0)
     scores = generator.normal(size=50).astype(np.float32)
     share = (FREQUENCY + 1) / (FREQUENCY + 1).sum()
@@ -55,14 +60,14 @@ def test_weights_make_the_sum_of_exponentials_unbiased(source):
 
 
 def test_in_batch_items_weigh_one_over_their_expected_number():
-    source = InBatchItems(np.array([6, 3, 1, 0]))
+    source = source_of(InBatchConfig(), [6, 3, 1, 0])
     rows, log_weights = source.draw(tf.constant([2, 0, 0, 1, 0]), STEP)
     assert rows.numpy().tolist() == [0, 1, 2]
     np.testing.assert_allclose(np.exp(log_weights), [3 / (5 * 0.6), 1 / (5 * 0.3), 1 / (5 * 0.1)], rtol=1e-5)
 
 
 def test_the_memory_holds_the_last_positives_of_earlier_batches():
-    source = CrossBatchItems(np.array([6, 3, 1, 1]), memory=3)
+    source = source_of(CrossBatchConfig(memory=3), [6, 3, 1, 1])
     draws = [source.draw(tf.constant(rows), STEP).rows.numpy().tolist() for rows in ([3, 3], [0], [1], [0], [2])]
     # The memory before each batch: nothing, then 3 3, then 3 3 0, then 3 0 1, then 0 1 0.
     assert draws == [[3], [0, 3], [0, 1, 3], [0, 1, 3], [0, 1, 2]]
@@ -71,11 +76,8 @@ def test_the_memory_holds_the_last_positives_of_earlier_batches():
     np.testing.assert_allclose(np.exp(log_weights), [1 / (5 * 6 / 11), 1 / (5 * 3 / 11), 3 / (5 * 1 / 11)], rtol=1e-5)
 
 
-def test_draws_as_large_as_the_catalogue_are_the_catalogue():
-    frequency = np.ones(8, np.int64)
-    assert isinstance(make_source(LossConfig(negatives="uniform", num_negatives=8), frequency, 0), AllItems)
-    assert isinstance(make_source(LossConfig(negatives="uniform", num_negatives=7), frequency, 0), UniformItems)
-    assert isinstance(make_source(LossConfig(negatives="popular", num_negatives=7), frequency, 0), PopularItems)
-    assert isinstance(make_source(LossConfig(negatives="mixed"), frequency, 0), MixedItems)
-    assert isinstance(make_source(LossConfig(negatives="cross_batch"), frequency, 0), CrossBatchItems)
-    assert AllItems(8).draw(tf.constant([1]), STEP).rows.numpy().tolist() == list(range(8))
+@pytest.mark.parametrize("config", [AllConfig(), UniformConfig(num_negatives=9), PopularConfig(num_negatives=8)])
+def test_a_draw_as_large_as_the_catalogue_is_the_catalogue(config):
+    rows, log_weights = source_of(config, np.arange(8)).draw(tf.constant([1]), STEP)
+    assert rows.numpy().tolist() == list(range(8))
+    assert not log_weights.numpy().any()

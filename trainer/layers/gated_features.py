@@ -1,0 +1,48 @@
+"""The sum of a tower's features, each times a learnt gate."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from features.encoding.encoder import Encoded, Tensors
+from trainer.layers.embedding import EmbeddingTable, FeatureVector
+
+
+class GatedFeatures(tf.keras.layers.Layer):
+    """One vector and one gate for each feature; the gates start at 1."""
+
+    def __init__(
+        self,
+        features: Mapping[str, Encoded],
+        tables: Mapping[str, EmbeddingTable],
+        dimension: int,
+        *,
+        history: str | None = None,
+    ) -> None:
+        """Creates the weights.
+
+        Args:
+            features: What comes in, by name.
+            tables: Embedding tables by name, shared between the towers.
+            dimension: Components of each vector.
+            history: The feature, if any, whose vector an encoder makes: it has a gate here and nothing else.
+        """
+        super().__init__()
+        self.by_name: dict[str, tf.keras.layers.Layer] = {
+            name: FeatureVector(encoded, tables.get(encoded.table), dimension)
+            for name, encoded in features.items()
+            if name != history
+        }
+        self.gates = {name: self.add_weight(name=f"gate_{name}", shape=(), initializer="ones") for name in features}
+
+    def vectors(self, encoded: Tensors) -> dict[str, tf.Tensor]:
+        """Encoded features by name, `[batch, ...]`, to vectors by name, `[batch, dimension] float32`."""
+        return {name: layer(encoded[name]) for name, layer in self.by_name.items()}
+
+    def add_up(self, vectors: Tensors) -> tf.Tensor:
+        """`[batch, dimension] float32`: the sum of the vectors times their gates."""
+        return tf.add_n([self.gates[name] * vector for name, vector in vectors.items()])
+
+    def call(self, encoded: Tensors) -> tf.Tensor:
+        """`[batch, dimension] float32`: the sum over the encoded features."""
+        return self.add_up(self.vectors(encoded))

@@ -1,0 +1,52 @@
+"""Embeddings of the entries of a history: their items, and what is known of the events beside them."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from features.encoding.encoder import Tensors
+from trainer.layers.embedding import EmbeddingTable, weighted_sum
+
+
+class HistoryEmbedding(tf.keras.layers.Layer):
+    """Adds up the vector of an entry's item and those of its companions, such as the kind and the age of the event."""
+
+    def __init__(self, item_vectors: tf.keras.layers.Layer, companions: Mapping[str, EmbeddingTable]) -> None:
+        """Takes the parts.
+
+        Args:
+            item_vectors: Maps rows of the item embeddings, `[...] int32`, to `[..., D] float32`; the table itself, or a
+                layer that knows the items' side features too.
+            companions: Tables of the companions, by the name of the feature.
+        """
+        super().__init__()
+        self.item_vectors, self.companions = item_vectors, dict(companions)
+
+    def call(self, items: tf.Tensor, beside: Tensors | None = None) -> tf.Tensor:
+        """Items and companions by name, `[...] int32` each, to `[..., D] float32`."""
+        companions = [table((beside or {})[name]) for name, table in self.companions.items()]
+        return tf.add_n([self.item_vectors(items), *companions])
+
+    def weighted_sum(
+        self, items: tf.Tensor, beside: Tensors | None, weights: tf.Tensor, *, training: bool
+    ) -> tf.Tensor:
+        """Returns the weighted sum of the entries' embeddings.
+
+        Args:
+            items: `[batch, W] int32`, rows of the item embeddings.
+            beside: Companions by name, `[batch, W] int32` each.
+            weights: `[batch, W] float32`, 0 for padding.
+            training: Whether a gradient is wanted.
+
+        Returns:
+            `[batch, D] float32`.
+        """
+        if isinstance(self.item_vectors, EmbeddingTable):
+            of_items = weighted_sum(self.item_vectors, items, weights, training=training)
+        else:
+            of_items = tf.einsum("bw,bwd->bd", weights, self.item_vectors(items))
+        of_companions = [
+            weighted_sum(table, (beside or {})[name], weights, training=training)
+            for name, table in self.companions.items()
+        ]
+        return tf.add_n([of_items, *of_companions])
