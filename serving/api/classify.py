@@ -6,7 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorflow_serving.apis import classification_pb2
 
-from serving.api.examples import ExampleTensors, TensorValues, find_signature, input_tensor, serialized_examples
+from serving.api.examples import (
+    ExampleTensors,
+    TensorValues,
+    check_inputs,
+    find_signature,
+    input_tensor,
+    serialized_examples,
+)
 from serving.api.predict import CLASSIFY_METHOD, InferenceOptions, fill_model_spec
 from serving.errors import invalid_argument
 from serving.models.servable import Runnable, Signature
@@ -38,9 +45,10 @@ def classification_tensors(signature: Signature, check_method: bool) -> ExampleT
     Raises:
         ServingError: Its inputs or outputs do not fit.
     """
-    feed = input_tensor(signature, CLASSIFY_METHOD, "classification", check_method)
+    check_inputs(signature, CLASSIFY_METHOD, "classification", check_method)
     if len(signature.outputs) not in (1, 2):
         raise invalid_argument(f"Expected one or two output Tensors, found {len(signature.outputs)}")
+    feed = input_tensor(signature, "classification")
     fetches = tuple(signature.outputs[alias] for alias in (CLASSES, SCORES) if alias in signature.outputs)
     if not fetches:
         raise invalid_argument(

@@ -48,8 +48,8 @@ def find_signature(servable: Runnable, name: str, message: str = "No signature w
     return signature
 
 
-def input_tensor(signature: Signature, method: str, kind: str, check_method: bool) -> str:
-    """The tensor to feed with examples.
+def check_inputs(signature: Signature, method: str, kind: str, check_method: bool) -> None:
+    """Checks the method of a signature, and that it has one input.
 
     Args:
         signature: The signature.
@@ -58,13 +58,21 @@ def input_tensor(signature: Signature, method: str, kind: str, check_method: boo
         check_method: Whether another `method_name` is an error.
 
     Raises:
-        ServingError: The signature does not have exactly one input, named `inputs`, or another method.
+        ServingError: The signature has another method or another number of inputs.
     """
     given = signature.definition.method_name
     if check_method and given != method:
         raise invalid_argument(f"Expected {kind} signature method_name to be {method}. Was: {given}")
     if len(signature.inputs) != 1:
         raise invalid_argument("Expected one input Tensor.")
+
+
+def input_tensor(signature: Signature, kind: str) -> str:
+    """The tensor to feed with examples; `kind` is the RPC's noun, `classification` or `regression`.
+
+    Raises:
+        ServingError: The signature has no input named `inputs`.
+    """
     if INPUTS not in signature.inputs:
         raise invalid_argument(f"No {kind} inputs found in SignatureDef: {signature.definition}")
     return signature.inputs[INPUTS]

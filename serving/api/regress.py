@@ -3,7 +3,14 @@
 import numpy as np
 from tensorflow_serving.apis import regression_pb2
 
-from serving.api.examples import ExampleTensors, TensorValues, find_signature, input_tensor, serialized_examples
+from serving.api.examples import (
+    ExampleTensors,
+    TensorValues,
+    check_inputs,
+    find_signature,
+    input_tensor,
+    serialized_examples,
+)
 from serving.api.predict import REGRESS_METHOD, InferenceOptions, fill_model_spec
 from serving.errors import invalid_argument
 from serving.models.servable import Runnable, Signature
@@ -35,9 +42,10 @@ def regression_tensors(signature: Signature, check_method: bool) -> ExampleTenso
     Raises:
         ServingError: Its inputs or outputs do not fit.
     """
-    feed = input_tensor(signature, REGRESS_METHOD, "regression", check_method)
+    check_inputs(signature, REGRESS_METHOD, "regression", check_method)
     if len(signature.outputs) != 1:
         raise invalid_argument("Expected one output Tensor.")
+    feed = input_tensor(signature, "regression")
     if OUTPUTS not in signature.outputs:
         raise invalid_argument(f"No regression outputs found in SignatureDef: {signature.definition}")
     return ExampleTensors((feed,), signature.fetches)
