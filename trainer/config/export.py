@@ -1,4 +1,4 @@
-"""What is exported and how. Imports no TensorFlow."""
+"""Options of the export. Imports no TensorFlow."""
 
 from dataclasses import dataclass
 
@@ -11,27 +11,27 @@ class ExportConfig:
     """The SavedModels that `recstack export` publishes."""
 
     models: tuple[ModelName, ...] = MODEL_NAMES
-    """Which servables: the two retrieval models, the ranking model and the cascade `recommender`."""
+    """Models to export: the two retrieval models, the ranking model and the cascade `recommender`."""
     retrieval_k: int = 100
-    """Items that `retrieval`'s `serving_default` returns, and the default of `k` in `retrieve`."""
+    """Number of items that `retrieval`'s `serving_default` returns, and the default of `k` in `retrieve`."""
     recommender_candidates: int = 200
-    """Items that the cascade retrieves before it ranks them."""
+    """Number of items that the cascade retrieves and ranks."""
     recommender_limit: int = 10
-    """Items that the cascade returns by default."""
+    """Number of items that the cascade returns by default."""
     keep_versions: int = 3
-    """Published versions kept a model, the newest ones; older ones are removed after publication."""
+    """Number of published versions to keep per model; older ones are removed after publication."""
     smallest_refresh: float = 0.5
-    """Share of the newest version's items that a refreshed catalogue must have: fewer are taken for a broken table."""
+    """Share of the newest version's items that a refreshed catalogue must have; one with fewer is refused as broken."""
     lookup_history: bool = True
     """Whether the model holds each known user's last items and uses them when a request sends no history."""
     warmup_batch_sizes: tuple[int, ...] = (1, 32)
     """Batch sizes of the warm-up requests of each signature."""
     served_from: str = "/models"
-    """Where servers in containers see the models' base paths; the files in `saved_models/server` name it."""
+    """Folder in which servers in containers see the models; the files in `saved_models/server` refer to it."""
     max_batch_size: int = 64
-    """Examples that a server with batching puts together at most, in `saved_models/server/batching.config`."""
+    """Maximum batch size of a server with batching, in `saved_models/server/batching.config`."""
     batch_timeout_micros: int = 1000
-    """How long such a server waits for a batch to fill, in microseconds."""
+    """Time that such a server waits for a batch to fill, in microseconds."""
 
     def __post_init__(self) -> None:
         for field in (
