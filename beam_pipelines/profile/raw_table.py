@@ -1,28 +1,32 @@
 """What a raw table looks like before anybody has said what its columns mean: types, cardinalities, missing values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.config import TableSource
 from beam_pipelines.config.source import TableName
 from beam_pipelines.sources import files
-from beam_pipelines.sources.contract import ReadUnit
+from beam_pipelines.sources.contract import RawBatch, ReadUnit
+from beam_pipelines.sources.numbers import DecimalMark, guess_decimal, parse_numbers
 from beam_pipelines.sources.tables import Column, Table
+from beam_pipelines.sources.texts import blank_missing, is_text, spell_ids, to_texts
 from beam_pipelines.sources.vectors import is_list
 from features.errors import InputError
 
 ProfiledKind: TypeAlias = Literal["integer", "number", "text", "boolean", "time", "list", "vector", "structure"]
 
 MOST_ROWS = 2_000_000
-_NO_VALUE = ("", "nan", "NaN", "NA", "N/A", "null", "NULL", "None", "\\N")
 _NUMBERS_AMONG_TEXTS = 0.99
+_SAMPLE = 20_000
+_MOST_REFUSED = 100
+# As many digits as an int64 holds for certain.
+_INT64 = r"^[+-]?([0-8]\d{18}|\d{1,18})$"
 _EXAMPLES = 3
 
 
@@ -36,6 +40,20 @@ class ColumnProfile:
     """`integer` and `number` also where a text file writes them; `007` is a text."""
     values: pa.Array
     """`[rows]` int64, float64, string, a date or time type, or lists; null where missing."""
+    raw: pa.Array | None = None
+    """`[rows]` as the reader gave them."""
+    decimal: DecimalMark = ""
+    """The decimal mark that the numbers of a text column need; empty if any will do."""
+
+    def ids(self, source: TableSource) -> pa.StringArray:
+        """The values as `prepare` reads ids from them: `[rows]` texts, null where missing.
+
+        Raises:
+            NotImplementedError: the column holds lists or structures.
+        """
+        texts, _ = to_texts(self.values if self.raw is None else self.raw)
+        spelt = spell_ids(blank_missing(texts, source.missing), source.ids)
+        return pc.if_else(pc.equal(spelt, ""), None, spelt)
 
     @property
     def missing(self) -> float:
@@ -80,6 +98,14 @@ class TableProfile:
     """Rows that were read."""
     share: float
     """Of the table's bytes, that were read."""
+    source: TableSource
+    """How the table was read."""
+    refused: tuple[str, ...] = ()
+    """Lines that could not be parsed into rows, with file, row and reason; the first hundred."""
+    num_refused: int = 0
+    """How many there are."""
+    continuation_lines: int = 0
+    """Lines of text files that continue a row which began on an earlier line."""
 
     def column(self, name: str) -> ColumnProfile:
         """The column with the name.
@@ -94,35 +120,50 @@ class TableProfile:
         raise InputError(f"{self.path}: column {name!r} is missing, the columns are {known}")
 
 
-def profile_table(name: TableName, path: str, max_rows: int = MOST_ROWS) -> TableProfile:
-    """Reads a table, or parts of it that lie evenly over its files.
+def profile_table(name: TableName, source: TableSource, max_rows: int = MOST_ROWS) -> TableProfile:
+    """Reads a table as `prepare` does, or parts of it that lie evenly over its files.
 
     Args:
         name: which of the three tables.
-        path: file name or pattern.
+        source: where it lies, and how it is read.
         max_rows: about as many rows are read.
 
     Raises:
         InputError: there is no such table, it is of no known format, damaged, or empty.
     """
-    nameless = Table(name=name, source=TableSource(path=path), columns=(), key="")
+    nameless = Table(name=name, source=source, columns=(), key="")
     units = list(files.units(nameless, files.find(nameless)))
     names = [column for column in files.column_names(nameless, units[0]) if column]
     columns = tuple(Column(name=column, source=column, kind="text") for column in dict.fromkeys(names))
-    table = Table(name=name, source=nameless.source, columns=columns, key="")
-    batches: list[pa.RecordBatch] = []
+    table = Table(name=name, source=source, columns=columns, key="")
+    batches: list[RawBatch] = []
+    refused: list[str] = []
     num_rows, read = 0, 0
     for unit in _spread(units):
         if num_rows >= max_rows:
             break
         for raw in files.read(table, unit):
-            batches.append(raw.columns)
+            batches.append(raw)
             num_rows += raw.columns.num_rows
+            refused += [f"{unit.path} row {row}: {reason}, {text!r}" for row, reason, text in raw.malformed]
         read += unit.size
     if num_rows == 0:
-        raise InputError(f"{path}: the files hold no rows")
-    profiles = tuple(_profile(column.source, [batch.column(column.source) for batch in batches]) for column in columns)
-    return TableProfile(name, path, profiles, num_rows, min(1.0, read / max(sum(unit.size for unit in units), 1)))
+        raise InputError(f"{source.path}: the files hold no rows{_first_of(refused)}")
+    return TableProfile(
+        name=name,
+        path=source.path,
+        columns=tuple(_profile(c.source, [b.columns.column(c.source) for b in batches], source) for c in columns),
+        num_rows=num_rows,
+        share=min(1.0, read / max(sum(unit.size for unit in units), 1)),
+        source=source,
+        refused=tuple(refused[:_MOST_REFUSED]),
+        num_refused=len(refused),
+        continuation_lines=sum(batch.continuation_lines for batch in batches),
+    )
+
+
+def _first_of(refused: Sequence[str]) -> str:
+    return f"; the first line that is none: {refused[0]}" if refused else ""
 
 
 def _spread(units: Sequence[ReadUnit]) -> list[ReadUnit]:
@@ -136,25 +177,21 @@ def _spread(units: Sequence[ReadUnit]) -> list[ReadUnit]:
     return [*middles[:1], *units[-1:], *middles[1:]]
 
 
-def _profile(name: str, pieces: list[pa.Array]) -> ColumnProfile:
+def _profile(name: str, pieces: list[pa.Array], source: TableSource) -> ColumnProfile:
     values = _joined(pieces)
-    kind = values.type
-    if pa.types.is_dictionary(kind):
+    if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-        kind = values.type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        values = _decoded(values)
-        kind = values.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _of_texts(name, pc.cast(values, pa.string()))
+    if is_text(values.type):
+        return _of_texts(name, values, source)
+    kind = values.type
     if pa.types.is_boolean(kind):
-        return ColumnProfile(name, "boolean", pc.cast(values, pa.string()))
+        return ColumnProfile(name, "boolean", pc.cast(values, pa.string()), values)
     if pa.types.is_integer(kind):
-        return ColumnProfile(name, "integer", pc.cast(values, pa.int64(), safe=False))
+        return ColumnProfile(name, "integer", pc.cast(values, pa.int64(), safe=False), values)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _of_numbers(name, pc.cast(values, pa.float64()))
+        return _of_numbers(name, pc.cast(values, pa.float64()), values)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return ColumnProfile(name, "time", values)
+        return ColumnProfile(name, "time", values, values)
     if is_list(kind) and not pa.types.is_nested(kind.value_type):
         lengths = pc.list_value_length(values).drop_null().unique()
         if pa.types.is_floating(kind.value_type) and len(lengths.filter(pc.greater(lengths, 0))) == 1:
@@ -175,35 +212,32 @@ def _joined(pieces: list[pa.Array]) -> pa.Array:
     return pa.chunked_array(pieces).combine_chunks()
 
 
-def _decoded(values: pa.Array) -> pa.StringArray:
-    try:
-        return pc.cast(values, pa.string())
-    except pa.ArrowInvalid:
-        return pa.array([None if v is None else v.decode(errors="replace") for v in values.to_pylist()], pa.string())
-
-
-def _of_texts(name: str, values: pa.StringArray) -> ColumnProfile:
-    values = pc.if_else(pc.is_in(values, pa.array(_NO_VALUE)), None, values)
+def _of_texts(name: str, raw: pa.Array, source: TableSource) -> ColumnProfile:
+    texts, _ = to_texts(raw)
+    texts = blank_missing(texts, source.missing)
+    values = pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), None, texts)
     present = values.drop_null()
     if len(present) == 0:
-        return ColumnProfile(name, "text", values)
+        return ColumnProfile(name, "text", values, raw)
     if pc.all(pc.is_in(pc.utf8_lower(present), pa.array(["true", "false"]))).as_py():
-        return ColumnProfile(name, "boolean", values)
+        return ColumnProfile(name, "boolean", values, raw)
+    trimmed = pc.utf8_trim_whitespace(values)
     # Leading zeros mean something, as those of a postcode or an article number do.
-    coded = pc.any(pc.match_substring_regex(present, r"^0\d+$")).as_py()
-    if coded or not pc.match_substring_regex(present.slice(0, 1), r"^\s*[+-]?[\d.]").to_pylist()[0]:
-        return ColumnProfile(name, "text", values)
-    numbers = pd.to_numeric(present.to_pandas(), errors="coerce")
-    if np.isfinite(numbers).mean() < _NUMBERS_AMONG_TEXTS:
-        return ColumnProfile(name, "text", values)
-    column = pd.to_numeric(values.to_pandas(), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return _of_numbers(name, pa.array(column, from_pandas=True))
+    if pc.any(pc.match_substring_regex(trimmed, r"^0\d+$")).as_py():
+        return ColumnProfile(name, "text", values, raw)
+    if pc.all(pc.match_substring_regex(trimmed, _INT64)).as_py():
+        return ColumnProfile(name, "integer", pc.cast(pc.replace_substring(trimmed, "+", ""), pa.int64()), raw)
+    decimal = source.decimal or guess_decimal(present.slice(0, _SAMPLE))
+    numbers = parse_numbers(trimmed.fill_null(""), decimal).values
+    if np.isfinite(numbers).sum() < _NUMBERS_AMONG_TEXTS * len(present):
+        return ColumnProfile(name, "text", values, raw)
+    return replace(_of_numbers(name, pa.array(numbers, from_pandas=True), raw), decimal=decimal)
 
 
-def _of_numbers(name: str, values: pa.DoubleArray) -> ColumnProfile:
+def _of_numbers(name: str, values: pa.DoubleArray, raw: pa.Array) -> ColumnProfile:
     numbers = values.to_numpy(zero_copy_only=False)
     missing = ~np.isfinite(numbers)
     whole = np.where(missing, 0.0, numbers)
     if (whole == np.trunc(whole)).all() and (np.abs(whole) < 2**53).all():
-        return ColumnProfile(name, "integer", pa.array(whole.astype(np.int64), mask=missing))
-    return ColumnProfile(name, "number", pa.array(numbers, mask=missing))
+        return ColumnProfile(name, "integer", pa.array(whole.astype(np.int64), mask=missing), raw)
+    return ColumnProfile(name, "number", pa.array(numbers, mask=missing), raw)

@@ -41,7 +41,7 @@ def units(table: Table, found: list[SourceFile], _engine: Engine | None = None) 
         if file.size == 0:
             raise InputError(f"{file.path}: the file is empty")
         name = format_name(table.source, file.path)
-        with _reported(file.path, name):
+        with reported(file.path, name):
             yield from _format(name).units(_without_partitions(table, file.path), file)
 
 
@@ -52,7 +52,7 @@ def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
         InputError: the file cannot be read, is damaged or lacks a column.
     """
     inside = _without_partitions(table, unit.path)
-    with _reported(unit.path, unit.format):
+    with reported(unit.path, unit.format):
         for raw in _format(unit.format).read(inside, unit):
             yield raw if inside is table else _with_partitions(raw, table, unit.path)
 
@@ -63,7 +63,7 @@ def column_names(table: Table, unit: ReadUnit) -> list[str]:
     Raises:
         InputError: the file cannot be read.
     """
-    with _reported(unit.path, unit.format):
+    with reported(unit.path, unit.format):
         names = _format(unit.format).column_names(table, unit.path)
     return list(dict.fromkeys([*names, *partition_values(unit.path)]))
 
@@ -86,8 +86,12 @@ def _with_partitions(raw: RawBatch, table: Table, path: str) -> RawBatch:
 
 
 @contextmanager
-def _reported(path: str, format: str) -> Iterator[None]:
-    """Turns what a library raises about a file into one line."""
+def reported(path: str, format: str) -> Iterator[None]:
+    """Turns what a library raises about a file into one line.
+
+    Raises:
+        InputError: the block raised an error of reading.
+    """
     try:
         yield
     except FileNotFoundError as error:

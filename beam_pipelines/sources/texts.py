@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -61,6 +62,26 @@ def spell_ids(texts: pa.StringArray, rules: IdRules) -> pa.StringArray:
     if rules.case != "keep":
         texts = pc.utf8_lower(texts) if rules.case == "lower" else pc.utf8_upper(texts)
     return texts
+
+
+def suggest_id_rules(texts: pa.StringArray) -> tuple[IdRules, str]:
+    """The rules that a column of ids needs, and the reason; the defaults and "" where it needs none.
+
+    Args:
+        texts: `[rows]` ids as they are written, null or "" where missing.
+    """
+    present = texts.filter(pc.not_equal(pc.fill_null(texts, ""), ""))
+    if not len(present):
+        return IdRules(), ""
+    rules, reasons = IdRules(), []
+    trimmed = pc.utf8_trim_whitespace(present)
+    if spaced := int(pc.sum(pc.not_equal(trimmed, present)).as_py()):
+        rules = replace(rules, strip=True)
+        reasons.append(f"{spaced:,} ids have white space around them")
+    if pc.all(pc.match_substring_regex(trimmed, r"^[+-]?\d+\.0+$")).as_py():
+        rules = replace(rules, float_suffix="drop")
+        reasons.append("all ids are whole numbers written with a decimal point")
+    return rules, " and ".join(reasons)
 
 
 def _whole_numbers_to_texts(source: pa.Array) -> pa.StringArray:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from beam_pipelines.config import TableSource
 from beam_pipelines.profile.raw_table import TableProfile, profile_table
 from features.errors import InputError
 from recstack.init import names
@@ -59,9 +60,9 @@ def propose(paths: TablePaths, given: Given, *, workdir: str) -> Proposal:
     Raises:
         InputError: a table cannot be read, or no column fills a role.
     """
-    events = profile_table("interactions", paths.interactions)
-    items = profile_table("items", paths.items) if paths.items else None
-    users = profile_table("users", paths.users) if paths.users else None
+    events = profile_table("interactions", TableSource(path=paths.interactions))
+    items = profile_table("items", TableSource(path=paths.items)) if paths.items else None
+    users = profile_table("users", TableSource(path=paths.users)) if paths.users else None
     others: dict[str, TableProfile] = {table.name: table for table in (items, users) if table is not None}
     roles = find_roles(events, others, given)
     log = log_of(events, roles)
