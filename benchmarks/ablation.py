@@ -137,8 +137,8 @@ def judged(encoder: SchemaEncoder, stack: StackConfig, workdir: Workdir, later: 
     schema = stack.features
     candidates = load_catalogue(workdir.dataset, encoder)
     rows = candidates.rows()
-    train = load_events(workdir.dataset.interactions("train"), encoder, rows, ranking=False)
-    events = load_events(workdir.dataset.interactions("validation"), encoder, rows, ranking=False)
+    train = load_events(workdir.dataset.interactions("train"), encoder, rows, records="retrieval")
+    events = load_events(workdir.dataset.interactions("validation"), encoder, rows, records="retrieval")
     events = moved_on(events, later)
     has_user = schema.user_id in {feature.name for feature in schema.query}
     first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0

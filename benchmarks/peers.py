@@ -185,14 +185,14 @@ def write_data(stack: StackConfig, folder: Path) -> Queries:
     rows = candidates.rows()
     has_user = schema.user_id in {feature.name for feature in schema.query}
     first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0
-    train = load_events(workdir.dataset.interactions("train"), encoder, rows, ranking=False)
+    train = load_events(workdir.dataset.interactions("train"), encoder, rows, records="retrieval")
     users = training_users(train, schema, first_user)
     interactions = training_interactions(train, schema, first_user, len(candidates))
     queries: Queries = {}
     asked_at = {}
     splits: tuple[Split, ...] = ("validation", "test")
     for split in splits:
-        events = load_events(workdir.dataset.interactions(split), encoder, rows, ranking=False)
+        events = load_events(workdir.dataset.interactions(split), encoder, rows, records="retrieval")
         queries[split], asked_at[split] = evaluation_set(events, schema, users, first_user, len(candidates))
     (folder / "data.pickle").write_bytes(pickle.dumps((interactions, queries, asked_at)))
     np.savez(folder / "data.npz", **as_arrays(interactions, queries))

@@ -64,7 +64,9 @@ def train_recstack(folder: Path, metric: str, cutoff: int, seed: int) -> None:
     lists: dict[str, Any] = {}
     _, splits, asked_at = load_data(folder)
     for split, queries in splits.items():
-        events = load_events(dataset.interactions(split), trained.encoder, trained.candidates.rows(), ranking=False)
+        events = load_events(
+            dataset.interactions(split), trained.encoder, trained.candidates.rows(), records="retrieval"
+        )
         blocks = query_blocks(events, stack.features, asked_at[split])
         lists[split] = rank_by_model(trained.model, trained.candidates, blocks, cutoff, seen=queries.seen).item_rows
     np.savez(folder / "recstack.npz", **lists)

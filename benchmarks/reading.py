@@ -40,7 +40,7 @@ _RECORDS_A_BATCH = 1024
 
 
 def _read(layout: DatasetLayout, schema: Schema) -> int:
-    spec = interaction_parsing_spec(schema, ranking=False)
+    spec = interaction_parsing_spec(schema, records="retrieval")
     records = read_records(layout.interactions("train"), spec, _RECORDS_A_BATCH)
     return sum(int(raw[schema.item_id].flat_values.shape[0]) for raw in records)
 
@@ -73,7 +73,7 @@ def main() -> None:
         encoder = SchemaEncoder(schema, layout)
         rows = load_catalogue(layout, encoder).rows()
         directory = layout.interactions("train")
-        events = load_events(directory, encoder, rows, ranking=False)
+        events = load_events(directory, encoder, rows, records="retrieval")
         targets = events.targets()
         assert schema.history is not None
         starts, sizes = stretches(events, schema.history.length)
@@ -94,7 +94,7 @@ def main() -> None:
         )
         print(f"{'':<10}{'examples':>12}{'seconds':>9}{'CPU s':>8}{'examples/s':>14}{'examples/CPU s':>18}")
         _row("records", lambda: _read(layout, schema), len(events))
-        _row("load", lambda: load_events(directory, encoder, rows, ranking=False), len(events))
+        _row("load", lambda: load_events(directory, encoder, rows, records="retrieval"), len(events))
         _row("sequence", lambda: _drain(in_sequence), len(targets))
         _row("event", lambda: _drain(one_by_one), len(targets))
 

@@ -23,7 +23,7 @@ from features.disk.manifest import Manifest
 from features.encoding.schema_encoder import SchemaEncoder
 from features.encoding.statistics import NumericStatistics, Statistics
 from features.encoding.vocabulary import Vocabulary
-from features.records.contents import LABEL, TRAIN_FREQUENCY
+from features.records.contents import TRAIN_FREQUENCY
 from features.schema import Schema
 from features.spec.history import HistoryFeature
 from features.spec.ids import IdFeature
@@ -32,10 +32,11 @@ from trainer.config.index import IndexConfig
 from trainer.config.ranking import RankingConfig
 from trainer.config.retrieval import RetrievalConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
+from trainer.export.assembly import ranker_of
 from trainer.export.items import ItemFeatures
 from trainer.export.query import KnownHistories, QueryInputs, UserHistories
 from trainer.export.saving import build_version, publish_version
-from trainer.export.servables import Ranker, RankingServable, RecommenderServable, RetrievalServable, Towers
+from trainer.export.servables import RankingServable, RecommenderServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
 from trainer.index.build import build_index
 from trainer.index.filtered_retriever import Retriever
@@ -119,9 +120,8 @@ def make_modules(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> dict[M
     years = np.array([year_of(row) for row in range(len(ids))], np.float32)
     retriever = Retriever(index_of(len(ids), two_tower, rng), ids, ItemAttributes(numeric={"year": years}))
     retrieval = RetrievalServable(encoder, query, towers, retriever, default_k=100)
-    model = RankingModel(RANKING, encoder, candidates, seed=0, label_mean=0.5)
-    ranker = Ranker(score=model.call, tasks=(LABEL,), variables=model.trainable_variables)
-    ranking = RankingServable(encoder, query, ranker, ItemFeatures(encoder, candidates, lookup))
+    model = RankingModel(RANKING, encoder, candidates, seed=0)
+    ranking = RankingServable(encoder, query, ranker_of(model), ItemFeatures(encoder, candidates, lookup))
     recommender = RecommenderServable(
         retrieval, ranking, candidates=200, limit=10, temperature=RETRIEVAL.loss.temperature
     )

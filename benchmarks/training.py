@@ -80,7 +80,7 @@ def main(arguments: Arguments) -> None:
         prepare_dataset(schema, stack.pipeline, layout, seed=stack.seed, progress=lambda message: None)
         encoder = SchemaEncoder(schema, layout)
         candidates = load_catalogue(layout, encoder)
-        events = load_events(layout.interactions("train"), encoder, candidates.rows(), ranking=False)
+        events = load_events(layout.interactions("train"), encoder, candidates.rows(), records="retrieval")
     print(f"{len(events.targets()):,} events, {len(candidates):,} items")
     ways = (guide_steps(encoder, candidates, events), our_steps(schema, encoder, candidates, events))
     rounds = [[*(_rate(way, arguments.steps) for way in ways), _matmul_rate()] for _ in range(arguments.rounds)]

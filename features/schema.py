@@ -11,12 +11,12 @@ from features.spec.base import Feature, Side, VocabularyOptions
 from features.spec.history import HistoryCompanion, HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature
 from features.spec.ids import IdFeature
 from features.spec.kinds import FEATURE_KINDS
+from features.spec.tasks import DEFAULT_TASKS, Task
 from features.spec.time import TimestampFeature
 
 # Names that no feature may have: keys of the records beside the features (see `features.records.contents`) ...
 RESERVED_NAMES = frozenset(
     {
-        "label",
         "in_history",
         "num_context",
         "sampling_probability",
@@ -54,6 +54,8 @@ class Schema:
     """Column of the interactions with the event's time, stored as seconds since 1970-01-01 UTC."""
     item_events: bool = False
     """Whether ranking knows how many positive interactions of all users an item had strictly before the example."""
+    task: tuple[Task, ...] = DEFAULT_TASKS
+    """What a ranking model predicts; the first task ranks."""
 
     def __post_init__(self) -> None:
         _check_side("query", self.query)
@@ -70,6 +72,7 @@ class Schema:
             raise ConfigError("features.query", "two histories", "at most one feature of kind 'history'")
         _check_companions(self)
         _check_apart(self)
+        _check_tasks(self)
 
     @property
     def history(self) -> HistoryFeature | None:
@@ -163,6 +166,21 @@ def _check_apart(schema: Schema) -> None:
             sorted(query & filters),
             "other names: these are the inputs that filter by candidate features",
         )
+
+
+def _check_tasks(schema: Schema) -> None:
+    """A record has one list of each name: features, the columns with a fixed role and the tasks' labels."""
+    if not schema.task:
+        raise ConfigError("features.task", [], "at least one task; leave the table out for one binary task `label`")
+    names = [task.name for task in schema.task]
+    if len(set(names)) < len(names):
+        raise ConfigError("features.task", names, "each name once")
+    roles = {schema.user_id, schema.item_id, schema.timestamp}
+    taken = RESERVED_NAMES | roles | {feature.name for feature in (*schema.query, *schema.candidate)}
+    for name in names:
+        if name in taken:
+            expected = "a name other than those of the features, of the id and time columns and of the reserved keys"
+            raise ConfigError("features.task.name", name, expected)
 
 
 def _check_id_features(schema: Schema) -> None:

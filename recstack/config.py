@@ -25,7 +25,7 @@ from features.serialization import structure, unstructure
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.export import ExportConfig
 from trainer.config.index import IndexConfig
-from trainer.config.ranking import RankingConfig
+from trainer.config.ranking import RankingConfig, require_tasks
 from trainer.config.retrieval import RetrievalConfig, require_history
 from trainer.config.training import StrategyName
 
@@ -63,6 +63,7 @@ class StackConfig:
             expected = "a path without [ ] * ?, since TensorFlow reads a checkpoint's path as a pattern; choose another"
             raise ConfigError("workdir", str(self.workdir), expected)
         require_history(self.retrieval, self.features)
+        require_tasks(self.ranking, self.features)
         if self.retrieval.repeat and self.evaluation.exclude_seen:
             expected = "0, or `exclude_seen = false` in [evaluation]: it scores items of the history only"
             raise ConfigError("retrieval.repeat", self.retrieval.repeat, expected)

@@ -43,7 +43,7 @@ def read_display_data(schema: Schema, dataset: DatasetLayout) -> DisplayData:
     histories: dict[str, tuple[str, ...]] = {}
     # A user's record of a later split holds the earlier events as context.
     for split in SPLITS:
-        for batch in _batches(dataset.interactions(split), interaction_parsing_spec(schema, ranking=False)):
+        for batch in _batches(dataset.interactions(split), interaction_parsing_spec(schema, records="retrieval")):
             items = batch[schema.item_id].to_list()
             for user, known in zip(batch[schema.user_id].numpy(), items, strict=True):
                 histories[user.decode()] = tuple(item.decode() for item in known)

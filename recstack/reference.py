@@ -64,6 +64,7 @@ def _tables(table: _Table) -> Iterator[_Table]:
     for field, hint in _hinted_fields(table.node):
         path = f"{table.path}.{field.name}".lstrip(".")
         is_list = _origin(hint) is tuple
+        path += ".<name>" if _origin(hint) is Mapping else ""
         for node in _nodes(hint):
             if field.name in getattr(node, "sides", {field.name}):  # some features are of one side only
                 yield from _tables(_Table(path=path, node=node, is_list=is_list))
@@ -76,7 +77,7 @@ def _nodes(hint: Hint) -> Iterator[type]:
         yield from (hint, *map(kinds.options, kinds.names))
     elif is_dataclass(hint):
         yield hint  # type: ignore[misc]
-    elif _origin(hint) in (Union, types.UnionType, tuple, Annotated):
+    elif _origin(hint) in (Union, types.UnionType, tuple, Mapping, Annotated):
         for argument in get_args(hint):
             yield from _nodes(argument)
 

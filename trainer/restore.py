@@ -10,7 +10,7 @@ from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
 from features.serialization import unstructure
 from trainer.data.catalogue import EncodedCatalogue
-from trainer.data.encoded_dataset import encode_dataset
+from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.training.checkpoints import restore_best
 from trainer.training.runs import config_fingerprint
 from trainer.training.stage import AnyStage, ConfigT, EventsT, ModelT, Stage, StageContext, TrainedT
@@ -28,14 +28,23 @@ class Trained(Generic[TrainedT]):
     """The catalogue."""
 
 
-def restore(context: StageContext, stage: Stage[ConfigT, EventsT, ModelT, TrainedT]) -> Trained[TrainedT]:
+def restore(
+    context: StageContext,
+    stage: Stage[ConfigT, EventsT, ModelT, TrainedT],
+    dataset: EncodedDataset | None = None,
+) -> Trained[TrainedT]:
     """Loads the model of a finished stage.
+
+    Args:
+        context: names dataset and run.
+        stage: the finished stage.
+        dataset: encoder and catalogue, where they have been read before.
 
     Raises:
         InputError: the stage is missing, unfinished, or was made from another dataset, schema or configuration.
     """
     require_trained(context, stage)
-    dataset = encode_dataset(context.schema, context.dataset)
+    dataset = dataset or encode_dataset(context.schema, context.dataset)
     model = stage.make_model(dataset, None, seed=0)
     restore_best(model, context.run.stage(stage.name))
     return Trained(encoder=dataset.encoder, model=stage.trained(model), candidates=dataset.candidates)

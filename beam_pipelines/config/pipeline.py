@@ -54,7 +54,7 @@ class SplitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelConfig:
-    """How an event becomes a label, a weight and an entry of the history.
+    """How an event becomes labels, a weight and an entry of the history; what each label means, its task says.
 
     Without `rating_column` and `event_weights` every event is a positive interaction with label 1 and weight 1.
     """
@@ -62,16 +62,17 @@ class LabelConfig:
     rating_column: str = ""
     """Column of the interactions with an explicit rating; empty: there is none."""
     ranking_label: Literal["threshold", "rating"] = "threshold"
-    """What ranking predicts: 1 where the rating is at least `threshold`, else 0; or the rating itself."""
+    """Label of a binary task that names neither threshold nor event types: 1 where the rating is at least `threshold`,
+    else 0; or the rating itself, from 0 to 1."""
     threshold: float = 4.0
-    """Smallest rating with ranking label 1, in the rating's unit."""
+    """Smallest rating with label 1, in the rating's unit, of binary tasks that have no threshold of their own."""
     min_positive_rating: float | None = None
     """Smallest rating that counts as a positive interaction (retrieval, histories); none: every rated event does."""
     event_type_column: str = ""
     """Column of the interactions with the kind of event, such as view or purchase; empty: there is none."""
     event_weights: Mapping[str, float] = field(default_factory=dict)
     """Weight of an example by event type. Weight 0 is an event that is not a positive interaction (an impression
-    without a click): ranking label 0, weight 1, not in histories. Events of a type not listed here are rejected."""
+    without a click): label 0, weight 1, not in histories. Events of a type not listed here are rejected."""
 
     def __post_init__(self) -> None:
         path = "pipeline.label"

@@ -51,7 +51,7 @@ def load_partition(partition: int, job: PartitionJob) -> Partition:
     if cleaning.core_of == "all":
         # The splits by user count events, so they follow the cleaning; a training core follows the split.
         return Partition(kept, *_label_and_split(kept, job))
-    return Partition(kept, label_events(kept.table, job.config.label), found.split[~outside])
+    return Partition(kept, label_events(kept.table, job.schema.task, job.config.label), found.split[~outside])
 
 
 def before_core(partition: int, job: PartitionJob) -> Partition:
@@ -71,6 +71,6 @@ def core_masks(found: Partition, job: PartitionJob) -> tuple[npt.NDArray[np.bool
 
 
 def _label_and_split(events: SortedEvents, job: PartitionJob) -> tuple[Labels, npt.NDArray[np.int8]]:
-    labels = label_events(events.table, job.config.label)
+    labels = label_events(events.table, job.schema.task, job.config.label)
     times = events.numpy(job.schema.timestamp)
     return labels, assign_splits(events, labels.positive, times, config=job.config.split, cuts=job.cuts)

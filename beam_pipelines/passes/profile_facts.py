@@ -22,7 +22,6 @@ from features.spec.base import Feature, RawColumn
 
 _MAX_INTERVALS = 1 << 9
 _WORD_BINS = 64
-LABEL = "label"
 
 Counts = tuple[int, ...]
 
@@ -52,7 +51,7 @@ class PartitionFacts:
     presence: Mapping[str, Presence]
     """By query feature."""
     numbers: Mapping[str, Moments]
-    """Of the numeric query features and the label, over the events or users of all splits."""
+    """Of the numeric query features and the labels of the tasks, over the events or users of all splits."""
     words: Mapping[str, Counts]
     """Of the query features without a vocabulary: values or words by their hash, see `word_bins`."""
 
@@ -67,6 +66,7 @@ def facts_of(found: Partition, schema: Schema) -> PartitionFacts:
     columns = _columns(found, schema)
     numeric = {feature.name for feature in schema.query if feature.statistics is not None}
     numbers = {name: values.to_numpy() for name, values in columns.items() if name in numeric}
+    numbers |= {task.name: found.labels.values[:, place] for place, task in enumerate(schema.task)}
     return PartitionFacts(
         times={
             name: TimeHistogram.of(times[split == place]).coarsened(_MAX_INTERVALS) for place, name in enumerate(SPLITS)
@@ -80,7 +80,7 @@ def facts_of(found: Partition, schema: Schema) -> PartitionFacts:
         users=_by_bucket(np.bincount(events.user_index[positive], minlength=events.users.num_rows)),
         presence={name: Presence(rows=len(values), missing=_missing(values)) for name, values in columns.items()},
         words={f.name: word_bins(columns[f.name], f) for f in schema.query if f.name in columns and is_hashed(f)},
-        numbers={name: Moments.of(values) for name, values in (numbers | {LABEL: found.labels.label}).items()},
+        numbers={name: Moments.of(values) for name, values in numbers.items()},
     )
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.passes.labels import Labels
+from beam_pipelines.passes.labels import Labels, sampled_labels
 from beam_pipelines.passes.negatives import (
     CatalogueNegatives,
     ItemDistribution,
@@ -75,7 +75,7 @@ def with_negatives(
     all_sources = np.concatenate([logged.source, source])
     order = np.lexsort([ranks, events.numpy(job.schema.timestamp)[all_sources], events.user_index[all_sources]])
     labels = Labels(
-        np.concatenate([logged.labels.label, zeros])[order],
+        np.concatenate([logged.labels.values, sampled_labels(job.schema.task, len(source))])[order],
         np.concatenate([logged.labels.weight, zeros + 1])[order],
         np.concatenate([logged.labels.positive, zeros > 0])[order],
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +23,10 @@ from features.records.contents import (
     EVENT_TYPE,
     IN_HISTORY,
     ITEM_EVENTS,
-    LABEL,
     NUM_CONTEXT,
     SAMPLING_PROBABILITY,
     WEIGHT,
+    RecordKind,
     event_columns,
     user_columns,
 )
@@ -88,13 +89,14 @@ def write_partition(partition: int, *, job: ShardJob) -> ShardReport:
             moments = events.numpy(job.schema.timestamp)[ranked_examples.source]
             counts = item_times.before(ranked_examples.items, moments, place)
             ranked_examples = replace(ranked_examples, item_events=counts)
-        for directory, examples, wanted in (
-            (job.dataset.interactions(name), logged, logged.labels.positive & (split == place)),
-            (job.dataset.ranking(name), ranked_examples, ranked_examples.split == place),
-        ):
+        positives = logged.labels.positive & (split == place)
+        sets: tuple[tuple[RecordKind, Path, Examples, npt.NDArray[np.bool_]], ...] = (
+            ("retrieval", job.dataset.interactions(name), logged, positives),
+            ("ranking", job.dataset.ranking(name), ranked_examples, ranked_examples.split == place),
+        )
+        for kind, directory, examples, wanted in sets:
             windows = _windows(examples, events, place, wanted, job)
-            ranking = examples is ranked_examples
-            batches = _batches(examples, events, windows, job.schema, ranking=ranking)
+            batches = _batches(examples, events, windows, job.schema, records=kind)
             path = directory / shard_name(partition, job.num_partitions)
             key = directory.relative_to(job.dataset.root).as_posix()
             records[key] = write_shard(path, batches, job.config.compression_level)
@@ -132,7 +134,7 @@ def _windows(
 
 
 def _batches(
-    examples: Examples, events: SortedEvents, windows: Windows, schema: Schema, *, ranking: bool
+    examples: Examples, events: SortedEvents, windows: Windows, schema: Schema, *, records: RecordKind
 ) -> Iterator[pa.RecordBatch]:
     """The records, a bounded number of events at a time."""
     num_records = len(windows.users)
@@ -140,7 +142,7 @@ def _batches(
     while first < num_records:
         limit = windows.starts[first] + _EVENTS_PER_BATCH
         last = max(first + 1, int(np.searchsorted(windows.starts, limit, side="right")) - 1)
-        yield _batch(examples, events, windows, slice(first, last), event_columns(schema, ranking=ranking), schema)
+        yield _batch(examples, events, windows, slice(first, last), event_columns(schema, records=records), schema)
         first = last
 
 
@@ -153,15 +155,19 @@ def _batch(
         schema.item_id: lambda: examples.items.take(pa.array(rows)),
         EVENT_TYPE: lambda: events.table.column(RAW_EVENT_TYPE).combine_chunks().take(pa.array(examples.source[rows])),
         ITEM_EVENTS: lambda: pa.array(_item_events(examples)[rows]),
-        LABEL: lambda: pa.array(examples.labels.label[rows]),
         WEIGHT: lambda: pa.array(examples.labels.weight[rows]),
         IN_HISTORY: lambda: pa.array(examples.labels.positive[rows].astype(np.int64)),
         SAMPLING_PROBABILITY: lambda: pa.array(examples.probability[rows]),
     }
     source = pa.array(examples.source[rows])
-    columns = {
-        name: own[name]() if name in own else events.table.column(name).combine_chunks().take(source) for name in names
-    }
+    labels = {task.name: place for place, task in enumerate(schema.task)}
+
+    def column(name: str) -> pa.Array:
+        if name in labels:
+            return pa.array(examples.labels.values[rows, labels[name]])
+        return own[name]() if name in own else events.table.column(name).combine_chunks().take(source)
+
+    columns = {name: column(name) for name in names}
     offsets = pa.array((starts - starts[0]).astype(np.int32))
     lists = {name: pa.ListArray.from_arrays(offsets, values) for name, values in columns.items()}
     users = events.users.take(pa.array(windows.users[chosen]))

@@ -13,7 +13,7 @@ from beam_pipelines.engine import run_pass
 from beam_pipelines.passes.cleaning import bot_events, near_duplicates
 from beam_pipelines.passes.context import PassContext
 from beam_pipelines.passes.ingest import NUM_BUCKETS, TablesRead, assign_buckets
-from beam_pipelines.passes.labels import label_events
+from beam_pipelines.passes.labels import positive_events
 from beam_pipelines.passes.rejects import Chunk
 from beam_pipelines.passes.sorted_events import (
     SortedEvents,
@@ -153,7 +153,7 @@ def _with_derived(events: SortedEvents, schema: Schema, config: PipelineConfig) 
     values = derived_features(
         events.starts,
         events.numpy(schema.timestamp),
-        label_events(events.table, config.label).positive,
+        positive_events(events.table, config.label),
         wanted=config.derived,
         session_gap_seconds=config.session_gap_seconds,
     )

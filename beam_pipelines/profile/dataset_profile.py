@@ -13,7 +13,6 @@ from beam_pipelines.passes.catalogue import Catalogue
 from beam_pipelines.passes.learning import COUNT_NAMES, COUNT_TYPE, LearnReport
 from beam_pipelines.passes.moments import Moments, merged_quantiles
 from beam_pipelines.passes.profile_facts import (
-    LABEL,
     Counts,
     PartitionFacts,
     Presence,
@@ -29,6 +28,7 @@ from features.errors import InputError
 from features.schema import Schema
 from features.serialization import structure, unstructure
 from features.spec.base import Feature
+from features.spec.tasks import Task
 
 _QUANTILES = 200
 _MAX_INTERVALS = 200
@@ -81,7 +81,7 @@ class DatasetProfile:
     users: Counts
     """Users by the bucket of their number of positive interactions."""
     features: Mapping[str, FeatureProfile]
-    """By name; and `label`, which is what ranking predicts."""
+    """By name; and the tasks, which are what ranking predicts."""
 
     def write(self, path: Path) -> None:
         """Writes the profile as JSON."""
@@ -120,8 +120,7 @@ def profile_dataset(schema: Schema, learnt: Sequence[LearnReport], catalogue: Ca
     features = {feature.name: _query_feature(feature, schema, facts) for feature in read}
     features |= {feature.name: _candidate_feature(feature, catalogue) for feature in schema.candidate}
     events = sum(split.events for split in splits.values())
-    labels = merged_quantiles([part.numbers[LABEL] for part in facts], _QUANTILES)
-    features[LABEL] = FeatureProfile(owner="event", kind="label", rows=events, missing=0, quantiles=labels)
+    features |= {task.name: _label(task, facts, events) for task in schema.task}
     return DatasetProfile(splits=splits, users=sum_counts(part.users for part in facts), features=features)
 
 
@@ -135,6 +134,17 @@ def _query_feature(feature: Feature, schema: Schema, facts: Sequence[PartitionFa
         missing=_total(presence).missing,
         quantiles=merged_quantiles([part.numbers[feature.name] for part in facts], _QUANTILES) if is_number else (),
         words=sum_counts(part.words[feature.name] for part in facts) if is_hashed(feature) else (),
+    )
+
+
+def _label(task: Task, facts: Sequence[PartitionFacts], events: int) -> FeatureProfile:
+    pieces = [part.numbers[task.name] for part in facts]
+    return FeatureProfile(
+        owner="event",
+        kind="label",
+        rows=events,
+        missing=sum(piece.missing for piece in pieces),
+        quantiles=merged_quantiles(pieces, _QUANTILES),
     )
 
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from beam_pipelines.config import ColumnRule, PipelineConfig, TableSource
+from beam_pipelines.config import ColumnRule, LabelConfig, PipelineConfig, TableSource
 from beam_pipelines.config.source import TableName
 from features.errors import ConfigError
 from features.schema import Schema
 from features.spec.base import ColumnKind, Feature, RawColumn
+from features.spec.tasks import Task
 
 ReadKind: TypeAlias = ColumnKind | Literal["rating", "event_type"]
 
@@ -101,6 +102,7 @@ def _interactions(schema: Schema, config: PipelineConfig) -> Table:
     ]
     if label.rating_column:
         columns.append(Column(name=RATING, source=source.column(label.rating_column), kind="rating"))
+    _check_tasks(schema.task, label)
     kinds = schema.history_event_types
     if kinds is not None and not label.event_type_column:
         raise ConfigError("pipeline.label.event_type_column", "", f"the column that {kinds.name} is made of")
@@ -113,6 +115,18 @@ def _interactions(schema: Schema, config: PipelineConfig) -> Table:
         key=schema.user_id,
         event_types=tuple(label.event_weights),
     )
+
+
+def _check_tasks(tasks: Sequence[Task], label: LabelConfig) -> None:
+    """Refuses a task whose label the log does not give."""
+    for task in tasks:
+        wants_rating = task.type == "regression" or task.threshold is not None
+        if wants_rating and not label.rating_column:
+            raise ConfigError("pipeline.label.rating_column", "", f"the column with the ratings of task {task.name!r}")
+        unknown = sorted(set(task.event_types) - set(label.event_weights))
+        if unknown:
+            expected = f"event types of pipeline.label.event_weights: {', '.join(label.event_weights) or 'none'}"
+            raise ConfigError(f"features.task.{task.name}.event_types", unknown[0], expected)
 
 
 def _items(schema: Schema, config: PipelineConfig) -> Table:

@@ -7,7 +7,8 @@ window of a user with very many events. It holds, under the names of the schema,
     num_context               one int64: the first `num_context` events are context only, the rest are targets
     item id, timestamp,       lists of equal length, one entry an event, in order of time and then of item id:
     context features,         bytes, int64 (seconds since 1970-01-01 UTC), the feature's own type,
-    label, weight,            float32 (what a ranking model predicts), float32 (of the example in the loss),
+    the tasks' labels,        float32, one list a task under its name; NaN where the event says nothing of the task,
+    weight                    float32: of the example in the loss
     event_type                bytes, only where the schema has `history_event_types`: the kind of event
     in_history                int64: 1 if the event enters the histories of later events, 0 if it must not
     item_events               int64, ranking only, where the schema asks for it: positive interactions of all users with
@@ -33,13 +34,14 @@ Candidates come in the order of the item vocabulary, then the items without trai
 A missing string is `""`, a missing number NaN, a missing list empty.
 """
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from features.schema import Schema
 from features.spec.base import RawType
 
+RecordKind: TypeAlias = Literal["retrieval", "ranking"]
+
 NUM_CONTEXT: Final = "num_context"
-LABEL: Final = "label"
 WEIGHT: Final = "weight"
 EVENT_TYPE: Final = "event_type"
 IN_HISTORY: Final = "in_history"
@@ -54,13 +56,15 @@ def user_columns(schema: Schema) -> dict[str, RawType]:
     return columns | {feature.name: feature.raw_type for feature in schema.user_features}
 
 
-def event_columns(schema: Schema, *, ranking: bool) -> dict[str, RawType]:
+def event_columns(schema: Schema, *, records: RecordKind) -> dict[str, RawType]:
     """Columns with one value an event, by name, in the order they are written."""
+    ranking = records == "ranking"
     columns: dict[str, RawType] = {schema.item_id: "string", schema.timestamp: "int64"}
     columns |= {feature.name: feature.raw_type for feature in schema.context_features}
     if schema.history_event_types is not None:
         columns[EVENT_TYPE] = "string"
-    columns |= {LABEL: "float32", WEIGHT: "float32", IN_HISTORY: "int64"}
+    columns |= {task.name: "float32" for task in schema.task}
+    columns |= {WEIGHT: "float32", IN_HISTORY: "int64"}
     if ranking and schema.item_events:
         columns[ITEM_EVENTS] = "int64"
     return columns | ({SAMPLING_PROBABILITY: "float32"} if ranking else {})

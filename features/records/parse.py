@@ -9,17 +9,24 @@ import tensorflow as tf
 
 from features.disk.layout import shards, total_of
 from features.errors import MEND_DATASET, InputError
-from features.records.contents import ITEM_EVENTS, NUM_CONTEXT, TRAIN_FREQUENCY, event_columns, user_columns
+from features.records.contents import (
+    ITEM_EVENTS,
+    NUM_CONTEXT,
+    TRAIN_FREQUENCY,
+    RecordKind,
+    event_columns,
+    user_columns,
+)
 from features.schema import Schema
 from features.spec.base import RawType, missing_value_of
 
 
-def interaction_parsing_spec(schema: Schema, *, ranking: bool) -> dict[str, Any]:
+def interaction_parsing_spec(schema: Schema, *, records: RecordKind) -> dict[str, Any]:
     """Argument of `tf.io.parse_example` for interaction records: values of the user, ragged lists for the events."""
     lists = {feature.name for feature in schema.user_features if feature.is_list}
     spec: dict[str, Any] = {name: _value(dtype, name in lists) for name, dtype in user_columns(schema).items()}
     spec[NUM_CONTEXT] = tf.io.FixedLenFeature([], tf.int64)
-    for name, dtype in event_columns(schema, ranking=ranking).items():
+    for name, dtype in event_columns(schema, records=records).items():
         spec[name] = _value(dtype, is_a_list=True)
     return spec
 

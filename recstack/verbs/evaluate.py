@@ -1,6 +1,6 @@
 """`recstack evaluate`: trained models in, metrics beside baselines out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -8,12 +8,19 @@ import tyro
 from rich.table import Table
 
 from features.disk.layout import StageName
+from features.spec.tasks import TaskType
 from recstack import stages
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.verbs.train import chosen
 from trainer.config.baselines import BaselineName
+
+# Metrics of a ranking task's table, by the type of the task, and the titles of their columns.
+_SHOWN_OF_TASKS: Mapping[TaskType, Mapping[str, str]] = {
+    "binary": {"auc": "AUC", "log_loss": "log loss", "rmse": "RMSE", "calibration_error": "calibration error"},
+    "regression": {"rmse": "RMSE", "mae": "MAE", "mean_prediction": "mean prediction", "mean_label": "mean label"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +55,8 @@ def evaluate(stack: StackConfig, stage: StageName, voice: Voice) -> Mapping[str,
     """Evaluates one stage, shows its table and says where the metrics are; returns the metrics."""
     result = stages.evaluate(stack, stage, voice.progress)
     content, layout = result.content, stack.layout.current_run.stage(stage)
-    voice.show(_TABLES[stage](content))
+    for table in _TABLES[stage](content):
+        voice.show(table)
     if layout.report.exists():
         voice.progress(f"plots and slices, for a browser: {layout.report}")
     state = "nothing to do, up to date" if result.nothing_to_do else f"done in {content['seconds']:.1f} s"
@@ -60,12 +68,18 @@ def evaluate(stack: StackConfig, stage: StageName, voice: Voice) -> Mapping[str,
 
 
 def headline(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The model's and the baselines' numbers without intervals and slices."""
-    rows = {"model": result["model"]} | dict(result["baselines"])
-    return {name: _numbers(row) for name, row in rows.items()}
+    """The model's and the baselines' numbers without intervals and slices; of ranking by `task/metric`."""
+    if "tasks" not in result:
+        return {name: _numbers(row) for name, row in _rows(result).items()}
+    found: dict[str, dict[str, float]] = {}
+    for task, judged in result["tasks"].items():
+        for name, row in _rows(judged).items():
+            numbers = {f"{task}/{metric}": value for metric, value in _numbers(row).items()}
+            found[name] = found.get(name, {}) | numbers
+    return found
 
 
-def retrieval_table(result: Mapping[str, Any]) -> Table:
+def retrieval_tables(result: Mapping[str, Any]) -> Iterator[Table]:
     """Models beside each other: metrics with their intervals, a star where the difference to the model is certain."""
     model = result["model"]
     first = f"@{result['cutoffs'][0]}"
@@ -81,23 +95,36 @@ def retrieval_table(result: Mapping[str, Any]) -> Table:
         tests = result["versus"].get(name, {})
         cells = [_interval(row["metrics"][metric], tests.get(metric)) for metric in shown]
         table.add_row(name, *cells, f"{row['catalogue'][coverage]:.3f}")
-    return table
+    yield table
 
 
-def ranking_table(result: Mapping[str, Any]) -> Table:
-    """The ranking model beside its baseline."""
-    table = Table(title=f"Ranking on the {result['split']} split: {result['model']['num_examples']:,} labelled events")
-    for name in ("model", "AUC", "log loss", "RMSE", "calibration error"):
-        table.add_column(name, justify="left" if name == "model" else "right")
-    for name, row in {"dcn_v2": result["model"], **result["baselines"]}.items():
-        auc = "-" if row["auc"] is None else "{:.4f} [{:.4f}, {:.4f}]".format(row["auc"], *row["auc_interval"])
-        table.add_row(name, auc, f"{row['log_loss']:.4f}", f"{row['rmse']:.4f}", f"{row['calibration_error']:.4f}")
-    return table
+def ranking_tables(result: Mapping[str, Any]) -> Iterator[Table]:
+    """The ranking model beside its baselines, a table a task."""
+    for task, judged in result["tasks"].items():
+        count = judged["model"]["num_examples"]
+        table = Table(title=f"Ranking on the {result['split']} split, task {task}: {count:,} labelled events")
+        shown = _SHOWN_OF_TASKS[judged["type"]]
+        for name in ("model", *shown.values()):
+            table.add_column(name, justify="left" if name == "model" else "right")
+        for name, row in _rows(judged).items():
+            table.add_row(name, *(_with_interval(row, metric) for metric in shown))
+        yield table
 
 
-_TABLES: Mapping[StageName, Callable[[Mapping[str, Any]], Table]] = {
-    "retrieval": retrieval_table,
-    "ranking": ranking_table,
+def _rows(judged: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {"model": judged["model"], **judged["baselines"]}
+
+
+def _with_interval(row: Mapping[str, Any], metric: str) -> str:
+    if row[metric] is None:
+        return "-"
+    interval = row.get(f"{metric}_interval")
+    return f"{row[metric]:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+
+_TABLES: Mapping[StageName, Callable[[Mapping[str, Any]], Iterator[Table]]] = {
+    "retrieval": retrieval_tables,
+    "ranking": ranking_tables,
 }
 
 

@@ -43,7 +43,7 @@ def test_fingerprint_ignores_key_order() -> None:
         ((), (ITEM,), ["features.query", "at least one"]),
         ((USER,), (), ["features.candidate", "kind 'id'"]),
         ((USER, USER), (ITEM,), ["user_id", "each name once"]),
-        ((USER, NumericFeature(name="label")), (ITEM,), ["label", "reserved"]),
+        ((USER, NumericFeature(name="label")), (ITEM,), ["features.task.name", "label", "features"]),
         ((IdFeature(name="client"),), (ITEM,), ["client", "'user_id'", "categorical"]),
         ((USER, HistoryFeature(), HistoryFeature(name="other")), (ITEM,), ["at most one"]),
         ((USER, HistoryTimesFeature()), (ITEM,), ["history_times", "kind 'history' beside it"]),

@@ -6,7 +6,7 @@ from typing import get_args
 from rich.console import Console
 
 from recstack.arguments import parse
-from recstack.verbs.evaluate import EvaluateArguments, retrieval_table
+from recstack.verbs.evaluate import EvaluateArguments, retrieval_tables
 from trainer.config.baselines import BaselineName, BaselinesConfig
 
 
@@ -28,7 +28,7 @@ def test_each_model_has_its_intervals_and_a_star_only_where_the_difference_is_ce
         },
     }
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(retrieval_table(result))
+    console.print(*retrieval_tables(result))
     text = console.export_text()
     assert "\u2026" not in text  # nothing is cut off on a terminal of 80 columns
     lines = {words[1]: line for line in text.splitlines() if len(words := line.split()) > 2}

@@ -16,7 +16,7 @@ from trainer.config.encoders import GRUConfig, MeanConfig, TransformerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.losses import BCEConfig, BPRConfig, GBCEConfig
 from trainer.config.negatives import CrossBatchConfig, InBatchConfig, UniformConfig
-from trainer.config.ranking import RankingConfig
+from trainer.config.ranking import DCNConfig, RankingConfig
 from trainer.config.retrieval import RetrievalConfig
 from trainer.config.training import OptimizerConfig
 from trainer.data.catalogue import load_catalogue
@@ -40,7 +40,7 @@ ENSEMBLE = replace(
 )
 HARD = replace(RETRIEVAL, negatives=CrossBatchConfig(memory=24, hard_negatives=2, index_steps=5))
 AS_CONFIGURED = EvaluationConfig()
-RANKING = RankingConfig(dimension=4, hidden=(8,), batch_size=16, epochs=6, optimizer=FAST)
+RANKING = RankingConfig(dimension=4, network=DCNConfig(hidden=(8,)), batch_size=16, epochs=6, optimizer=FAST)
 
 
 class InterruptedTrainingError(Exception):
@@ -106,7 +106,9 @@ def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, confi
     assert not result.nothing_to_do
     assert result.manifest.metrics["ndcg@20"] > 0
     trained = restored(small_dataset, tmp_path, config)
-    events = load_events(small_dataset.interactions("test"), trained.encoder, trained.candidates.rows(), ranking=False)
+    events = load_events(
+        small_dataset.interactions("test"), trained.encoder, trained.candidates.rows(), records="retrieval"
+    )
     first = np.flatnonzero(np.diff(events.record_of_event(), append=99))
     query = {
         "user_id": events.user["user_id"],
@@ -166,7 +168,7 @@ def test_ranking_tells_liked_from_disliked(small_dataset, tmp_path):
     config = replace(RANKING, epochs=20, patience=0)
     stage = RankingStage(config=config)
     result = train_stage(context(small_dataset, tmp_path), stage)
-    assert result.manifest.metrics["auc"] > 0.9
+    assert result.manifest.metrics["label/auc"] > 0.9
     trained = restore(context(small_dataset, tmp_path), stage)
     query = trained.encoder.encode_query(
         {
@@ -211,7 +213,7 @@ def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
     train(small_dataset, tmp_path, config)
     trained = restored(small_dataset, tmp_path, config)
     events = load_events(
-        small_dataset.interactions("validation"), trained.encoder, trained.candidates.rows(), ranking=False
+        small_dataset.interactions("validation"), trained.encoder, trained.candidates.rows(), records="retrieval"
     )
     validation = RetrievalValidation(events, SCHEMA, trained.candidates, num_queries=10, seed=0)
     assert len(validation) == 10
@@ -250,7 +252,7 @@ def test_validation_judges_as_the_evaluation_does(small_dataset, tmp_path):
     encoder = SchemaEncoder(SCHEMA, small_dataset)
     candidates = load_catalogue(small_dataset, encoder)
     write_records(tmp_path / "x", [record(0, [0, 1, 0, 1, 7], [1, 1, 2, 2, 3], num_context=2)])
-    events = load_events(tmp_path / "x", encoder, candidates.rows(), ranking=False)
+    events = load_events(tmp_path / "x", encoder, candidates.rows(), records="retrieval")
     rows = np.zeros([encoder.encoded(SCHEMA.item_id_feature).num_indices, len(candidates)])
     rows[candidates.features["item_id"].numpy(), np.arange(len(candidates))] = 1.0
 
@@ -276,5 +278,5 @@ def test_raw_ratings_as_ranking_labels_are_refused(tmp_path: Path) -> None:
     dataset = write_small_dataset(tmp_path / "dataset")
     shutil.rmtree(dataset.ranking("train"))
     write_records(dataset.ranking("train"), [record(0, [0, 2], [1, 2], labels=[5.0, 1.0])])
-    with pytest.raises(InputError, match=r"label 5 found, expected 0 to 1.*ranking_label"):
+    with pytest.raises(InputError, match=r"label 5 of task 'label' found, expected 0 to 1.*ranking_label"):
         train_stage(context(dataset, tmp_path / "run"), RankingStage(config=RANKING))

@@ -1,24 +1,130 @@
 """What a user chooses about the ranking model and its training. Imports no TensorFlow."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from features.errors import ConfigError
+from features.kinds import Kinds
+from features.schema import Schema
+from features.spec.tasks import TaskType
 from trainer.config.training import OptimizerConfig, check_training, require
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankingConfig:
-    """The ranking model, DCN-v2 (https://arxiv.org/abs/2008.13535), and its training."""
+class NetworkConfig:
+    """What every network has: the layers between the features' embeddings and the tasks' heads."""
 
-    dimension: int = 16
-    """Components of each feature's embedding."""
+    hidden: tuple[int, ...] = (64,)
+    """Widths of the dense layers."""
+    dropout: float = 0.2
+    """Share of the components of the embeddings that are zeroed in training."""
+
+    def __post_init__(self) -> None:
+        require("network", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
+        require("network", self, "dropout", 0 <= self.dropout < 1, "a share in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DCNConfig(NetworkConfig):
+    """Cross layers beside the dense layers."""
+
     cross_layers: int = 2
     """Cross layers; n of them model interactions of up to n + 1 features."""
     cross_rank: int = 32
     """Rank of the cross layers' matrices (Eq. 2 of the paper); 0 takes full matrices (Eq. 1)."""
-    hidden: tuple[int, ...] = (64,)
-    """Widths of the dense layers after the cross layers."""
-    dropout: float = 0.2
-    """Share of the inputs of the dense layers that are zeroed in training."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("cross_layers", "cross_rank"):
+            require("network", self, name, getattr(self, name) >= 0, "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLPConfig(NetworkConfig):
+    """Dense layers alone."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require("network", self, "hidden", len(self.hidden) > 0, "at least one layer; without any, nothing interacts")
+
+
+NETWORKS = Kinds(
+    NetworkConfig,
+    {
+        "dcn": (DCNConfig, "trainer.ranking.networks.dcn:DCN"),
+        "mlp": (MLPConfig, "trainer.ranking.networks.mlp:MLP"),
+    },
+    default="dcn",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingLossConfig:
+    """What a task's scores are judged by in training."""
+
+    task_type: ClassVar[TaskType]
+    """Type of the tasks that the loss suits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogisticConfig(RankingLossConfig):
+    """Cross-entropy of the label and the predicted chance, of binary tasks."""
+
+    task_type = "binary"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquaredConfig(RankingLossConfig):
+    """Squared error in units of the label's variance, of regression tasks."""
+
+    task_type = "regression"
+
+
+RANKING_LOSSES = Kinds(
+    RankingLossConfig,
+    {
+        "logistic": (LogisticConfig, "trainer.ranking.losses.logistic:LogisticLoss"),
+        "squared": (SquaredConfig, "trainer.ranking.losses.squared:SquaredLoss"),
+    },
+)
+
+_DEFAULT_LOSSES: Mapping[TaskType, RankingLossConfig] = {"binary": LogisticConfig(), "regression": SquaredConfig()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskTraining:
+    """How one task is trained."""
+
+    loss: RankingLossConfig | None = None
+    """What its scores are judged by, `kind = "logistic"` or `"squared"`; none: the former for a binary task, the latter
+    for a regression."""
+    weight: float = 1.0
+    """What the task's loss counts beside the losses of the other tasks."""
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ConfigError(".weight", self.weight, "above 0; leave the task out of the schema to train without it")
+
+    def loss_of(self, task_type: TaskType) -> RankingLossConfig:
+        """The loss of a task of the given type."""
+        return self.loss or _DEFAULT_LOSSES[task_type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingConfig:
+    """The ranking model and its training.
+
+    RankingConfig(network=MLPConfig(hidden=(64, 32)))          # another network
+    RankingConfig(task={"rating": TaskTraining(weight=0.5)})  # a task that counts half
+    """
+
+    dimension: int = 16
+    """Components of each feature's embedding."""
+    network: NetworkConfig = field(default_factory=DCNConfig)
+    """What lies between the embeddings and the heads: `dcn` multiplies features, `mlp` is the plainest."""
+    task: Mapping[str, TaskTraining] = field(default_factory=dict)
+    """Loss and weight by the name of a task; a task that is not named here has the defaults."""
     embedding_decay: float = 1e-4
     """L2 penalty on the embeddings of each example; larger where examples are few."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -28,14 +134,32 @@ class RankingConfig:
     epochs: int = 10
     """Passes over the training split."""
     patience: int = 3
-    """Epochs without a better validation log loss after which the training ends; 0 never ends it early."""
+    """Epochs without a better validation loss after which the training ends; 0 never ends it early."""
     checkpoint_seconds: float = 300.0
     """Seconds between checkpoints within an epoch; one more follows each epoch."""
 
     def __post_init__(self) -> None:
-        for name in ("cross_layers", "cross_rank"):
-            require("ranking", self, name, getattr(self, name) >= 0, "at least 0")
-        require("ranking", self, "dropout", 0 <= self.dropout < 1, "a share in [0, 1)")
         require("ranking", self, "embedding_decay", self.embedding_decay >= 0, "at least 0")
-        require("ranking", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
         check_training("ranking", self)
+
+    def training_of(self, name: str) -> TaskTraining:
+        """How the task of the given name is trained."""
+        return self.task.get(name, TaskTraining())
+
+
+def require_tasks(config: RankingConfig, schema: Schema) -> None:
+    """Refuses options of tasks that the schema does not have, and losses that do not suit their tasks.
+
+    Raises:
+        ConfigError: there is such an option or loss.
+    """
+    types = {task.name: task.type for task in schema.task}
+    for name, training in config.task.items():
+        if name not in types:
+            raise ConfigError(f"ranking.task.{name}", name, f"a task of [[features.task]]: {', '.join(types)}")
+        loss = training.loss_of(types[name])
+        if loss.task_type != types[name]:
+            fitting = [k for k in RANKING_LOSSES.names if RANKING_LOSSES.options(k).task_type == types[name]]
+            kind = RANKING_LOSSES.name_of(loss)
+            expected = f"a loss of {types[name]} tasks: {', '.join(fitting)}"
+            raise ConfigError(f"ranking.task.{name}.loss.kind", kind, expected)

@@ -12,9 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from features.encoding.encoder import Tensors
-from features.encoding.log_buckets import age_buckets, count_buckets, gap_buckets, time_gaps
+from features.encoding.log_buckets import age_buckets, gap_buckets, time_gaps
 from features.errors import InputError
-from features.records.contents import ITEM_EVENTS
 from features.schema import Schema
 from trainer.data.events import HISTORY_AGES, HISTORY_ROWS, EncodedEvents, Int64
 
@@ -299,22 +298,3 @@ def _of_set(companion: tf.Tensor, members: tf.RaggedTensor) -> tf.Tensor:
         return values
     is_first = tf.gather(members.row_starts(), members.value_rowids()) == tf.range(tf.size(event, tf.int64))
     return tf.where(is_first, 0, gap_buckets(values, tf.gather(companion, tf.maximum(event - 1, 0))))
-
-
-def ranking_examples(events: EncodedEvents, schema: Schema) -> Gather:
-    """One example an event: its query, the row of its item, what was known of the item at the time, and its label."""
-    query = gather_query(events, schema)
-    rows, weights = tf.constant(events.candidate_row), tf.constant(events.weight)
-    labels = tf.constant(events.label)
-    counts = {ITEM_EVENTS: tf.constant(events.item_events)} if schema.item_events else {}
-
-    def gather(indices: tf.Tensor) -> Batch:
-        return {
-            "query": query(indices),
-            "candidate_row": tf.gather(rows, indices),
-            "item_at_the_time": {name: count_buckets(tf.gather(values, indices)) for name, values in counts.items()},
-            "label": tf.gather(labels, indices),
-            "weight": tf.gather(weights, indices),
-        }
-
-    return gather

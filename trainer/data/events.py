@@ -14,10 +14,10 @@ from features.records.contents import (
     EVENT_TYPE,
     IN_HISTORY,
     ITEM_EVENTS,
-    LABEL,
     NUM_CONTEXT,
     SAMPLING_PROBABILITY,
     WEIGHT,
+    RecordKind,
 )
 from features.records.parse import interaction_parsing_spec, read_records, reading
 from features.schema import Schema
@@ -31,6 +31,9 @@ Float32: TypeAlias = npt.NDArray[np.float32]
 HISTORY_ROWS, HISTORY_AGES = "history/rows", "history/ages"
 """The catalogue rows of a history's items and, where the schema has the times of their events, the `age_buckets` of
 these, beside the encoded features of a query; no feature can have these names."""
+
+# Key of the labels of all tasks among the columns; no column has this name.
+_LABELS = "labels of the tasks"
 
 # Parsed at once; a record holds all events of a user, so this bounds memory where users are long.
 _RECORDS_A_BATCH = 2048
@@ -54,8 +57,8 @@ class EncodedEvents:
     """`[events]`: row of the item in the catalogue, -1 if it is not there."""
     timestamp: Int64
     """`[events]`: seconds since 1970-01-01 UTC."""
-    label: Float32
-    """`[events]`: what a ranking model predicts."""
+    labels: Float32
+    """`[events, tasks]`: what a ranking model predicts, in the order of the schema's tasks; NaN where unknown."""
     weight: Float32
     """`[events]`: of the example in the loss, sampled negatives scaled up to what they stand for."""
     companions: Mapping[str, Array]
@@ -79,12 +82,6 @@ class EncodedEvents:
     def num_records(self) -> int:
         """Users, or windows of users with very many events."""
         return len(self.num_context)
-
-    def label_mean(self) -> float:
-        """Weighted mean label of the events to predict; one half if there is none."""
-        targets = self.targets()
-        weight = self.weight[targets].astype(np.float64)
-        return float(weight @ self.label[targets] / weight.sum()) if weight.sum() > 0 else 0.5
 
     def record_of_event(self) -> Int32:
         """`[events]`: the record each event belongs to."""
@@ -142,7 +139,7 @@ class EncodedEvents:
 
 
 def load_events(
-    directory: Path, encoder: SchemaEncoder, item_row: tf.lookup.StaticHashTable, *, ranking: bool
+    directory: Path, encoder: SchemaEncoder, item_row: tf.lookup.StaticHashTable, *, records: RecordKind
 ) -> EncodedEvents:
     """Reads and encodes a split; each event is parsed and looked up once.
 
@@ -150,14 +147,14 @@ def load_events(
         directory: the split's shards.
         encoder: of the dataset.
         item_row: item id to row of the catalogue, -1 for ids that are not there.
-        ranking: whether these are ranking records.
+        records: what the shards hold: positive interactions for `retrieval`, labelled events for `ranking`.
 
     Raises:
         InputError: the directory does not hold all of its shards, or one is damaged.
     """
     schema = encoder.schema
-    records = read_records(directory, interaction_parsing_spec(schema, ranking=ranking), _RECORDS_A_BATCH)
-    encoded = records.map(lambda raw: _encode(raw, encoder, item_row), num_parallel_calls=tf.data.AUTOTUNE)
+    parsed = read_records(directory, interaction_parsing_spec(schema, records=records), _RECORDS_A_BATCH)
+    encoded = parsed.map(lambda raw: _encode(raw, encoder, item_row), num_parallel_calls=tf.data.AUTOTUNE)
     with reading(directory):
         batches = list(encoded.prefetch(1).as_numpy_iterator()) or [_no_records(encoded)]
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
@@ -184,7 +181,8 @@ def _encode(
         "candidate_row": item_row.lookup(items.flat_values),
         schema.timestamp: raw[schema.timestamp].flat_values,
     }
-    columns |= {name: raw[name].flat_values for name in (LABEL, WEIGHT, IN_HISTORY)}
+    columns |= {name: raw[name].flat_values for name in (WEIGHT, IN_HISTORY)}
+    columns[_LABELS] = tf.stack([raw[task.name].flat_values for task in schema.task], axis=1)
     if SAMPLING_PROBABILITY in raw:
         columns[WEIGHT] = columns[WEIGHT] / raw[SAMPLING_PROBABILITY].flat_values
     if ITEM_EVENTS in raw:
@@ -214,7 +212,7 @@ def _assemble(columns: Mapping[str, Array], schema: Schema) -> EncodedEvents:
         item_index=columns["item_index"].astype(np.int32),
         candidate_row=columns["candidate_row"].astype(np.int32),
         timestamp=timestamp,
-        label=columns[LABEL].astype(np.float32),
+        labels=columns[_LABELS].astype(np.float32),
         weight=columns[WEIGHT].astype(np.float32),
         companions={feature.name: columns[f"companion/{feature.name}"] for feature in schema.history_companions},
         item_events=columns.get(ITEM_EVENTS, np.zeros(len(timestamp))).astype(np.int64),

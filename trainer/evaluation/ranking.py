@@ -1,26 +1,22 @@
-"""The ranking model on the labelled events of a split, beside each item's mean label."""
+"""The ranking model on the labelled events of a split, beside each item's mean label, task by task."""
 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from features.disk.layout import DatasetLayout
 from features.errors import InputError
-from features.records.contents import LABEL
 from trainer.config.evaluation import EvaluationConfig
-from trainer.data.batches import ranking_examples
-from trainer.data.events import EncodedEvents, Int64, load_events
-from trainer.metrics.probabilities import auc_interval, probability_metrics
+from trainer.data.events import EncodedEvents, load_events
+from trainer.data.labelled_pairs import LabelledPairs, logged_pairs, pair_examples
+from trainer.ranking.heads.contract import Values
 from trainer.ranking.model import RankingModel
 from trainer.restore import Trained
 
-Values = npt.NDArray[np.float64]
-
-# Training events that an item's mean label is worth before its own count: a Beta prior of this weight.
-_PRIOR_EVENTS = 10.0
-_EVENTS_A_BLOCK = 8192
+# Training pairs that an item's mean label is worth before its own count: a Beta prior of this weight.
+_PRIOR_PAIRS = 10.0
+_PAIRS_A_BLOCK = 8192
 
 
 def evaluate_ranking(
@@ -34,55 +30,67 @@ def evaluate_ranking(
         config: split and intervals.
 
     Returns:
-        `model` and `baselines` (`item_mean`): each with `ProbabilityMetrics` as plain data and, where both labels
-        occur, `auc_interval`.
+        `tasks`: by the name of each task its `type`, and for `model` and `baselines` (`item_mean`) what its head
+        measures, as plain data.
 
     Raises:
         InputError: the split holds no labelled event.
     """
     rows = trained.candidates.rows()
-    train = load_events(dataset.ranking("train"), trained.encoder, rows, ranking=True)
-    events = load_events(dataset.ranking(config.split), trained.encoder, rows, ranking=True)
-    targets = events.targets()
-    if len(targets) == 0:
+    train = logged_pairs(load_events(dataset.ranking("train"), trained.encoder, rows, records="ranking"))
+    events = load_events(dataset.ranking(config.split), trained.encoder, rows, records="ranking")
+    pairs = logged_pairs(events)
+    if len(pairs) == 0:
         raise InputError(f"{dataset.ranking(config.split)}: no labelled event to predict; check pipeline.split")
-    labels, weights = events.label[targets].astype(np.float64), events.weight[targets].astype(np.float64)
-    item_mean = _item_means(train, len(trained.candidates))[events.candidate_row[targets]]
+    predictions = predict_pairs(trained, events, pairs)
+    item_means = _item_means(train, len(trained.candidates))[pairs.candidate_row]
+    tasks = {}
+    for place, (task, head) in enumerate(zip(trained.encoder.schema.task, trained.model.heads, strict=True)):
+        labels = pairs.labels[:, place].astype(np.float64)
+        known = ~np.isnan(labels)
+        if not known.any():
+            raise InputError(f"{dataset.ranking(config.split)}: no event with a label of task {task.name!r}")
+        judged = {"model": predictions[task.name], "item_mean": item_means[:, place]}
+        weights = pairs.weight[known].astype(np.float64)
+        found = {name: head.evaluation(labels[known], of[known], weights, config) for name, of in judged.items()}
+        tasks[task.name] = {"type": task.type, "model": found.pop("model"), "baselines": found}
+    return {"tasks": tasks}
+
+
+def predict_pairs(trained: Trained[RankingModel], events: EncodedEvents, pairs: LabelledPairs) -> dict[str, Values]:
+    """What the model predicts of pairs, `[pairs] float64` by task.
+
+    Args:
+        trained: the restored model.
+        events: those that the pairs belong to.
+        pairs: their labels are not looked at.
+    """
+    gather = pair_examples(events, pairs, trained.encoder.schema)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)])
+    def predict(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        batch = gather(numbers)
+        candidate = {**trained.candidates.gather(batch["candidate_row"]), **batch["pair"]}
+        return dict(trained.model.predictions(trained.model(batch["query"], candidate)))
+
+    numbers = np.arange(len(pairs), dtype=np.int64)
+    starts = range(0, len(pairs), _PAIRS_A_BLOCK)
+    blocks = [predict(tf.constant(numbers[start : start + _PAIRS_A_BLOCK])) for start in starts]
     return {
-        "model": _judge(labels, _probabilities(trained, events, targets), weights, config),
-        "baselines": {"item_mean": _judge(labels, item_mean, weights, config)},
+        head.task_name: np.concatenate([block[head.task_name].numpy() for block in blocks]).astype(np.float64)
+        for head in trained.model.heads
     }
 
 
-def _probabilities(trained: Trained[RankingModel], events: EncodedEvents, targets: Int64) -> Values:
-    gather = ranking_examples(events, trained.encoder.schema)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)])
-    def predict(indices: tf.Tensor) -> tf.Tensor:
-        batch = gather(indices)
-        candidate = trained.candidates.gather(batch["candidate_row"]) | batch["item_at_the_time"]
-        return tf.sigmoid(trained.model(batch["query"], candidate)[LABEL])
-
-    starts = range(0, len(targets), _EVENTS_A_BLOCK)
-    blocks = [predict(tf.constant(targets[start : start + _EVENTS_A_BLOCK])).numpy() for start in starts]
-    return np.concatenate(blocks).astype(np.float64)
-
-
-def _item_means(train: EncodedEvents, num_items: int) -> Values:
-    """Each item's mean training label, `[items] float64`, drawn towards the overall mean where events are few."""
-    targets = train.targets()
-    rows, labels = train.candidate_row[targets], train.label[targets].astype(np.float64)
-    weights = train.weight[targets].astype(np.float64)
-    weights /= weights.mean() if len(weights) else 1.0
-    overall = train.label_mean()
-    sums = np.bincount(rows, weights=weights * labels, minlength=num_items)
-    counts = np.bincount(rows, weights=weights, minlength=num_items)
-    return (sums + _PRIOR_EVENTS * overall) / (counts + _PRIOR_EVENTS)
-
-
-def _judge(labels: Values, probabilities: Values, weights: Values, config: EvaluationConfig) -> dict[str, Any]:
-    result: dict[str, Any] = probability_metrics(labels, probabilities, weights).to_dict()
-    if 0 < labels.sum() < len(labels):
-        interval = auc_interval(labels, probabilities, weights=weights, confidence=config.confidence, seed=config.seed)
-        result["auc_interval"] = [interval.low, interval.high]
-    return result
+def _item_means(train: LabelledPairs, num_items: int) -> Values:
+    """Each item's mean training label, `[items, tasks] float64`, drawn towards the overall mean where pairs are few."""
+    columns = []
+    for place, moments in enumerate(train.label_moments()):
+        known = ~np.isnan(train.labels[:, place])
+        rows, labels = train.candidate_row[known], train.labels[known, place].astype(np.float64)
+        weights = train.weight[known].astype(np.float64)
+        weights /= weights.mean() if len(weights) else 1.0
+        sums = np.bincount(rows, weights=weights * labels, minlength=num_items)
+        counts = np.bincount(rows, weights=weights, minlength=num_items)
+        columns.append((sums + _PRIOR_PAIRS * moments.mean) / (counts + _PRIOR_PAIRS))
+    return np.stack(columns, axis=1)

@@ -99,7 +99,7 @@ def _load(trained: Trained[TwoTowers], dataset: DatasetLayout, config: Evaluatio
     rows = candidates.rows()
 
     def load(name: Split) -> EncodedEvents:
-        return load_events(dataset.interactions(name), encoder, rows, ranking=False)
+        return load_events(dataset.interactions(name), encoder, rows, records="retrieval")
 
     train = load("train")
     users = training_users(train, schema, first_user)

@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from features.disk.layout import SPLITS, DatasetLayout, ModelName, StageName, Workdir
 from features.encoding.schema_encoder import SchemaEncoder
-from features.records.contents import LABEL
 from trainer.config.export import ExportConfig
 from trainer.config.index import IndexConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
+from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.data.events import EncodedEvents, load_events
 from trainer.data.raw_catalogue import read_raw_candidates
 from trainer.export.histories import user_histories
@@ -78,9 +78,7 @@ class Assembly:
 
     def ranking(self) -> RankingServable:
         """`ranking`."""
-        trained = self._trained_ranking
-        model = trained.model
-        ranker = Ranker(score=model.call, tasks=(LABEL,), variables=model.trainable_variables)
+        ranker = ranker_of(self._trained_ranking.model)
         items = ItemFeatures(self.encoder, self.candidates, ItemIds(self.item_ids))
         return RankingServable(self.encoder, self.query, ranker, items)
 
@@ -101,17 +99,22 @@ class Assembly:
     def query(self) -> QueryInputs:
         """The query side, the same for every model."""
         # Items that have left the catalogue still say what their users like.
-        known = _ids(self._trained.candidates)
+        known = _ids(self._dataset.candidates)
         histories = user_histories(self.encoder, self._splits, known, self.job.export.lookup_history)
         return QueryInputs(self.job.context.schema, histories)
 
     @cached_property
+    def _dataset(self) -> EncodedDataset:
+        """What all models share: the encoder, and the catalogue that they were trained on."""
+        return encode_dataset(self.job.context.schema, self.job.context.dataset)
+
+    @cached_property
     def _trained(self) -> Trained[TwoTowers]:
-        return restore(self.job.context, self.job.stages["retrieval"])
+        return restore(self.job.context, self.job.stages["retrieval"], self._dataset)
 
     @cached_property
     def _trained_ranking(self) -> Trained[RankingModel]:
-        return restore(self.job.context, self.job.stages["ranking"])
+        return restore(self.job.context, self.job.stages["ranking"], self._dataset)
 
     def embed_query(self, required: tf.Tensor) -> tf.Tensor:
         """Vectors `[n, d] float32` of requests that give the required input `[n]` and nothing else."""
@@ -122,13 +125,13 @@ class Assembly:
     @property
     def encoder(self) -> SchemaEncoder:
         """Raw features to encoded ones."""
-        return self._trained.encoder
+        return self._dataset.encoder
 
     @cached_property
     def candidates(self) -> EncodedCatalogue:
         """The catalogue that is indexed."""
         if self.job.catalogue is None:
-            return self._trained.candidates
+            return self._dataset.candidates
         return load_catalogue(self.job.catalogue, self.encoder)
 
     @cached_property
@@ -162,9 +165,9 @@ class Assembly:
 
     @cached_property
     def _splits(self) -> list[EncodedEvents]:
-        rows = self._trained.candidates.rows()
+        rows = self._dataset.candidates.rows()
         dataset = self.job.context.dataset
-        return [load_events(dataset.interactions(split), self.encoder, rows, ranking=False) for split in SPLITS]
+        return [load_events(dataset.interactions(split), self.encoder, rows, records="retrieval") for split in SPLITS]
 
     @cached_property
     def _towers(self) -> Towers:
@@ -191,7 +194,7 @@ class Assembly:
                 chosen = np.random.default_rng(self.job.context.seed).permutation(targets)[:_NUM_HELD_OUT_QUERIES]
                 blocks = query_blocks(events, self.job.context.schema, np.sort(chosen))
                 # The events' rows are those of the catalogue that was trained on, which a refresh may have shortened.
-                vectors, _ = embed_queries(self._trained.model, blocks, len(self._trained.candidates))
+                vectors, _ = embed_queries(self._trained.model, blocks, len(self._dataset.candidates))
                 return vectors
         return None
 
@@ -211,6 +214,17 @@ class Assembly:
             f"built in {report.build_seconds + report.tuning_seconds:.1f} s"
         )
         return built
+
+
+def ranker_of(model: RankingModel) -> Ranker:
+    """A ranking model as plain functions; its first task ranks the cascade."""
+    first = model.heads[0]
+    return Ranker(
+        score=model.call,
+        predictions=model.predictions,
+        log_chance=lambda scores: first.log_chance(scores[first.task_name]),
+        variables=model.variables,
+    )
 
 
 def _ids(candidates: EncodedCatalogue) -> list[bytes]:

@@ -24,7 +24,7 @@ from trainer.restore import require_trained
 _STAGES: Mapping[ModelName, tuple[StageName, ...]] = {
     "retrieval": ("retrieval",),
     "retrieval_exact": ("retrieval",),
-    "ranking": ("retrieval", "ranking"),  # the catalogue's features come from the retrieval run
+    "ranking": ("ranking",),
     "recommender": ("retrieval", "ranking"),
 }
 
@@ -145,19 +145,24 @@ def evaluation_of(layout: StageLayout) -> dict[str, Any] | None:
     """Split and headline metrics of a stage's evaluation; None where there is none of this run, or a damaged one."""
     try:
         result = json.loads(layout.metrics.read_text())
-        evaluated, judged = result["inputs"]["run"], result["model"]
-    except (OSError, ValueError, LookupError, TypeError):
+        evaluated = result["inputs"]["run"]
+        metrics = _metrics_of_tasks(result["tasks"]) if "tasks" in result else result["model"]["metrics"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     if evaluated != read_manifest(layout.manifest, "run").fingerprint():
         return None
-    found = {"split": result["split"], "confidence": result.get("confidence")}
-    if "metrics" in judged:
-        return found | {"metrics": judged["metrics"]}
-    metrics = {name: {"value": value} for name, value in judged.items() if isinstance(value, float)}
-    # Where only one label occurs there is no AUC.
-    if "auc_interval" in judged:
-        metrics["auc"] |= dict(zip(("low", "high"), judged["auc_interval"], strict=True))
-    return found | {"metrics": metrics}
+    return {"split": result["split"], "confidence": result.get("confidence"), "metrics": metrics}
+
+
+def _metrics_of_tasks(tasks: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """What a ranking evaluation says of each task, by `task/metric`, with the bounds of its intervals."""
+    metrics: dict[str, dict[str, float]] = {}
+    for task, judged in tasks.items():
+        for name, value in judged["model"].items():
+            if isinstance(value, float):
+                interval = judged["model"].get(f"{name}_interval", ())
+                metrics[f"{task}/{name}"] = {"value": value} | dict(zip(("low", "high"), interval, strict=False))
+    return metrics
 
 
 def _exported(job: ExportJob, model: ModelName, version: int, *, nothing_to_do: bool) -> Exported:

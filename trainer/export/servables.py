@@ -1,7 +1,7 @@
 """What is saved: modules whose signatures take raw values. Nothing in them needs recstack or Keras once loaded."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,7 +19,7 @@ from trainer.retrieval.repeat_bonus import EntriesOfHistories, RepeatBonus
 EXCLUSIONS = "exclude_item_ids"
 Embed: TypeAlias = Callable[[Tensors], tf.Tensor]
 Repeat: TypeAlias = Callable[[EntriesOfHistories], RepeatBonus]
-Score: TypeAlias = Callable[[Tensors, Tensors], Mapping[str, tf.Tensor]]
+Score: TypeAlias = Callable[[Tensors, Tensors, tf.Tensor], Tensors]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +43,12 @@ class Ranker:
     """The trained ranking model as a plain function of encoded features, and the variables behind it."""
 
     score: Score
-    """Encoded query and candidate features of `[n]` pairs to one `[n] float32` of logits a task."""
-    tasks: tuple[str, ...]
-    """Names of the tasks; the first one ranks."""
+    """Encoded features of queries, `[batch, …]`, and of candidates, `[n, …]`, and each candidate's query, `[n] int32`,
+    to one `[n] float32` of scores a task."""
+    predictions: Callable[[Tensors], Tensors]
+    """Scores by task to what is predicted by task."""
+    log_chance: Callable[[Tensors], tf.Tensor]
+    """Scores by task to the log of the chance that the user is content with the item, by which the cascade ranks."""
     variables: Iterable[tf.Variable]
 
 
@@ -160,7 +163,7 @@ class RankingServable(tf.Module):
         self._ranker = _Untracked(ranker)
 
     def signatures(self) -> dict[str, Any]:
-        """`serving_default`: query features and `item_ids [batch, n]` to a probability `[batch, n] float32` a task.
+        """`serving_default`: query features and `item_ids [batch, n]` to a prediction `[batch, n] float32` a task.
 
         The empty item id gets 0.
         """
@@ -171,25 +174,25 @@ class RankingServable(tf.Module):
         item_ids = request["item_ids"]
         is_item = tf.cast(item_ids != "", tf.float32)
         items = self.items(tf.reshape(item_ids, [-1]))
-        logits = self.logits(self.query.encode(request, self.encoder), items, tf.shape(item_ids))
-        return {task: is_item * tf.sigmoid(values) for task, values in logits.items()}
+        scores = self._scores(self.query.encode(request, self.encoder), items, tf.shape(item_ids))
+        return {task: is_item * values for task, values in self._ranker.value.predictions(scores).items()}
 
-    def logits(self, query: Tensors, items: Tensors, shape: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Each task's logits, `[batch, n] float32`.
+    def log_chances(self, query: Tensors, items: Tensors, shape: tf.Tensor) -> tf.Tensor:
+        """Log of the chance that the user is content with each item, `[batch, n] float32`.
 
         Args:
             query: encoded query features, `[batch, …]`.
             items: encoded candidate features, `[batch * n, …]`.
             shape: `[2] int32`, batch and n.
         """
-        pairs = {name: tf.repeat(values, shape[1], axis=0) for name, values in query.items()}
-        logits = self._ranker.value.score(pairs, items)
-        return {task: tf.reshape(logits[task], shape) for task in self._ranker.value.tasks}
+        log_chances: tf.Tensor = self._ranker.value.log_chance(self._scores(query, items, shape))
+        return log_chances
 
-    @property
-    def first_task(self) -> str:
-        """The task that ranks."""
-        return str(self._ranker.value.tasks[0])
+    def _scores(self, query: Tensors, items: Tensors, shape: tf.Tensor) -> Tensors:
+        """Each task's scores, `[batch, n] float32`; arguments as for `log_chances`."""
+        query_of_pair = tf.repeat(tf.range(shape[0]), shape[1])
+        scores = self._ranker.value.score(query, items, query_of_pair)
+        return {task: tf.reshape(values, shape) for task, values in scores.items()}
 
 
 class RecommenderServable(tf.Module):
@@ -226,8 +229,7 @@ class RecommenderServable(tf.Module):
         count = tf.maximum(limit, self._candidates)
         found = retriever.search(embeddings, count, self._excluded(request, query), self.retrieval.filters(request))
         items = self.ranking.items.of_rows(tf.reshape(found.rows, [-1]))
-        logits = self.ranking.logits(query, items, tf.shape(found.rows))
-        log_likes = tf.math.log_sigmoid(logits[self.ranking.first_task])
+        log_likes = self.ranking.log_chances(query, items, tf.shape(found.rows))
         best, places = tf.math.top_k(self._log_chances(found.scores, log_likes), k=limit)
         # Padding keeps its score of -inf; a chance too small for float32 is 0, but in its place.
         scores = tf.where(tf.math.is_finite(best), tf.exp(best), -float("inf"))
@@ -240,7 +242,7 @@ class RecommenderServable(tf.Module):
         return tf.concat([_for_all(named, rows), rows], axis=1)
 
     def _log_chances(self, retrieval_scores: tf.Tensor, log_likes: tf.Tensor) -> tf.Tensor:
-        """Log of the chance that the user takes the item and likes it, P(item | query) P(label = 1 | query, item).
+        """Log of the chance that the user takes the item and is content, P(item | query) P(content | query, item).
 
         The first factor is the softmax that retrieval was trained as, over the retrieved items. Padding has the
         retrieval score -inf and gets -inf again.

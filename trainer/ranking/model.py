@@ -1,25 +1,31 @@
-"""The ranking model: DCN-v2 over the features of query and candidate together."""
+"""The ranking model: features' embeddings, a network over them and a head for each task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from features.encoding.encoder import Tensors
+from features.encoding.encoder import Encoded, Tensors
 from features.encoding.schema_encoder import ITEM_EVENTS_ENCODED, SchemaEncoder
-from features.records.contents import ITEM_EVENTS, LABEL
-from trainer.config.ranking import RankingConfig
+from features.records.contents import ITEM_EVENTS
+from trainer.config.ranking import NETWORKS, RankingConfig
 from trainer.data.catalogue import EncodedCatalogue
-from trainer.layers.dropout import StepDropout
+from trainer.data.labelled_pairs import LabelMoments
 from trainer.layers.embedding import FeatureVector, make_tables
+from trainer.ranking.heads import HEADS
+from trainer.ranking.heads.contract import Head
+from trainer.ranking.networks.contract import Network
+
+# A number that is not encoded: it comes as it is, `[pairs, 1]`.
+_NUMBER = Encoded(form="dense", width=1, num_indices=0, table="")
 
 
 class RankingModel(tfrs.Model):
-    """Logits of a query and a candidate, a task a name (DCN-v2, https://arxiv.org/abs/2008.13535, in parallel form).
+    """Scores of pairs of a query and a candidate, one a task.
 
-    The logit is the sum of what the cross layers and the dense layers say and of one learnt number for each value of
-    each feature, which holds what is true of a user or an item whatever it is paired with.
+    A task's score is the sum of what its head reads from the network and of one learnt number for each value of each
+    feature, which holds what is true of a user or an item whatever it is paired with; each task has numbers of its own.
     """
 
     def __init__(
@@ -29,7 +35,8 @@ class RankingModel(tfrs.Model):
         candidates: EncodedCatalogue,
         *,
         seed: int,
-        label_mean: float,
+        label_moments: Sequence[LabelMoments] = (),
+        extra: Sequence[str] = (),
     ) -> None:
         """Creates every weight, under the strategy's scope if there is one.
 
@@ -38,78 +45,101 @@ class RankingModel(tfrs.Model):
             encoder: of the dataset.
             candidates: the catalogue, which the batches' rows refer to.
             seed: of the initial weights.
-            label_mean: share of positive labels in training, which the model starts from.
+            label_moments: of each task's labels in training, which the model starts from; none for a model whose
+                weights are restored.
+            extra: names of the numbers that come with each pair, see `trainer.data.labelled_pairs`.
         """
         super().__init__()
         self.config = config
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self._candidates = candidates
-        features = {f.name: encoder.encoded(f) for f in (*encoder.schema.query, *encoder.schema.candidate)}
-        if encoder.schema.item_events:
-            features[ITEM_EVENTS] = ITEM_EVENTS_ENCODED
+        self._query_names = frozenset(feature.name for feature in encoder.schema.query)
+        features = _features(encoder, extra)
+        tasks = encoder.schema.task
         tables = frozenset(encoded.table for encoded in features.values())
         dimensioned = make_tables(features, config.dimension, tables, stddev=0.05, seed=seed)
-        single = make_tables(features, 1, frozenset(), stddev=0.0, seed=seed)
         self.vectors = {n: FeatureVector(e, dimensioned.get(e.table), config.dimension) for n, e in features.items()}
-        self.numbers = {n: FeatureVector(e, single.get(e.table), 1) for n, e in features.items()}
-        self.cross = _cross_layers(config, config.dimension * len(features))
-        self.dropout = StepDropout(config.dropout, step=self.step, number=1)
-        self.hidden = [tf.keras.layers.Dense(width, activation="relu") for width in config.hidden]
-        start = tf.keras.initializers.Constant(_logit(label_mean))
-        self.last = tf.keras.layers.Dense(1, kernel_initializer="zeros", bias_initializer=start)
-        self.ranking_task = tfrs.tasks.Ranking(
-            loss=tf.keras.losses.BinaryCrossentropy(from_logits=True, reduction=tf.keras.losses.Reduction.SUM)
+        self.numbers = [_numbers(features, seed) for _ in tasks]
+        self.network: Network = NETWORKS.implementation(config.network)(
+            config.network, num_features=len(features), dimension=config.dimension, step=self.step
         )
-        self._build(encoder)
+        self.heads: list[Head] = [
+            HEADS[task.type](task, config.training_of(task.name), moments)
+            for task, moments in zip(tasks, label_moments or [LabelMoments()] * len(tasks), strict=True)
+        ]
+        self._build(encoder, extra)
 
-    def call(self, query: Tensors, candidate: Tensors, training: bool = False) -> Tensors:
-        """Encoded features of the queries and of one candidate each, `[batch, ...]`, to logits `[batch]` by task."""
-        logits, _ = self._forward({**query, **candidate}, training)
-        return {LABEL: logits}
-
-    def compute_loss(self, inputs: Mapping[str, Any], training: bool = False) -> tf.Tensor:
-        """Weighted sum of the examples' cross-entropies and of the penalty on their embeddings.
+    def call(
+        self, query: Tensors, candidate: Tensors, query_of_pair: tf.Tensor | None = None, training: bool = False
+    ) -> Tensors:
+        """The scores of pairs by task; a head turns them into predictions.
 
         Args:
-            inputs: `query`: encoded query features; `candidate_row [batch] int32`; `item_at_the_time`: encoded
-                features of the candidates as they were then; `label` and `weight [batch] float32`.
+            query: encoded query features, `[queries, ...]` by name.
+            candidate: encoded features of the candidates and of the pairs, `[pairs, ...]` by name.
+            query_of_pair: `[pairs] int32`, the query of each candidate, so that what several candidates share is
+                embedded once; None: the queries are those of the pairs, one by one.
+            training: whether dropout is on.
+
+        Returns:
+            `[pairs] float32` by task.
+        """
+        return self._forward(query, candidate, query_of_pair, training)[0]
+
+    def predictions(self, scores: Tensors) -> Tensors:
+        """Scores to what is predicted, in the unit of the labels: chances of binary tasks, values of regressions."""
+        return {head.task_name: head.prediction(scores[head.task_name]) for head in self.heads}
+
+    def compute_loss(self, inputs: Mapping[str, Any], training: bool = False) -> tf.Tensor:
+        """Weighted sum of the tasks' losses and of the penalty on the embeddings.
+
+        Args:
+            inputs: a batch of `trainer.data.labelled_pairs.pair_examples`.
             training: whether dropout is on.
 
         Returns:
             `[] float32`.
         """
-        candidate = self._candidates.gather(inputs["candidate_row"])
-        encoded = {**inputs["query"], **candidate, **inputs["item_at_the_time"]}
-        logits, vectors = self._forward(encoded, training)
-        weights = inputs["weight"]
-        loss = self.ranking_task(
-            labels=inputs["label"][:, None], predictions=logits[:, None], sample_weight=weights[:, None]
-        )
-        return loss + self.config.embedding_decay * tf.nn.l2_loss(vectors)
+        candidate = {**self._candidates.gather(inputs["candidate_row"]), **inputs["pair"]}
+        scores, vectors = self._forward(inputs["query"], candidate, None, training)
+        labels, weights = inputs["labels"], inputs["weight"]
+        losses = [head.loss(labels[:, place], scores[head.task_name], weights) for place, head in enumerate(self.heads)]
+        return tf.add_n(losses) + self.config.embedding_decay * tf.nn.l2_loss(vectors)
 
-    def _forward(self, encoded: Tensors, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        vectors = tf.concat([layer(encoded[name]) for name, layer in self.vectors.items()], axis=-1)
-        crossed = inputs = self.dropout(vectors, training=training)
-        for layer in self.cross:
-            crossed = layer(inputs, crossed)
-        deep = inputs
-        for layer in self.hidden:
-            deep = layer(deep)
-        numbers = tf.add_n([layer(encoded[name]) for name, layer in self.numbers.items()])
-        return tf.squeeze(self.last(tf.concat([crossed, deep], axis=-1)) + numbers, axis=-1), vectors
+    def _forward(
+        self, query: Tensors, candidate: Tensors, query_of_pair: tf.Tensor | None, training: bool
+    ) -> tuple[Tensors, tf.Tensor]:
+        def embedded(name: str, layer: FeatureVector) -> tf.Tensor:
+            if name not in self._query_names:
+                return layer(candidate[name])
+            of_query = layer(query[name])
+            return of_query if query_of_pair is None else tf.gather(of_query, query_of_pair)
 
-    def _build(self, encoder: SchemaEncoder) -> None:
+        vectors = tf.concat([embedded(name, layer) for name, layer in self.vectors.items()], axis=-1)
+        hidden = self.network(vectors, training=training)
+        scores = {}
+        for head, numbers in zip(self.heads, self.numbers, strict=True):
+            first_order = tf.add_n([embedded(name, layer) for name, layer in numbers.items()])
+            scores[head.task_name] = head(hidden, first_order)
+        return scores, vectors
+
+    def _build(self, encoder: SchemaEncoder, extra: Sequence[str]) -> None:
         """Makes the dense layers' weights by one call on an empty batch."""
         shapes = {**encoder.query_signature(), **encoder.candidate_signature()}
         raw = {name: tf.zeros([size or 0 for size in spec.shape], spec.dtype) for name, spec in shapes.items()}
-        self(encoder.encode_query(raw), encoder.encode_candidate(raw))
+        numbers = {name: tf.zeros([0, 1]) for name in extra}
+        self(encoder.encode_query(raw), {**encoder.encode_candidate(raw), **numbers})
 
 
-def _cross_layers(config: RankingConfig, width: int) -> list[tf.keras.layers.Layer]:
-    rank = config.cross_rank if 0 < config.cross_rank < width else None
-    return [tfrs.layers.dcn.Cross(projection_dim=rank) for _ in range(config.cross_layers)]
+def _numbers(features: Mapping[str, Encoded], seed: int) -> dict[str, FeatureVector]:
+    """One number for each value of each feature, zero at first."""
+    tables = make_tables(features, 1, frozenset(), stddev=0.0, seed=seed)
+    return {name: FeatureVector(encoded, tables.get(encoded.table), 1) for name, encoded in features.items()}
 
 
-def _logit(share: float) -> float:
-    share = min(max(share, 1e-3), 1 - 1e-3)
-    return float(tf.math.log(share / (1 - share)))
+def _features(encoder: SchemaEncoder, extra: Sequence[str]) -> dict[str, Encoded]:
+    """What is known of a pair, by name: of the query, of the candidate, of both together."""
+    features = {f.name: encoder.encoded(f) for f in (*encoder.schema.query, *encoder.schema.candidate)}
+    if encoder.schema.item_events:
+        features[ITEM_EVENTS] = ITEM_EVENTS_ENCODED
+    return features | dict.fromkeys(extra, _NUMBER)

@@ -1,48 +1,57 @@
-"""How well a ranking model predicts the labels of the validation events."""
+"""How well a ranking model predicts the labels of the validation pairs."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
-from sklearn.metrics import log_loss, roc_auc_score
 
-from features.records.contents import LABEL
 from trainer.data.batches import Gather
 from trainer.data.catalogue import EncodedCatalogue
-from trainer.data.events import Int64
+from trainer.data.labelled_pairs import LabelledPairs
+from trainer.ranking.heads.contract import Values
 from trainer.ranking.model import RankingModel
 
-LOG_LOSS = "log_loss"
-_EVENTS_A_BLOCK = 8192
+LOSS = "loss"
+"""The metric that chooses the epoch: the tasks' losses an example, by weight."""
+_PAIRS_A_BLOCK = 8192
 
 
 class RankingValidation:
-    """The labelled events of the validation split."""
+    """The labelled pairs of the validation split."""
 
-    def __init__(self, gather: Gather, events: Int64, candidates: EncodedCatalogue) -> None:
-        """Gathers the events' features.
+    def __init__(self, gather: Gather, pairs: LabelledPairs, candidates: EncodedCatalogue) -> None:
+        """Gathers the pairs' features.
 
         Args:
-            gather: of the validation split.
-            events: indices of the events to predict.
+            gather: of the pairs, from `pair_examples`.
+            pairs: to be predicted.
             candidates: the catalogue.
         """
-        self._candidates = candidates
-        starts = range(0, len(events), _EVENTS_A_BLOCK)
-        self._batches = [gather(tf.constant(events[start : start + _EVENTS_A_BLOCK])) for start in starts]
-        self._labels = np.concatenate([batch["label"].numpy() for batch in self._batches])
-        self._weights = np.concatenate([batch["weight"].numpy() for batch in self._batches])
+        self._pairs, self._candidates = pairs, candidates
+        numbers = np.arange(len(pairs), dtype=np.int64)
+        starts = range(0, len(pairs), _PAIRS_A_BLOCK)
+        self._batches = [gather(tf.constant(numbers[start : start + _PAIRS_A_BLOCK])) for start in starts]
 
     def __call__(self, model: RankingModel) -> Mapping[str, float]:
-        """Log loss, and AUC where both labels occur."""
-        logits = [
-            model(batch["query"], self._candidates.gather(batch["candidate_row"]) | batch["item_at_the_time"])[LABEL]
+        """`loss`, and what each head measures, as `task/metric`."""
+        predictions = self._predictions(model)
+        metrics: dict[str, float] = {LOSS: 0.0}
+        for place, head in enumerate(model.heads):
+            labels = self._pairs.labels[:, place]
+            known = ~np.isnan(labels)
+            if known.any():
+                loss, found = head.validation(
+                    labels[known], predictions[head.task_name][known], self._pairs.weight[known]
+                )
+                metrics[LOSS] += head.loss_weight * loss
+                metrics |= {f"{head.task_name}/{name}": value for name, value in found.items()}
+        return metrics
+
+    def _predictions(self, model: RankingModel) -> dict[str, Values]:
+        """By task: `[pairs]`."""
+        scores = [
+            model(batch["query"], {**self._candidates.gather(batch["candidate_row"]), **batch["pair"]})
             for batch in self._batches
         ]
-        probability = tf.sigmoid(tf.concat(logits, axis=0)).numpy().astype(np.float64)
-        is_positive = self._labels >= 0.5
-        loss = log_loss(is_positive, probability, sample_weight=self._weights, labels=[False, True])
-        metrics = {LOG_LOSS: float(loss)}
-        if 0 < is_positive.sum() < len(is_positive):
-            metrics["auc"] = float(roc_auc_score(is_positive, probability, sample_weight=self._weights))
-        return metrics
+        whole = {head.task_name: tf.concat([each[head.task_name] for each in scores], axis=0) for head in model.heads}
+        return {name: values.numpy().astype(np.float64) for name, values in model.predictions(whole).items()}

@@ -46,7 +46,7 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTow
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents:
         """The interactions of the training split."""
         rows = dataset.candidates.rows()
-        return load_events(context.dataset.interactions("train"), dataset.encoder, rows, ranking=False)
+        return load_events(context.dataset.interactions("train"), dataset.encoder, rows, records="retrieval")
 
     def make_examples(self, events: EncodedEvents, context: StageContext) -> BatchPlan:
         """Examples of the configured kind, older events weighing less if the configuration says so."""
@@ -67,7 +67,7 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTow
         directory = context.dataset.interactions("validation")
         if not shards(directory):
             return None
-        events = load_events(directory, dataset.encoder, dataset.candidates.rows(), ranking=False)
+        events = load_events(directory, dataset.encoder, dataset.candidates.rows(), records="retrieval")
         if len(events.targets()) == 0:
             return None
         validation = RetrievalValidation(

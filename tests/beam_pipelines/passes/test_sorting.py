@@ -15,6 +15,7 @@ from beam_pipelines.passes.time_histogram import TimeHistogram
 from beam_pipelines.sources.tables import EVENT_TYPE, RATING
 from beam_pipelines.workspace import Workspace, write_arrow
 from features.schema import Schema
+from features.spec.tasks import DEFAULT_TASKS
 
 _ROW = st.tuples(st.sampled_from("abc"), st.sampled_from(["i", "j", "ü", "z"]), st.integers(0, 3), st.integers(0, 1))
 
@@ -144,8 +145,8 @@ def test_a_share_of_nothing_holds_nothing_out() -> None:
 
 
 def labels(config: LabelConfig, **columns: list) -> list[tuple[float, float, bool]]:
-    found = label_events(pa.table(columns), config)
-    return list(zip(found.label.tolist(), found.weight.tolist(), found.positive.tolist(), strict=True))
+    found = label_events(pa.table(columns), DEFAULT_TASKS, config)
+    return list(zip(found.values[:, 0].tolist(), found.weight.tolist(), found.positive.tolist(), strict=True))
 
 
 def test_every_event_of_a_plain_log_is_positive() -> None:

@@ -38,12 +38,12 @@ def test_interactions_come_back_as_ragged_lists(schema: Schema, tmp_path: Path) 
 
     write(tmp_path / shard_name(0, 2), record("u0", ["i0", "i1"]))
     write(tmp_path / shard_name(1, 2), record("u1", ["i2"]))
-    (batch,) = read_records(tmp_path, interaction_parsing_spec(schema, ranking=False), batch_size=8)
+    (batch,) = read_records(tmp_path, interaction_parsing_spec(schema, records="retrieval"), batch_size=8)
     assert batch["user_id"].numpy().tolist() == [b"u0", b"u1"]
     assert batch["item_id"].to_list() == [[b"i0", b"i1"], [b"i2"]]
     assert batch["timestamp"].to_list() == [[10, 11], [10]]
     assert batch["num_context"].numpy().tolist() == [1, 0]
-    assert "sampling_probability" in interaction_parsing_spec(schema, ranking=True)
+    assert "sampling_probability" in interaction_parsing_spec(schema, records="ranking")
 
 
 def test_absent_candidate_features_are_missing_values(schema: Schema, tmp_path: Path) -> None:

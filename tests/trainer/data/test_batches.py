@@ -24,7 +24,7 @@ from trainer.data.packing import pack, stretches
 def events(small_dataset):
     encoder = SchemaEncoder(SCHEMA, small_dataset)
     rows = load_catalogue(small_dataset, encoder).rows()
-    return load_events(small_dataset.interactions("train"), encoder, rows, ranking=False)
+    return load_events(small_dataset.interactions("train"), encoder, rows, records="retrieval")
 
 
 def numbers(count: int, batch_size: int) -> BatchPlan:
@@ -91,7 +91,7 @@ def test_basket_example_is_all_items_of_a_moment_after_the_history(small_dataset
     ]
     write_records(tmp_path / "x", lines)
     encoder = SchemaEncoder(SCHEMA, small_dataset)
-    events = load_events(tmp_path / "x", encoder, load_catalogue(small_dataset, encoder).rows(), ranking=False)
+    events = load_events(tmp_path / "x", encoder, load_catalogue(small_dataset, encoder).rows(), records="retrieval")
     baskets = baskets_of(events)
     members = np.split(baskets.targets, baskets.splits[1:-1])
     assert [events.candidate_row[events_of].tolist() for events_of in members] == [[0], [1, 2], [3], [5], [6, 8]]

@@ -14,7 +14,7 @@ from trainer.data.events import EncodedEvents, load_events
 
 def load(layout: DatasetLayout, directory: Path) -> EncodedEvents:
     encoder = SchemaEncoder(SCHEMA, layout)
-    return load_events(directory, encoder, load_catalogue(layout, encoder).rows(), ranking=False)
+    return load_events(directory, encoder, load_catalogue(layout, encoder).rows(), records="retrieval")
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def write(root: Path, log: list[tuple[int, int, str]]) -> DatasetLayout:
 def load(layout: DatasetLayout) -> tuple[EncodedEvents, SchemaEncoder]:
     encoder = SchemaEncoder(SCHEMA, layout)
     rows = load_catalogue(layout, encoder).rows()
-    return load_events(layout.interactions("train"), encoder, rows, ranking=False), encoder
+    return load_events(layout.interactions("train"), encoder, rows, records="retrieval"), encoder
 
 
 @pytest.fixture(scope="module")

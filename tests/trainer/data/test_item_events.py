@@ -9,14 +9,13 @@ import tensorflow as tf
 from features.disk.layout import DatasetLayout
 from features.encoding.log_buckets import count_buckets
 from features.encoding.schema_encoder import SchemaEncoder
-from features.records.contents import LABEL
 from tests.trainer.small_dataset import NUM_ITEMS, NUM_USERS, example, write_learnt_parts, write_records
 from tests.trainer.small_dataset import SCHEMA as PLAIN
-from trainer.config.ranking import RankingConfig
+from trainer.config.ranking import DCNConfig, RankingConfig
 from trainer.config.retrieval import RetrievalConfig
-from trainer.data.batches import ranking_examples
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.data.events import EncodedEvents, load_events
+from trainer.data.labelled_pairs import logged_pairs, pair_examples
 from trainer.export.items import ItemFeatures
 from trainer.index.item_ids import ItemIds
 from trainer.ranking.model import RankingModel
@@ -67,16 +66,16 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
 def loaded(layout: DatasetLayout) -> tuple[SchemaEncoder, EncodedCatalogue, EncodedEvents]:
     encoder = SchemaEncoder(SCHEMA, layout)
     candidates = load_catalogue(layout, encoder)
-    return encoder, candidates, load_events(layout.ranking("train"), encoder, candidates.rows(), ranking=True)
+    return encoder, candidates, load_events(layout.ranking("train"), encoder, candidates.rows(), records="ranking")
 
 
 def test_training_takes_the_counter_of_the_time_and_serving_that_of_today(
     loaded: tuple[SchemaEncoder, EncodedCatalogue, EncodedEvents],
 ) -> None:
     encoder, candidates, events = loaded
-    batch = ranking_examples(events, SCHEMA)(tf.constant([0, 5], tf.int64))
+    batch = pair_examples(events, logged_pairs(events), SCHEMA)(tf.constant([0, 5], tf.int64))
     expected = count_buckets(tf.constant(events.item_events[[0, 5]]))
-    np.testing.assert_array_equal(batch["item_at_the_time"]["item_events"], expected)
+    np.testing.assert_array_equal(batch["pair"]["item_events"], expected)
     assert count_buckets(tf.constant([0, 1, 2, 3, 1000], tf.int64)).numpy().tolist() == [1, 2, 2, 3, 10]
     served = ItemFeatures(encoder, candidates, ItemIds([f"i{n}".encode() for n in range(NUM_ITEMS)]))
     found = served(tf.constant(["i3", "unknown"]))["item_events"].numpy()
@@ -86,9 +85,9 @@ def test_training_takes_the_counter_of_the_time_and_serving_that_of_today(
 def test_ranking_learns_from_the_counter(loaded: tuple[SchemaEncoder, EncodedCatalogue, EncodedEvents]) -> None:
     encoder, candidates, events = loaded
     tf.keras.utils.set_random_seed(1)
-    config = RankingConfig(dimension=8, dropout=0.0, embedding_decay=0.0)
-    model = RankingModel(config, encoder, candidates, seed=1, label_mean=0.5)
-    batch = ranking_examples(events, SCHEMA)(tf.range(len(events), dtype=tf.int64))
+    config = RankingConfig(dimension=8, network=DCNConfig(dropout=0.0), embedding_decay=0.0)
+    model = RankingModel(config, encoder, candidates, seed=1)
+    batch = pair_examples(events, logged_pairs(events), SCHEMA)(tf.range(len(events), dtype=tf.int64))
     optimizer = tf.keras.optimizers.Adam(0.05)
     for _ in range(60):
         with tf.GradientTape() as tape:
@@ -98,8 +97,8 @@ def test_ranking_learns_from_the_counter(loaded: tuple[SchemaEncoder, EncodedCat
     rows = batch["candidate_row"]
     query = batch["query"]
     one = tf.ones(len(events), tf.int32)
-    few = model(query, candidates.gather(rows) | {"item_events": 2 * one})[LABEL].numpy()
-    many = model(query, candidates.gather(rows) | {"item_events": 4 * one})[LABEL].numpy()
+    few = model(query, candidates.gather(rows) | {"item_events": 2 * one})["label"].numpy()
+    many = model(query, candidates.gather(rows) | {"item_events": 4 * one})["label"].numpy()
     assert (many > few).mean() > 0.95
 
 

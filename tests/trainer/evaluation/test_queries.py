@@ -19,7 +19,7 @@ def test_next_targets_are_the_events_of_the_next_moment(tmp_path):
     write_learnt_parts(layout, dict.fromkeys(range(NUM_ITEMS), 1))
     encoder = SchemaEncoder(SCHEMA, layout)
     rows = load_catalogue(layout, encoder).rows()
-    events = load_events(layout.interactions("test"), encoder, rows, ranking=False)
+    events = load_events(layout.interactions("test"), encoder, rows, records="retrieval")
     users = training_users(events, SCHEMA, 2)
     every, asked_at = evaluation_set(events, SCHEMA, users, 2, NUM_ITEMS)
     following, same = evaluation_set(events, SCHEMA, users, 2, NUM_ITEMS, only_next=True)

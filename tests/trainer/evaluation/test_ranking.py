@@ -12,9 +12,10 @@ from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA, record, write_learnt_
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.ranking import RankingConfig
 from trainer.data.catalogue import load_catalogue
+from trainer.data.labelled_pairs import LabelMoments
 from trainer.evaluation.ranking import evaluate_ranking
 from trainer.ranking.model import RankingModel
-from trainer.restore import TrainedRanking
+from trainer.restore import Trained
 
 # One positive event a user beside one negative that was drawn with one chance in nine.
 PROBABILITY, RATE = 1 / 9, 1 / 10
@@ -35,9 +36,11 @@ def found(dataset: DatasetLayout) -> dict[str, Any]:
     """The evaluation of a model without training, which says the share of positives whatever it is asked."""
     encoder = SchemaEncoder(SCHEMA, dataset)
     candidates = load_catalogue(dataset, encoder)
-    model = RankingModel(RankingConfig(dimension=2), encoder, candidates, seed=0, label_mean=RATE)
-    trained = TrainedRanking(encoder=encoder, model=model, candidates=candidates)
-    return evaluate_ranking(trained, dataset, EvaluationConfig())
+    model = RankingModel(
+        RankingConfig(dimension=2), encoder, candidates, seed=0, label_moments=[LabelMoments(mean=RATE)]
+    )
+    trained = Trained(encoder=encoder, model=model, candidates=candidates)
+    return evaluate_ranking(trained, dataset, EvaluationConfig())["tasks"]["label"]
 
 
 def test_log_loss_and_calibration_are_those_of_the_data(found: dict[str, Any]) -> None:

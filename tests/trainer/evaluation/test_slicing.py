@@ -18,7 +18,7 @@ def slices_of(checkerboard):
     dataset = checkerboard.layout.dataset
     encoder = SchemaEncoder(checkerboard.features, dataset)
     rows = load_catalogue(dataset, encoder).rows()
-    events = load_events(dataset.interactions("test"), encoder, rows, ranking=False)
+    events = load_events(dataset.interactions("test"), encoder, rows, records="retrieval")
     return lambda *names: feature_slices(names, encoder, dataset, events, events.targets()[:3])
 
 

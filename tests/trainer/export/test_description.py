@@ -57,12 +57,12 @@ def judged(tmp_path: Path, text: str) -> StageLayout:
 
 
 def test_an_evaluation_of_one_label_alone_has_no_auc(tmp_path: Path) -> None:
-    text = """{"inputs": {"run": "RUN"}, "split": "test", "confidence": 0.9,
-        "model": {"auc": null, "log_loss": 0.25, "num_examples": 3}}"""
-    assert evaluation_of(judged(tmp_path, text)) == {
+    model = {"auc": None, "log_loss": 0.25, "num_examples": 3}
+    result = {"inputs": {"run": "RUN"}, "split": "test", "confidence": 0.9, "tasks": {"liked": {"model": model}}}
+    assert evaluation_of(judged(tmp_path, json.dumps(result))) == {
         "split": "test",
         "confidence": 0.9,
-        "metrics": {"log_loss": {"value": 0.25}},
+        "metrics": {"liked/log_loss": {"value": 0.25}},
     }
 
 

@@ -176,11 +176,20 @@ def test_limit_beyond_the_catalogue_is_padding(checkerboard: StackConfig) -> Non
     assert answer["item_ids"].numpy()[0, -5:].tolist() == [b""] * 5
 
 
+STAGES_OF = {
+    "retrieval": {"retrieval"},
+    "retrieval_exact": {"retrieval"},
+    "ranking": {"ranking"},
+    "recommender": {"retrieval", "ranking"},
+}
+
+
 def test_manifest_says_what_the_version_was_made_from(checkerboard: StackConfig) -> None:
     for model in MODEL_NAMES:
         manifest = json.loads(checkerboard.layout.model(model).manifest(1).read_text())
         assert manifest["schema_fingerprint"] == checkerboard.features.fingerprint()
-        assert {"dataset", "retrieval"} <= manifest["inputs"].keys()
+        assert {"dataset", *STAGES_OF[model]} <= manifest["inputs"].keys()
+        assert not ({"retrieval", "ranking"} - STAGES_OF[model]) & manifest["inputs"].keys()
         assert {"recstack", "tensorflow", "scann"} <= manifest["producer"].keys()
 
 

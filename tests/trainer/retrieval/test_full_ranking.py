@@ -19,7 +19,7 @@ def test_blocks_are_as_wide_as_their_histories_and_change_nothing(small_dataset,
     """Events 0, 1, 2 and 3 of a user have so many before them: three a block, shorter histories first."""
     encoder = SchemaEncoder(SCHEMA, small_dataset)
     candidates = load_catalogue(small_dataset, encoder)
-    events = load_events(small_dataset.interactions("train"), encoder, candidates.rows(), ranking=False)
+    events = load_events(small_dataset.interactions("train"), encoder, candidates.rows(), records="retrieval")
     repeat = 1.0 if kind == "recency" else 0.0
     config = RetrievalConfig(dimension=4, encoder=ENCODERS.options(kind)(), repeat=repeat)
     towers = TwoTowerModel(config, encoder, candidates, seed=0).towers

@@ -30,7 +30,11 @@ def load(root: Path, sequences: list[list[int]]) -> tuple[EncodedEvents, SchemaE
     write_learnt_parts(layout, dict.fromkeys(range(NUM_ITEMS), 1))
     encoder = SchemaEncoder(SCHEMA, layout)
     candidates = load_catalogue(layout, encoder)
-    return load_events(layout.interactions("train"), encoder, candidates.rows(), ranking=False), encoder, candidates
+    return (
+        load_events(layout.interactions("train"), encoder, candidates.rows(), records="retrieval"),
+        encoder,
+        candidates,
+    )
 
 
 def root_layout(root: Path) -> DatasetLayout:

@@ -67,7 +67,7 @@ def test_loss_of_an_ensemble_is_the_mean_of_its_models(small_dataset, changes):
     model = make_model(small_dataset, config)
     encoder = SchemaEncoder(SCHEMA, small_dataset)
     rows = load_catalogue(small_dataset, encoder).rows()
-    events = load_events(small_dataset.interactions("train"), encoder, rows, ranking=False)
+    events = load_events(small_dataset.interactions("train"), encoder, rows, records="retrieval")
     batch = set_examples(events, SCHEMA)(tf.range(4, dtype=tf.int64))
     together = model.compute_loss(batch)
     losses = []

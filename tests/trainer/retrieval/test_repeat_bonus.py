@@ -92,7 +92,7 @@ def make(dataset, config=CONFIG):
     model = TwoTowerModel(config, encoder, candidates, seed=1)
     if model.towers.repeat_layer is not None:
         model.towers.repeat_layer.places.assign([0.1, 0.0, 0.05, 0.02, -0.03])
-    events = load_events(dataset.interactions("train"), encoder, candidates.rows(), ranking=False)
+    events = load_events(dataset.interactions("train"), encoder, candidates.rows(), records="retrieval")
     return model, candidates, events
 
 

@@ -22,7 +22,7 @@ from tests.trainer.small_dataset import SCHEMA
 from trainer.config.encoders import GRUConfig, TransformerConfig
 from trainer.config.losses import SoftmaxConfig
 from trainer.config.negatives import CrossBatchConfig, InBatchConfig
-from trainer.config.ranking import RankingConfig
+from trainer.config.ranking import DCNConfig, RankingConfig
 from trainer.config.retrieval import RetrievalConfig
 from trainer.config.training import OptimizerConfig, StrategyName
 from trainer.data.encoded_dataset import encode_dataset
@@ -41,7 +41,9 @@ _RETRIEVAL = RetrievalConfig(
 )
 _HARD = CrossBatchConfig(memory=24, hard_negatives=2, index_steps=5)
 _ENCODERS = TransformerConfig(side_features=True), (GRUConfig(side_features=True),)
-_RANKING = RankingConfig(dimension=4, hidden=(8,), dropout=0.0, optimizer=_SGD, batch_size=16, epochs=2, patience=0)
+_RANKING = RankingConfig(
+    dimension=4, network=DCNConfig(hidden=(8,), dropout=0.0), optimizer=_SGD, batch_size=16, epochs=2, patience=0
+)
 STAGES: dict[str, AnyStage] = {
     "in_batch": RetrievalStage(config=replace(_RETRIEVAL, negatives=InBatchConfig())),
     "hard": RetrievalStage(config=replace(_RETRIEVAL, negatives=_HARD)),

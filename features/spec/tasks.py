@@ -1,0 +1,66 @@
+"""Tasks: what a ranking model learns to predict of a query and an item. No TensorFlow here.
+
+A schema that names none has one binary task `label`. Several are listed one table each:
+
+    [[features.task]]
+    name = "liked"
+    threshold = 4.0          # 1 where the rating is at least 4
+
+    [[features.task]]
+    name = "rating"
+    type = "regression"      # the rating itself
+
+`name` is the key in the ranking records, the name of the model's head, of its metrics and of the output of the
+signature.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from features.errors import ConfigError
+
+TaskType: TypeAlias = Literal["binary", "regression"]
+
+TASK_TYPES: tuple[TaskType, ...] = get_args(TaskType)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One label of an event: its name, its type and how the log gives it.
+
+    Raises:
+        ConfigError: the name is no identifier, or a field does not go with the others.
+    """
+
+    name: str
+    """Key in the records and in the signature's outputs."""
+    type: TaskType = "binary"
+    """`binary`: the chance that the label is 1; `regression`: the rating of `pipeline.label.rating_column` itself."""
+    threshold: float | None = None
+    """Binary: the label is 1 where the rating is at least this; none: `pipeline.label` says what it is."""
+    event_types: tuple[str, ...] = ()
+    """Binary: the label is 1 for events of these types and 0 for all others; none: `pipeline.label` says what it is."""
+
+    def __post_init__(self) -> None:
+        self._require("name", self.name.isidentifier(), "a name of letters, digits and underscores")
+        self._require("type", self.type in TASK_TYPES, f"one of {', '.join(TASK_TYPES)}")
+        is_finite = self.threshold is None or math.isfinite(self.threshold)
+        self._require("threshold", is_finite, "a finite number")
+        is_binary = self.type == "binary"
+        self._require("threshold", is_binary or self.threshold is None, 'none: a task of type "binary" has one')
+        self._require("event_types", is_binary or not self.event_types, 'none: a task of type "binary" has them')
+        is_one = self.threshold is None or not self.event_types
+        self._require("event_types", is_one, "none beside a threshold: the label comes from one of the two")
+
+    @property
+    def label_of_a_negative(self) -> float:
+        """Label of an item that was sampled as a negative: 0 if binary; NaN, unknown, where nobody rated it."""
+        return 0.0 if self.type == "binary" else math.nan
+
+    def _require(self, field: str, ok: bool, expected: str) -> None:
+        if not ok:
+            raise ConfigError(f"features.task.{self.name or '?'}.{field}", getattr(self, field), expected)
+
+
+DEFAULT_TASKS = (Task(name="label"),)

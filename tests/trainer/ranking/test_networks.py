@@ -1,0 +1,104 @@
+"""Every network passes one contract, one from outside of the package too; each against its formula."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.errors import ConfigError
+from features.serialization import structure
+from trainer.config.ranking import NETWORKS, DCNConfig, MLPConfig, NetworkConfig, RankingConfig
+from trainer.ranking.networks.contract import Network
+
+FEATURES, DIMENSION, BATCH = 3, 2, 5
+VECTORS = np.random.default_rng(0).normal(size=(BATCH, FEATURES * DIMENSION)).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DotConfig(NetworkConfig):
+    """Inner products of all pairs of features."""
+
+
+class Dot(Network):
+    def __init__(self, config: DotConfig, *, num_features: int, dimension: int, step: tf.Variable) -> None:
+        super().__init__(config, num_features=num_features, dimension=dimension, step=step)
+        self.shape_of_features = (num_features, dimension)
+
+    def call(self, vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
+        features = tf.reshape(vectors, [-1, *self.shape_of_features])
+        return tf.reshape(tf.matmul(features, features, transpose_b=True), [-1, self.shape_of_features[0] ** 2])
+
+
+@pytest.fixture(autouse=True)
+def outside() -> Iterator[None]:
+    with NETWORKS.registered("dot", DotConfig, Dot):
+        yield
+
+
+def network_of(config: NetworkConfig, step: int = 0) -> Network:
+    tf.keras.utils.set_random_seed(1)
+    made: Network = NETWORKS.implementation(config)(
+        config, num_features=FEATURES, dimension=DIMENSION, step=tf.Variable(step, dtype=tf.int64)
+    )
+    return made
+
+
+@pytest.mark.parametrize("kind", ["dcn", "mlp", "dot"])
+def test_network_keeps_pairs_apart_and_takes_none(kind: str) -> None:
+    network = network_of(NETWORKS.options(kind)())
+    whole = network(VECTORS).numpy()
+    assert whole.shape[0] == BATCH
+    assert np.isfinite(whole).all()
+    # What is said of a pair does not depend on the pairs beside it.
+    np.testing.assert_allclose(network(VECTORS[2:4]).numpy(), whole[2:4], rtol=1e-5, atol=1e-6)
+    assert network(VECTORS[:0]).shape == (0, whole.shape[1])
+
+
+@pytest.mark.parametrize("kind", ["dcn", "mlp"])
+def test_dropout_depends_on_the_step_in_training_alone(kind: str) -> None:
+    config = NETWORKS.options(kind)(dropout=0.5)
+    served, first = (network_of(config)(VECTORS, training=training).numpy() for training in (False, True))
+    again, later = (network_of(config, step)(VECTORS, training=True).numpy() for step in (0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != served).any()
+    assert (first != later).any()
+
+
+def test_mlp_is_relu_of_products() -> None:
+    network = network_of(MLPConfig(hidden=(4, 3), dropout=0.0))
+    found = network(VECTORS).numpy()
+    expected = VECTORS
+    for layer in network.hidden:
+        kernel, bias = (weight.numpy() for weight in layer.weights)
+        expected = np.maximum(expected @ kernel + bias, 0.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_dcn_is_equation_1_or_2_beside_the_dense_layers(rank: int) -> None:
+    network = network_of(DCNConfig(cross_layers=2, cross_rank=rank, hidden=(4,), dropout=0.0))
+    found = network(VECTORS).numpy()
+    crossed = VECTORS
+    for layer in network.cross:
+        *kernels, bias = (weight.numpy() for weight in layer.trainable_weights)
+        product = crossed
+        for kernel in kernels:
+            product = product @ kernel
+        crossed = VECTORS * (product + bias) + crossed
+        assert len(kernels) == (2 if rank else 1)
+    kernel, bias = (weight.numpy() for weight in network.hidden[0].weights)
+    deep = np.maximum(VECTORS @ kernel + bias, 0.0)
+    np.testing.assert_allclose(found, np.concatenate([crossed, deep], axis=1), rtol=1e-4, atol=1e-5)
+
+
+def test_configuration_names_the_kind_and_its_own_options() -> None:
+    read = structure({"network": {"kind": "mlp", "hidden": [8]}}, RankingConfig, "ranking")
+    assert read.network == MLPConfig(hidden=(8,))
+    assert structure({"network": {"kind": "dot"}}, RankingConfig).network == DotConfig()
+    assert structure({"network": {"cross_layers": 1}}, RankingConfig).network == DCNConfig(cross_layers=1)
+    with pytest.raises(ConfigError, match=r"ranking\.network\.cross_layers = 1: expected an option of kind 'mlp'"):
+        structure({"network": {"kind": "mlp", "cross_layers": 1}}, RankingConfig, "ranking")
+    with pytest.raises(ConfigError, match=r"ranking\.network\.dropout"):
+        structure({"network": {"dropout": 1.0}}, RankingConfig, "ranking")

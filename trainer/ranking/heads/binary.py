@@ -1,0 +1,62 @@
+"""The head of a binary task: the score is a logit, P(label = 1) = σ(score)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+from sklearn.metrics import log_loss, roc_auc_score
+
+from trainer.config.evaluation import EvaluationConfig
+from trainer.data.labelled_pairs import LabelMoments
+from trainer.metrics.probabilities import auc_interval, probability_metrics
+from trainer.ranking.heads.contract import Head, Values
+
+# Shares of positive labels beyond this start from it, so that the first logit is finite.
+_LEAST_SHARE = 1e-3
+
+
+class BinaryHead(Head):
+    """Predicts the chance that the label is 1."""
+
+    def first_score(self, moments: LabelMoments) -> float:
+        """The logit of the share of positive labels."""
+        share = min(max(moments.mean, _LEAST_SHARE), 1 - _LEAST_SHARE)
+        return float(tf.math.log(share / (1 - share)))
+
+    def scaled(self, labels: tf.Tensor) -> tf.Tensor:
+        """The labels themselves."""
+        return labels
+
+    def prediction(self, scores: tf.Tensor) -> tf.Tensor:
+        """The chance that the label is 1."""
+        return tf.sigmoid(scores)
+
+    def log_chance(self, scores: tf.Tensor) -> tf.Tensor:
+        """Log of the chance that the label is 1."""
+        return tf.math.log_sigmoid(scores)
+
+    def validation(self, labels: Values, predictions: Values, weights: Values) -> tuple[float, Mapping[str, float]]:
+        """Log loss, and AUC where both labels occur; a label from one half on counts as 1."""
+        is_positive = labels >= 0.5
+        loss = float(log_loss(is_positive, predictions, sample_weight=weights, labels=[False, True]))
+        metrics = {"log_loss": loss}
+        if 0 < is_positive.sum() < len(is_positive):
+            metrics["auc"] = float(roc_auc_score(is_positive, predictions, sample_weight=weights))
+        return loss, metrics
+
+    def evaluation(
+        self, labels: Values, predictions: Values, weights: Values, config: EvaluationConfig
+    ) -> dict[str, Any]:
+        """`ProbabilityMetrics` and, where both labels occur, `auc_interval`."""
+        result: dict[str, Any] = probability_metrics(labels, predictions, weights).to_dict()
+        if 0 < labels.sum() < len(labels):
+            interval = auc_interval(
+                labels,
+                predictions,
+                weights=weights,
+                resamples=config.resamples,
+                confidence=config.confidence,
+                seed=config.seed,
+            )
+            result["auc_interval"] = [interval.low, interval.high]
+        return result

@@ -1,0 +1,1 @@
+"""What the scores of a ranking task are judged by in training, one file each."""
