@@ -107,9 +107,8 @@ def test_an_item_that_is_gone_still_says_what_its_users_like(refreshed: StackCon
     np.testing.assert_allclose(embed(refreshed, "embed_query", **users, **rest), before, rtol=1e-5, atol=1e-6)
 
 
-def test_the_same_table_again_is_nothing_to_do(refreshed: StackConfig, capsys: pytest.CaptureFixture[str]) -> None:
-    export(refreshed, refresh_index=True)
-    assert json.loads(capsys.readouterr().out)["nothing_to_do"] is True
+def test_the_same_table_again_is_nothing_to_do(refreshed: StackConfig) -> None:
+    assert [entry.nothing_to_do for entry in export(refreshed, refresh_index=True)] == [True]
 
 
 def test_without_an_items_table_there_is_nothing_to_refresh_from(checkerboard: StackConfig, tmp_path: Path) -> None:
@@ -158,12 +157,11 @@ def test_a_table_that_lost_most_items_does_not_replace_what_is_served(refreshed:
 
 
 @pytest.mark.slow
-def test_of_an_item_that_comes_twice_the_last_row_counts_and_is_told(
-    refreshed: StackConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_an_item_that_comes_twice_the_last_row_counts_and_is_told(refreshed: StackConfig, tmp_path: Path) -> None:
     stack = with_items(refreshed, tmp_path, [(CHANGED, "again", 5000, "twice"), ("", "no id", 1, "")], keep=99)
-    export(stack, refresh_index=True)
-    told = capsys.readouterr().err
+    messages: list[str] = []
+    export(stack, messages.append, refresh_index=True)
+    told = "\n".join(messages)
     assert "items in the new catalogue: 40; rows with an id that comes again: 1" in told
     assert "rows refused: 1" in told
     assert list(retrieve_all(stack, number_min=tf.constant([999.0]))) == [CHANGED]
