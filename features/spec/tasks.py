@@ -1,6 +1,6 @@
-"""Tasks: what a ranking model learns to predict of a query and an item. No TensorFlow here.
+"""Tasks: what a ranking model learns to predict for a query and an item. No TensorFlow here.
 
-A schema that names none has one binary task `label`. Several are listed one table each:
+A schema without tasks has one binary task `label`. Otherwise each task has a table:
 
     [[features.task]]
     name = "liked"
@@ -10,8 +10,7 @@ A schema that names none has one binary task `label`. Several are listed one tab
     name = "rating"
     type = "regression"      # the rating itself
 
-`name` is the key in the ranking records, the name of the model's head, of its metrics and of the output of the
-signature.
+`name` is the key in the ranking records and the name of the model's head, its metrics and the signature's output.
 """
 
 import math
@@ -27,20 +26,20 @@ TASK_TYPES: tuple[TaskType, ...] = get_args(TaskType)
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One label of an event: its name, its type and how the log gives it.
+    """One label of an event: its name, its type and how it is derived from the log.
 
     Raises:
-        ConfigError: the name is no identifier, or a field does not go with the others.
+        ConfigError: The name is not an identifier, or a field contradicts another.
     """
 
     name: str
     """Key in the records and in the signature's outputs."""
     type: TaskType = "binary"
-    """`binary`: the chance that the label is 1; `regression`: the rating of `pipeline.label.rating_column` itself."""
+    """`binary`: the probability that the label is 1. `regression`: the rating in `pipeline.label.rating_column`."""
     threshold: float | None = None
-    """Binary: the label is 1 where the rating is at least this; none: `pipeline.label` says what it is."""
+    """Rating from which the label of a binary task is 1. Without it and `event_types`, `pipeline.label` decides."""
     event_types: tuple[str, ...] = ()
-    """Binary: the label is 1 for events of these types and 0 for all others; none: `pipeline.label` says what it is."""
+    """Event types for which the label of a binary task is 1. Without them and `threshold`, `pipeline.label` decides."""
 
     def __post_init__(self) -> None:
         self._require("name", self.name.isidentifier(), "a name of letters, digits and underscores")
@@ -55,7 +54,7 @@ class Task:
 
     @property
     def label_of_a_negative(self) -> float:
-        """Label of an item that was sampled as a negative: 0 if binary; NaN, unknown, where nobody rated it."""
+        """Label of a sampled negative: 0 for a binary task; NaN for a rating, which is unknown."""
         return 0.0 if self.type == "binary" else math.nan
 
     def _require(self, field: str, ok: bool, expected: str) -> None:
