@@ -11,7 +11,7 @@ from beam_pipelines.dataset_inputs import VOCABULARY, dataset_inputs, finished_d
 from beam_pipelines.passes.catalogue import build_catalogue, write_candidates
 from beam_pipelines.passes.context import new_context
 from beam_pipelines.passes.counts import dataset_counts
-from beam_pipelines.passes.findings import check_joins, check_times, odd_ratings, odd_splits
+from beam_pipelines.passes.findings import check_joins, check_order, check_times, odd_ratings, odd_splits
 from beam_pipelines.passes.ingest import read_tables
 from beam_pipelines.passes.item_lookup import write_item_lookup
 from beam_pipelines.passes.learning import learn_from_events
@@ -77,6 +77,7 @@ def prepare_dataset(
         notes = [*check_times(read, config), *odd_ratings(read, config)]
         progress(f"sorting {read.counts['interactions_read']:,} events")
         events = sort_events(read, context)
+        notes += check_order(read, events, config)
         job = PartitionJob(
             schema=schema, config=config, cuts=time_cuts(events.times, config.split), workspace=workspace
         )

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from beam_pipelines.config.checks import require
-from beam_pipelines.config.source import TableSource
+from beam_pipelines.config.source import ROW_ORDER, TableSource
 from features.errors import ConfigError
 
 DerivedKind: TypeAlias = Literal["user_events", "seconds_since_previous", "session_position"]
@@ -213,6 +213,9 @@ class PipelineConfig:
         for name in ("interactions", "items", "users"):
             getattr(self, name).check(f"pipeline.{name}")
         require("pipeline", self, "interactions", self.interactions.is_given, "a table with a path")
+        by_rows = self.interactions.timestamp_format == ROW_ORDER
+        timeless = self.split.kind != "global_time" or not by_rows
+        require("pipeline.split", self.split, "kind", timeless, "a split by user: the rows' order tells no time")
         in_session = self.negatives.kind == "in_session"
         if in_session and not self.label.event_weights:
             raise ConfigError("pipeline.negatives.kind", "in_session", "another kind, or pipeline.label.event_weights")

@@ -16,6 +16,7 @@ _ENCODINGS = "the name of a character encoding, such as utf-8, latin-1, cp1252 o
 # One list for `init` and `prepare`; an empty text is missing in any case.
 MISSING_WORDS = ("NULL", "Null", "null", "NaN", "nan", "NAN", "NaT", "NA", "N/A", "n/a", "None", "none", "\\N", "<NA>")
 
+ROW_ORDER = "row-order"
 EPOCH_UNITS = ("s", "ms", "us", "ns")
 
 
@@ -97,7 +98,8 @@ class TableSource:
     """The table's own name of a column, by the name the schema has for it; columns not listed keep their name."""
     timestamp_format: str = "s"
     """Of the time column where it is a number or a string: `s`, `ms`, `us` or `ns` since 1970-01-01 UTC, `iso8601`,
-    or a pattern such as `%d/%m/%Y %H:%M`. A column of a date or time type is read by its type."""
+    or a pattern such as `%d/%m/%Y %H:%M %z`. A column of a date or time type is read by its type. `row-order`: there is
+    no time column, and the rows of the one file are in the order of the events."""
     time_zone: str = "UTC"
     """IANA time zone of times that carry none of their own, such as `Europe/Berlin`."""
     database: DatabaseSource = DatabaseSource()
@@ -133,8 +135,11 @@ class TableSource:
         self._check_text(path)
         share = 0 <= self.min_join_coverage <= 1
         require(path, self, "min_join_coverage", share, "a share from 0 to 1")
-        known = self.timestamp_format in (*EPOCH_UNITS, "iso8601") or "%" in self.timestamp_format
-        require(path, self, "timestamp_format", known, f"{', '.join(EPOCH_UNITS)}, iso8601 or a pattern with '%'")
+        words = (*EPOCH_UNITS, "iso8601", ROW_ORDER)
+        known = self.timestamp_format in words or "%" in self.timestamp_format
+        require(path, self, "timestamp_format", known, f"{', '.join(words)} or a pattern with '%'")
+        in_file = self.timestamp_format != ROW_ORDER or not self.database.is_given
+        require(path, self, "timestamp_format", in_file, "another one: rows of a database have no order")
         try:
             ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError) as error:

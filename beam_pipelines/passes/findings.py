@@ -12,12 +12,16 @@ from beam_pipelines.passes.context import PassContext
 from beam_pipelines.passes.ingest import TablesRead
 from beam_pipelines.passes.learning import EventsLearnt
 from beam_pipelines.passes.profile_facts import sum_counts
+from beam_pipelines.passes.sorting import EventsSorted
 from beam_pipelines.passes.time_checks import TimeSummary, implausible_times, moment
 from beam_pipelines.sources.joins import JoinCoverage, join_coverage
 from beam_pipelines.sources.ratings import not_rated
 from beam_pipelines.workspace import read_arrow
 from features.errors import InputError
 from features.schema import Schema
+
+_MOST_IN_A_CYCLE = 31
+_FEW = 0.1
 
 
 def check_times(read: TablesRead, config: PipelineConfig) -> list[str]:
@@ -40,6 +44,26 @@ def check_times(read: TablesRead, config: PipelineConfig) -> list[str]:
             "pipeline.interactions"
         )
     return found
+
+
+def check_order(read: TablesRead, events: EventsSorted, config: PipelineConfig) -> list[str]:
+    """What is odd about times that are an order, if the configuration lets the run go on.
+
+    Raises:
+        InputError: they are numbers up to 31 that come again within a user: hours or days, which order nothing.
+    """
+    times = TimeSummary.merged(report.times for report in read.reports)
+    shared = sum(report.shared_moments for report in events.reports)
+    is_cycle = times.is_order and times.minimum < times.maximum <= _MOST_IN_A_CYCLE
+    if not is_cycle or shared <= _FEW * times.total:
+        return []
+    text = (
+        f"table interactions: the times are numbers from {times.minimum} to {times.maximum}, and {shared:,} of "
+        f"{times.total:,} events share theirs with another event of the user: hours or days of a week order no events"
+    )
+    if config.interactions.implausible_times == "refuse":
+        raise InputError(f'{text}; name another column, or set implausible_times = "keep" in pipeline.interactions')
+    return [text]
 
 
 def check_joins(read: TablesRead, learnt: EventsLearnt, context: PassContext) -> list[str]:

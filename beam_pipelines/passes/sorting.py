@@ -54,6 +54,8 @@ class SortReport:
     """Events that repeat an earlier one too soon."""
     bot_events: int
     """Events beyond what a person does on a day, and those that follow."""
+    shared_moments: int
+    """Events at the same moment as another event of the same user."""
     user_duplicates: int
     """Rows of the users table with an id that comes again later; the last row counts."""
 
@@ -135,8 +137,16 @@ def sort_partition(
         duplicates=rows.num_rows - table.num_rows,
         near_duplicates=int(near.sum()),
         bot_events=int(bots.sum()),
+        shared_moments=_shared_moments(found.starts, found.numpy(schema.timestamp)),
         user_duplicates=user_duplicates,
     )
+
+
+def _shared_moments(starts: npt.NDArray[np.int64], times: npt.NDArray[np.int64]) -> int:
+    same = np.diff(times) == 0
+    # The first event of a user does not follow the last one of the user before.
+    same[starts[1:-1] - 1] = False
+    return int((np.append(same, False) | np.insert(same, 0, False)).sum()) if len(times) else 0
 
 
 def _times(table: pa.Table, schema: Schema) -> npt.NDArray[np.int64]:

@@ -10,13 +10,14 @@ from dataclasses import replace
 import pyarrow as pa
 
 from beam_pipelines.config import TableSource
+from beam_pipelines.config.source import ROW_ORDER
 from beam_pipelines.config.source_kinds import SOURCE_KINDS, formats_by_ending
 from beam_pipelines.engine import Engine
 from beam_pipelines.sources.contract import FileFormat, RawBatch, ReadUnit, SourceFile, column_sources
 from beam_pipelines.sources.file_names import files_of, partition_values
 from beam_pipelines.sources.opening import without_compression
 from beam_pipelines.sources.partition_folders import files_in_range
-from beam_pipelines.sources.tables import Table
+from beam_pipelines.sources.tables import ROW_NUMBER, Table
 from features.errors import InputError, first_line
 
 _READ_ERRORS = (OSError, EOFError, UnicodeError, pa.ArrowException, zipfile.BadZipFile, lzma.LZMAError)
@@ -28,6 +29,11 @@ def find(table: Table) -> list[SourceFile]:
     files = files_of(source.path)
     if not files:
         raise InputError(f"pipeline.{table.name}.path = {source.path!r}: no such file; correct the path or the pattern")
+    if source.timestamp_format == ROW_ORDER and len(files) > 1:
+        raise InputError(
+            f"pipeline.{table.name}: {len(files)} files, but the order of rows is that of one file; write them "
+            "into one or name a time column"
+        )
     return files_in_range(files, source, table.name) if source.first or source.last else files
 
 
@@ -70,7 +76,7 @@ def column_names(table: Table, unit: ReadUnit) -> list[str]:
 
 def _without_partitions(table: Table, path: str) -> Table:
     """The table without the columns that only the names of the file's folders hold."""
-    folders = partition_values(path)
+    folders = {*partition_values(path), ROW_NUMBER}
     inside = tuple(column for column in table.columns if column.source not in folders)
     # A table of nothing but folders' names is read for its number of rows.
     return table if len(inside) == len(table.columns) or not inside else replace(table, columns=inside)
@@ -80,7 +86,9 @@ def _with_partitions(raw: RawBatch, table: Table, path: str) -> RawBatch:
     folders = partition_values(path)
     columns, size = raw.columns, raw.columns.num_rows
     for name in column_sources(table):
-        if name not in columns.schema.names:
+        if name == ROW_NUMBER:
+            columns = columns.append_column(name, pa.array(raw.rows))
+        elif name not in columns.schema.names:
             columns = columns.append_column(name, pa.repeat(pa.scalar(folders[name], pa.string()), size))
     return replace(raw, columns=columns)
 

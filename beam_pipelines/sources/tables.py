@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from beam_pipelines.config import ColumnRule, LabelConfig, PipelineConfig, TableSource
-from beam_pipelines.config.source import TableName
+from beam_pipelines.config.source import ROW_ORDER, TableName
 from features.errors import ConfigError
 from features.schema import Schema
 from features.spec.base import ColumnKind, Feature, RawColumn
@@ -16,6 +16,8 @@ ReadKind: TypeAlias = ColumnKind | Literal["rating", "event_type"]
 # Columns of the events that are no features; a feature's name is an identifier, so no name is used twice.
 RATING = ".rating"
 EVENT_TYPE = ".event_type"
+# Stands for a column of the rows' numbers in their file.
+ROW_NUMBER = ".row"
 
 _KINDS_WITH_RULES = ("token", "text", "number", "list")
 
@@ -97,7 +99,7 @@ def _interactions(schema: Schema, config: PipelineConfig) -> Table:
     columns = [
         Column(name=schema.user_id, source=source.column(schema.user_id), kind="id"),
         Column(name=schema.item_id, source=source.column(schema.item_id), kind="id"),
-        Column(name=schema.timestamp, source=source.column(schema.timestamp), kind="time"),
+        Column(name=schema.timestamp, source=_time_source(source, schema), kind="time"),
         *(_feature_column(source, f) for f in schema.context_features if f.name not in not_read),
     ]
     if label.rating_column:
@@ -127,6 +129,10 @@ def _check_tasks(tasks: Sequence[Task], label: LabelConfig) -> None:
         if unknown:
             expected = f"event types of pipeline.label.event_weights: {', '.join(label.event_weights) or 'none'}"
             raise ConfigError(f"features.task.{task.name}.event_types", unknown[0], expected)
+
+
+def _time_source(source: TableSource, schema: Schema) -> str:
+    return ROW_NUMBER if source.timestamp_format == ROW_ORDER else source.column(schema.timestamp)
 
 
 def _items(schema: Schema, config: PipelineConfig) -> Table:

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.config import TableSource
+from beam_pipelines.config.source import ROW_ORDER
 from beam_pipelines.sources.time_zones import has_zone, shift_to_utc, take_zones, without_zone
 
 _FRACTION = r"(:\d{2})[.,]\d+"
-_UNITS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_UNITS_PER_SECOND = {ROW_ORDER: 1, "s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 # As many digits as an int64 holds for certain.
 _WHOLE = r"^\s*-?([0-8]\d{18}|\d{1,18})\s*$"
 _DECIMAL = r"^\s*-?\d{1,19}(\.\d*)?\s*$"

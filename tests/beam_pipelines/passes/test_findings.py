@@ -1,5 +1,6 @@
 """Tables that would make a wrong dataset without a word are refused or told."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from beam_pipelines.config.source import IdRules
 from beam_pipelines.prepare import prepare_dataset
 from features.disk.layout import DatasetLayout
 from features.disk.manifest import Manifest
-from features.errors import InputError
+from features.errors import ConfigError, InputError
 from features.schema import Schema
+from tests.beam_pipelines.conftest import Prepared, events_of
 
 Rows = list[dict[str, Any]]
 START = 1_700_000_000
@@ -165,3 +167,43 @@ def test_a_swallowed_line_is_counted(prepared: Callable[..., Manifest], tmp_path
     assert manifest.counts["interactions_read"] == 240
     assert manifest.counts["interactions_continuation_lines"] == 1
     assert manifest.counts["rejected: interactions: a quote is opened and not closed"] == 1
+
+
+@pytest.mark.parametrize(("cycle", "first"), [(24, 0), (7, 0), (7, 1), (12, 1)])
+def test_hours_and_weekdays_are_no_order(prepared: Callable[..., Manifest], cycle: int, first: int) -> None:
+    log = changed(LOG, lambda n, _: {"timestamp": n // 12 * 5 % cycle + first, "item_id": n})
+    if cycle < 20:
+        with pytest.raises(
+            InputError, match=rf"numbers from {first} to {first + cycle - 1}, and \d+ of 240 events share"
+        ):
+            prepared(log)
+        assert "hours or days" in prepared(log, source={"implausible_times": "keep"}).notes[0]
+    else:
+        assert not prepared(log).notes
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_the_order_of_rows_can_stand_for_times(tmp_path: Path, ids_only: Schema, ending: str) -> None:
+    rows = [{"user_id": f"u{n % 3}", "item_id": f"i{n}"} for n in range(30)]
+    path = tmp_path / f"log.{ending}"
+    if ending == "csv":
+        write(path, rows)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = TableSource(path=str(path), timestamp_format="row-order")
+    config = PipelineConfig(interactions=source, report=False, split=SplitConfig(kind="leave_last_out"))
+    result = prepare_dataset(ids_only, config, DatasetLayout(tmp_path / "dataset"), seed=0)
+    prepared = Prepared(result.manifest, False, DatasetLayout(tmp_path / "dataset"))
+    tests = [event for record in prepared.retrieval()["test"] for event in events_of(record, ids_only, targets=True)]
+    assert sorted(tests) == [(f"u{user}", f"i{27 + user}", 28 + user) for user in range(3)]
+
+
+def test_the_order_of_rows_is_no_time_to_split_by_and_of_one_file(tmp_path: Path, ids_only: Schema) -> None:
+    source = TableSource(path=f"{tmp_path}/*.csv", timestamp_format="row-order")
+    with pytest.raises(ConfigError, match=r"pipeline\.split\.kind = 'global_time': expected a split by user"):
+        PipelineConfig(interactions=source)
+    for name in ("a.csv", "b.csv"):
+        write(tmp_path / name, LOG)
+    config = PipelineConfig(interactions=source, split=SplitConfig(kind="leave_last_out"))
+    with pytest.raises(InputError, match="2 files, but the order of rows is that of one file"):
+        prepare_dataset(ids_only, config, DatasetLayout(tmp_path / "dataset"), seed=0)
