@@ -63,7 +63,7 @@ def prepare_dataset(
     inputs = dataset_inputs(schema, config, origins, seed)
     finished = finished_dataset(dataset, inputs)
     if finished is not None:
-        return StageResult(manifest=finished, nothing_to_do=True)
+        return StageResult(manifest=finished, directory=dataset.root, nothing_to_do=True)
     require_replaceable(dataset)
     import_report_meanwhile(config)
     with exclusive(dataset.root.parent, "recstack prepare"), staged_directory(dataset.root) as staging:
@@ -124,7 +124,7 @@ def prepare_dataset(
         )
         manifest.write(target.manifest)
     dataset.refused_report.unlink(missing_ok=True)
-    return StageResult(manifest=manifest, nothing_to_do=False)
+    return StageResult(manifest=manifest, directory=dataset.root, nothing_to_do=False)
 
 
 def _write_schema(schema: Schema, target: DatasetLayout) -> None:

@@ -54,11 +54,15 @@ class StackConfig:
     """How training is distributed."""
     seed: int = 0
     """Of everything random."""
+    keep_runs: int = 2
+    """Training runs kept beside the current one, those used last; older ones are removed when a training ends."""
 
     def __post_init__(self) -> None:
         """Checks what no node checks."""
         if not 0 <= self.seed < 2**32:
             raise ConfigError("seed", self.seed, "a whole number from 0 to 4294967295")
+        if self.keep_runs < 1:
+            raise ConfigError("keep_runs", self.keep_runs, "at least 1")
         if any(character in str(self.workdir) for character in "[]*?"):
             expected = "a path without [ ] * ?, since TensorFlow reads a checkpoint's path as a pattern; choose another"
             raise ConfigError("workdir", str(self.workdir), expected)

@@ -13,12 +13,12 @@
 Each returns a small result and reports to `progress`. TensorFlow and Beam are imported by the function that needs them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-from features.disk.files import exclusive, write_text_atomically
-from features.disk.layout import DatasetLayout, StageName
+from features.disk.files import exclusive, in_use, write_text_atomically
+from features.disk.layout import DatasetLayout, RunLayout, StageName
 from features.disk.manifest import StageResult
 from recstack.config import StackConfig
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trainer.export.assembly import ExportJob
     from trainer.export.saving import Exported
     from trainer.training.progress import ProgressCallback
+    from trainer.training.runs import RunInputs
     from trainer.training.stage import StageContext
 
 Report: TypeAlias = Callable[[str], None]
@@ -48,8 +49,18 @@ def prepare(stack: StackConfig, progress: Report = silent) -> StageResult:
     return prepare_dataset(stack.features, stack.pipeline, stack.layout.dataset, seed=stack.seed, progress=progress)
 
 
-def train(stack: StackConfig, name: StageName, progress: "ProgressCallback" = silent) -> StageResult:
-    """The dataset to one trained stage.
+def train(
+    stack: StackConfig, name: StageName, progress: "ProgressCallback" = silent, report: Report = silent
+) -> StageResult:
+    """The dataset to one trained stage, in the run of these settings; other runs stay as they are.
+
+    `runs/current` names the run as soon as it has all stages that the current run has.
+
+    Args:
+        stack: the configuration.
+        name: the stage.
+        progress: called about once a second while it is trained.
+        report: told in one line what becomes of the runs.
 
     Raises:
         ConfigError: the configuration asks for a feature that the schema does not have.
@@ -57,13 +68,17 @@ def train(stack: StackConfig, name: StageName, progress: "ProgressCallback" = si
         RecstackError: the training diverged.
     """
     stack.require_dataset()
-    layout = stack.layout.current_run.stage(name)
-    with exclusive(layout.directory, "recstack train"):
-        from trainer.stage import stages_of, train_stage
+    from trainer.stage import stages_of, train_stage
+    from trainer.training.runs import opened_stage, run_of
 
-        result = train_stage(stage_context(stack, progress), stages_of(stack)[name])
-        if not result.nothing_to_do or not layout.config.exists():
+    runs, inputs = stack.layout.runs, _run_inputs(stack)
+    context = stage_context(stack, run_of(runs, inputs), progress)
+    with opened_stage(runs, context.run, name, inputs, context.cluster) as layout:
+        result = train_stage(context, stages_of(stack)[name])
+        if context.cluster.is_chief and not layout.config.exists():
             write_text_atomically(layout.config, stack.to_toml())
+    if context.cluster.is_chief:
+        _settle(stack, context.run, report)
     return result
 
 
@@ -77,8 +92,10 @@ def evaluate(stack: StackConfig, name: StageName, progress: Report = silent) -> 
     from trainer.evaluation.job import EvaluationJob, evaluate_stage
     from trainer.stage import stages_of
 
-    job = EvaluationJob(context=stage_context(stack), config=stack.evaluation, progress=progress)
-    return evaluate_stage(job, stages_of(stack)[name])
+    run = run_with(stack, (name,))
+    job = EvaluationJob(context=stage_context(stack, run), config=stack.evaluation, progress=progress)
+    with in_use(run.root):
+        return evaluate_stage(job, stages_of(stack)[name])
 
 
 def export(stack: StackConfig, progress: Report = silent, *, refresh_index: bool = False) -> "list[Exported]":
@@ -93,9 +110,11 @@ def export(stack: StackConfig, progress: Report = silent, *, refresh_index: bool
         InputError: a stage is missing, or a refreshed catalogue lost too many items.
     """
     with _catalogue(stack, progress, refresh_index) as catalogue:
-        from trainer.export.job import export_models
+        from trainer.export.job import export_models, stages_needed
 
-        return export_models(_export_job(stack, progress, catalogue))
+        run = run_with(stack, stages_needed(stack.export.models))
+        with in_use(run.root):
+            return export_models(export_job(stack, run, progress, catalogue))
 
 
 def export_embeddings(stack: StackConfig, progress: Report = silent, *, refresh_index: bool = False) -> StageResult:
@@ -103,22 +122,80 @@ def export_embeddings(stack: StackConfig, progress: Report = silent, *, refresh_
     with _catalogue(stack, progress, refresh_index) as catalogue:
         from trainer.export.embeddings import export_embeddings as write_embeddings
 
-        return write_embeddings(_export_job(stack, progress, catalogue))
+        run = run_with(stack, ("retrieval",))
+        with in_use(run.root):
+            return write_embeddings(export_job(stack, run, progress, catalogue))
 
 
-def stage_context(stack: StackConfig, progress: "ProgressCallback" = silent) -> "StageContext":
-    """What the configuration's stages share."""
+def run_with(stack: StackConfig, names: Sequence[StageName]) -> RunLayout:
+    """The run of these settings if it has trained the stages, else the current run.
+
+    So a run can be judged before it is the current one, and a setting of another stage does not matter.
+
+    Raises:
+        InputError: there is neither.
+    """
+    from trainer.training.runs import run_of
+
+    run = run_of(stack.layout.runs, _run_inputs(stack))
+    return run if set(names) <= set(run.finished()) else stack.layout.current_run
+
+
+def stage_context(
+    stack: StackConfig, run: RunLayout | None = None, progress: "ProgressCallback" = silent
+) -> "StageContext":
+    """What the stages of a run share; of the current run if none is given."""
     from trainer.training.cluster import make_cluster
     from trainer.training.stage import StageContext
 
     return StageContext(
         schema=stack.features,
         dataset=stack.layout.dataset,
-        run=stack.layout.current_run,
+        run=run or stack.layout.current_run,
         seed=stack.seed,
         cluster=make_cluster(stack.strategy),
         progress=progress,
     )
+
+
+def export_job(
+    stack: StackConfig, run: RunLayout, progress: Report = silent, catalogue: DatasetLayout | None = None
+) -> "ExportJob":
+    """What is exported of a run; with a catalogue, its items in place of the dataset's."""
+    from trainer.export.assembly import ExportJob
+    from trainer.stage import stages_of
+
+    return ExportJob(
+        context=stage_context(stack, run),
+        stages=stages_of(stack),
+        workdir=stack.layout,
+        index=stack.index,
+        export=stack.export,
+        catalogue=catalogue,
+        say=progress,
+    )
+
+
+def _run_inputs(stack: StackConfig) -> "RunInputs":
+    from trainer.stage import stages_of
+    from trainer.training.inputs import stage_inputs
+
+    dataset = stack.layout.dataset
+    return {name: stage_inputs(stage, stack.features, dataset, stack.seed) for name, stage in stages_of(stack).items()}
+
+
+def _settle(stack: StackConfig, run: RunLayout, report: Report) -> None:
+    """Lets the run be the current one if it has all that it needs, and removes the oldest runs."""
+    from trainer.training.runs import make_current, prune_runs
+
+    runs = stack.layout.runs
+    missing = make_current(runs, run)
+    if missing:
+        report(
+            f"{runs.current_file} stays as it is: the current run also has {' and '.join(missing)}, run {run.id} not "
+            "yet; run `recstack train`"
+        )
+    prune_runs(runs, stack.keep_runs, report)
 
 
 @contextmanager
@@ -134,18 +211,3 @@ def _catalogue(stack: StackConfig, progress: Report, refresh_index: bool) -> Ite
     with exclusive(stack.layout.saved_models, "recstack export --refresh-index"):
         prepare_catalogue(stack.features, stack.pipeline, stack.layout.dataset, catalogue, progress)
         yield catalogue
-
-
-def _export_job(stack: StackConfig, progress: Report, catalogue: DatasetLayout | None) -> "ExportJob":
-    from trainer.export.assembly import ExportJob
-    from trainer.stage import stages_of
-
-    return ExportJob(
-        context=stage_context(stack),
-        stages=stages_of(stack),
-        workdir=stack.layout,
-        index=stack.index,
-        export=stack.export,
-        catalogue=catalogue,
-        say=progress,
-    )

@@ -12,10 +12,11 @@ from trainer.config.trainer import TrainerConfig
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.ranking.stage import RankingStage
 from trainer.retrieval.stage import RetrievalStage
+from trainer.training.inputs import require_same_dataset, stage_inputs
 from trainer.training.loop import TrainingPlan, fit
 from trainer.training.optimizers import make_optimizer
-from trainer.training.runs import finished_stage, stage_inputs, start_stage
 from trainer.training.stage import AnyStage, StageContext
+from trainer.training.stage_directory import finished_stage, start_stage
 
 _STAGES: Mapping[StageName, Callable[[TrainerConfig], AnyStage]] = {
     "retrieval": lambda config: RetrievalStage(config=config.retrieval, evaluation=config.evaluation),
@@ -38,15 +39,17 @@ def train_stage(context: StageContext, stage: AnyStage) -> StageResult:
     """
     started = time.monotonic()
     stage.require(context.schema)
-    layout, inputs = context.run.stage(stage.name), stage_inputs(context, stage)
+    layout = context.run.stage(stage.name)
+    inputs = stage_inputs(stage, context.schema, context.dataset, context.seed)
     if (finished := finished_stage(layout, inputs)) is not None:
-        return StageResult(manifest=finished, nothing_to_do=True)
+        return StageResult(manifest=finished, directory=layout.directory, nothing_to_do=True)
     with context.cluster.writable(layout.directory) as directory:
         own = StageLayout(directory)
-        start_stage(own, inputs)
+        start_stage(own, inputs, context.dataset)
         tf.keras.utils.set_random_seed(context.seed)
         dataset = encode_dataset(context.schema, context.dataset)
         plan = plan_training(context, stage, dataset)
+        require_same_dataset(context.dataset, inputs["dataset"])
         metrics = fit(plan, layout, own, context.cluster.reporting(context.progress))
         manifest = Manifest(
             kind="run",
@@ -59,7 +62,7 @@ def train_stage(context: StageContext, stage: AnyStage) -> StageResult:
             seconds=time.monotonic() - started,
         )
         manifest.write(own.manifest)
-    return StageResult(manifest=manifest, nothing_to_do=False)
+    return StageResult(manifest=manifest, directory=layout.directory, nothing_to_do=False)
 
 
 def plan_training(context: StageContext, stage: AnyStage, dataset: EncodedDataset) -> TrainingPlan:

@@ -161,8 +161,24 @@ def _sync(path: Path) -> None:
         sync_directory(path)
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """Hard-links a file where the file system allows it, else copies it; finished files are never changed in place."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Gives a file, or all files below a directory, a second name below `target`; takes no space where links work."""
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=link_or_copy)
+    else:
+        link_or_copy(str(source), str(target))
+
+
 @contextlib.contextmanager
-def exclusive(directory: Path, work: str) -> Iterator[None]:
+def exclusive(directory: Path, work: str, *, wait: bool = False) -> Iterator[None]:
     """Locks the directory while the block runs, against other processes of this machine that lock it.
 
     The lock ends with the process, so a process that is killed leaves none.
@@ -170,18 +186,44 @@ def exclusive(directory: Path, work: str) -> Iterator[None]:
     Args:
         directory: Is made if it does not exist.
         work: The command that the block is part of, for the error message.
+        wait: Whether to wait until another process releases the lock; only for short blocks.
 
     Raises:
         InputError: Another process holds the lock, or the directory cannot be made.
     """
-    if not directory.is_dir():
-        make_directory(directory)
-    descriptor = os.open(directory, os.O_RDONLY)
+    descriptor = _locked_directory(directory, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), work)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"directory {directory}: another `{work}` is running there; wait until it ends") from error
         yield
     finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def in_use(directory: Path) -> Iterator[None]:
+    """Locks an existing directory against `exclusive` while the block runs; any number of processes may use it at once.
+
+    Raises:
+        InputError: Another process holds the exclusive lock.
+    """
+    descriptor = _locked_directory(directory, fcntl.LOCK_SH | fcntl.LOCK_NB, "recstack")
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked_directory(directory: Path, operation: int, work: str) -> int:
+    """A descriptor that holds the lock until it is closed."""
+    while True:
+        if not directory.is_dir():
+            make_directory(directory)
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, operation)
+            # Another process may have renamed the directory in the meantime: then the lock guards nothing.
+            if directory.is_dir() and os.path.samestat(os.fstat(descriptor), directory.stat()):
+                return descriptor
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise InputError(f"directory {directory}: another `{work}` is running there; wait until it ends") from error
         os.close(descriptor)

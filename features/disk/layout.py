@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+from features.errors import InputError
+
 Split: TypeAlias = Literal["train", "validation", "test"]
 StageName: TypeAlias = Literal["retrieval", "ranking"]
 ModelName: TypeAlias = Literal["retrieval", "retrieval_exact", "ranking", "recommender"]
@@ -72,9 +74,19 @@ class DatasetLayout:
         """TFRecord shards with one record for each item of the catalogue."""
         return self.root / "candidates"
 
+    @property
+    def vocabularies(self) -> Path:
+        """One file a feature."""
+        return self.root / "vocabulary"
+
     def vocabulary(self, feature_name: str) -> Path:
         """The vocabulary of one feature."""
-        return self.root / "vocabulary" / f"{feature_name}.txt"
+        return self.vocabularies / f"{feature_name}.txt"
+
+    @property
+    def facts(self) -> tuple[Path, ...]:
+        """All but the events: what a trained model needs of the dataset to be restored; small beside the events."""
+        return (self.schema, self.statistics, self.vocabularies, self.candidates, self.manifest)
 
     def interactions(self, split: Split) -> Path:
         """TFRecord shards of positive interactions, for retrieval."""
@@ -100,6 +112,11 @@ class StageLayout:
     def inputs(self) -> Path:
         """Fingerprints of what the stage is trained from, written first; the manifest repeats them."""
         return self.directory / "inputs.json"
+
+    @property
+    def dataset(self) -> DatasetLayout:
+        """The facts of the dataset that the stage was trained on; they outlive the dataset."""
+        return DatasetLayout(self.directory / "dataset")
 
     @property
     def config(self) -> Path:
@@ -143,9 +160,68 @@ class RunLayout:
 
     root: Path
 
+    @property
+    def id(self) -> str:
+        """Its name among the runs."""
+        return self.root.name
+
     def stage(self, name: StageName) -> StageLayout:
         """The directory of one stage."""
         return StageLayout(self.root / name)
+
+    def finished(self) -> tuple[StageName, ...]:
+        """The stages that are trained."""
+        return tuple(name for name in STAGE_NAMES if self.stage(name).manifest.exists())
+
+
+@dataclass(frozen=True)
+class RunsLayout:
+    """All runs of one recommender, a directory each, and a file that names the current one."""
+
+    root: Path
+
+    @property
+    def current_file(self) -> Path:
+        """Holds the id of the run that is evaluated and exported; replaced as a whole.
+
+        A file and no symbolic link: object stores have no links, but replace an object at once.
+        """
+        return self.root / "current"
+
+    @property
+    def current(self) -> RunLayout | None:
+        """The run that `current_file` names; None before the first run is finished, or if that run is gone.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        try:
+            run_id = self.current_file.read_text("utf-8").strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.current_file}: a file with the id of a run expected ({error}); remove it and run "
+                "`recstack train` again, which finds finished runs"
+            ) from error
+        run = self.run(run_id)
+        return run if _is_name(run_id) and run.root.is_dir() else None
+
+    def run(self, run_id: str) -> RunLayout:
+        """One run."""
+        return RunLayout(self.root / run_id)
+
+    def all(self) -> list[RunLayout]:
+        """Every run that is there, finished or not, by id."""
+        if not self.root.is_dir():
+            return []
+        paths = sorted(path for path in self.root.iterdir() if path.is_dir() and _is_name(path.name))
+        return [RunLayout(path) for path in paths if path != self.current_file]
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be the id of a run; names with a dot in front are temporary."""
+    return bool(text) and not text.startswith(".") and "/" not in text
 
 
 @dataclass(frozen=True)
@@ -251,9 +327,20 @@ class Workdir:
         return DatasetLayout(self.root / "dataset")
 
     @property
+    def runs(self) -> RunsLayout:
+        """The training runs."""
+        return RunsLayout(self.root / "runs")
+
+    @property
     def current_run(self) -> RunLayout:
-        """The run that is evaluated and exported."""
-        return RunLayout(self.root / "runs" / "current")
+        """The run that is evaluated and exported.
+
+        Raises:
+            InputError: no run is finished.
+        """
+        if (run := self.runs.current) is None:
+            raise InputError(f"{self.runs.root}: no finished run found; run `recstack train`")
+        return run
 
     @property
     def saved_models(self) -> Path:

@@ -67,6 +67,8 @@ class StageResult:
 
     manifest: Manifest
     """Manifest of the finished stage."""
+    directory: Path
+    """Directory that the stage wrote."""
     nothing_to_do: bool
     """Whether the stage had been finished before with the same inputs."""
 

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 def evaluate(stack: StackConfig, stage: StageName, voice: Voice) -> Mapping[str, Any]:
     """Evaluates one stage, shows its table and says where the metrics are; returns the metrics."""
     result = stages.evaluate(stack, stage, voice.progress)
-    content, layout = result.content, stack.layout.current_run.stage(stage)
+    content, layout = result.content, result.layout
     for table in _TABLES[stage](content):
         voice.show(table)
     if layout.report.exists():

@@ -42,8 +42,8 @@ def chosen(choice: StageName | Literal["all"]) -> tuple[StageName, ...]:
 def train(stack: StackConfig, stage: StageName, voice: Voice) -> Manifest:
     """Trains one stage and says where the run is."""
     with progress_bar(f"{stage}") as update:
-        result = stages.train(stack, stage, _shown(update))
-    manifest, directory = result.manifest, stack.layout.current_run.stage(stage).directory
+        result = stages.train(stack, stage, _shown(update), voice.progress)
+    manifest, directory = result.manifest, result.directory
     state = "nothing to do, up to date" if result.nothing_to_do else f"done in {manifest.seconds:.1f} s"
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items())
     voice.result(

@@ -91,6 +91,8 @@ def test_killed_stages_end_as_ones_that_were_not(tmp_path: Path) -> None:
         run_to_the_end(shaken_config, verb)
         assert "nothing to do" in run_to_the_end(shaken_config, verb)
     assert record_digest(shaken) == record_digest(calm)
+    # Each kill was followed by the same training, which went on in the same run.
+    assert shaken.layout.runs.all() == [shaken.layout.current_run]
     np.testing.assert_allclose(item_vectors(shaken), item_vectors(calm), rtol=1e-5, atol=1e-6)
     for model in MODEL_NAMES:
         base = shaken.layout.model(model).base

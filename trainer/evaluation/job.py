@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from features.disk.files import write_text_atomically
-from features.disk.layout import StageName
+from features.disk.layout import StageLayout, StageName
 from features.disk.manifest import read_manifest, require_schema
 from features.schema import fingerprint
 from features.serialization import unstructure
@@ -38,6 +38,8 @@ class EvaluationResult:
 
     content: Mapping[str, Any]
     """Of the stage's `metrics.json`."""
+    layout: StageLayout
+    """The stage's directory, which holds the file and perhaps a report."""
     nothing_to_do: bool
     """Whether the file was there already, made from the same inputs."""
 
@@ -67,7 +69,7 @@ def evaluate_stage(job: EvaluationJob, stage: AnyStage) -> EvaluationResult:
     inputs = _inputs(job, stage)
     require_trained(job.context, stage)
     if (known := _measured_before(layout.metrics, inputs)) is not None:
-        return EvaluationResult(content=known, nothing_to_do=True)
+        return EvaluationResult(content=known, layout=layout, nothing_to_do=True)
     start = time.perf_counter()
     measured = _MEASURES[stage.name](restore(job.context, stage), job)
     content = {
@@ -81,7 +83,7 @@ def evaluate_stage(job: EvaluationJob, stage: AnyStage) -> EvaluationResult:
     if stage.name in _REPORTS:
         _REPORTS[stage.name](content, layout.report)
     write_text_atomically(layout.metrics, json.dumps(content, indent=1) + "\n")
-    return EvaluationResult(content=content, nothing_to_do=False)
+    return EvaluationResult(content=content, layout=layout, nothing_to_do=False)
 
 
 def _measured_before(path: Path, inputs: dict[str, str]) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ def export_embeddings(job: ExportJob) -> StageResult:
     inputs = fingerprints(job, ("retrieval",)) | {"lookup_history": fingerprint(job.export.lookup_history)}
     finished = finished_with(layout.manifest, "embeddings", inputs)
     if finished is not None:
-        return StageResult(manifest=finished, nothing_to_do=True)
+        return StageResult(manifest=finished, directory=layout.root, nothing_to_do=True)
     assembly = Assembly(job)
     with staged_directory(layout.root) as staging:
         target = EmbeddingsLayout(staging)
@@ -58,7 +58,7 @@ def export_embeddings(job: ExportJob) -> StageResult:
             seconds=time.perf_counter() - began,
         )
         manifest.write(target.manifest)
-    return StageResult(manifest=manifest, nothing_to_do=False)
+    return StageResult(manifest=manifest, directory=layout.root, nothing_to_do=False)
 
 
 def _users(assembly: Assembly) -> dict[Entity, tuple[Sequence[bytes], Vectors]]:

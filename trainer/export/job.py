@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from features.disk.layout import ExtraLayout, ModelName, StageLayout, StageName
@@ -14,6 +14,7 @@ from features.serialization import unstructure
 from trainer.export.assembly import Assembly, ExportJob
 from trainer.export.description import Description
 from trainer.export.inputs import fingerprints
+from trainer.export.publish import StagedVersion, discard
 from trainer.export.requests import example_requests
 from trainer.export.rollback import was_rolled_back
 from trainer.export.saving import Exported, build_version, directory_bytes, prune, publish_version
@@ -32,19 +33,65 @@ _STAGES: Mapping[ModelName, tuple[StageName, ...]] = {
 _ABOUT_SERVERS = ("keep_versions", "smallest_refresh", "served_from", "max_batch_size", "batch_timeout_micros")
 
 
+@dataclass(frozen=True, kw_only=True)
+class BuiltModel:
+    """A model's next version, built but not published; or its newest one, if that was made from the same inputs."""
+
+    model: ModelName
+    staged: StagedVersion | None
+    """The complete version that no server sees yet; None if there is nothing to publish."""
+
+
 def export_models(job: ExportJob) -> list[Exported]:
-    """Publishes the next version of each configured model whose inputs changed.
+    """Builds and publishes the next version of each configured model whose inputs changed.
 
     Raises:
         InputError: a former stage is missing, a refreshed catalogue lost too many items, or the SavedModels cannot be
             written where they belong.
     """
+    return publish_models(job, build_models(job))
+
+
+def stages_needed(models: Iterable[ModelName]) -> tuple[StageName, ...]:
+    """The stages that these models are made from."""
+    return tuple(dict.fromkeys(name for model in models for name in _STAGES[model]))
+
+
+def build_models(job: ExportJob) -> list[BuiltModel]:
+    """Builds what is to be published, so that it can be judged first; servers see nothing of it.
+
+    Pass the result to `publish_models`, or discard each `staged` by `trainer.export.publish.discard`.
+
+    Raises:
+        InputError: as of `export_models`.
+    """
     _check_catalogue(job)
     inputs = {model: _inputs(job, model) for model in job.export.models}
-    for name in dict.fromkeys(name for model in job.export.models for name in _STAGES[model]):
+    for name in stages_needed(job.export.models):
         require_trained(job.context, job.stages[name])
-    assembly = Assembly(job)
-    exported = [_export(assembly, model, inputs[model]) for model in job.export.models]
+    assembly, built = Assembly(job), list[BuiltModel]()
+    try:
+        for model in job.export.models:
+            is_new = not _is_published(job, model, inputs[model])
+            staged = _build(assembly, model, inputs[model]) if is_new else None
+            built.append(BuiltModel(model=model, staged=staged))
+    except BaseException:
+        for done in built:
+            if done.staged is not None:
+                discard(done.staged)
+        raise
+    return built
+
+
+def publish_models(job: ExportJob, built: Sequence[BuiltModel]) -> list[Exported]:
+    """Publishes what `build_models` returned, and removes the oldest versions."""
+    exported = []
+    for each in built:
+        layout = job.workdir.model(each.model)
+        if each.staged is not None:
+            job.say(f"{each.model}: version {publish_version(each.staged)} published")
+        assert layout.current is not None, "published now or before"
+        exported.append(_exported(job, each.model, layout.current, nothing_to_do=each.staged is None))
     for model in job.export.models:
         prune(job.workdir.model(model), job.export.keep_versions, job.say)
     write_server_files(job.workdir, job.export)
@@ -69,16 +116,19 @@ def _check_catalogue(job: ExportJob) -> None:
             )
 
 
-def _export(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> Exported:
-    job, layout = assembly.job, assembly.job.workdir.model(model)
-    newest = layout.current
-    if newest is not None:
-        path = layout.manifest(newest)
-        if was_rolled_back(path, inputs):
-            job.say(f"{model}: rolled back to an older version; a new one is published when its inputs change")
-            return _exported(job, model, newest, nothing_to_do=True)
-        if finished_with(path, "saved_model", inputs):
-            return _exported(job, model, newest, nothing_to_do=True)
+def _is_published(job: ExportJob, model: ModelName, inputs: Mapping[str, str]) -> bool:
+    """Whether the newest version was made from these inputs, or took the place of one that was."""
+    layout = job.workdir.model(model)
+    if layout.current is None:
+        return False
+    path = layout.manifest(layout.current)
+    if was_rolled_back(path, inputs):
+        job.say(f"{model}: rolled back to an older version; a new one is published when its inputs change")
+        return True
+    return finished_with(path, "saved_model", inputs) is not None
+
+
+def _build(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> StagedVersion:
     start = time.perf_counter()
     servable, index = _assemble(assembly, model)
     signatures = servable.signatures()
@@ -93,10 +143,10 @@ def _export(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> 
             manifest=_manifest(assembly, model, inputs, index, time.perf_counter() - start),
         ).write(extra)
 
+    layout = assembly.job.workdir.model(model)
     staged = build_version(layout, model, signatures, servable, requests=requests, describe=describe)
-    version = publish_version(staged)
-    job.say(f"{model}: version {version} published in {time.perf_counter() - start:.1f} s")
-    return _exported(job, model, version, nothing_to_do=False)
+    assembly.job.say(f"{model}: built in {time.perf_counter() - start:.1f} s")
+    return staged
 
 
 def _assemble(assembly: Assembly, model: ModelName) -> tuple[Any, BuiltIndex | None]:

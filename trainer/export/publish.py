@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,14 +75,6 @@ def publish(staged: StagedVersion) -> int:
 def discard(staged: StagedVersion) -> None:
     """Removes a staged version that is not to be published."""
     shutil.rmtree(staged.directory, ignore_errors=True)
-
-
-def link_or_copy(source: str, target: str) -> None:
-    """Hard-links a file where the file system allows it, else copies it; published files never change."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def remove_old_versions(model: ModelLayout, keep: int) -> list[int]:

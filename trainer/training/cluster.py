@@ -53,7 +53,7 @@ class Cluster:
             yield Path(temporary) / directory.name
 
     @contextmanager
-    def exclusive(self, directory: Path, work: str) -> Iterator[None]:
+    def exclusive(self, directory: Path, work: str, *, wait: bool = False) -> Iterator[None]:
         """Keeps other clusters out of the directory while the block runs; the chief holds the lock for all workers.
 
         Raises:
@@ -62,7 +62,7 @@ class Cluster:
         if not self.is_chief:
             yield
             return
-        with exclusive(directory, work):
+        with exclusive(directory, work, wait=wait):
             yield
 
     def reporting(self, progress: ProgressCallback) -> ProgressCallback:

@@ -1,66 +1,132 @@
-"""The directory of a stage: what belongs to these inputs stays, what belongs to others goes."""
+"""Runs side by side: equal inputs have equal ids, unchanged stages are shared, and one run is the current one."""
 
-import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TypeAlias
 
-from features.disk.files import make_directory, write_text_atomically
-from features.disk.layout import StageLayout
-from features.disk.manifest import Manifest, finished_with, read_manifest, require_schema
+from features.disk.files import (
+    exclusive,
+    link_tree,
+    remove_leftovers,
+    staged_directory,
+    temporary_sibling,
+    write_text_atomically,
+)
+from features.disk.layout import RunLayout, RunsLayout, StageLayout, StageName
+from features.errors import InputError
 from features.schema import fingerprint
-from features.serialization import unstructure
-from trainer.config.training import TrainableConfig
-from trainer.training.stage import AnyStage, StageContext
+from trainer.training.cluster import Cluster
+from trainer.training.stage_directory import finished_stage, was_started_with
+
+RunInputs: TypeAlias = Mapping[StageName, Mapping[str, str]]
+"""Of each stage of a run."""
+
+_WORK = "recstack train"
+# A name that no run has, and that `remove_leftovers` knows.
+_REMOVED_NAME = "removed"
 
 
-def finished_stage(layout: StageLayout, inputs: Mapping[str, str]) -> Manifest | None:
-    """The manifest of a stage that was trained from these inputs and still has its model; else None."""
-    return finished_with(layout.manifest, "run", inputs) if _has_model(layout) else None
+def run_of(runs: RunsLayout, inputs: RunInputs) -> RunLayout:
+    """The run of these inputs; equal inputs have the same run, so that it is found again without a search."""
+    return runs.run(fingerprint({name: dict(of_stage) for name, of_stage in inputs.items()}))
 
 
-def _has_model(layout: StageLayout) -> bool:
-    return any(layout.best_checkpoints.glob("*.index"))
+@contextmanager
+def opened_stage(
+    runs: RunsLayout, run: RunLayout, name: StageName, inputs: RunInputs, cluster: Cluster
+) -> Iterator[StageLayout]:
+    """Holds one stage of a run for training; what other runs have of the same inputs is linked into the run first.
+
+    Raises:
+        InputError: another process trains the stage, or the directory cannot be made.
+    """
+    layout = run.stage(name)
+    if runs.current_file.is_dir():
+        raise InputError(f"{runs.current_file}: a file with the id of a run expected, a directory found; move it away")
+    with ExitStack() as held:
+        # Within this lock no run is removed, so that none is between being found and being locked.
+        with cluster.exclusive(runs.root, _WORK, wait=True):
+            if cluster.is_chief:
+                _adopt_stages(runs, run, inputs)
+            held.enter_context(cluster.exclusive(layout.directory, _WORK))
+            if cluster.is_chief:
+                os.utime(run.root)  # its age, for `prune_runs`
+        yield layout
 
 
-def start_stage(layout: StageLayout, inputs: Mapping[str, str]) -> None:
-    """Makes the stage's directory ready to train in, and removes what other inputs left there.
+def make_current(runs: RunsLayout, run: RunLayout) -> tuple[StageName, ...]:
+    """Lets `runs/current` name the run, unless the current one has trained stages that this run has not.
+
+    Returns:
+        The stages that the run still lacks, in which case the current run stays; none if the run is now current.
+    """
+    with exclusive(runs.root, _WORK, wait=True):
+        current = runs.current
+        missing = () if current is None else tuple(name for name in current.finished() if name not in run.finished())
+        if not missing and current != run:
+            write_text_atomically(runs.current_file, f"{run.id}\n")
+    return missing
+
+
+def prune_runs(runs: RunsLayout, keep: int, report: Callable[[str], None]) -> None:
+    """Removes all runs but the current one and the last used `keep` others; none that is trained, judged or exported.
 
     Args:
-        layout: the stage's directory.
-        inputs: fingerprints of what the stage is trained from.
+        runs: all runs.
+        keep: how many runs stay beside the current one.
+        report: told of each run that is removed.
+    """
+    remove_leftovers(runs.root / _REMOVED_NAME)
+    removed = []
+    with exclusive(runs.root, _WORK, wait=True):
+        others = sorted((run for run in runs.all() if run != runs.current), key=_last_opened, reverse=True)
+        for run in others[keep:]:
+            with suppress(InputError):  # in use
+                removed.append(_put_aside(runs, run))
+                report(f"removed run {run.id} (keep_runs = {keep})")
+    for path in removed:
+        shutil.rmtree(path)
+
+
+def _adopt_stages(runs: RunsLayout, run: RunLayout, inputs: RunInputs) -> None:
+    """Links stages of the same inputs from other runs, finished or interrupted; where links fail, copies them."""
+    others = [other for other in runs.all() if other != run]
+    for name, wanted in inputs.items():
+        target = run.stage(name)
+        if target.directory.exists():
+            continue
+        sources = [other.stage(name) for other in others if was_started_with(other.stage(name), wanted)]
+        finished = [source for source in sources if finished_stage(source, wanted) is not None]
+        for source in finished or sources:
+            # Of those that are interrupted, not one that goes on at this moment.
+            with suppress(InputError), nullcontext() if finished else exclusive(source.directory, _WORK):
+                _link_stage(source, target)
+                break
+
+
+def _link_stage(source: StageLayout, target: StageLayout) -> None:
+    with staged_directory(target.directory) as staging:
+        for path in source.directory.iterdir():
+            link_tree(path, staging / path.name)
+
+
+def _put_aside(runs: RunsLayout, run: RunLayout) -> Path:
+    """Renames a run, so that nobody finds it half removed.
 
     Raises:
-        InputError: the directory cannot be made or written.
+        InputError: a process trains in it or reads it.
     """
-    make_directory(layout.directory)
-    path = layout.inputs
-    text = json.dumps(dict(inputs), indent=1, sort_keys=True) + "\n"
-    # A finished stage that lost its model would otherwise take itself for finished again.
-    is_lost = layout.manifest.exists() and not _has_model(layout)
-    if path.exists() and path.read_bytes() == text.encode() and not is_lost:
-        return
-    # The manifest first: without it, nobody takes the directory for a finished stage.
-    layout.manifest.unlink(missing_ok=True)
-    for directory in (layout.checkpoints, layout.tensorboard):
-        if directory.exists():
-            shutil.rmtree(directory)
-    layout.metrics.unlink(missing_ok=True)
-    write_text_atomically(path, text)
+    aside = temporary_sibling(runs.root / _REMOVED_NAME)
+    with ExitStack() as held:
+        for directory in (run.root, *(path for path in run.root.iterdir() if path.is_dir())):
+            held.enter_context(exclusive(directory, _WORK))
+        run.root.rename(aside)
+    return aside
 
 
-def stage_inputs(context: StageContext, stage: AnyStage) -> dict[str, str]:
-    """Fingerprints of everything that a trained stage depends on.
-
-    Raises:
-        InputError: the dataset is incomplete or of another schema.
-    """
-    path = context.dataset.manifest
-    manifest = read_manifest(path, "dataset")
-    require_schema(manifest, context.schema.fingerprint(), path)
-    own = {"dataset": manifest.fingerprint(), "config": config_fingerprint(stage.config), "seed": str(context.seed)}
-    return own | dict(stage.inputs())
-
-
-def config_fingerprint(config: TrainableConfig) -> str:
-    """Identifies a stage's configuration."""
-    return fingerprint([type(config).__name__, unstructure(config)])
+def _last_opened(run: RunLayout) -> float:
+    """When a training last opened the run, in seconds since 1970."""
+    return run.root.stat().st_mtime

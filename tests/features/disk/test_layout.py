@@ -26,7 +26,8 @@ def test_shards_are_listed_in_order_and_nothing_else(tmp_path: Path) -> None:
 def test_stages_of_one_run_do_not_share_a_path(tmp_path: Path) -> None:
     workdir = Workdir(tmp_path)
     paths = [
-        getattr(workdir.current_run.stage(stage), field)
+        getattr(workdir.runs.run(run).stage(stage), field)
+        for run in ("1", "2")
         for stage in STAGE_NAMES
         for field in ("manifest", "inputs", "config", "checkpoints", "metrics", "tensorboard")
     ]
