@@ -75,7 +75,11 @@ def test_prepare_leaves_the_current_run_whole(stack: StackConfig, tmp_path: Path
     assert not stages.prepare(newer).nothing_to_do
     # The model is as it was; what needs the events says which dataset they were of.
     np.testing.assert_array_equal(item_vectors(newer), before)
-    for stage_function in (lambda: stages.evaluate(newer, "retrieval"), lambda: stages.export(newer)):
+    for stage_function in (
+        lambda: stages.evaluate(newer, "retrieval"),
+        lambda: stages.export(newer),
+        lambda: stages.export_embeddings(newer),
+    ):
         with pytest.raises(InputError, match=r"trained on dataset \w+, but .* is \w+ now.*this one stays"):
             stage_function()
 

@@ -17,6 +17,7 @@ from features.disk.manifest import Manifest, StageResult, finished_with, produce
 from features.schema import fingerprint
 from trainer.export.assembly import Assembly, ExportJob
 from trainer.export.inputs import fingerprints
+from trainer.restore import require_trained
 
 MOST_PROJECTED = 10_000
 """Maximum number of points for TensorBoard's projector, which gets slow beyond; more are sampled."""
@@ -41,11 +42,13 @@ def export_embeddings(job: ExportJob) -> StageResult:
     finished = finished_with(layout.manifest, "embeddings", inputs)
     if finished is not None:
         return StageResult(manifest=finished, directory=layout.root, nothing_to_do=True)
+    require_trained(job.context, job.stages["retrieval"])
     assembly = Assembly(job)
     with staged_directory(layout.root) as staging:
         target = EmbeddingsLayout(staging)
-        vectors = _users(assembly)
-        vectors["items"] = (assembly.item_ids, assembly.vectors)
+        # The items first: this restores the model, which cannot be done while a function is traced.
+        vectors: dict[Entity, tuple[Sequence[bytes], Vectors]] = {"items": (assembly.item_ids, assembly.vectors)}
+        vectors |= _users(assembly)
         for of, (ids, matrix) in vectors.items():
             write_vectors(target, of, ids, matrix, job.context.seed)
         _write_projector_config(target, list(vectors))
