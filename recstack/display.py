@@ -1,11 +1,13 @@
 """What a person wants to see of users and items: titles and histories, read from a dataset."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.disk.layout import SPLITS, DatasetLayout
+from features.disk.layout import SPLITS, DatasetLayout, shards
+from features.protocol.wire import Example
+from features.records.tfrecords import read_tfrecords
 from features.schema import Schema
 from features.spec.base import RawColumn
 
@@ -26,6 +28,36 @@ class DisplayData:
         return self.titles.get(item_id) or item_id
 
 
+def read_titles(schema: Schema, dataset: DatasetLayout, item_ids: Iterable[str]) -> dict[str, str]:
+    """Titles of some items, read without TensorFlow; empty without a dataset or without a text feature of items.
+
+    Raises:
+        InputError: The dataset is damaged.
+    """
+    text = _title_feature(schema)
+    wanted = set(item_ids)
+    titles: dict[str, str] = {}
+    if text is None:
+        return {}
+    for shard in shards(dataset.candidates):
+        for record in read_tfrecords(shard):
+            if titles.keys() == wanted:
+                return titles
+            features = Example.FromString(record).features.feature
+            item_id, title = (_only(features[name]) for name in (schema.item_id, text))
+            if item_id in wanted:
+                titles[item_id] = title
+    return titles
+
+
+def _only(feature: Any) -> str:
+    return b"".join(feature.bytes_list.value).decode()
+
+
+def _title_feature(schema: Schema) -> str | None:
+    return next((feature.name for feature in schema.candidate if feature.column == RawColumn(kind="text")), None)
+
+
 def read_display_data(schema: Schema, dataset: DatasetLayout) -> DisplayData:
     """Reads titles from the candidates and histories from all splits.
 
@@ -34,7 +66,7 @@ def read_display_data(schema: Schema, dataset: DatasetLayout) -> DisplayData:
     """
     from features.records.parse import candidate_parsing_spec, interaction_parsing_spec
 
-    text = next((feature.name for feature in schema.candidate if feature.column == RawColumn(kind="text")), None)
+    text = _title_feature(schema)
     titles: dict[str, str] = {}
     for batch in _batches(dataset.candidates, candidate_parsing_spec(schema)):
         if text is not None:

@@ -77,6 +77,18 @@ _TENSOR = descriptor_pb2.FileDescriptorProto(
     ],
 )
 
+_EXAMPLE = descriptor_pb2.FileDescriptorProto(
+    name="recstack/example.proto",
+    package="tensorflow",
+    syntax="proto3",
+    message_type=[
+        describe("BytesList", {"value": (1, "repeated bytes")}),
+        describe("Feature", {"bytes_list": (1, ".tensorflow.BytesList")}),
+        describe("Features", {"feature": (1, "map .tensorflow.Feature")}, ".tensorflow"),
+        describe("Example", {"features": (1, ".tensorflow.Features")}),
+    ],
+)
+
 _SCOPE = ".tensorflow.serving"
 _SPEC = (1, f"{_SCOPE}.ModelSpec")
 _SERVING = descriptor_pb2.FileDescriptorProto(
@@ -135,9 +147,11 @@ _SERVING = descriptor_pb2.FileDescriptorProto(
     ],
 )
 
-_types: dict[str, Any] = dict(message_types(_TENSOR, _SERVING))
+_types: dict[str, Any] = dict(message_types(_TENSOR, _EXAMPLE, _SERVING))
 
 TensorProto = _types["TensorProto"]
+Example = _types["Example"]
+"""As far as strings go: numbers are kept, but cannot be read."""
 PredictRequest = _types["PredictRequest"]
 PredictResponse = _types["PredictResponse"]
 PredictionLog = _types["PredictionLog"]

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from features.encoding.vocabulary import Vocabulary
 from features.errors import InputError
 from features.schema import Schema
 from features.spec.base import Feature
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
-from recstack.display import read_display_data
+from recstack.display import read_titles
 
 if TYPE_CHECKING:
     from serving.client import Recommendation
@@ -44,8 +45,8 @@ class QueryArguments(StackArguments):
     """Name of the servable: recommender, retrieval or retrieval_exact."""
     timeout: float = 5.0
     """Seconds to wait for the answer."""
-    titles: bool = False
-    """Show titles, from the dataset in the work directory."""
+    titles: bool = True
+    """Show titles, if the items have any and the dataset is in the work directory."""
 
 
 def main(arguments: list[str]) -> int:
@@ -72,12 +73,14 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     if not arguments.address:
         raise InputError("--address '': expected host:port of a server's gRPC API, such as localhost:8500")
     inputs = _inputs(arguments.stack, arguments)
+    if (note := _note_on_user(arguments, inputs)) is not None:
+        voice.progress(note)
     if unknown := [name for name in _context_features(arguments.stack.features) if name not in inputs]:
         voice.progress(f"not given by --context, so not known to the model: {', '.join(unknown)}")
     with RecommenderClient(arguments.address, model=arguments.model, timeout_seconds=arguments.timeout) as client:
         exclude = [list(arguments.exclude)] if arguments.exclude else None
         items = client.recommend(inputs, k=arguments.k, exclude=exclude, filters=_filters(arguments.filters))[0]
-    voice.show(_table(items, _titles(arguments) if arguments.titles else {}))
+    voice.show(_table(items, _titles(arguments, items) if arguments.titles else {}))
     voice.result(
         f"{len(items)} items for user {arguments.user!r} from {arguments.model} at {arguments.address}",
         {"user": arguments.user, "items": [{"item_id": item.item_id, "score": item.score} for item in items]},
@@ -153,8 +156,28 @@ def _bound(text: str, value: str) -> float:
         raise InputError(f"--filters {text}: expected a number") from None
 
 
-def _titles(arguments: QueryArguments) -> Mapping[str, str]:
-    return read_display_data(arguments.stack.features, arguments.stack.layout.dataset).titles
+def _note_on_user(arguments: QueryArguments, inputs: Mapping[str, object]) -> str | None:
+    """What to say of a user whom the model does not know; None for one that it knows, or if there is no dataset."""
+    schema, instead = arguments.stack.features, _instead_of_user(arguments)
+    if schema.user_id not in inputs:
+        return f"the features have no {schema.user_id}: --user is not sent; {instead}" if arguments.user else None
+    path = arguments.stack.layout.dataset.vocabulary(schema.user_id)
+    if not path.is_file() or arguments.user in Vocabulary.read(path).tokens:
+        return None
+    return f"user {arguments.user!r} is not in the dataset: answered as a new user; {instead}"
+
+
+def _instead_of_user(arguments: QueryArguments) -> str:
+    if arguments.history:
+        return "the model goes by --history"
+    if arguments.context:
+        return "the model goes by --context; --history would say what the user liked"
+    return "the model knows nothing of the user; --history would say what the user liked"
+
+
+def _titles(arguments: QueryArguments, items: "Sequence[Recommendation]") -> Mapping[str, str]:
+    dataset = arguments.stack.layout.dataset
+    return read_titles(arguments.stack.features, dataset, [item.item_id for item in items])
 
 
 def _table(items: "Sequence[Recommendation]", titles: Mapping[str, str]) -> Table:

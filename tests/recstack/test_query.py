@@ -1,7 +1,12 @@
 """`recstack query`: what its arguments become."""
 
+import subprocess
+import sys
+from dataclasses import replace
+
 import pytest
 
+from features.disk.layout import DatasetLayout
 from features.errors import InputError
 from features.schema import Schema
 from features.spec.categorical import CategoricalFeature
@@ -10,7 +15,9 @@ from features.spec.ids import IdFeature
 from features.spec.numeric import NumericFeature
 from features.spec.time import TimestampFeature
 from features.spec.vector import VectorFeature
-from recstack.verbs.query import _context, _filters
+from recstack.display import read_display_data, read_titles
+from recstack.verbs.query import QueryArguments, _context, _filters, _note_on_user
+from tests.checkerboard import NUM_ITEMS
 
 SCHEMA = Schema(
     query=(
@@ -77,3 +84,53 @@ def test_a_model_without_context_says_so():
     bare = Schema(query=(IdFeature(name="user_id"),), candidate=(IdFeature(name="item_id"),))
     with pytest.raises(InputError, match="no query feature beside"):
         _context(bare, ["age=3"])
+
+
+def arguments(checkerboard, **given):
+    return QueryArguments(stack=checkerboard, **given)
+
+
+def test_an_unknown_user_is_said_and_what_the_model_goes_by_instead(checkerboard):
+    inputs = {"user_id": ["nobody"]}
+    note = _note_on_user(arguments(checkerboard, user="nobody"), inputs)
+    assert note == (
+        "user 'nobody' is not in the dataset: answered as a new user; the model knows nothing of the user; --history "
+        "would say what the user liked"
+    )
+    note = _note_on_user(arguments(checkerboard, user="nobody", history=("i0",)), inputs)
+    assert note == "user 'nobody' is not in the dataset: answered as a new user; the model goes by --history"
+
+
+def test_a_known_user_needs_no_note(checkerboard):
+    assert _note_on_user(arguments(checkerboard, user="u0"), {"user_id": ["u0"]}) is None
+
+
+def test_without_a_dataset_nothing_is_known_of_users(checkerboard, tmp_path):
+    elsewhere = replace(checkerboard, workdir=tmp_path)
+    assert _note_on_user(arguments(elsewhere, user="nobody"), {"user_id": ["nobody"]}) is None
+
+
+def test_a_user_that_the_features_do_not_hold_is_not_sent(checkerboard):
+    note = _note_on_user(arguments(checkerboard, user="u0", history=("i0",)), {"history": [["i0"]]})
+    assert note == "the features have no user_id: --user is not sent; the model goes by --history"
+    assert _note_on_user(arguments(checkerboard, history=("i0",)), {"history": [["i0"]]}) is None
+
+
+def test_titles_are_those_that_tensorflow_reads(checkerboard):
+    dataset = checkerboard.layout.dataset
+    everything = read_display_data(checkerboard.features, dataset).titles
+    assert len(everything) == NUM_ITEMS
+    some = list(everything)[3:7]
+    assert read_titles(checkerboard.features, dataset, some) == {item: everything[item] for item in some}
+    assert read_titles(checkerboard.features, dataset, ["nowhere"]) == {}
+
+
+def test_without_a_dataset_or_texts_there_are_no_titles(checkerboard, tmp_path):
+    dataset = checkerboard.layout.dataset
+    assert read_titles(checkerboard.features, DatasetLayout(tmp_path), ["i0"]) == {}
+    assert read_titles(SCHEMA, dataset, ["i0"]) == {}
+
+
+def test_reading_titles_needs_no_tensorflow():
+    code = "import sys, recstack.verbs.query; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
