@@ -48,7 +48,10 @@ def test_example_in_the_docstring_traces_the_server(busy, tmp_path):
     assert list((tmp_path / "plugins" / "profile").rglob("*.xplane.pb"))
 
 
-def test_an_idle_server_has_nothing_to_trace(tiny, tmp_path):
+def test_an_idle_server_has_nothing_to_trace(tiny, tmp_path, monkeypatch):
+    idle = xplane_pb2.XSpace()
+    idle.planes.add().lines.add()  # a thread without events
+    monkeypatch.setattr("serving.api.profiler._trace", lambda *_: idle.SerializeToString())
     with pytest.raises(RuntimeError, match="No trace event was collected"):
         profiler_client.trace(tiny.address, str(tmp_path), duration_ms=50, num_tracing_attempts=1)
 
