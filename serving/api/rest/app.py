@@ -91,7 +91,7 @@ class RestApp:
         return Response(answer, HTTP_STATUS.get(code, 500), headers, "application/json")
 
     def _call(self, request: Request) -> Call:
-        peer = f"ipv4:{request.client.host}" if request.client else ""
+        peer = peer_address(request.client.host) if request.client else ""
         key = request.headers.get(API_KEY_HEADER, "")
         return Call("REST", self._timeout, lambda: peer, lambda: key)
 
@@ -123,6 +123,12 @@ class RestApp:
             code, answer = failure.code, write_body({"error": failure.message})
         self._metrics.request_count.add(name, code.name)
         return code, answer
+
+
+def peer_address(host: str) -> str:
+    """An address in gRPC's form; an IPv4 client of an IPv6 socket is an IPv4 client."""
+    address = host.removeprefix("::ffff:")
+    return f"ipv6:[{address}]" if ":" in address else f"ipv4:{address}"
 
 
 def _html(status: int, reason: str) -> Response:

@@ -1,6 +1,7 @@
 """The HTTP server behind the REST entrypoint: uvicorn in its own thread."""
 
 import asyncio
+import errno
 import socket
 import threading
 
@@ -8,6 +9,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from features.errors import InputError
+
+_BACKLOG = 1024
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT)
 
 
 class HttpServer:
@@ -24,17 +28,7 @@ class HttpServer:
         Raises:
             InputError: The port cannot be listened on.
         """
-        # asyncio disables Nagle's algorithm only if the protocol is named; with it a small response waits 40 ms.
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            self._socket.bind(("0.0.0.0", port))
-            self._socket.listen(1024)
-        except OSError as error:
-            self._socket.close()
-            raise InputError(f"--rest_api_port={port}: cannot listen there: {error.strerror}") from None
+        self._socket = _listen(port, reuse_port)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -59,3 +53,37 @@ class HttpServer:
         self._server.should_exit = True
         self._thread.join(timeout=10)
         self._socket.close()
+
+
+def _listen(port: int, reuse_port: bool) -> socket.socket:
+    """Listens on all IPv6 and IPv4 addresses, or on IPv4 only if the machine has no IPv6, as the real server does."""
+    try:
+        return _bound(socket.AF_INET6, "::", port, reuse_port)
+    except OSError as error:
+        if error.errno not in _NO_IPV6:
+            raise _cannot_listen(port, error) from None
+    try:
+        return _bound(socket.AF_INET, "0.0.0.0", port, reuse_port)
+    except OSError as error:
+        raise _cannot_listen(port, error) from None
+
+
+def _bound(family: socket.AddressFamily, address: str, port: int, reuse_port: bool) -> socket.socket:
+    # asyncio disables Nagle's algorithm only if the protocol is named; with it a small response waits 40 ms.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if reuse_port:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind((address, port))
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _cannot_listen(port: int, error: OSError) -> InputError:
+    return InputError(f"--rest_api_port={port}: cannot listen there: {error.strerror}")

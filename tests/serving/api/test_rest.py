@@ -1,9 +1,11 @@
 """The REST API. The model is y = x / 2 + 2."""
 
 import base64
+import errno
 import gzip
 import http.client
 import json
+import socket
 
 import httpx
 import pytest
@@ -13,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tensorflow_serving.apis import predict_pb2
 
 from features.protocol.wire import DataType
+from serving.api.rest import http_server
+from serving.api.rest.app import peer_address
 from serving.api.rest.predict_json import fill_predict_request
 from serving.errors import HTTP_STATUS, Code, ServingError
 from tests.serving.conftest import PATIENCE
@@ -284,6 +288,42 @@ def test_gzip_bodies_are_inflated_and_replies_never_compressed(rest):
 def test_a_large_body_passes(rest):
     outputs = post(rest, {"inputs": [1.0] * 200_000})["outputs"]
     assert outputs == [2.5] * 200_000
+
+
+def has_ipv6():
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="the machine has no IPv6")
+def test_clients_may_come_by_ipv6(tiny):
+    url = f"http://[::1]:{tiny.server._config.rest_api_port}{MODEL}"
+    assert httpx.get(url).status_code == 200
+
+
+def test_without_ipv6_ipv4_is_served(monkeypatch, free_port):
+    bound = http_server._bound
+
+    def without_ipv6(family, *given):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return bound(family, *given)
+
+    monkeypatch.setattr(http_server, "_bound", without_ipv6)
+    with http_server._listen(free_port, False) as listening:
+        assert listening.getsockname() == ("0.0.0.0", free_port)
+
+
+@pytest.mark.parametrize(
+    ("host", "peer"),
+    [("10.0.0.1", "ipv4:10.0.0.1"), ("::ffff:10.0.0.1", "ipv4:10.0.0.1"), ("2001:db8::7", "ipv6:[2001:db8::7]")],
+)
+def test_a_clients_address_is_that_of_its_own_protocol(host, peer):
+    assert peer_address(host) == peer
 
 
 def test_one_connection_serves_many_requests(tiny):
