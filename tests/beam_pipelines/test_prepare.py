@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,20 @@ import pytest
 from beam_pipelines.config import (
     CleaningConfig,
     LabelConfig,
+    NegativesConfig,
     PipelineConfig,
     SplitConfig,
     TableSource,
 )
 from beam_pipelines.prepare import prepare_dataset
+from beam_pipelines.profile.dataset_profile import DatasetProfile
 from features.disk.layout import SPLITS, DatasetLayout
 from features.encoding.statistics import Statistics
-from features.errors import InputError
+from features.errors import ConfigError, InputError
 from features.schema import Schema
 from features.spec.ids import IdFeature
 from features.spec.numeric import NumericFeature
+from features.spec.tasks import Task
 from tests.beam_pipelines.conftest import Prepared, Rows, events_of, prepare, write_parquet
 
 _SIZE = 8
@@ -294,6 +298,44 @@ def test_impressions_are_negatives_outside_of_histories(tmp_path: Path, ids_only
     # The context of the test has the clicks before it and no impression.
     assert (test["item_id"], test["num_context"], test["label"]) == (["i0", "i2", "i4"], [2], [1, 1, 1])
     assert [r["item_id"] for r in found.retrieval()["train"]] == [["i0"]]
+    # Nothing is sampled for retrieval, so its records say nothing of it.
+    assert "sampling_probability" in train
+    assert not any("sampling_probability" in record for record in found.retrieval()["train"])
+
+
+def test_each_task_has_its_labels_in_the_records(tmp_path: Path, ids_only: Schema) -> None:
+    stars = {("u", "a"): 5.0, ("u", "b"): 1.0, ("v", "c"): 4.0}
+    rows = [{"user_id": u, "item_id": i, "timestamp": 1, "stars": s} for (u, i), s in stars.items()]
+    schema = replace(ids_only, task=(Task(name="liked", threshold=4.0), Task(name="rating", type="regression")))
+    everything, label = SplitConfig(validation=0.0, test=0.0), LabelConfig(rating_column="stars")
+    sampled = NegativesConfig(kind="uniform", per_positive=1)
+    found = prepare(tmp_path, schema, interactions=rows, label=label, split=everything, negatives=sampled)
+    seen = set()
+    for record in found.ranking()["train"]:
+        assert "label" not in record
+        for item, liked, rating in zip(record["item_id"], record["liked"], record["rating"], strict=True):
+            given = stars.get((record["user_id"][0], item))
+            # A sampled negative is not liked, and nobody knows how it would be rated.
+            assert liked == (given is not None and given >= 4.0)
+            assert math.isnan(rating) if given is None else rating == given
+            seen.add(given)
+    assert seen == {5.0, 1.0, 4.0, None}
+    profile = DatasetProfile.read(found.dataset.profile).features
+    assert (profile["liked"].missing, profile["rating"].quantiles[-1]) == (0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("task", "field"),
+    [
+        (Task(name="liked", threshold=4.0), "pipeline.label.rating_column"),
+        (Task(name="rating", type="regression"), "pipeline.label.rating_column"),
+        (Task(name="bought", event_types=("buy",)), "features.task.bought.event_types"),
+    ],
+)
+def test_task_that_the_log_cannot_label_is_refused(tmp_path: Path, ids_only: Schema, task: Task, field: str) -> None:
+    rows = [{"user_id": "u", "item_id": "i", "timestamp": 1}]
+    with pytest.raises(ConfigError, match=field.replace(".", r"\.")):
+        prepare(tmp_path, replace(ids_only, task=(task,)), interactions=rows)
 
 
 def core_by_hand(pairs: set[tuple[str, str]], least: int) -> set[tuple[str, str]]:

@@ -116,11 +116,18 @@ class Assembly:
     def _trained_ranking(self) -> Trained[RankingModel]:
         return restore(self.job.context, self.job.stages["ranking"], self._dataset)
 
-    def embed_query(self, required: tf.Tensor) -> tf.Tensor:
-        """Vectors `[n, d] float32` of requests that give the required input `[n]` and nothing else."""
-        inputs = self.query.inputs()
-        request = {name: required if entry.default is None else entry.default for name, entry in inputs.items()}
-        return self._towers.embed_query(self.query.encode(request, self.encoder))
+    def query_embedder(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """A function from the required input `[n]` of requests that give nothing else to vectors `[n, d] float32`."""
+        # Restored here: a checkpoint cannot be read while a graph is traced.
+        query, towers, encoder = self.query, self._towers, self.encoder
+
+        def embed(required: tf.Tensor) -> tf.Tensor:
+            request = {
+                name: required if entry.default is None else entry.default for name, entry in query.inputs().items()
+            }
+            return towers.embed_query(query.encode(request, encoder))
+
+        return embed
 
     @property
     def encoder(self) -> SchemaEncoder:
