@@ -1,4 +1,4 @@
-"""What a dataset is made from: whether a finished one is up to date, and whether another may take its place."""
+"""Decides whether a finished dataset is up to date, and whether a new one may replace what is there."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ VOCABULARY = "vocabulary"
 def dataset_inputs(schema: Schema, config: PipelineConfig, origins: Sequence[TableOrigin], seed: int) -> dict[str, str]:
     """Fingerprints of everything that the records depend on.
 
-    The runner and the number of workers do not show in the result, nor do the limits on drift.
+    The runner, the number of workers and the limits on drift do not change the records.
     """
     relevant = replace(config, num_workers=0, runner="local", runner_options=(), drift=DriftConfig())
     return {

@@ -1,8 +1,8 @@
-"""A pass: the same function over many tasks on Beam's workers, and what each task reports.
+"""Runs a pass: one function over many tasks on Beam's workers, each of which writes a report.
 
-Elements are tasks (paths, partition numbers) and never rows: the work inside a task is columnar, and Beam's cost per
-element, which dominates row-wise pipelines, is paid once for about a million rows. A task writes its files and its
-report under temporary names and renames them, so a repeated attempt changes nothing.
+Beam's elements are tasks (paths, partition numbers), never rows. The work inside a task is columnar, so Beam's cost per
+element, which dominates row-wise pipelines, is paid once per million rows or so. A task writes its files and its report
+under temporary names and renames them, so a retry changes nothing.
 """
 
 import errno
@@ -33,9 +33,9 @@ R = TypeVar("R")
 
 
 class RunTask(beam.DoFn, Generic[T, R]):
-    """Runs the tasks of a bundle and writes of each its report, or the user's mistake or the failure that it met.
+    """Runs the tasks of a bundle. Writes the report of each, or the error that it raised.
 
-    Tasks run in threads: Arrow, NumPy and gzip work outside of Python's lock, and processes take seconds to start.
+    Tasks run in threads: Arrow, NumPy and gzip release the interpreter lock, and processes take seconds to start.
     """
 
     def __init__(self, name: str, work: Callable[[T], R], engine: "Engine") -> None:
@@ -49,11 +49,11 @@ class RunTask(beam.DoFn, Generic[T, R]):
         self._pool = ThreadPoolExecutor(self._num_threads, self._name)
 
     def start_bundle(self) -> None:
-        """Nothing is running yet."""
+        """Begins with no running tasks."""
         self._running: list[Future[None]] = []
 
     def process(self, element: tuple[int, T], *_args: Any, **_kwargs: Any) -> None:
-        """Works on a numbered task.
+        """Starts a numbered task.
 
         Args:
             element: the task's number and the task.
@@ -61,7 +61,7 @@ class RunTask(beam.DoFn, Generic[T, R]):
         self._running.append(self._pool.submit(self._run, *element))
 
     def finish_bundle(self) -> None:
-        """Waits for the bundle's tasks: the engine takes a bundle for done when this returns."""
+        """Waits for the bundle's tasks: Beam considers a bundle finished when this returns."""
         try:
             for task in self._running:
                 task.result()
@@ -80,13 +80,13 @@ class RunTask(beam.DoFn, Generic[T, R]):
         except OSError as error:
             if error.errno not in _NO_SPACE:
                 raise
-            # There may be no room to say so: the launcher misses the report.
+            # There may be no space left to write a report; the launcher notices that it is missing.
 
     def _report(self, task: T) -> dict[str, Any]:
         try:
             return {"report": unstructure(self._work(task))}
         except InputError as error:
-            # No retry mends a bad input: the launcher tells it.
+            # A retry would not mend a bad input, so Beam must not see an error.
             return {"mistake": str(error)}
         except RecstackError as error:
             return {"failure": str(error)}
@@ -94,12 +94,12 @@ class RunTask(beam.DoFn, Generic[T, R]):
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """Where passes run and where they leave their reports."""
+    """Where passes run and where they write their reports."""
 
     workspace: Workspace
-    """Folder that all workers see."""
+    """Folder that all workers can access."""
     num_workers: int = 0
-    """Tasks worked on at once on this machine; 0: one for each core."""
+    """Tasks run in parallel on this machine; 0: one per core."""
     runner: str = "local"
     """One of `config.RUNNERS`."""
     runner_options: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ class Engine:
 
     @property
     def num_threads(self) -> int:
-        """Tasks that a worker runs at once; on a cluster the engine decides how many workers there are."""
+        """Tasks that a worker runs in parallel; on a cluster the runner decides how many workers there are."""
         return (self.num_workers or os.cpu_count() or 1) if self.runner == "local" else 1
 
 
@@ -115,24 +115,24 @@ def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: t
     """Runs a pass and waits for it.
 
     Args:
-        name: shown by the engine.
+        name: of the pass, shown by the runner.
         work: a module-level function, or a `functools.partial` of one; runs on the workers.
-        tasks: what it is called with, one at a time.
-        report: class of what it returns.
+        tasks: its arguments, one per call.
+        report: class of its return value.
         engine: where it runs.
 
     Returns:
         The reports in the order of the tasks.
 
     Raises:
-        InputError: a task met a mistake in the input.
-        RecstackError: a task or the engine failed.
+        InputError: a task found the input invalid.
+        RecstackError: a task or the runner failed.
     """
     try:
         with new_pipeline(name, engine, mode="in_memory") as pipeline:
             (
                 pipeline
-                # On a cluster the tasks are spread over the workers; here they would only be copied.
+                # Spreads the tasks over the workers of a cluster; on one machine it would only copy them.
                 | "tasks" >> beam.Create(list(enumerate(tasks)), reshuffle=engine.runner != "local")
                 | name >> beam.ParDo(RunTask(name, work, engine))
             )
@@ -146,7 +146,7 @@ def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: t
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    """Whether the engine turned Ctrl-C into an error of its own."""
+    """Whether the runner wrapped a KeyboardInterrupt into an error of its own."""
     return str(error).startswith(KeyboardInterrupt.__name__)
 
 
@@ -156,7 +156,7 @@ def new_pipeline(name: str, engine: Engine, *, mode: str = "multi_threading") ->
     Args:
         name: of the job.
         engine: where it runs.
-        mode: of Beam's local runner: `multi_threading`, or `in_memory` where the transforms see to that themselves.
+        mode: of Beam's local runner: `multi_threading`, or `in_memory` for transforms that run threads themselves.
     """
     if engine.runner == "local":
         workers = engine.num_threads if mode == "multi_threading" else 1
@@ -169,7 +169,7 @@ def new_pipeline(name: str, engine: Engine, *, mode: str = "multi_threading") ->
 
 
 def _require_job_service(endpoint: str | None) -> None:
-    """Beam itself waits for a job service for ever."""
+    """Fails if no job service answers; Beam itself would wait for ever."""
     if not endpoint:
         return
     host, _, port = endpoint.rpartition(":")

@@ -1,7 +1,7 @@
-"""A server's request log as a table: the items it answered with, one row an item, for retraining and for joins.
+"""Turns a server's request log into a table of impressions: one row per item of each answer.
 
 The log is TensorFlow Serving's: TFRecord files of `PredictionLog`, as `recstack serve --request_log_directory` writes
-them. Neither TensorFlow nor a server is needed to read it.
+them. Reading it needs neither TensorFlow nor a server.
 """
 
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ _ENDING = ".tfrecord"
 
 
 def write_impressions(log: Path, output: Path) -> tuple[list[Path], int]:
-    """Writes one Parquet file for each finished file of a request log; those that are there already are left alone.
+    """Writes one Parquet file for each finished file of a request log, except those that exist already.
 
     Args:
         log: the directory that the server logs to.
         output: directory for the Parquet files.
 
     Returns:
-        The new files and how many rows they have.
+        The new files, and their total number of rows.
 
     Raises:
         InputError: there is no log, a file of it is damaged, or the output cannot be written.
@@ -40,7 +40,7 @@ def write_impressions(log: Path, output: Path) -> tuple[list[Path], int]:
         raise InputError(f"{log}: no such directory; give the server's --request_log_directory")
     make_directory(output)
     written, rows = [], 0
-    # A file that the server still writes has a leading dot.
+    # A file that the server is still writing has a leading dot.
     for file in sorted(log.glob(f"[!.]*{_ENDING}")):
         target = output / f"{file.name.removesuffix(_ENDING)}.parquet"
         if target.exists():
@@ -54,13 +54,13 @@ def write_impressions(log: Path, output: Path) -> tuple[list[Path], int]:
 
 
 def read_impressions(file: Path) -> pa.Table:
-    """The answered items of one log file.
+    """Reads the items of all answers in one log file.
 
     Returns:
         Columns: `timestamp` (int64, seconds since 1970-01-01 UTC of the answer), `model`, `version`, `signature`,
-        `sampling_rate` (of the log), `item_id`, `score`, `rank` (from 1), and every input of the request that has one
-        value (or list) a query, under its own name; null where a request left it out. Answers without `item_ids`, such
-        as a ranking model's, have no rows.
+        `sampling_rate` (of the log), `item_id`, `score`, `rank` (from 1), and every input of the request with one value
+        or list per query, under its own name; null where a request did not have it. Answers without `item_ids`, such as
+        a ranking model's, give no rows.
 
     Raises:
         InputError: the file is damaged.
@@ -92,7 +92,7 @@ def _rows(log: Any) -> Iterator[dict[str, Any]]:
 
 
 def _by_query(values: npt.NDArray[Any], queries: int) -> list[Any] | None:
-    """One value or list a query; None for inputs that are of the call, such as `k`."""
+    """One value or list per query; None for inputs of the whole call, such as `k`."""
     if not values.ndim or len(values) not in (1, queries):
         return None
     return [_plain(values[0 if len(values) == 1 else query]) for query in range(queries)]

@@ -42,10 +42,10 @@ def prepare_dataset(
     seed: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> StageResult:
-    """Makes the dataset, or finds that it is there already.
+    """Makes the dataset, or returns the finished one if the inputs have not changed.
 
-    Readers see nothing at `dataset` before all of it is written. A dataset that is there already is replaced, and its
-    vocabularies grow: old tokens keep their place.
+    The dataset appears at `dataset` only when it is complete. An existing dataset is replaced, and its vocabularies
+    grow: known tokens keep their rows.
 
     Args:
         schema: features and roles.
@@ -55,7 +55,7 @@ def prepare_dataset(
         progress: called with one line about each step.
 
     Raises:
-        InputError: a table, a file or the directory is not as it must be, or another process is preparing there.
+        InputError: a table, a file or the directory is invalid, or another process is preparing there.
         RecstackError: the work failed.
     """
     began = time.monotonic()

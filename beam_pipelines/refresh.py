@@ -1,4 +1,4 @@
-"""A new catalogue for trained models: the items table alone, read again, without touching the dataset."""
+"""Reads the items table again, for a new catalogue of trained models; the dataset stays as it is."""
 
 import shutil
 import time
@@ -20,7 +20,7 @@ from features.errors import ConfigError
 from features.schema import Schema, fingerprint
 from features.serialization import unstructure
 
-# No interactions are read: whatever is in the items table is the catalogue, and nothing else.
+# No interactions are read: the catalogue is exactly the items table.
 _NOTHING_SEEN = pa.table(
     {"value": pa.array([], pa.string()), "events": pa.array([], pa.int64()), "positives": pa.array([], pa.int64())}
 )
@@ -33,21 +33,21 @@ def prepare_catalogue(
     catalogue: DatasetLayout,
     progress: Callable[[str], None],
 ) -> Manifest:
-    """Reads the items table into candidate records, which `recstack export --refresh-index` indexes.
+    """Writes the items table as candidate records, which `recstack export --refresh-index` indexes.
 
-    Items that the table no longer holds are gone, changed ones have their new features, and new ones are known by
-    their features alone. Train frequencies are written as 0: nothing that is exported asks for them.
+    Items that the table no longer has disappear, changed items get their new features, and new items have nothing but
+    their features. Train frequencies are written as 0, since no export uses them.
 
     Args:
         schema: candidate features.
         config: the items table.
-        dataset: what the models were trained on; read for its item vocabulary, never changed.
-        catalogue: where the records go; replaced as a whole, or left alone if the same files were read before.
-        progress: told in one line what is being done.
+        dataset: what the models were trained on; only its item vocabulary is read.
+        catalogue: where the records go. It is replaced as a whole, or kept if the inputs have not changed.
+        progress: called with one line about each step.
 
     Raises:
         ConfigError: the configuration names no items table.
-        InputError: the dataset is missing, or the table is not as it must be.
+        InputError: the dataset is missing, or the table is invalid.
         RecstackError: the work failed.
     """
     began = time.monotonic()

@@ -1,6 +1,6 @@
-"""Where the passes leave what the next pass reads: a folder inside the unfinished dataset, removed at the end.
+"""Intermediate files of the passes, in a folder of the unfinished dataset that is removed at the end.
 
-On a cluster it has to lie on storage that all workers see, as the dataset itself has to.
+On a cluster the folder must be on storage that all workers can access, like the dataset itself.
 """
 
 import os
@@ -20,27 +20,27 @@ class Workspace:
     root: Path
 
     def chunk(self, table: TableName, task: int, number: int) -> Path:
-        """Validated rows in order of their bucket."""
+        """Validated rows, ordered by bucket."""
         return self.root / f"chunk-{table}-{task:05d}-{number:05d}.arrow"
 
     def events(self, partition: int) -> Path:
-        """The partition's events, by user, time and item."""
+        """Events of the partition, ordered by user, time and item."""
         return self.root / f"events-{partition:05d}.arrow"
 
     def times(self, partition: int) -> Path:
-        """When the partition's events happened."""
+        """Histogram of the partition's times."""
         return self.root / f"times-{partition:05d}.arrow"
 
     def users(self, partition: int) -> Path:
-        """The partition's users, in the order of the events."""
+        """Users of the partition, in the order of the events."""
         return self.root / f"users-{partition:05d}.arrow"
 
     def counts(self, partition: int) -> Path:
-        """What the partition's training events add to vocabularies and frequencies."""
+        """Counts of values in the partition."""
         return self.root / f"counts-{partition:05d}.arrow"
 
     def core_counts(self, partition: int) -> Path:
-        """How many of the partition's events each item still has."""
+        """Remaining events of each item in the partition, for the minimum counts."""
         return self.root / f"core-counts-{partition:05d}.arrow"
 
     def item_times_of(self, partition: int) -> Path:
@@ -49,7 +49,7 @@ class Workspace:
 
     @property
     def item_times(self) -> Path:
-        """The positive interactions of all partitions, by item and time."""
+        """Positive interactions of all partitions, ordered by item and time."""
         return self.root / "item-times.arrow"
 
     @property
@@ -64,16 +64,16 @@ class Workspace:
 
     @property
     def train_items(self) -> Path:
-        """Items with training events, and how many."""
+        """Items with training events, and their number of events."""
         return self.root / "train-items.arrow"
 
     def result(self, name: str, task: int) -> Path:
-        """What one task of a pass reports."""
+        """Report of one task of a pass."""
         return self.root / f"result-{name}-{task:05d}.json"
 
 
 def write_arrow(path: Path, table: pa.Table) -> None:
-    """Writes an Arrow file with one record batch; a repeated attempt replaces it as a whole."""
+    """Writes an Arrow file with one record batch; a retry replaces the whole file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -85,7 +85,7 @@ def write_arrow(path: Path, table: pa.Table) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text as a whole. It is not synced to disk: after a crash of the machine the run begins anew."""
+    """Writes a text file atomically. It is not synced to disk: after a crash of the machine the run starts over."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         temporary.write_text(text)
@@ -96,6 +96,6 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_arrow(path: Path) -> pa.Table:
-    """Maps a file of `write_arrow` into memory."""
+    """Memory-maps a file of `write_arrow`."""
     with pa.memory_map(str(path)) as file:
         return pa.ipc.open_file(file).read_all()

@@ -1,4 +1,4 @@
-"""Where a table of a database lies. No driver is imported here."""
+"""Configuration of a database table. Imports no driver."""
 
 import os
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ class DatabaseSource:
     `mysql://reader@db.example/shop` (MariaDB too), `mongodb://reader@db.example/shop`,
     `opensearch+https://reader@search.example:9200` or `elasticsearch+https://…`, `bigquery://project/dataset`."""
     password_variable: str = ""
-    """Environment variable that holds the password; empty: none is needed. The configuration is printed and kept, so
-    it never holds the password itself."""
+    """Environment variable with the password; empty: none is needed. The configuration is printed and stored, so it
+    never contains the password itself."""
     table: str = ""
-    """Table or view, with its schema if need be (`logs.events`); collection; index."""
+    """Name of the table or view, if need be with its schema (`logs.events`), of the collection, or of the index."""
     key: str = ""
-    """SQL only: a whole-number column, indexed and best unique, whose ranges are read at the same time; rejected rows
-    are told by it. Empty: one worker reads the table, and rows equal in user, item and moment have no order."""
+    """SQL only: an integer column, indexed and preferably unique. Its ranges are read in parallel, and it identifies
+    rejected rows. Empty: one worker reads the table, and rows equal in user, item and time have no order."""
     where: str = ""
-    """Which rows are read: an SQL condition, a MongoDB filter as JSON, or a query string of the search server; empty:
-    all."""
+    """Which rows to read: an SQL condition, a MongoDB filter as JSON, or a query string of the search server; empty:
+    all rows."""
     num_ranges: int = 0
-    """Ranges (slices of a search index) that are read at the same time; 0: one for each half million rows."""
+    """Ranges, or slices of a search index, that are read in parallel; 0: one per half million rows."""
 
     @property
     def is_given(self) -> bool:
@@ -39,12 +39,12 @@ class DatabaseSource:
 
     @property
     def kind(self) -> str:
-        """What server it is, by the URL's scheme."""
+        """Kind of the server, from the URL's scheme."""
         return databases_by_scheme()[urlsplit(self.url).scheme]
 
     @property
     def label(self) -> str:
-        """The table's name for messages and rejects: the URL without user and options, and the table."""
+        """Name of the table in messages and rejects: the URL without user and options, and the table."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}/{self.table}"
 
@@ -86,7 +86,7 @@ class DatabaseSource:
             raise ConfigError(f"{path}.key", self.key, "the column to cut into num_ranges ranges")
 
     def url_with_password(self) -> str:
-        """The URL that a driver connects to.
+        """The URL to connect to, with the password.
 
         Raises:
             ConfigError: the environment lacks the variable.

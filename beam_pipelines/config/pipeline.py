@@ -28,19 +28,19 @@ RUNNERS = ("local", "portable", "flink", "spark", "dataflow")
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """Which events are for training, which for validation and which for the test."""
+    """How events are divided into training, validation and test."""
 
     kind: Literal["global_time", "leave_last_out", "per_user_fraction"] = "global_time"
     """`global_time`: one moment for all users, as in production. `leave_last_out`: each user's last event is the test,
     the one before it the validation. `per_user_fraction`: the last share of each user's events; other users' training
     events may then be later than a user's test events."""
     validation: float = 0.1
-    """Share of the events for validation; not used by `leave_last_out`."""
+    """Share of the events for validation; ignored by `leave_last_out`."""
     test: float = 0.1
-    """Share of the events, the latest ones, for the test; not used by `leave_last_out`."""
+    """Share of the events, the latest ones, for the test; ignored by `leave_last_out`."""
     fold: int = 0
-    """Rolling origin, for `global_time`: fold `n` takes the `n` latest test shares of the events away and splits what
-    is left, each part as large as in fold 0. Prepare each fold in a directory of its own."""
+    """Rolling origin, for `global_time`: fold `n` drops the `n` latest test shares and splits the rest into parts as
+    large as those of fold 0. Prepare each fold in a directory of its own."""
 
     def __post_init__(self) -> None:
         require("pipeline.split", self, "fold", self.fold >= 0, "at least 0")
@@ -93,16 +93,16 @@ class LabelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NegativesConfig:
-    """Sampled negatives of the ranking examples, each with the probability it was sampled with."""
+    """Sampled negatives of the ranking examples, each with its sampling probability."""
 
     kind: Literal["auto", "none", "uniform", "popularity", "in_session"] = "auto"
-    """`auto`: `uniform` where the log holds no negatives of its own, else `none`. `uniform`: over the items with
-    training events. `popularity`: proportional to training events to the power `alpha`. `in_session`: over the items
-    that the user did less with in the same session, such as viewed and not bought; needs `event_weights`."""
+    """`auto`: `uniform` if the log has no negatives of its own, else `none`. `uniform`: over the items with training
+    events. `popularity`: proportional to the training events to the power `alpha`. `in_session`: over items of the same
+    session with a weaker event, such as viewed but not bought; needs `event_weights`."""
     per_positive: int = 4
-    """Negatives for each positive event."""
+    """Negatives per positive event."""
     alpha: float = 0.75
-    """Exponent of `popularity`; 0 would be `uniform`."""
+    """Exponent of `popularity`; 0 is the same as `uniform`."""
 
     def __post_init__(self) -> None:
         require("pipeline.negatives", self, "per_positive", self.per_positive >= 1, "at least 1")
@@ -111,20 +111,21 @@ class NegativesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CleaningConfig:
-    """Events that are left out. Nothing is left out because of what happens later, unless `core_of` is `all`."""
+    """Which events are dropped. Later events never decide about earlier ones, unless `core_of` is `all`."""
 
     duplicate_seconds: int = 0
-    """An event of the same user, item and event type at most so many seconds after the one before is left out; 0: only
-    rows that are equal in every column are."""
+    """Drop an event that follows another one of the same user, item and event type within this many seconds; 0: drop
+    only rows that are equal in every column."""
     max_events_per_day: int = 0
-    """A user with more events on one day (UTC) is taken for a bot: the surplus and all that comes later is left out;
-    0: no limit."""
+    """A user with more events on one day (UTC) is treated as a bot: the surplus and all later events are dropped; 0: no
+    limit."""
     min_user_events: int = 0
-    """Events a user needs; 0: no minimum."""
+    """Fewest events a user must have; 0: no minimum."""
     min_item_events: int = 0
-    """Events an item needs. Users and items are left out in turn until all that remain have their minimum (k-core)."""
+    """Fewest events an item must have. Users and items are dropped in turn until all that remain reach their minimum
+    (k-core)."""
     core_of: Literal["training", "all"] = "training"
-    """The events that the minimums count and leave out. `all`, as in many published data sets, sees the future."""
+    """Which events the minimums count and drop. `all`, as in many published datasets, looks into the future."""
 
     def __post_init__(self) -> None:
         for name in ("duplicate_seconds", "max_events_per_day", "min_user_events", "min_item_events"):
@@ -138,24 +139,25 @@ class CleaningConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftConfig:
-    """How far a dataset may differ from the one it replaces.
+    """Limits on how far a dataset may differ from the one it replaces.
 
-    The differences are measured and recorded in any case. One beyond a limit that is given fails the run, and the
-    former dataset stays.
+    The differences are always measured and recorded. If one exceeds its limit, the run fails and the former dataset
+    stays.
     """
 
     max_stability_index: float | None = None
-    """Of each feature, the label and the lengths of the histories; 0.25 is customary; none: no limit."""
+    """Population stability index of each feature, the label and the history lengths; 0.25 is customary; none: no
+    limit."""
     max_new_users: float | None = None
-    """Share of the users that the former dataset does not have."""
+    """Share of users that the former dataset does not have."""
     max_vanished_users: float | None = None
-    """Share of the former dataset's users that are no more."""
+    """Share of the former dataset's users that are gone."""
     max_new_items: float | None = None
-    """Share of the catalogue that the former one does not have."""
+    """Share of items that the former catalogue does not have."""
     max_vanished_items: float | None = None
-    """Share of the former catalogue that is no more."""
+    """Share of the former catalogue's items that are gone."""
     max_split_change: float | None = None
-    """By how much the events of a split may be more or fewer, relative to before: 0.5 is half as many more or fewer."""
+    """Relative change of the number of events in a split; 0.5 allows 50 % more or fewer."""
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -172,40 +174,40 @@ class PipelineConfig:
     )
     """Who did something with what, and when."""
     items: TableSource = TableSource()
-    """What is known of the items; an item of the interactions that has no row here has missing features."""
+    """Features of the items. An item of the interactions without a row here has missing features."""
     users: TableSource = TableSource()
-    """What is known of the users."""
+    """Features of the users."""
     label: LabelConfig = LabelConfig()
     """Events to labels."""
     cleaning: CleaningConfig = CleaningConfig()
-    """Events that are left out."""
+    """Which events are dropped."""
     session_gap_seconds: int = 1800
-    """A pause of the user longer than this begins a new session."""
+    """A pause longer than this begins a new session of the user."""
     derived: Mapping[str, DerivedKind] = field(default_factory=dict)
-    """Numeric query features that are not read but computed from what the user did strictly before the event:
-    `user_events` (positive interactions), `seconds_since_previous` (event; missing for the first) and
-    `session_position` (events of the same session)."""
+    """Numeric query features computed from what the user did strictly before the event: `user_events` (number of
+    positive interactions), `seconds_since_previous` (missing for the first event) and `session_position` (earlier
+    events of the session)."""
     split: SplitConfig = SplitConfig()
     """Training, validation, test."""
     negatives: NegativesConfig = NegativesConfig()
     """Sampled negatives for ranking."""
     report: bool = True
-    """Whether `report.html`, the data report with plots, is written into the dataset."""
+    """Whether to write `report.html`, the data report with plots, into the dataset."""
     drift: DriftConfig = DriftConfig()
-    """How far the dataset may differ from the one it replaces."""
+    """Limits on how far the dataset may differ from the one it replaces."""
     max_reject_ratio: float = 0.05
     """Share of a table's rows that may be rejected before the run fails."""
     num_shards: int = 0
-    """Files a split is written to; 0: one for each half million events, at least 4."""
+    """Files per split; 0: one per half million events, at least 4."""
     max_events_per_record: int = 4096
-    """Targets (and, in validation and test, context events) of one record; a user with more gets several records."""
+    """Largest number of targets, and of context events, in one record; a user with more gets several records."""
     compression_level: int = 1
-    """gzip level of the shards, 1 (fast) to 9 (small); up to 3 by ISA-L, above by zlib, which is slower."""
+    """gzip level of the shards, 1 (fast) to 9 (small). Levels up to 3 use ISA-L, higher ones the slower zlib."""
     num_workers: int = 0
-    """Partitions worked on at once on this machine, each taking some 200 MB; 0: one for each core."""
+    """Partitions processed in parallel on this machine, about 200 MB each; 0: one per core."""
     runner: str = "local"
-    """What runs the passes: `local` (Beam's own runner on this machine), `portable` (any Beam job service), `flink`,
-    `spark` or `dataflow`. On a cluster all workers have to see the dataset's folder and the tables."""
+    """Beam runner of the passes: `local` (this machine), `portable` (any Beam job service), `flink`, `spark` or
+    `dataflow`. On a cluster, all workers must see the dataset's folder and the tables."""
     runner_options: tuple[str, ...] = ()
     """Beam's options for the runner, as on a command line, such as `--job_endpoint=localhost:8099`."""
 
@@ -241,7 +243,7 @@ class PipelineConfig:
 
     @property
     def negatives_kind(self) -> Literal["none", "uniform", "popularity", "in_session"]:
-        """What `auto` comes to."""
+        """The kind that `auto` stands for."""
         if self.negatives.kind == "auto":
             return "none" if self.label.has_negatives else "uniform"
         return self.negatives.kind

@@ -22,18 +22,18 @@ EPOCH_UNITS = ("s", "ms", "us", "ns")
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnRule:
-    """What to do with values that are missing or out of bounds."""
+    """How to treat missing values and outliers of a column."""
 
     missing: Literal["keep", "reject", "fill"] = "keep"
     """`keep` a missing value as missing, `reject` the row, or `fill` it."""
     fill: str = ""
-    """What a missing value is filled with; written as a string for numbers too."""
+    """Replacement of a missing value; a string, also for numbers."""
     minimum: float | None = None
-    """Smallest good value of a numeric column, in the column's unit; none: no bound."""
+    """Smallest valid value of a numeric column, in the column's unit; none: no bound."""
     maximum: float | None = None
-    """Largest good value of a numeric column, in the column's unit; none: no bound."""
+    """Largest valid value of a numeric column, in the column's unit; none: no bound."""
     outside: Literal["reject", "clip", "missing"] = "reject"
-    """`reject` rows out of bounds, `clip` the value to the bound, or take it as `missing`."""
+    """`reject` rows out of bounds, `clip` the value to the bound, or treat it as `missing`."""
 
     @property
     def is_bounded(self) -> bool:
@@ -95,21 +95,21 @@ class TableSource:
     """Of `interactions`: what is done if many times lie in the first days of 1970 or in the future, or seem to be in
     another unit: `refuse` fails the run, `keep` only tells."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """The table's own name of a column, by the name the schema has for it; columns not listed keep their name."""
+    """Name of each column in the table, by its name in the schema; columns that are not listed have the same name."""
     timestamp_format: str = "s"
     """Of the time column where it is a number or a string: `s`, `ms`, `us` or `ns` since 1970-01-01 UTC, `iso8601`,
     or a pattern such as `%d/%m/%Y %H:%M %z`. A column of a date or time type is read by its type. `row-order`: there is
     no time column, and the rows of the one file are in the order of the events."""
     time_zone: str = "UTC"
-    """IANA time zone of times that carry none of their own, such as `Europe/Berlin`."""
+    """IANA time zone of times without a zone, such as `Europe/Berlin`."""
     database: DatabaseSource = DatabaseSource()
     """The table of a database, instead of `path`."""
     first: str = ""
-    """Of partitioned folders such as `dt=2026-11-01`: the first value that is read; empty: no bound."""
+    """First value to read of partitioned folders such as `dt=2026-11-01`; empty: no bound."""
     last: str = ""
-    """The last value that is read, itself included; empty: no bound. Values are compared as texts."""
+    """Last value to read, inclusive; empty: no bound. Values are compared as texts."""
     rules: Mapping[str, ColumnRule] = field(default_factory=dict)
-    """Rules for missing values and outliers, by our name of the feature."""
+    """Rules for missing values and outliers, by feature."""
 
     @property
     def is_given(self) -> bool:
@@ -117,7 +117,7 @@ class TableSource:
         return bool(self.path) or self.database.is_given or not needs_path(self.format)
 
     def column(self, name: str) -> str:
-        """The table's own name of the column that the schema calls `name`."""
+        """Name in the table of the column that the schema calls `name`."""
         return self.columns.get(name, name).strip()
 
     def check(self, path: str) -> None:

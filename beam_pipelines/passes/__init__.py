@@ -1,1 +1,1 @@
-"""The passes of `prepare` in order: ingest, sort, learn, write."""
+"""The passes of `prepare`, in order: ingest, sort, learn, write."""

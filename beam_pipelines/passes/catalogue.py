@@ -1,4 +1,4 @@
-"""The items of the items table and of the interactions, and what training events teach of their features."""
+"""The catalogue: items of the items table and of the interactions, with statistics from training events."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,27 +23,27 @@ _ITEMS_PER_BATCH = 50_000
 
 @dataclass(frozen=True)
 class Catalogue:
-    """`m` items in code point order of their ids."""
+    """`m` items, in code point order of their ids."""
 
     table: pa.Table
-    """`[m]` item id and candidate features."""
+    """`[m]` item ids and candidate features."""
     events: pa.Int64Array
     """`[m]` training events of each item."""
     positives: pa.Int64Array
     """`[m]` positive training interactions of each item."""
     duplicates: int
-    """Rows of the items table with an id that comes again later; the last row counts."""
+    """Rows of the items table that a later row with the same id replaces."""
     item_events: pa.Int64Array | None = None
-    """`[m]` positive interactions of all splits; none where the schema does not ask for them."""
+    """`[m]` positive interactions of all splits; None if the schema does not use them."""
 
 
 def build_catalogue(schema: Schema, chunks: Sequence[Chunk], seen: pa.Table) -> Catalogue:
-    """Joins both origins of items.
+    """Joins the items table with the items of the interactions.
 
     Args:
         schema: candidate features.
         chunks: of the items table; empty if there is none.
-        seen: items of the interactions of any split, as `learning.merged_counts` has them.
+        seen: item counts of the interactions of all splits, as `learning.merged_counts` returns them.
     """
     rows, duplicates = last_of_each(gather(chunks), schema.item_id) if chunks else (None, 0)
     ids = seen.column("value").combine_chunks()
@@ -57,7 +57,7 @@ def build_catalogue(schema: Schema, chunks: Sequence[Chunk], seen: pa.Table) -> 
 
 
 def item_value_counts(schema: Schema, catalogue: Catalogue) -> dict[str, dict[str, int]]:
-    """For each candidate feature with a vocabulary, the number of items with a value, over items of training events."""
+    """For each candidate feature with a vocabulary: how many items with training events have each value."""
     trained = catalogue.table.filter(pc.greater(catalogue.events, 0))
     counts = {}
     for feature in schema.candidate:
@@ -71,7 +71,7 @@ def item_value_counts(schema: Schema, catalogue: Catalogue) -> dict[str, dict[st
 
 
 def item_statistics(schema: Schema, catalogue: Catalogue) -> dict[str, NumericStatistics]:
-    """Statistics of the numeric candidate features, over items with training events, each once."""
+    """Statistics of the numeric candidate features over the items with training events, each counted once."""
     trained = catalogue.table.filter(pc.greater(catalogue.events, 0))
     return {
         feature.name: numeric_statistics(
@@ -86,7 +86,7 @@ def item_statistics(schema: Schema, catalogue: Catalogue) -> dict[str, NumericSt
 def write_candidates(
     schema: Schema, catalogue: Catalogue, vocabulary: Vocabulary, dataset: DatasetLayout, compression_level: int
 ) -> int:
-    """Writes one record an item, in the order of the vocabulary and then of code points.
+    """Writes one record per item: first those of the vocabulary, in its order, then the others by code point.
 
     Returns:
         Number of shards.

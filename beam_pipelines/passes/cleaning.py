@@ -1,4 +1,4 @@
-"""Near duplicates and bots, user by user. An event is judged by what came before it, never by what comes after."""
+"""Detects near duplicates and bots, user by user. Only earlier events decide about an event, never later ones."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,12 @@ _Mask = npt.NDArray[np.bool_]
 
 
 def near_duplicates(keys: list[_Integers], times: _Integers, config: CleaningConfig) -> _Mask:
-    """Which events repeat an earlier one of the same keys too soon; the first of a row of repetitions stays.
+    """Events that repeat an earlier one with the same keys too soon; the first of several repetitions is kept.
 
     Args:
         keys: user, item and event type as numbers, `[n]` each.
         times: `[n] int64` seconds.
-        config: how soon.
+        config: what is too soon.
     """
     repeats = np.zeros(len(times), bool)
     if config.duplicate_seconds and len(times):
@@ -27,12 +27,12 @@ def near_duplicates(keys: list[_Integers], times: _Integers, config: CleaningCon
 
 
 def bot_events(users: _Integers, times: _Integers, config: CleaningConfig) -> _Mask:
-    """Which events are the surplus of a day, or come after a surplus of the same user.
+    """Events above the daily limit, and all later events of the same user.
 
     Args:
-        users: `[n]` users as numbers, each one's events together.
+        users: `[n]` user numbers; the events of a user are adjacent.
         times: `[n] int64` seconds, not decreasing within a user.
-        config: how many events a day are a person's.
+        config: the daily limit.
     """
     if not config.max_events_per_day or not len(times):
         return np.zeros(len(times), bool)
@@ -48,5 +48,5 @@ def bot_events(users: _Integers, times: _Integers, config: CleaningConfig) -> _M
 
 
 def first_of_group(begins: _Mask) -> _Integers:
-    """`[n]` position where the group of each event begins, given where groups begin."""
+    """`[n]` position of the first event of each event's group, given a mask of first events."""
     return np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))

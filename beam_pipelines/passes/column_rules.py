@@ -1,4 +1,4 @@
-"""Missing values and outliers of one column, as its rule says."""
+"""Applies the rule for missing values and outliers of a column."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,14 +11,14 @@ Refused = dict[str, pa.BooleanArray]
 
 
 def apply_rule(values: pa.Array, column: Column) -> tuple[pa.Array, Refused]:
-    """Fills, clips or refuses.
+    """Fills, clips or rejects values.
 
     Args:
         values: `[rows]` of a validated type; missing is "", NaN or an empty list.
         column: with its rule.
 
     Returns:
-        The values, and for each reason the rows that are refused for it.
+        The values, and a mask of the rejected rows for each reason.
     """
     refused: Refused = {}
     if column.rule.is_bounded:

@@ -1,4 +1,4 @@
-"""First pass: read, validate, and lay the rows down by the hash of their key."""
+"""First pass: reads and validates the tables, and stores the rows by the hash of their key."""
 
 import time
 import zlib
@@ -32,7 +32,7 @@ _TASK_BYTES = 64 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class IngestTask:
-    """Units of one table that a worker reads one after the other."""
+    """Units of one table that a worker reads in turn."""
 
     number: int
     """Position in the pass."""
@@ -70,7 +70,7 @@ def read_tables(origins: Sequence[TableOrigin], context: PassContext) -> TablesR
 
 
 def ingest_tasks(units: Sequence[ReadUnit]) -> list[IngestTask]:
-    """Puts small neighbouring units of a table together."""
+    """Groups small neighbouring units of a table into tasks."""
     groups: list[list[ReadUnit]] = []
     for unit in units:
         if groups and groups[-1][0].table == unit.table and sum(u.size for u in groups[-1]) + unit.size <= _TASK_BYTES:
@@ -141,7 +141,7 @@ def _write_chunk(batches: list[pa.RecordBatch], key: str, path: Path) -> Chunk:
 
 
 def bucket_of(keys: pa.StringArray) -> npt.NDArray[np.int16]:
-    """`[rows] int16` bucket of each key; the same on every machine."""
+    """`[rows] int16` bucket of each key, identical on every machine."""
     encoded = keys.dictionary_encode()
     distinct = encoded.dictionary.cast(pa.binary()).to_pylist()
     buckets = np.fromiter((zlib.crc32(value) % NUM_BUCKETS for value in distinct), np.int16, len(distinct))
@@ -162,7 +162,7 @@ def _write_rejects(refused: Iterable[pa.Table], path: Path) -> tuple[dict[str, i
 
 
 def assign_buckets(bucket_rows: npt.NDArray[np.int64], num_partitions: int) -> list[list[int]]:
-    """Deals the buckets to partitions of nearly equal size: the largest first, to the smallest partition so far."""
+    """Assigns buckets to partitions of nearly equal size: the largest bucket first, to the smallest partition."""
     partitions: list[list[int]] = [[] for _ in range(num_partitions)]
     sizes = np.zeros(num_partitions, np.int64)
     for bucket in np.argsort(-bucket_rows, kind="stable"):

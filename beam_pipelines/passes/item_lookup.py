@@ -1,4 +1,4 @@
-"""What the workers of the last pass look up about items: which ones negatives are drawn from, and past interactions."""
+"""Lookup tables for the last pass: the items that negatives are drawn from, and past interactions of items."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ def write_item_lookup(
     """Writes the training items, and when each item was interacted with if the schema asks for it.
 
     Returns:
-        The catalogue, with all interactions of each item if the schema asks for them.
+        The catalogue, with the number of interactions of each item if the schema uses it.
     """
     write_arrow(workspace.train_items, seen.filter(pc.greater(seen.column("events"), 0)))
     if not schema.item_events:

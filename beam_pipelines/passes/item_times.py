@@ -1,4 +1,4 @@
-"""How often each item had been interacted with before a moment, over all users: a counter as of the example's time."""
+"""Number of interactions with an item before a moment, over all users: its popularity as of an example's time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ _Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ItemTimes:
-    """The positive interactions of all users, by item and time; `n` of them."""
+    """The `n` positive interactions of all users, ordered by item and time."""
 
     names: pa.StringArray
     """Items, in code point order."""
     keys: _Integers
-    """`[n]`, ascending: place of the item in `names`, times 2^32, plus seconds since 1970-01-01 UTC."""
+    """`[n]`, ascending: index of the item in `names` times 2^32, plus seconds since 1970-01-01 UTC."""
     splits: npt.NDArray[np.int8]
     """`[n]` positions in `features.disk.layout.SPLITS`."""
 
@@ -38,12 +38,12 @@ class ItemTimes:
         return cls(names, table.column("key").to_numpy(), table.column("split").to_numpy())
 
     def before(self, items: pa.DictionaryArray, times: _Integers, place: int) -> _Integers:
-        """Interactions strictly before a moment, of the splits up to one: training does not know of later splits.
+        """Counts interactions strictly before a moment, in splits up to one: training must not see later splits.
 
         Args:
             items: `[m]` ids.
             times: `[m] int64` seconds.
-            place: position of the split in `features.disk.layout.SPLITS`.
+            place: index of the split in `features.disk.layout.SPLITS`.
 
         Returns:
             `[m] int64`.
@@ -55,14 +55,14 @@ class ItemTimes:
         return np.where(first >= 0, counts, 0)
 
     def totals(self, items: pa.StringArray) -> pa.Int64Array:
-        """All interactions of each of the items, `[m]`."""
+        """`[m]` number of all interactions of each item."""
         counts = np.bincount(self.keys >> _TIME_BITS, minlength=len(self.names))
         found = pc.index_in(items, self.names)
         return pa.array(counts.astype(np.int64)).take(found).fill_null(0)
 
 
 def partition_item_times(found: Partition, schema: Schema) -> pa.Table:
-    """Item, time and split of a partition's positive interactions."""
+    """Item, time and split of the positive interactions of a partition."""
     positive = pa.array(found.labels.positive)
     items = found.events.table.column(schema.item_id).combine_chunks().filter(positive).cast(pa.string())
     times = found.events.table.column(schema.timestamp).filter(positive)
@@ -70,7 +70,7 @@ def partition_item_times(found: Partition, schema: Schema) -> pa.Table:
 
 
 def write_item_times(workspace: Workspace, partitions: Iterable[int]) -> None:
-    """Merges what the partitions have, for the workers that write."""
+    """Merges the partitions' interactions for the workers of the last pass."""
     table = pa.concat_tables([read_arrow(workspace.item_times_of(number)) for number in partitions])
     codes, names = ranked(table.column("item"))
     keys = (codes << _TIME_BITS) + table.column("time").to_numpy()

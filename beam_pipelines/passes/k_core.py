@@ -1,4 +1,4 @@
-"""Minimum counts of users and items, iterated until nothing more has to be left out (k-core)."""
+"""Drops users and items below their minimum counts until all that remain reach them (k-core)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,30 +16,30 @@ from features.schema import Schema
 
 @dataclass(frozen=True)
 class Core:
-    """Which items are left out; the users follow from them."""
+    """The dropped items; the dropped users follow from them."""
 
     items: pa.StringArray
-    """Ids of the items that are left out."""
+    """Ids of the dropped items."""
 
     @classmethod
     def read(cls, path: Path) -> "Core":
-        """Reads what `write` wrote; nothing is left out where there is no file."""
+        """Reads what `write` wrote; nothing is dropped if there is no file."""
         return cls(read_arrow(path).column("value").combine_chunks() if path.exists() else pa.array([], pa.string()))
 
     def write(self, path: Path) -> None:
-        """Tells the workers."""
+        """Stores the items for the workers."""
         write_arrow(path, pa.table({"value": self.items}))
 
 
 def outside_core(
     events: SortedEvents, counted: npt.NDArray[np.bool_], core: Core, *, schema: Schema, config: CleaningConfig
 ) -> npt.NDArray[np.bool_]:
-    """Which of the counted events are left out: those of the items, and of users with too few others.
+    """The dropped events: those of dropped items, and those of users with too few others.
 
     Args:
         events: `n` events.
-        counted: `[n] bool` events that the minimums are about; others are never left out.
-        core: the items.
+        counted: `[n] bool` events that the minimums count; others are never dropped.
+        core: the dropped items.
         schema: names of the columns.
         config: the minimums.
     """

@@ -1,4 +1,4 @@
-"""Third pass: what the training events teach of values and numbers. Later events are counted, never learnt from."""
+"""Third pass: counts values and measures numbers of training events. Later events only enter the data report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +21,7 @@ from beam_pipelines.workspace import Workspace, read_arrow, write_arrow
 from features.disk.layout import SPLITS
 from features.schema import Schema
 
-# Of each value: training events, positive training interactions, and events of the other splits, which are counted for
-# the report and never learnt from.
+# Of each value: training events, positive training interactions, and events of the other splits, for the report only.
 COUNT_NAMES = ("events", "positives", "validation", "test")
 COUNT_TYPE = pa.schema(
     [("feature", pa.string()), ("value", pa.string()), *((name, pa.int64()) for name in COUNT_NAMES)]
@@ -31,7 +30,7 @@ COUNT_TYPE = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class LearnReport:
-    """What a partition counted; the counts of values are in its Arrow file."""
+    """Report of one partition; its counts of values are in an Arrow file."""
 
     events: Mapping[str, int]
     """Events by split."""
@@ -40,19 +39,19 @@ class LearnReport:
     users: Mapping[str, int]
     """Users with an event, by split."""
     facts: PartitionFacts
-    """What the data report shows."""
+    """Facts for the data report."""
     numeric: Mapping[str, Moments] = field(default_factory=dict)
-    """Of the numeric query features, over training events or training users."""
+    """Moments of the numeric query features over training events or training users."""
 
 
 @dataclass(frozen=True)
 class EventsLearnt:
-    """What all partitions counted."""
+    """The counts of all partitions."""
 
     reports: list[LearnReport]
     """One for each partition."""
     values: Mapping[str, pa.Table]
-    """By feature: the counts of its values, in code point order."""
+    """Counts of values by feature, in code point order of the values."""
 
 
 def learn_from_events(partitions: Sequence[int], job: PartitionJob, engine: Engine) -> EventsLearnt:
@@ -62,7 +61,7 @@ def learn_from_events(partitions: Sequence[int], job: PartitionJob, engine: Engi
 
 
 def learn_partition(partition: int, *, job: PartitionJob) -> LearnReport:
-    """Counts one partition and stores the counts of its values as `COUNT_TYPE`."""
+    """Counts one partition, and stores the counts of its values as `COUNT_TYPE`."""
     found = load_partition(partition, job)
     events, positive, split = found.events, found.labels.positive, found.split
     training = split == TRAIN
@@ -80,16 +79,16 @@ def learn_partition(partition: int, *, job: PartitionJob) -> LearnReport:
 
 
 def _value_counts(found: Partition, schema: Schema) -> pa.Table:
-    """Counts of users, items and the values of query features with a vocabulary.
+    """Counts users, items and the values of query features with a vocabulary.
 
-    Every value of the partition is there, those without training events with 0: the catalogue is made of the items.
+    Values without training events are included with 0, since the catalogue consists of all items.
     """
     events, split = found.events, found.split
     users = events.user_index
     in_split = [split == place for place in range(len(SPLITS))]
     of_events = [*in_split[:1], in_split[0] & found.labels.positive, *in_split[1:]]
     counts = [_counted(schema.item_id, events.table.column(schema.item_id), of_events)]
-    # A user counts with each event, what is known of the user once.
+    # Ids of users count once per event, other user features once per user.
     sizes = [np.bincount(users[mask], minlength=events.users.num_rows) for mask in of_events]
     counts.append(_count_table(schema.user_id, events.users.column(schema.user_id).combine_chunks(), sizes))
     named = set(schema.vocabularies) - {schema.user_id, schema.item_id}
@@ -104,7 +103,7 @@ def _value_counts(found: Partition, schema: Schema) -> pa.Table:
 
 
 def _counted(name: str, values: pa.ChunkedArray, masks: Sequence[npt.NDArray[np.bool_]]) -> pa.Table:
-    """How often each value occurs under each mask; values that occur under none are left out."""
+    """How often each value occurs under each mask, for the values that occur at all."""
     encoded = values.combine_chunks()
     encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
     codes, size = encoded.indices.to_numpy(zero_copy_only=False), len(encoded.dictionary)
@@ -130,7 +129,7 @@ def _moments(
 
 
 def merged_counts(workspace: Workspace, partitions: Iterable[int]) -> dict[str, pa.Table]:
-    """The counts of all partitions by feature, in code point order of the values."""
+    """Sums the counts of all partitions, by feature and in code point order of the values."""
     counts = pa.concat_tables([read_arrow(workspace.counts(partition)) for partition in partitions])
     sums = counts.group_by(["feature", "value"]).aggregate([(name, "sum") for name in COUNT_NAMES])
     sums = sums.rename_columns({f"{name}_sum": name for name in COUNT_NAMES}).sort_by("value")

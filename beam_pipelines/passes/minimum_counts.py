@@ -1,4 +1,4 @@
-"""The passes that find which items and users have too few events."""
+"""The passes that find items and users with too few events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from beam_pipelines.workspace import read_arrow, write_arrow
 
 @dataclass(frozen=True, kw_only=True)
 class CoreReport:
-    """What is left out of one partition so far."""
+    """Report of one counting pass over a partition."""
 
     events: int
-    """Events that are left out."""
+    """Events dropped so far."""
 
 
 def find_core(partitions: Sequence[int], job: PartitionJob, engine: Engine) -> int:
-    """Leaves out items and users in turn until all that remain have their minimum, and tells the workers.
+    """Drops items and users in turn until all that remain reach their minimum.
 
-    Users lie in one partition each, so a worker finds those with too few events itself; items need a pass a round.
+    A user lies in one partition, so a worker finds users with too few events itself; items need one pass per round.
 
     Returns:
-        Number of events that are left out.
+        Number of dropped events.
     """
     Core(pa.array([], pa.string())).write(job.workspace.core)
     while True:
@@ -43,12 +43,12 @@ def find_core(partitions: Sequence[int], job: PartitionJob, engine: Engine) -> i
 
 
 def count_items(partition: int, *, job: PartitionJob) -> CoreReport:
-    """Counts, for each item, the events that are still in."""
+    """Counts the remaining events of each item."""
     found = before_core(partition, job)
     counted, outside = core_masks(found, job)
     ids = found.events.table.column(job.schema.item_id).combine_chunks()
     counts = np.bincount(ids.indices.to_numpy()[counted & ~outside], minlength=len(ids.dictionary))
     table = pa.table({"value": ids.dictionary, "events": pa.array(counts)})
-    # Those with no event left are out already, or are no concern of the minimums.
+    # Items without remaining events are dropped already, or are not counted at all.
     write_arrow(job.workspace.core_counts(partition), table.filter(pa.array(counts > 0)))
     return CoreReport(events=int(outside.sum()))

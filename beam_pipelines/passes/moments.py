@@ -1,4 +1,4 @@
-"""Mean, deviation and quantiles of a column that lies in pieces, the same whichever worker saw which piece when."""
+"""Mean, standard deviation and quantiles of a column in pieces, whatever the order in which workers see them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ _SKETCH_SIZE = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """What a piece adds to the statistics of its column."""
+    """Statistics of one piece of a column."""
 
     missing: int
-    """Values that are NaN."""
+    """Number of NaN values."""
     count: int
-    """Values that are present."""
+    """Number of other values."""
     mean: float
-    """Mean of the present values; 0 when there is none."""
+    """Mean of the present values; 0 if there are none."""
     squares: float
-    """Sum of squared distances from the mean."""
+    """Sum of squared deviations from the mean."""
     minimum: float
-    """Smallest present value; 0 when there is none."""
+    """Smallest present value; 0 if there are none."""
     maximum: float
-    """Largest present value; 0 when there is none."""
+    """Largest present value; 0 if there are none."""
     sketch: tuple[float, ...]
-    """Present values at equal steps of rank, increasing; all of them when there are at most 4,096."""
+    """Present values at equal steps of rank, ascending; all of them if there are at most 4,096."""
 
     @classmethod
     def of(cls, values: npt.NDArray[np.floating]) -> "Moments":
@@ -56,14 +56,14 @@ class Moments:
 
 
 def numeric_statistics(pieces: Iterable[Moments], num_buckets: int = 0) -> NumericStatistics:
-    """Merges the pieces of a column, in their order.
+    """Merges the pieces of a column.
 
-    Means and sums of squares are merged by Chan, Golub and LeVeque (1979), equation 2.1. Quantiles are exact when no
-    piece has more than 4,096 values; else their rank is off by at most 1/4,096 of each piece.
+    Means and sums of squares are merged by Chan, Golub and LeVeque (1979), equation 2.1. Quantiles are exact if no
+    piece has more than 4,096 values; otherwise their rank is off by at most 1/4,096 of each piece.
 
     Args:
         pieces: summaries of the pieces.
-        num_buckets: of equal frequency; their inner boundaries are returned. 0: none.
+        num_buckets: of equal frequency, whose inner boundaries are returned as quantiles; 0: none.
     """
     several = list(pieces)
     filled = [piece for piece in several if piece.count]
@@ -85,9 +85,9 @@ def numeric_statistics(pieces: Iterable[Moments], num_buckets: int = 0) -> Numer
 
 
 def merged_quantiles(pieces: Iterable[Moments], size: int) -> tuple[float, ...]:
-    """Values at `size` equal steps of rank over all pieces, not decreasing; none where no value is present.
+    """Values at `size` equal steps of rank over all pieces, ascending; empty if no value is present.
 
-    The ends are the smallest and the largest value there is, which a step of rank would pass over.
+    The first and the last are the minimum and the maximum, which equal steps would skip.
     """
     filled = [piece for piece in pieces if piece.count]
     if not filled:
@@ -98,13 +98,13 @@ def merged_quantiles(pieces: Iterable[Moments], size: int) -> tuple[float, ...]:
 
 
 def _boundaries(pieces: list[Moments], num_buckets: int) -> tuple[float, ...]:
-    """The smallest value of each bucket but the first, without repetition."""
+    """The distinct lower boundaries of all buckets but the first."""
     wanted = np.arange(1, num_buckets) / num_buckets
     return tuple(float(value) for value in np.unique(_at_ranks(pieces, wanted)))
 
 
 def _at_ranks(pieces: list[Moments], shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The value that each share of all present values lies below."""
+    """The values below which the given shares of all present values lie."""
     values = np.concatenate([piece.sketch for piece in pieces])
     weights = np.concatenate([np.full(len(p.sketch), p.count / len(p.sketch)) for p in pieces])
     order = np.argsort(values, kind="stable")

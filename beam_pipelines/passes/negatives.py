@@ -1,4 +1,4 @@
-"""Sampled negatives for ranking, with the probability they were sampled with."""
+"""Samples negatives for ranking, with their sampling probabilities."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ import pyarrow as pa
 
 from beam_pipelines.config import NegativesConfig
 
-# Draws of an item that the user has; after these the negative is left out rather than searched for ever.
+# Rejected draws after which a negative is dropped instead of being drawn again.
 _ROUNDS = 20
 
 
 @dataclass(frozen=True)
 class ItemDistribution:
-    """What negatives are drawn from: the items with training events."""
+    """Sampling distribution over the items with training events."""
 
     names: pa.StringArray
     """`[items]` ids."""
@@ -23,7 +23,7 @@ class ItemDistribution:
 
     @classmethod
     def of(cls, names: pa.StringArray, events: npt.NDArray[np.int64], config: NegativesConfig) -> "ItemDistribution":
-        """The distribution that the configuration names.
+        """The configured distribution.
 
         Args:
             names: `[items]` ids.
@@ -40,11 +40,11 @@ class CatalogueNegatives:
     """Sampled negatives; `[m]` each."""
 
     positive: npt.NDArray[np.int64]
-    """Position, among the positives, of the event each belongs to."""
+    """Index, among the positives, of the event that each negative belongs to."""
     items: pa.StringArray
-    """Id of the item."""
+    """Item ids."""
     probability: npt.NDArray[np.float32]
-    """Of drawing this item for this event."""
+    """Probability of drawing the item for the event."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class SessionEvents:
     """Logged events of sessions; `[n]` each."""
 
     session: npt.NDArray[np.int64]
-    """Number of the session, not decreasing."""
+    """Session numbers, ascending."""
     items: pa.DictionaryArray
-    """Ids of the items."""
+    """Item ids."""
     strength: npt.NDArray[np.float64]
-    """How much the user did: the weight of a positive interaction, 0 for others."""
+    """Weight of a positive interaction; 0 for other events."""
 
 
 def sample_negatives(
@@ -67,17 +67,17 @@ def sample_negatives(
     per_positive: int,
     rng: np.random.Generator,
 ) -> CatalogueNegatives:
-    """Draws items that a user has no positive interaction with.
+    """Draws items that the user has no positive interaction with.
 
     The probability of an item outside the user's set S is that of drawing until the item is not in S:
     `p(item) / (1 - p(S))`.
 
     Args:
         users: `[p]` user of each positive event that needs negatives.
-        own: users and items (-1 for an item outside the distribution) of the interactions that count as known.
+        own: users and items of the known interactions; -1 for an item outside the distribution.
         distribution: what to draw from.
-        per_positive: draws for each positive event.
-        rng: source of randomness.
+        per_positive: draws per positive event.
+        rng: random generator.
     """
     num_items = len(distribution.probability)
     known = own[1] >= 0
@@ -105,17 +105,17 @@ def sample_negatives(
 def sample_in_session(
     events: SessionEvents, positives: npt.NDArray[np.int64], *, per_positive: int, rng: np.random.Generator
 ) -> CatalogueNegatives:
-    """Draws, uniformly, items of the same session that the user did less with than with the positive event's item.
+    """Draws uniformly from the items of the same session with a weaker event than the positive one.
 
     Args:
-        events: of the partition.
-        positives: `[p]` positions of the events that need negatives.
-        per_positive: draws for each; none where the session has no such item.
-        rng: source of randomness.
+        events: logged events of the partition.
+        positives: `[p]` indices of the events that need negatives.
+        per_positive: draws per positive event; none if the session has no such item.
+        rng: random generator.
     """
     codes = events.items.indices.to_numpy()
     order = np.lexsort([events.strength, codes, events.session])
-    # One entry for each item of a session, with the most that was done with it.
+    # One entry per item of a session, with its strongest event.
     last = np.flatnonzero((np.diff(events.session[order], append=-1) != 0) | (np.diff(codes[order], append=-1) != 0))
     entries = order[last]
     entries = entries[np.lexsort([codes[entries], events.strength[entries], events.session[entries]])]

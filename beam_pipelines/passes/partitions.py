@@ -1,4 +1,4 @@
-"""A stored partition with its labels and splits: the events that the third and fourth pass work on."""
+"""Loads a stored partition with its labels and splits, for the third and fourth pass."""
 
 from dataclasses import dataclass
 
@@ -16,32 +16,32 @@ from features.schema import Schema
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionJob:
-    """What all partitions have in common."""
+    """Inputs that all partitions share."""
 
     schema: Schema
     """Names and features."""
     config: PipelineConfig
     """Labels, cleaning, split, negatives, sizes."""
     cuts: TimeCuts
-    """Of a global time split."""
+    """Boundaries of a global time split."""
     workspace: Workspace
-    """Where the events lie."""
+    """Where the events are stored."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Events, `n` of them, and what became of them."""
+    """`n` events with their labels and splits."""
 
     events: SortedEvents
-    """By user, time and item id."""
+    """Ordered by user, time and item id."""
     labels: Labels
     """`[n]` each."""
     split: npt.NDArray[np.int8]
-    """`[n]` positions in `features.disk.layout.SPLITS`."""
+    """`[n]` indices into `features.disk.layout.SPLITS`."""
 
 
 def load_partition(partition: int, job: PartitionJob) -> Partition:
-    """Loads one partition without what its fold or the minimum counts leave out."""
+    """Loads one partition without the events that its fold or the minimum counts drop."""
     found = before_core(partition, job)
     cleaning = job.config.cleaning
     if not cleaning.has_core:
@@ -49,13 +49,13 @@ def load_partition(partition: int, job: PartitionJob) -> Partition:
     outside = core_masks(found, job)[1]
     kept = found.events.filter(~outside)
     if cleaning.core_of == "all":
-        # The splits by user count events, so they follow the cleaning; a training core follows the split.
+        # Splits by user count events, so they come after the cleaning; a core of training events comes after the split.
         return Partition(kept, *_label_and_split(kept, job))
     return Partition(kept, label_events(kept.table, job.schema.task, job.config.label), found.split[~outside])
 
 
 def before_core(partition: int, job: PartitionJob) -> Partition:
-    """The partition before users and items with too few events are left out."""
+    """The partition before users and items with too few events are dropped."""
     events = load_sorted_events(job.workspace, partition)
     if job.config.split.kind == "global_time":
         events = events.filter(events.numpy(job.schema.timestamp) < job.cuts.end)
@@ -63,7 +63,7 @@ def before_core(partition: int, job: PartitionJob) -> Partition:
 
 
 def core_masks(found: Partition, job: PartitionJob) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """`[n] bool` events that the minimum counts are about, and those of them that are left out so far."""
+    """`[n] bool` events that the minimum counts count, and those of them that are dropped so far."""
     cleaning = job.config.cleaning
     counted = found.split == TRAIN if cleaning.core_of == "training" else np.ones(len(found.split), bool)
     core = Core.read(job.workspace.core)

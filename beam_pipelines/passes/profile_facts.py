@@ -1,6 +1,6 @@
-"""What a partition tells the data report: when, how much of what is missing, how long the histories are.
+"""Facts of a partition for the data report: times, missing values, lengths of histories.
 
-These are counts of all splits. Nothing that a model sees is made from them.
+They cover all splits. Nothing that a model sees is made from them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,12 +28,12 @@ Counts = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Presence:
-    """Of one column."""
+    """Number of rows with and without a value in a column."""
 
     rows: int
     """Events or users."""
     missing: int
-    """Those without a value."""
+    """Events or users without a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +41,19 @@ class PartitionFacts:
     """Facts of one partition."""
 
     times: Mapping[str, TimeHistogram]
-    """Events by split, in at most 512 intervals."""
+    """Histogram of the events of each split, in at most 512 intervals."""
     spans: Mapping[str, tuple[int, int]]
-    """By split with events: the first and the last second, since 1970-01-01 UTC."""
+    """First and last second of each split with events, since 1970-01-01 UTC."""
     histories: Mapping[str, Counts]
-    """By split: targets by the bucket of their history's length, see `length_bucket`."""
+    """Targets of each split by the bucket of their history's length, see `length_bucket`."""
     users: Counts
     """Users by the bucket of their number of positive interactions."""
     presence: Mapping[str, Presence]
-    """By query feature."""
+    """Missing values of each query feature."""
     numbers: Mapping[str, Moments]
     """Of the numeric query features and the labels of the tasks, over the events or users of all splits."""
     words: Mapping[str, Counts]
-    """Of the query features without a vocabulary: values or words by their hash, see `word_bins`."""
+    """Values or words of the query features without a vocabulary, by hash, see `word_bins`."""
 
 
 def facts_of(found: Partition, schema: Schema) -> PartitionFacts:
@@ -96,7 +96,7 @@ def _missing(values: pa.ChunkedArray) -> int:
 
 
 def is_missing(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Where a validated column has no value: "", NaN or an empty list."""
+    """Mask of the rows of a validated column without a value: "", NaN or an empty list."""
     if pa.types.is_floating(values.type):
         return pc.is_nan(values)
     if pa.types.is_list(values.type):
@@ -112,9 +112,9 @@ def is_hashed(feature: Feature) -> bool:
 
 
 def word_bins(values: pa.ChunkedArray, feature: Feature) -> Counts:
-    """How many values, or words of a text, have which hash, in 64 bins; nothing where nothing is there.
+    """Histogram of the hashes of values, or of the words of a text, in 64 bins; empty if there are none.
 
-    Too few bins to tell words apart, enough to tell that other words have become frequent.
+    That is too coarse to identify words, but fine enough to notice that other words have become frequent.
     """
     if feature.column == RawColumn(kind="text"):
         values = pc.split_pattern_regex(pc.utf8_lower(values), r"[^\p{L}\p{N}]+")
@@ -126,12 +126,12 @@ def word_bins(values: pa.ChunkedArray, feature: Feature) -> Counts:
 
 
 def length_bucket(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Bucket of each length: 0, 1, 2, 3 to 4, 5 to 8, and so on by powers of two."""
+    """Bucket of each length: 0, 1, 2, 3-4, 5-8, and so on by powers of two."""
     return np.where(lengths > 0, np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64) + 1, 0)
 
 
 def bucket_name(bucket: int) -> str:
-    """The lengths in a bucket, such as `5-8`."""
+    """Range of lengths in a bucket, such as `5-8`."""
     if bucket < 3:
         return str(bucket)
     return f"{2 ** (bucket - 2) + 1:,}-{2 ** (bucket - 1):,}"
@@ -142,7 +142,7 @@ def _by_bucket(lengths: npt.NDArray[np.int64]) -> Counts:
 
 
 def sum_counts(several: Iterable[Counts]) -> Counts:
-    """Adds up counts of different length, place by place."""
+    """Sums counts of different lengths element by element."""
     arrays = [np.array(counts, np.int64) for counts in several]
     total = np.zeros(max((len(array) for array in arrays), default=0), np.int64)
     for array in arrays:

@@ -1,4 +1,4 @@
-"""What the first pass reports, and the limit on how much of a table it may refuse."""
+"""Reports of the first pass, and the limit on the share of rejected rows."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from features.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """A file of validated rows in order of their bucket."""
+    """A file of validated rows, ordered by bucket."""
 
     path: str
     """The Arrow file."""
@@ -22,16 +22,16 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestReport:
-    """What one task read."""
+    """Report of one ingest task."""
 
     table: TableName
     """The table."""
     rows: int
-    """Rows read, refused ones included."""
+    """Rows read, including the rejected ones."""
     rejected: Mapping[str, int] = field(default_factory=dict)
-    """Refused rows by reason."""
+    """Rejected rows by reason."""
     example: str = ""
-    """The first refused row, for the error message."""
+    """The first rejected row, for the error message."""
     continuation_lines: int = 0
     """Lines of text files that continue a row which began on an earlier line."""
     times: TimeSummary = TimeSummary()
@@ -39,7 +39,7 @@ class IngestReport:
     ratings: Mapping[str, int] = field(default_factory=dict)
     """How often each rating occurs; empty where there are none, or too many for a scale."""
     chunks: tuple[Chunk, ...] = ()
-    """Where the good rows are."""
+    """Files of the valid rows."""
 
 
 def check_rejects(reports: Sequence[IngestReport], tables: Sequence[Table], max_reject_ratio: float) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Fourth pass: each partition writes its shard of every split, for retrieval and for ranking."""
+"""Fourth pass: writes one shard per partition and split, for retrieval and for ranking."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,31 +33,31 @@ from features.records.contents import (
 from features.records.write import write_shard
 from features.schema import Schema
 
-# Events serialised at a time: bounds the memory of the encoder.
+# Events serialised at a time; bounds the memory of the encoder.
 _EVENTS_PER_BATCH = 1 << 17
 _REPETITIONS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardReport:
-    """What a partition wrote."""
+    """Report of one partition."""
 
     records: Mapping[str, int]
-    """Records by directory, relative to the dataset."""
+    """Number of records by directory, relative to the dataset."""
     targets: Mapping[str, int]
-    """Events to be predicted, by directory."""
+    """Number of events to predict, by directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardJob(PartitionJob):
-    """What all partitions have in common when they write."""
+    """Inputs that all partitions share when they write."""
 
     dataset: DatasetLayout
-    """Where the shards go; the directories exist."""
+    """The unfinished dataset."""
     num_partitions: int
-    """Shards of each split."""
+    """Number of shards per split."""
     seed: int
-    """Of the sampled negatives."""
+    """Seed of the sampled negatives."""
 
 
 def write_shards(partitions: Sequence[int], job: ShardJob, engine: Engine) -> list[ShardReport]:
@@ -105,7 +105,7 @@ def write_partition(partition: int, *, job: ShardJob) -> ShardReport:
 
 
 def _with_dictionaries(table: pa.Table) -> pa.Table:
-    """Texts that occur again and again as numbers of texts: the encoder encodes each of them once."""
+    """Dictionary-encodes frequent texts, so that the encoder encodes each of them once."""
     for place, name in enumerate(table.column_names):
         if pa.types.is_string(table.schema.field(name).type):
             encoded = table.column(name).combine_chunks().dictionary_encode()
@@ -136,7 +136,7 @@ def _windows(
 def _batches(
     examples: Examples, events: SortedEvents, windows: Windows, schema: Schema, *, records: RecordKind
 ) -> Iterator[pa.RecordBatch]:
-    """The records, a bounded number of events at a time."""
+    """Yields the records, a bounded number of events at a time."""
     num_records = len(windows.users)
     first = 0
     while first < num_records:

@@ -1,4 +1,4 @@
-"""The sorted events of some users, and the joins that make them: written by the second pass, read by later ones."""
+"""Sorted events of some users, and the joins that make them; written by the second pass, read by later ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ _NUM_EVENTS = ".num_events"
 
 @dataclass(frozen=True)
 class SortedEvents:
-    """The events of a partition in order of user, time and item id; `n` events of `u` users."""
+    """The `n` events of the `u` users of a partition, ordered by user, time and item id."""
 
     users: pa.Table
-    """`[u]` user id and user features."""
+    """`[u]` user ids and user features."""
     starts: npt.NDArray[np.int64]
-    """`[u + 1]` where each user's events begin; the last entry is `n`."""
+    """`[u + 1]` index of each user's first event; the last entry is `n`."""
     table: pa.Table
     """`[n]` item id (dictionary in code point order), time, context features, rating, event type."""
 
     @property
     def user_index(self) -> npt.NDArray[np.int64]:
-        """`[n] int64` position of each event's user in `users`."""
+        """`[n] int64` index of each event's user in `users`."""
         return np.repeat(np.arange(self.users.num_rows), np.diff(self.starts))
 
     def filter(self, keep: npt.NDArray[np.bool_]) -> "SortedEvents":
-        """The events of the mask, `[n] bool`, and their users."""
+        """The events selected by a mask, `[n] bool`, and their users."""
         if keep.all():
             return self
         counts = np.bincount(self.user_index[keep], minlength=self.users.num_rows)
@@ -61,7 +61,7 @@ def load_sorted_events(workspace: Workspace, partition: int) -> SortedEvents:
 
 
 def gather(chunks: Sequence[Chunk], buckets: Sequence[int] | None = None) -> pa.Table:
-    """The rows of some buckets, or all rows, chunk by chunk in the order they were read."""
+    """The rows of some buckets, or all rows, in the order in which they were read."""
     pieces = []
     for chunk in chunks:
         table = read_arrow(Path(chunk.path))
@@ -75,7 +75,7 @@ def gather(chunks: Sequence[Chunk], buckets: Sequence[int] | None = None) -> pa.
 
 
 def ranked(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], pa.Array]:
-    """The rank of each value among the distinct values, and these in order (strings in code point order)."""
+    """The rank of each value among the distinct values, and the sorted distinct values (strings by code point)."""
     encoded = column.combine_chunks().dictionary_encode()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), np.int64)
@@ -84,7 +84,7 @@ def ranked(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], pa.Array]:
 
 
 def last_of_each(rows: pa.Table, key: str) -> tuple[pa.Table, int]:
-    """One row a key, the last that was read, in order of the keys; and how many others there were."""
+    """The last row of each key, ordered by key, and the number of other rows."""
     ranks, distinct = ranked(rows.column(key))
     last = np.zeros(len(distinct), np.int64)
     # Later assignments to the same place win.
@@ -93,12 +93,12 @@ def last_of_each(rows: pa.Table, key: str) -> tuple[pa.Table, int]:
 
 
 def join_features(keys: pa.Array, key: str, known: pa.Table | None) -> pa.Table:
-    """The features of each key; missing values where it is unknown.
+    """Looks up the features of each key; those of unknown keys are missing.
 
     Args:
         keys: `[k]` ids.
         key: name of their column.
-        known: one row an id, or none at all.
+        known: one row per id; None if there is no table.
     """
     columns = {key: keys}
     if known is not None:
@@ -110,7 +110,7 @@ def join_features(keys: pa.Array, key: str, known: pa.Table | None) -> pa.Table:
 
 
 def with_missing(values: pa.Array) -> pa.Array:
-    """Nulls as records write them: an empty string, NaN, an empty list."""
+    """Replaces nulls by what records use: an empty string, NaN, an empty list."""
     if pa.types.is_list(values.type):
         return pc.if_else(values.is_null(), pa.scalar([], values.type), values)
     return values.fill_null("" if pa.types.is_string(values.type) else float("nan"))

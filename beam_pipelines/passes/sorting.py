@@ -36,28 +36,28 @@ _LARGEST = 2**63
 
 @dataclass(frozen=True, kw_only=True)
 class SortTask:
-    """The users whose ids fall into some buckets."""
+    """A partition to sort: the users whose ids fall into some buckets."""
 
     partition: int
-    """Number of the partition, and of the shards it will write."""
+    """Number of the partition and of its shards."""
     buckets: tuple[int, ...]
-    """Its buckets."""
+    """Buckets of the partition."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SortReport:
-    """What became of a partition's rows."""
+    """Report of one partition."""
 
     duplicates: int
-    """Rows equal to another in every column that is read."""
+    """Rows that equal another row in every column that is read."""
     near_duplicates: int
     """Events that repeat an earlier one too soon."""
     bot_events: int
-    """Events beyond what a person does on a day, and those that follow."""
+    """Events above the daily limit, and later events of the same users."""
     shared_moments: int
     """Events at the same moment as another event of the same user."""
     user_duplicates: int
-    """Rows of the users table with an id that comes again later; the last row counts."""
+    """Rows of the users table that a later row with the same id replaces."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def sort_events(read: TablesRead, context: PassContext) -> EventsSorted:
 
 
 def sort_tasks(chunks: Sequence[Chunk], config: PipelineConfig) -> list[SortTask]:
-    """Deals the buckets of the events to partitions of about the same size."""
+    """Divides the buckets into partitions of about the same number of events."""
     bucket_rows = np.sum([chunk.bucket_rows for chunk in chunks], axis=0).astype(np.int64)
     wanted = config.num_shards or max(_LEAST_SHARDS, -(-int(bucket_rows.sum()) // _EVENTS_PER_SHARD))
     assigned = assign_buckets(bucket_rows, min(wanted, NUM_BUCKETS))
@@ -112,7 +112,7 @@ def sort_partition(
     """Gathers, sorts, cleans and stores one partition.
 
     Args:
-        task: which users.
+        task: the partition.
         schema: names of the columns.
         config: cleaning, labels and derived features.
         events: chunks of the interactions.
@@ -154,7 +154,7 @@ def _times(table: pa.Table, schema: Schema) -> npt.NDArray[np.int64]:
 
 
 def _repetition_keys(table: pa.Table, owners: npt.NDArray[np.int64], schema: Schema) -> list[npt.NDArray[np.int64]]:
-    """What has to be equal for an event to repeat another."""
+    """Columns in which an event must equal another to repeat it."""
     keys = [table.column(schema.item_id).combine_chunks().indices.to_numpy(), owners]
     return [ranked(table.column(EVENT_TYPE))[0], *keys] if EVENT_TYPE in table.column_names else keys
 
@@ -174,14 +174,14 @@ def _with_derived(events: SortedEvents, schema: Schema, config: PipelineConfig) 
 
 
 def _sorted_by_user(rows: pa.Table, schema: Schema) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """The distinct rows by user, time and item, and `[n]` each row's user as a number."""
+    """The distinct rows ordered by user, time and item, and the `[n]` user number of each row."""
     users, _ = ranked(rows.column(schema.user_id))
     items, distinct_items = ranked(rows.column(schema.item_id))
     keys = [items, rows.column(schema.timestamp).to_numpy(), users]
     order = _order_by(keys)
     if _equal_to_previous(keys, order).any():
-        # Equal user, time and item: order by the other columns too, so that the result is the same whatever order
-        # the rows were read in, and equal rows come to lie side by side.
+        # Order by the other columns too, so that the result does not depend on the order in which rows were read,
+        # and equal rows are adjacent.
         named = {schema.user_id, schema.item_id, schema.timestamp}
         keys = [ranked(rows.column(name))[0] for name in rows.column_names if name not in named] + keys
         order = np.lexsort(keys)
@@ -192,7 +192,7 @@ def _sorted_by_user(rows: pa.Table, schema: Schema) -> tuple[pa.Table, npt.NDArr
 
 
 def _order_by(keys: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
-    """`np.lexsort`, but equal keys come in any order: the last key first, packed into one number where all fit."""
+    """Like `np.lexsort`, but unstable: packs the keys into one integer if they fit."""
     if not len(keys[0]):
         return np.zeros(0, np.int64)
     packed = np.zeros(len(keys[0]), np.int64)

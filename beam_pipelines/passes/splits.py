@@ -1,6 +1,6 @@
-"""Which split an event belongs to.
+"""Assigns events to splits.
 
-Within a user, no training event is later than a validation event, and none of these later than a test event.
+Within a user, no training event is later than a validation event, and no validation event later than a test event.
 """
 
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ TRAIN, VALIDATION, TEST = range(len(SPLITS))
 
 @dataclass(frozen=True, kw_only=True)
 class TimeCuts:
-    """The first seconds, since 1970-01-01 UTC, of validation and test under a global time split."""
+    """Boundaries of a global time split, in seconds since 1970-01-01 UTC."""
 
     validation: int
     """First second of validation."""
     test: int
     """First second of the test."""
     end: int
-    """First second that is not used: beyond the last event, or where a rolling origin's fold ends."""
+    """First second that is not used: after the last event, or at the end of a fold."""
 
 
 def time_cuts(times: TimeHistogram, config: SplitConfig) -> TimeCuts:
-    """Cuts the time so that the shares of the configuration come out as nearly as whole intervals allow."""
+    """Finds the boundaries that come nearest to the configured shares."""
     beyond = config.fold * config.test
     return TimeCuts(
         validation=times.cut(beyond + config.test + config.validation),
@@ -61,7 +61,7 @@ def assign_splits(
     if config.kind == "global_time":
         return np.where(times >= cuts.test, TEST, np.where(times >= cuts.validation, VALIDATION, TRAIN)).astype(np.int8)
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(positive)])
-    # How many positive interactions of the same user come up to and including each event, and in all.
+    # Positive interactions of the same user up to and including each event, and in total.
     rank = before[1:] - np.repeat(before[events.starts[:-1]], np.diff(events.starts))
     total = before[events.starts[1:]] - before[events.starts[:-1]]
     num_validation, num_test = _held_out(total, config)
@@ -71,7 +71,7 @@ def assign_splits(
 
 
 def _held_out(total: npt.NDArray[np.int64], config: SplitConfig) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Positive interactions for validation and test of users with `total` of them; at least one stays for training."""
+    """Number of validation and test interactions of users with `total` of them; at least one remains for training."""
     if config.kind == "leave_last_out":
         return (total >= 3).astype(np.int64), (total >= 2).astype(np.int64)
     test = np.floor(total * config.test + 1e-9).astype(np.int64)

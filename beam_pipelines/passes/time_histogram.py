@@ -1,4 +1,4 @@
-"""When events happened, in at most 65,536 intervals: small enough to be merged by the launcher, whatever the data."""
+"""Histogram of times in at most 65,536 intervals, so that the launcher can merge those of any dataset."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _LOG2_SECONDS = b"log2_seconds"
 
 @dataclass(frozen=True, kw_only=True)
 class TimeHistogram:
-    """Events per interval of a power of two seconds. Merging gives what one pass over all events would have given."""
+    """Events per interval of a power of two seconds. Merging histograms gives the histogram of all their events."""
 
     log2_seconds: int
     """Binary logarithm of the interval's length in seconds."""
     intervals: tuple[int, ...]
-    """Numbers of the intervals that hold an event: seconds since 1970-01-01 UTC, divided by the length; increasing."""
+    """Intervals with events, ascending: seconds since 1970-01-01 UTC divided by the interval's length."""
     counts: tuple[int, ...]
-    """Events of each."""
+    """Number of events in each interval."""
 
     @classmethod
     def of(cls, seconds: npt.NDArray[np.int64]) -> "TimeHistogram":
@@ -44,7 +44,7 @@ class TimeHistogram:
         return _histogram(coarsest, np.concatenate(intervals), np.concatenate(counts))
 
     def coarsened(self, max_intervals: int) -> "TimeHistogram":
-        """The same events in at most so many intervals."""
+        """The same events in at most `max_intervals` intervals."""
         intervals, counts = np.array(self.intervals, np.int64), np.array(self.counts, np.int64)
         return _histogram(self.log2_seconds, intervals, counts, max_intervals)
 
@@ -65,15 +65,15 @@ class TimeHistogram:
 
     @property
     def total(self) -> int:
-        """All events."""
+        """Number of all events."""
         return sum(self.counts)
 
     def cut(self, share: float) -> int:
         """The first second of the latest `share` of the events.
 
         Returns:
-            Seconds since 1970-01-01 UTC, at the start of the interval whose cut comes nearest to the share. With a
-            share of 0 it lies after the last event.
+            Seconds since 1970-01-01 UTC, at the start of the interval that comes nearest to the share. With a share of
+            0 it is after the last event.
         """
         if not self.counts:
             return 0

@@ -1,4 +1,4 @@
-"""Features computed from what a user did strictly before an event, and the sessions they need."""
+"""Features computed from what a user did strictly before an event, and sessions."""
 
 from collections.abc import Mapping
 
@@ -12,13 +12,13 @@ _Integers = npt.NDArray[np.int64]
 
 
 def session_starts(user_begins: npt.NDArray[np.bool_], times: _Integers, gap_seconds: int) -> npt.NDArray[np.bool_]:
-    """`[n] bool` where a session begins: with a user, or after a pause of more than the gap."""
+    """`[n] bool` mask of the first events of sessions: a user's first event, and events after a pause above the gap."""
     pause = np.concatenate([np.zeros(min(len(times), 1), np.int64), np.diff(times)])
     return np.asarray(user_begins | (pause > gap_seconds))
 
 
 def begins_of(starts: _Integers, size: int) -> npt.NDArray[np.bool_]:
-    """`[n] bool` that is true at the starts."""
+    """`[n] bool` mask that is true at the starts."""
     begins = np.zeros(size, bool)
     begins[starts[starts < size]] = True
     return begins
@@ -35,15 +35,15 @@ def derived_features(
     """Values of the derived features by name.
 
     Args:
-        starts: `[u + 1]` where each user's events begin.
+        starts: `[u + 1]` index of each user's first event.
         times: `[n] int64` seconds, not decreasing within a user.
         positive: `[n] bool` positive interactions.
-        wanted: kind by name.
+        wanted: kind of each feature, by name.
         session_gap_seconds: pause after which a new session begins.
     """
     begins = begins_of(starts[:-1], len(times))
     user_start = first_of_group(begins)
-    # Events of one moment do not see each other: all look back from the first of them.
+    # Simultaneous events do not see each other: all look back from the first of them.
     moment = first_of_group(begins | np.concatenate([np.ones(min(len(times), 1), bool), np.diff(times) > 0]))
     values: dict[str, npt.NDArray[np.float32]] = {}
     for name, kind in wanted.items():

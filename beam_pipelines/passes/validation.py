@@ -1,9 +1,8 @@
-"""Raw batches to batches of the schema's names and types; rows that cannot be converted are refused with a reason.
+"""Converts raw batches to the schema's names and types, and rejects the rows that cannot be converted.
 
 Types after validation: `id`, `token`, `text`, `event_type` string; `list` list of strings; `number` and `rating`
 float32; `vector` list of float32, all of its length; `time` int64, whole seconds since 1970-01-01 UTC. A missing string
-is "", a missing number NaN, a missing list or vector empty; an id, a time, a rating or an event type must not be
-missing.
+is "", a missing number NaN, a missing list or vector empty. Ids, times, ratings and event types must not be missing.
 """
 
 from collections.abc import Callable
@@ -45,7 +44,7 @@ REJECT_TYPE = pa.schema(
 
 @dataclass
 class _Converted:
-    """A column's values and, for each reason, the rows that have it."""
+    """A column's values, and a mask of the rejected rows for each reason."""
 
     values: pa.Array
     refused: dict[str, pa.BooleanArray]
@@ -56,14 +55,14 @@ def validate(table: Table, file: str, raw: RawBatch) -> tuple[pa.RecordBatch, pa
 
     Args:
         table: what the columns mean.
-        file: the origin, written into the rejects.
+        file: the source, named in the rejects.
         raw: the rows.
 
     Returns:
-        The good rows under our names, and the refused ones as `REJECT_TYPE`.
+        The valid rows under the schema's names, and the rejected ones as `REJECT_TYPE`.
 
     Raises:
-        InputError: a column is of a type that no row could be read from, such as a structure.
+        InputError: a column has a type that cannot be converted, such as a structure.
     """
     rejects = [_malformed(table, file, raw)]
     alive = np.ones(raw.columns.num_rows, bool)
@@ -74,7 +73,7 @@ def validate(table: Table, file: str, raw: RawBatch) -> tuple[pa.RecordBatch, pa
         values, by_rule = apply_rule(converted.values, column)
         arrays.append(values)
         for reason, mask in (converted.refused | by_rule).items():
-            # Only the first reason of a row is told: later ones often follow from it.
+            # Reports only the first reason of a row, since others often follow from it.
             bad = mask.fill_null(True).to_numpy(zero_copy_only=False) & alive
             if bad.any():
                 rejects.append(_rejects(table, file, raw, column, (reason, bad)))
@@ -160,7 +159,7 @@ def _token(source: pa.Array, how: TableSource) -> _Converted:
 
 
 def _holds_line_break(text: pa.StringArray) -> pa.BooleanArray:
-    """Which texts do; mostly none of them does, which one look at all bytes tells faster than a pattern at each."""
+    """Mask of the texts with a line break. Usually there is none, which a search of all bytes finds out fastest."""
     data = text.buffers()[2]
     found = data.to_pybytes() if data else b""
     if b"\n" in found or b"\r" in found:
@@ -207,7 +206,7 @@ def _cast_list(source: pa.Array) -> pa.ListArray:
 
 
 def _without_empty(lists: pa.ListArray) -> pa.ListArray:
-    """Drops empty and missing entries: they say nothing, and no vocabulary can hold them."""
+    """Drops empty and missing entries, which no vocabulary can hold."""
     offsets = lists.offsets.to_numpy().astype(np.int64)
     values = lists.values.slice(offsets[0], offsets[-1] - offsets[0]).fill_null("")
     keep = pc.not_equal(values, "").to_numpy(zero_copy_only=False)

@@ -1,4 +1,4 @@
-"""Sorted events to the records that `features.records.contents` describes: which rows go into which record."""
+"""Decides which sorted events go into which record of `features.records.contents`."""
 
 from dataclasses import dataclass
 
@@ -10,29 +10,29 @@ _Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Windows:
-    """Records as ranges of rows."""
+    """Records as ranges of event rows."""
 
     rows: _Rows
-    """Positions of the records' events among all events, record after record."""
+    """Indices of the records' events among all events, record by record."""
     starts: _Rows
-    """`[records + 1]` where each record begins in `rows`."""
+    """`[records + 1]` index in `rows` of each record's first event."""
     num_context: _Rows
-    """`[records]` how many of its first events are context only."""
+    """`[records]` number of leading events that are context only."""
     users: _Rows
-    """`[records]` position of its user."""
+    """`[records]` index of each record's user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowLimits:
-    """How much a record may hold."""
+    """Limits on the size of a record."""
 
     max_events: int
-    """Targets, and context events of a record that has a context."""
+    """Largest number of targets, and of context events."""
     history_length: int
-    """Events that a history keeps."""
+    """Length of a history."""
     has_context: bool
-    """Whether events before the targets come along: validation and test. Training records have only what the first
-    histories of a second or later window need."""
+    """Whether records include the events before their targets, as in validation and test. Training records include only
+    what the histories of a second or later window need."""
 
 
 def make_windows(
@@ -43,14 +43,14 @@ def make_windows(
     context: npt.NDArray[np.bool_],
     limits: WindowLimits,
 ) -> Windows:
-    """Cuts the events of each user with a target into records.
+    """Divides the events of each user with a target into records.
 
     Args:
-        user_starts: `[u + 1]` where each user's events begin.
+        user_starts: `[u + 1]` index of each user's first event.
         times: `[n] int64` seconds, not decreasing within a user.
-        targets: `[n] bool` events to be predicted.
-        context: `[n] bool` events that enter histories; those before the first target come along.
-        limits: sizes.
+        targets: `[n] bool` events to predict.
+        context: `[n] bool` events that enter histories; those before the first target are included.
+        limits: sizes of the records.
     """
     users = np.repeat(np.arange(len(user_starts) - 1), np.diff(user_starts))
     num_targets = np.bincount(users[targets], minlength=len(user_starts) - 1)
@@ -88,7 +88,7 @@ def _cut_user(
     for begin in range(0, len(target_rows), limits.max_events):
         window = target_rows[begin : begin + limits.max_events]
         earlier = context_rows[context_rows < window[0]]
-        # Events of the first target's moment are not in its history, but in that of the window's later targets.
+        # Events simultaneous with the first target are in the histories of later targets only.
         same_moment = int((times[earlier] == times[window[0]]).sum())
         kept = max(limits.max_events if limits.has_context else 0, limits.history_length + same_moment)
         records.append((earlier[max(0, len(earlier) - kept) :], window))

@@ -1,1 +1,1 @@
-"""What the data looks like: facts, drift and the report."""
+"""Describes data: raw tables, the dataset, its drift, and the report."""

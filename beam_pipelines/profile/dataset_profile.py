@@ -1,4 +1,4 @@
-"""What a dataset looks like, as numbers: shown by the report, and compared with the next dataset."""
+"""A dataset's profile: the numbers that the report shows and that the next dataset is compared with."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,18 +36,18 @@ _MAX_INTERVALS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class SplitProfile:
-    """One split."""
+    """Profile of one split."""
 
     events: int
-    """All events."""
+    """Number of events."""
     positives: int
-    """Positive interactions."""
+    """Number of positive interactions."""
     users: int
-    """Users with an event."""
+    """Number of users with an event."""
     times: TimeHistogram
-    """When the events happened."""
+    """Histogram of the events' times."""
     first: int = 0
-    """Second of the first event, since 1970-01-01 UTC; 0 where there is none."""
+    """Second of the first event, since 1970-01-01 UTC; 0 if there is none."""
     last: int = 0
     """Second of the last event."""
     histories: Counts
@@ -56,18 +56,18 @@ class SplitProfile:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureProfile:
-    """One feature, over the events, users or items of all splits."""
+    """Profile of one feature over the events, users or items of all splits."""
 
     owner: str
-    """`event`, `user` or `item`: what has one value of it."""
+    """What the feature describes: `event`, `user` or `item`."""
     kind: str
     """Kind of the feature."""
     rows: int
-    """Events, users or items."""
+    """Number of events, users or items."""
     missing: int
-    """Those without a value."""
+    """Number of them without a value."""
     quantiles: tuple[float, ...] = ()
-    """Of a number: values at 200 equal steps of rank."""
+    """Values at 200 equal steps of rank, of a numeric feature."""
     words: Counts = ()
     """Of a text or a hashed feature: words or values by their hash (`profile_facts.word_bins`)."""
 
@@ -101,7 +101,7 @@ class DatasetProfile:
 
 
 def profile_dataset(schema: Schema, learnt: Sequence[LearnReport], catalogue: Catalogue) -> DatasetProfile:
-    """Merges what the partitions told, and adds the items."""
+    """Merges the facts of the partitions, and adds those of the items."""
     facts = [report.facts for report in learnt]
     splits: dict[str, SplitProfile] = {
         name: SplitProfile(
@@ -115,7 +115,7 @@ def profile_dataset(schema: Schema, learnt: Sequence[LearnReport], catalogue: Ca
         )
         for name in SPLITS
     }
-    # A history is made of other columns, so it has no facts of its own.
+    # Histories are made of other columns, so they have no facts of their own.
     read = [feature for feature in schema.query if feature.name in facts[0].presence]
     features = {feature.name: _query_feature(feature, schema, facts) for feature in read}
     features |= {feature.name: _candidate_feature(feature, catalogue) for feature in schema.candidate}
@@ -169,8 +169,8 @@ def _candidate_feature(feature: Feature, catalogue: Catalogue) -> FeatureProfile
 def value_counts(schema: Schema, seen: Mapping[str, pa.Table], catalogue: Catalogue) -> pa.Table:
     """How often each value of a feature with a vocabulary occurs, as `COUNT_TYPE`, in order of feature and value.
 
-    Values of query features count events (values of the users table: users) by split. A value of a candidate feature
-    counts the items that have it, as training events; an item of the catalogue without an event counts nothing.
+    Values of query features are counted in events by split, those of the users table in users. Values of candidate
+    features are counted in items, in the column of training events. Items without an event have zeros.
     """
     tables = [_named(name, counts) for name, counts in sorted(seen.items()) if name != schema.item_id]
     items = catalogue.table.column(schema.item_id).combine_chunks()

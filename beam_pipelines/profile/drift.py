@@ -1,8 +1,8 @@
-"""How a dataset differs from the one it is to replace.
+"""Measures how a dataset differs from the one it replaces.
 
 Distributions are compared by the population stability index (Siddiqi, Credit Risk Scorecards, 2006, chapter 9): over
-the bins of a feature, the sum of (now - before) ln(now / before) of their shares. By custom, below 0.1 nothing
-happened, above 0.25 the feature is another one. Chance alone makes it (bins - 1) (1 / rows before + 1 / rows now).
+the bins of a feature, the sum of (now - before) ln(now / before) of their shares. Customarily, below 0.1 is stable and
+above 0.25 is another distribution. By chance alone it is about (bins - 1) (1 / rows before + 1 / rows now).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from features.schema import Schema
 HISTORY = "history length"
 _RARE = 0.01
 _DECILES = 10
-# Added to the count of each bin, so that one which is empty has a logarithm.
+# Added to the count of each bin, so that empty bins have a logarithm.
 _PRIOR = 0.5
 
 _Floats = npt.NDArray[np.float64]
@@ -37,30 +37,30 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class IdDrift:
-    """Users or items that came and went."""
+    """New and vanished users or items."""
 
     before: int
-    """How many there were."""
+    """Number before."""
     now: int
-    """How many there are."""
+    """Number now."""
     new: float
-    """Share of those that are, which were not."""
+    """Share of the present ones that are new."""
     vanished: float
-    """Share of those that were, which are no more."""
+    """Share of the former ones that are gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitDrift:
-    """Events of one split."""
+    """Number of events in one split."""
 
     before: int
-    """How many there were."""
+    """Number before."""
     now: int
-    """How many there are."""
+    """Number now."""
 
     @property
     def change(self) -> float:
-        """Relative to before; infinite where there was none."""
+        """Relative change; infinite if there were no events before."""
         if self.before == 0:
             return float("inf") if self.now else 0.0
         return self.now / self.before - 1
@@ -68,10 +68,10 @@ class SplitDrift:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """All differences, and which of them are too large."""
+    """All differences, and those above their limits."""
 
     stability: Mapping[str, float]
-    """Population stability index by feature, of the label and of the lengths of the histories."""
+    """Population stability index of each feature, of the label and of the lengths of histories."""
     users: IdDrift
     """Users with an event."""
     items: IdDrift
@@ -79,12 +79,12 @@ class Drift:
     splits: Mapping[str, SplitDrift]
     """By name."""
     exceeded: tuple[str, ...] = field(default=())
-    """What exceeds its limit, in words; empty where the dataset may be published."""
+    """Descriptions of the differences above their limits; empty if the dataset may be published."""
 
 
 @dataclass(frozen=True)
 class DatasetSnapshot:
-    """A dataset's numbers."""
+    """The numbers of a dataset at one time."""
 
     profile: DatasetProfile
     """Splits and features."""
@@ -93,7 +93,7 @@ class DatasetSnapshot:
 
 
 def former_dataset(dataset: DatasetLayout) -> DatasetSnapshot | None:
-    """The numbers of the finished dataset that is there now, if there is one that has some."""
+    """Reads the snapshot of a finished dataset; None if there is no dataset or it has none."""
     if not (dataset.manifest.exists() and dataset.profile.exists() and dataset.values.exists()):
         return None
     try:
@@ -107,10 +107,10 @@ def measure_drift(before: DatasetSnapshot, now: DatasetSnapshot, schema: Schema,
     """Compares two datasets.
 
     Args:
-        before: the one to be replaced.
-        now: the one to replace it.
-        schema: features; those that the former dataset has under the same name and kind are compared.
-        limits: what is too much.
+        before: the dataset to be replaced.
+        now: its replacement.
+        schema: features; those with the same name and kind in both datasets are compared.
+        limits: of the configuration.
     """
     found = Drift(
         stability=dict(_stability(before, now, schema)),
@@ -125,7 +125,7 @@ def measure_drift(before: DatasetSnapshot, now: DatasetSnapshot, schema: Schema,
 
 
 def stability_index(before: Sequence[float] | _Floats, now: Sequence[float] | _Floats) -> float:
-    """The population stability index of two rows of counts over the same bins."""
+    """Population stability index of two histograms with the same bins."""
     old, new = (np.asarray(counts, np.float64) + _PRIOR for counts in (before, now))
     old, new = old / old.sum(), new / new.sum()
     return float(((new - old) * np.log(new / old)).sum())
@@ -155,7 +155,7 @@ def _totals(values: pa.Table, name: str) -> pa.Table:
 
 
 def _value_bins(before: pa.Table, now: pa.Table) -> tuple[_Floats, _Floats]:
-    """A bin for each value that is frequent in one of the two, and one for the others."""
+    """One bin per value that is frequent in either dataset, and one for all others."""
     joined = before.join(now, keys="value", join_type="full outer", right_suffix="_now").sort_by("value")
     old, new = (joined.column(name).fill_null(0).to_numpy().astype(np.float64) for name in ("count", "count_now"))
     frequent = (old >= _RARE * max(old.sum(), 1)) | (new >= _RARE * max(new.sum(), 1))
@@ -164,7 +164,7 @@ def _value_bins(before: pa.Table, now: pa.Table) -> tuple[_Floats, _Floats]:
 
 
 def _number_bins(before: FeatureProfile, now: FeatureProfile) -> tuple[_Floats, _Floats]:
-    """The former deciles, and one bin for missing values."""
+    """Bins at the former deciles, and one bin for missing values."""
     steps = np.arange(1, _DECILES) / _DECILES
     edges = np.unique(np.quantile(before.quantiles, steps, method="higher")) if before.quantiles else np.zeros(0)
     return _in_bins(before, edges), _in_bins(now, edges)

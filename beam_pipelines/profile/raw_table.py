@@ -1,4 +1,4 @@
-"""What a raw table looks like before anybody has said what its columns mean: types, cardinalities, missing values."""
+"""Profiles a raw table whose columns have no meaning yet: types, cardinalities, missing values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,12 +32,12 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """One column."""
+    """Profile of one column."""
 
     name: str
     """The table's own name."""
     kind: ProfiledKind
-    """`integer` and `number` also where a text file writes them; `007` is a text."""
+    """`integer` and `number` also for numbers in text files; `007` is a text."""
     values: pa.Array
     """`[rows]` int64, float64, string, a date or time type, or lists; null where missing."""
     raw: pa.Array | None = None
@@ -57,7 +57,7 @@ class ColumnProfile:
 
     @property
     def missing(self) -> float:
-        """Share of rows without a value; an empty list is none."""
+        """Share of rows without a value; an empty list counts as none."""
         nulls = self.values.null_count
         if self.kind in ("list", "vector"):
             nulls = len(self.values) - int(pc.sum(pc.greater(pc.list_value_length(self.values), 0)).as_py() or 0)
@@ -65,19 +65,19 @@ class ColumnProfile:
 
     @cached_property
     def distinct(self) -> int:
-        """How many values occur; of a column of lists or vectors, how many entries."""
+        """Number of distinct values, or of distinct entries of lists and vectors."""
         if self.kind == "structure":
             return 0
         return int(pc.count_distinct(self.entries, mode="only_valid").as_py())
 
     @property
     def entries(self) -> pa.Array:
-        """The values, or the entries of the lists."""
+        """The values, or the entries of lists."""
         return self.values.flatten() if self.kind in ("list", "vector") else self.values
 
     @property
     def examples(self) -> tuple[str, ...]:
-        """The first few different values."""
+        """The first few distinct values."""
         if self.kind == "structure":
             return ()
         head = self.entries.slice(0, 10_000).drop_null().unique().slice(0, _EXAMPLES)
@@ -86,10 +86,10 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """A raw table, or as much of it as was read."""
+    """Profile of a raw table, or of the part that was read."""
 
     name: TableName
-    """Which of the three."""
+    """Name of the table."""
     path: str
     """File name or pattern."""
     columns: tuple[ColumnProfile, ...]
@@ -97,7 +97,7 @@ class TableProfile:
     num_rows: int
     """Rows that were read."""
     share: float
-    """Of the table's bytes, that were read."""
+    """Share of the table's bytes that was read."""
     source: TableSource
     """How the table was read."""
     refused: tuple[str, ...] = ()
@@ -167,7 +167,7 @@ def _first_of(refused: Sequence[str]) -> str:
 
 
 def _spread(units: Sequence[ReadUnit]) -> list[ReadUnit]:
-    """The first, the last, the middle, then the middles between these: any beginning lies evenly over the table."""
+    """Orders the units so that every prefix is spread evenly: first, last, middle, then the middles between them."""
     places = np.arange(len(units))
     bits = max(1, int(len(units) - 1).bit_length())
     reversed_bits = np.zeros(len(units), np.int64)
@@ -203,7 +203,7 @@ def _profile(name: str, pieces: list[pa.Array], source: TableSource) -> ColumnPr
 def _joined(pieces: list[pa.Array]) -> pa.Array:
     kinds = {piece.type for piece in pieces if not pa.types.is_null(piece.type)}
     if len(kinds) > 1:
-        # Files that disagree: what they have in common is how they print.
+        # The files disagree on the type, so the values are compared as texts.
         pieces = [pc.cast(piece, pa.string()) for piece in pieces]
     elif kinds:
         pieces = [pc.cast(piece, next(iter(kinds))) for piece in pieces]

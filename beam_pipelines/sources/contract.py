@@ -1,4 +1,4 @@
-"""What every source of a table offers: what is there, which units workers read, and the rows of a unit."""
+"""The contracts of sources: find a table, divide it into units, and read the rows of a unit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadUnit:
-    """What one worker reads at a time: a file, some row groups of a Parquet file, or some rows of a database table."""
+    """What a worker reads at a time: a file, row groups of a Parquet file, or a range of a database table."""
 
     table: TableName
     """The table it belongs to."""
@@ -39,21 +39,21 @@ class ReadUnit:
     format: str
     """Name of the source kind, never `auto`."""
     row_groups: tuple[int, ...] = ()
-    """Of a Parquet file."""
+    """Row groups of a Parquet file."""
     first_row: int = 1
-    """Number of the unit's first row in the file; a file's first row of data is 1."""
+    """Number of the unit's first row in the file; the file's first row has number 1."""
     selection: str = ""
-    """Of a database table: which rows, in the database's own language."""
+    """Range of a database table, in the database's own language."""
     size: int = 0
     """Estimated bytes; small units share a task."""
 
 
 @dataclass(frozen=True)
 class RawBatch:
-    """Rows as the source has them."""
+    """Rows before conversion."""
 
     columns: pa.RecordBatch
-    """The table's columns under their own names."""
+    """The columns under their names in the table."""
     rows: npt.NDArray[np.int64]
     """`[rows]` number of each row in its file, from 1."""
     malformed: list[tuple[int, str, str]] = field(default_factory=list)

@@ -10,15 +10,15 @@ from features.errors import InputError
 
 
 def files_in_range(files: Sequence[SourceFile], source: TableSource, table: TableName) -> list[SourceFile]:
-    """The files whose innermost `key=value` folder lies between `first` and `last`.
+    """The files whose innermost `key=value` folder is between `first` and `last`.
 
     Raises:
-        InputError: none does, there are no such folders, or a bound is written otherwise than their values.
+        InputError: there are no such files or folders, or a bound has another form than the folders' values.
     """
     values = [_partition_value(file.path, table) for file in files]
     known = {_shape(value) for value in values}
     for option, bound in (("first` (--from)", source.first), ("last` (--to)", source.last)):
-        # Texts are compared: 20261101 or 2026-11-1 would silently lie beside all days of 2026-11-01.
+        # Values are compared as texts: 20261101 or 2026-11-1 would silently be outside all days such as 2026-11-01.
         if bound and _shape(bound) not in known:
             raise InputError(
                 f"pipeline.{table}: `{option} is {bound!r}, but the folders have values such as {max(values)!r}; "
@@ -48,5 +48,5 @@ def _partition_value(path: str, table: TableName) -> str:
 
 
 def _shape(value: str) -> str:
-    """How a value is written: its digits alike, its words alike."""
+    """The form of a value: all digits and all words look alike."""
     return re.sub(r"[^\W\d]+", "a", re.sub(r"\d", "0", value))

@@ -1,4 +1,4 @@
-"""A table's source, whatever its kind: what it consists of, in which units it is read, and the rows of a unit."""
+"""Finds and reads a table, whatever the kind of its source."""
 
 import importlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class TableOrigin:
     """A table and what it consists of."""
 
     table: Table
-    """What is read of it."""
+    """Its columns and source."""
     files: list[SourceFile]
     """Its files, or its one table of a database."""
 
@@ -36,7 +36,7 @@ class TableOrigin:
 
 
 def find_origin(table: Table) -> TableOrigin:
-    """Looks the table up.
+    """Finds what the table consists of now.
 
     Raises:
         InputError: there is none, or it cannot be read.

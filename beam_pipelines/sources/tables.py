@@ -1,4 +1,4 @@
-"""Which columns each raw table must have and what they mean, from the schema and the configuration."""
+"""The columns that each raw table must have, and their meaning, from the schema and the configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,43 +24,43 @@ _KINDS_WITH_RULES = ("token", "text", "number", "list")
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column to be read."""
+    """A column to read."""
 
     name: str
-    """Our name: the feature's, the role's or one of the names above."""
+    """Name in the schema: of a feature, a role, or one of the constants above."""
     source: str
-    """The table's own name."""
+    """Name in the table."""
     kind: ReadKind
-    """`token` is a string that may enter a vocabulary file, so it holds no line break; `text` is any string."""
+    """`token` is a string for a vocabulary file, so it may not contain a line break; `text` is any string."""
     separator: str = ""
-    """Cuts a string into a list, for `list`."""
+    """Separator of the entries of a `list` that is given as a string."""
     length: int = 0
-    """Components of a `vector`."""
+    """Number of components of a `vector`."""
     rule: ColumnRule = ColumnRule()
-    """Missing values and outliers."""
+    """How to treat missing values and outliers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One raw table."""
+    """A raw table."""
 
     name: TableName
-    """Which of the three."""
+    """Name of the table."""
     source: TableSource
-    """Where it lies."""
+    """Location and format."""
     columns: tuple[Column, ...]
-    """What is read of it."""
+    """Columns to read."""
     key: str
-    """Our name of the column whose hash decides where a row goes."""
+    """Name in the schema of the column whose hash assigns a row to a bucket."""
     event_types: tuple[str, ...] = ()
-    """The event types that are accepted; empty: there is no such column."""
+    """Accepted event types; empty: there is no such column."""
 
 
 def raw_tables(schema: Schema, config: PipelineConfig) -> tuple[Table, ...]:
-    """The tables to be read, interactions first.
+    """The tables to read, interactions first.
 
     Raises:
-        ConfigError: features come from a table that the configuration does not name.
+        ConfigError: a feature needs a table that the configuration does not name.
     """
     tables = (_interactions(schema, config), _items(schema, config), _users(schema, config))
     for table in tables:

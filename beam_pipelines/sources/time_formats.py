@@ -1,4 +1,4 @@
-"""Guesses how a column writes its times: which unit, or which pattern."""
+"""Guesses the format of a column of times: a unit or a pattern."""
 
 import time
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from beam_pipelines.sources.time_zones import ZONE
 from beam_pipelines.sources.times import to_seconds
 
 _ZONE_AFTER_CLOCK = rf"\d{{2}}:\d{{2}}.* {ZONE}( \d{{4}})?$"
-# What is written where a time is missing.
+# Texts in place of a missing time.
 NO_TIME = r"^(?i:\s*|nan|nat|na|n/a|null|none)$"
 
 _DATES = ("%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y.%m.%d", "%d-%m-%Y", "%m-%d-%Y")
@@ -43,20 +43,20 @@ _MOST, _SOME = 0.97, 0.3
 
 @dataclass(frozen=True)
 class TimeFormat:
-    """A guess."""
+    """A guessed format."""
 
     name: str
-    """A `timestamp_format` of the configuration; empty where the column has a time type of its own."""
+    """A `timestamp_format` of the configuration; empty if the column has a time type."""
     is_order: bool = False
-    """Whether these are small numbers that tell the order of events, but not when they happened."""
+    """Whether these are small numbers, which order events but are no moments."""
     alternative: str = ""
-    """Another pattern that reads as much, such as months before days."""
+    """Another pattern that parses as many values, such as months before days."""
     share: float = 1.0
     """Of the values, that are moments in this unit, from 1990 to a year ahead."""
 
 
 def guess_time_format(values: pa.Array) -> TimeFormat | None:
-    """How the values write times, or none if they are no times.
+    """Guesses the format of a column, or returns None if it holds no times.
 
     Args:
         values: `[rows]` of any type, null where missing.
@@ -112,14 +112,14 @@ def _of_texts(texts: pa.StringArray) -> TimeFormat | None:
     if readable[best] < _MOST * len(looked_at):
         return None
     read = {name: _read(texts, name) for name in readable if readable[name] == readable[best]}
-    # Of two patterns that read the sample alike, the one that reads more of the column; then the first.
+    # Of patterns that parse as many of the sample, take the one that parses most of the column; then the first.
     best, *others = sorted(read, key=lambda name: -len(read[name]))
     ambiguous = others and len(read[others[0]]) == len(read[best]) and not np.array_equal(read[others[0]], read[best])
     return TimeFormat(best, alternative=others[0] if ambiguous else "")
 
 
 def _numbers(texts: pa.StringArray) -> pa.Array | None:
-    """The texts as numbers if nearly all are some."""
+    """The texts as numbers if nearly all of them are numbers."""
     is_number = pc.match_substring_regex(texts, r"^\s*\d+(\.\d*)?\s*$")
     if pc.sum(is_number).as_py() < _MOST * len(texts):
         return None

@@ -12,7 +12,7 @@ from beam_pipelines.sources.time_zones import has_zone, shift_to_utc, take_zones
 
 _FRACTION = r"(:\d{2})[.,]\d+"
 _UNITS_PER_SECOND = {ROW_ORDER: 1, "s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-# As many digits as an int64 holds for certain.
+# At most as many digits as an int64 can hold.
 _WHOLE = r"^\s*-?([0-8]\d{18}|\d{1,18})\s*$"
 _DECIMAL = r"^\s*-?\d{1,19}(\.\d*)?\s*$"
 # 2026-11-24T03:59:29.123+01:00, with a blank for T, without the fraction, the seconds, the time or the zone.
@@ -25,13 +25,13 @@ def to_seconds(source: pa.Array, how: TableSource) -> pa.Int64Array:
 
     Args:
         source: numbers, strings, dates or timestamps.
-        how: format and time zone.
+        how: names the format and the time zone.
 
     Returns:
-        `[rows] int64`, rounded down to seconds; null where missing or not of the format.
+        `[rows] int64` seconds, rounded down; null if missing or not of the format.
 
     Raises:
-        NotImplementedError: the column is of a type that holds no time.
+        NotImplementedError: the column's type cannot hold times.
     """
     if pa.types.is_timestamp(source.type):
         return _floor_seconds(_in_utc(source, how.time_zone))
@@ -52,7 +52,7 @@ def _from_number(source: pa.Array, how: TableSource) -> pa.Int64Array:
     if pa.types.is_integer(source.type):
         return _floor_divide(pc.cast(source, pa.int64(), safe=False), units)
     values = pc.cast(source, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
-    # A float holds no int64 beyond 2^63: such a value is no time in any unit.
+    # Values beyond 2^62 do not fit an int64, and are no time in any unit.
     known = np.abs(np.nan_to_num(values, nan=np.inf)) < 2.0**62
     seconds = np.floor(np.where(known, values, 0.0) / units).astype(np.int64)
     return pa.array(seconds, mask=~known)
@@ -106,7 +106,7 @@ def _cast_or_null(text: pa.StringArray, kind: pa.DataType) -> pa.Array:
     try:
         return pc.cast(text, kind)
     except pa.ArrowInvalid:
-        # The pattern allows a 31 February; then the good ones have to be found one by one.
+        # The pattern allows 31 February; convert one by one to keep the valid ones.
         return pa.array([_one_or_null(value, kind) for value in text], kind)
 
 
@@ -118,7 +118,7 @@ def _one_or_null(value: pa.Scalar, kind: pa.DataType) -> pa.Scalar:
 
 
 def _in_utc(times: pa.Array, time_zone: str) -> pa.Array:
-    """Times without a zone are wall-clock times of `time_zone`; an hour that occurs twice is the earlier one."""
+    """Interprets times without a zone as wall-clock times of `time_zone`; a repeated hour is the earlier one."""
     if times.type.tz is not None:
         return times
     if time_zone == "UTC":

@@ -1,4 +1,4 @@
-"""Columns of vectors that were computed beforehand: lists of numbers, or texts of them."""
+"""Columns of precomputed vectors: lists of numbers, or texts that contain numbers."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,13 @@ Refused = dict[str, pa.BooleanArray]
 
 
 def parse_vectors(texts: pa.StringArray) -> pa.ListArray:
-    """Numbers between blanks, commas, semicolons or bars, in brackets or not: `0.1 -2`, `[0.1, -2]`.
+    """Parses numbers separated by blanks, commas, semicolons or bars, with or without brackets: `0.1 -2`, `[0.1, -2]`.
 
     Args:
-        texts: `[rows]`, "" where missing.
+        texts: `[rows]`, "" if missing.
 
     Returns:
-        `[rows]` lists of float64; NaN in the place of what is no number, empty where missing.
+        `[rows]` lists of float64; NaN for entries that are no numbers, empty if missing.
     """
     parts = pc.split_pattern_regex(pc.utf8_trim(texts, _BRACKETS), _BETWEEN)
     words = parts.flatten()
@@ -29,17 +29,17 @@ def parse_vectors(texts: pa.StringArray) -> pa.ListArray:
 
 
 def to_vectors(source: pa.Array, length: int) -> tuple[pa.ListArray, Refused]:
-    """Lists of numbers of any type to float32.
+    """Converts lists of numbers to float32.
 
     Args:
-        source: `[rows]` lists; null or empty where missing.
-        length: components that a vector must have.
+        source: `[rows]` lists; null or empty if missing.
+        length: required number of components.
 
     Returns:
-        `[rows]` lists of float32, empty where missing, and for each reason the rows that have it.
+        `[rows]` lists of float32, empty if missing, and a mask of the rejected rows for each reason.
 
     Raises:
-        NotImplementedError: the column holds no lists of numbers.
+        NotImplementedError: the column does not hold lists of numbers.
     """
     if not is_list(source.type) or pa.types.is_nested(source.type.value_type):
         raise NotImplementedError
@@ -57,12 +57,12 @@ def to_vectors(source: pa.Array, length: int) -> tuple[pa.ListArray, Refused]:
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a column of the type holds lists, of any or of one length."""
+    """Whether the type is a list, of variable or fixed length."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _lists(values: pa.Array, lengths: npt.NDArray[np.int64], empty: npt.NDArray[np.bool_]) -> pa.ListArray:
-    """Lists of the given lengths, one after the other in `values`; those marked lose their values."""
+    """Divides `values` into lists of the given lengths, and empties the marked ones."""
     kept = values.filter(pa.array(np.repeat(~empty, lengths)))
     offsets = np.concatenate([[0], np.cumsum(np.where(empty, 0, lengths))])
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), kept)

@@ -1,4 +1,4 @@
-"""What the report is made of. Imports no plotting library."""
+"""Inputs of the report. Imports no plotting library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from features.schema import Schema
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """What the page is made of."""
+    """Inputs of the page."""
 
     schema: Schema
     """The features."""

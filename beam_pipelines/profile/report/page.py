@@ -1,4 +1,4 @@
-"""A dataset's profile as a page for a browser."""
+"""Renders a dataset's profile as an HTML page."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,24 +21,24 @@ _MANY_MISSING, _LITTLE_KNOWN, _FEW_TARGETS = 0.5, 0.5, 100
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """How many of the values that occur a vocabulary knows, as shares; none where there is none to know."""
+    """Share of the occurring values that a vocabulary contains; None if no values occur."""
 
     name: str
     """The feature."""
     tokens: int
     """Size of the vocabulary."""
     train: float | None
-    """Of the training events (users, for the users table)."""
+    """Share of the training events, or users for the users table."""
     validation: float | None
-    """Of the validation events."""
+    """Share of the validation events."""
     test: float | None
-    """Of the test events."""
+    """Share of the test events."""
     items: float | None
-    """Of the catalogue, for what describes items."""
+    """Share of the catalogue, for item features."""
 
 
 def render(data: ReportData) -> str:
-    """The page as HTML."""
+    """Renders the page."""
     profile = data.profile
     items = of_feature(data.values, data.schema.item_id)
     frequencies = items.column("positives").to_numpy()
@@ -147,7 +147,7 @@ def _rejects(counts: Mapping[str, int]) -> list[dict[str, object]]:
 
 
 def _cleaning(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """What was left out for other reasons than being unreadable."""
+    """Rows and events that were dropped although they were valid."""
     names = {
         "interactions_duplicates": "rows equal to another in every column that is read",
         "near_duplicates": "repetitions of an event too soon after it",
@@ -168,7 +168,7 @@ def _number_row(name: str, found: FeatureProfile) -> dict[str, object]:
 
 
 def _shifts(drift: Drift | None) -> list[tuple[str, float, str]]:
-    """Features by how much they moved, with a word for it."""
+    """Features by stability index, with a verdict."""
     if drift is None:
         return []
     moved = sorted(drift.stability.items(), key=lambda pair: -pair[1])
@@ -180,7 +180,7 @@ def _shift_word(value: float) -> str:
 
 
 def _popular(frequencies: np.ndarray) -> list[tuple[str, str]]:
-    """How uneven the items are."""
+    """How unevenly interactions are distributed over items."""
     ordered = np.sort(frequencies)[::-1]
     total = ordered.sum()
     if not total:
@@ -194,7 +194,7 @@ def _popular(frequencies: np.ndarray) -> list[tuple[str, str]]:
 
 
 def _notes(data: ReportData, coverage: Sequence[Coverage], missing: Sequence[tuple[str, float]]) -> Iterator[str]:
-    """What a careful reader would notice."""
+    """Findings that a careful reader would notice."""
     for name, value, word in _shifts(data.drift):
         if value > _STABLE:
             yield f"{name}: {word} since the former dataset (stability index {value:.2f})."

@@ -1,7 +1,7 @@
 """BigQuery through Beam's own connector, which reads the storage API's streams in parallel.
 
-The connector makes a Beam element of every row, so a pass of its own copies the table into Parquet files that the other
-passes read by columns. A repeated attempt may copy rows twice; rows that are equal in every column are one event.
+The connector makes a Beam element of every row, so a separate pass copies the table into Parquet files, which the other
+passes read by columns. A retry may copy rows twice; rows that are equal in every column count as one event.
 """
 
 import uuid
@@ -49,7 +49,7 @@ class WriteRows(beam.DoFn):
 
 
 def find(table: Table) -> list[SourceFile]:
-    """`contract.Store.find`: by the time of the last change, which BigQuery keeps."""
+    """`contract.Store.find`: the digest is the time of the last change, which BigQuery records."""
     source = table.source.database
     project, dataset = _names(source)
     try:
@@ -62,7 +62,7 @@ def find(table: Table) -> list[SourceFile]:
 
 
 def units(table: Table, _found: list[SourceFile], engine: Engine) -> Iterator[ReadUnit]:
-    """`contract.Store.units`: the files that the copy consists of."""
+    """`contract.Store.units`: the files of the copy."""
     source = table.source.database
     project, dataset = _names(source)
     folder = engine.workspace.root / f"fetched-{table.name}"
@@ -88,7 +88,7 @@ def units(table: Table, _found: list[SourceFile], engine: Engine) -> Iterator[Re
 
 
 def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
-    """`contract.Store.read`; a row's number is its place in the copy."""
+    """`contract.Store.read`; row numbers are positions in the copy."""
     row = 1
     with pq.ParquetFile(unit.selection) as parquet:
         for batch in parquet.iter_batches(_ROWS_PER_FILE):

@@ -1,4 +1,4 @@
-"""Documents (nested dictionaries) to Arrow columns."""
+"""Converts documents (nested dictionaries) to Arrow columns."""
 
 import datetime
 import json
@@ -15,12 +15,12 @@ from beam_pipelines.sources.tables import Table
 
 
 def raw_batch(table: Table, documents: Sequence[Document], rows: npt.NDArray[np.int64]) -> RawBatch:
-    """The table's columns of some documents; `author.name` is the field `name` of the object `author`.
+    """The columns of the table for some documents; `author.name` is the field `name` of the object `author`.
 
-    A column has the type of its values: whole numbers, numbers, times, lists of texts, and texts where they are mixed.
+    A column has the type of its values: integers, floats, times, lists of texts, or texts if they are mixed.
 
     Args:
-        table: whose columns are wanted.
+        table: names the columns.
         documents: `[rows]`.
         rows: `[rows]` number of each document.
     """
@@ -36,10 +36,10 @@ def raw_batch(table: Table, documents: Sequence[Document], rows: npt.NDArray[np.
 
 
 def require_fields(table: Table, label: str, documents: Sequence[Document]) -> None:
-    """Checks that each of the table's columns is in one of the documents.
+    """Checks that each column of the table is in one of the documents.
 
     Raises:
-        InputError: one is in none.
+        InputError: a column is in none of them.
     """
     found = list(dict.fromkeys(name for document in documents for name in document))
     names = (column.source for column in table.columns)
@@ -48,7 +48,7 @@ def require_fields(table: Table, label: str, documents: Sequence[Document]) -> N
 
 
 def _no_times(values: list[Any]) -> list[tuple[int, str]]:
-    """What is no time in a column of times, and where: a text among them has no format that is known."""
+    """Positions and texts of values that are no times in a column of times."""
     if not any(isinstance(value, datetime.datetime) for value in values):
         return []
     return [(n, str(v)) for n, v in enumerate(values) if v is not None and not isinstance(v, datetime.datetime)]
@@ -64,7 +64,7 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's types as they are, any other as a text: object ids, decimals, dates among texts, objects as JSON."""
+    """Keeps JSON's types and turns others into texts: object ids, decimals, dates; objects become JSON."""
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, list):

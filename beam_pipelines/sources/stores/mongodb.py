@@ -1,8 +1,8 @@
 """MongoDB through its own driver.
 
-Not through `apache_beam.io.mongodbio`, though that is built on the same driver: it makes a Beam element of every
-document, which costs more than all the rest, and it finds its ranges by `splitVector` or `$bucketAuto`, which servers
-that only speak MongoDB's protocol lack, and which a user without an administrator's rights may not call.
+`apache_beam.io.mongodbio` is built on the same driver but not used: it makes a Beam element of every document, which
+costs more than everything else, and it finds ranges by `splitVector` or `$bucketAuto`, which compatible servers lack
+and which need administrator rights.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _BY_ID = [("_id", ASCENDING)]
 
 
 def find(table: Table) -> list[SourceFile]:
-    """`contract.Store.find`: no server has a checksum of some fields, so the documents are read for it, undecoded."""
+    """`contract.Store.find`: reads the undecoded documents to compute the checksum, which no server can."""
     source = table.source.database
     checksum = hashlib.sha256()
     with _collection(source) as collection:
@@ -48,13 +48,13 @@ def find(table: Table) -> list[SourceFile]:
 
 
 def units(table: Table, _found: list[SourceFile], _engine: Engine) -> Iterator[ReadUnit]:
-    """`contract.Store.units`: as many documents each, in the order of `_id`."""
+    """`contract.Store.units`: ranges of `_id` with equally many documents."""
     source = table.source.database
     with _collection(source) as collection:
         total = collection.count_documents(_where(source))
         step = -(-total // source.num_ranges) if source.num_ranges else _DOCUMENTS_PER_RANGE
         edges = _edges(collection, source, max(1, step))
-        # A comparison with an id finds only ids of its own type: a collection of several types is one range.
+        # Comparisons find only ids of the same type, so a collection with several types of ids is one range.
         if sum(collection.count_documents(_between(source, edges, n)) for n in range(len(edges) + 1)) != total:
             edges = []
     for number in range(len(edges) + 1):
@@ -69,7 +69,7 @@ def units(table: Table, _found: list[SourceFile], _engine: Engine) -> Iterator[R
 
 
 def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
-    """`contract.Store.read`: in the order of `_id`; a row's number is its document's place in that order."""
+    """`contract.Store.read`: in the order of `_id`, which also numbers the rows."""
     row = unit.first_row
     with _collection(table.source.database) as collection:
         selection = json_util.loads(unit.selection)
@@ -80,7 +80,7 @@ def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
 
 
 def _edges(collection: Collection[Any], source: DatabaseSource, step: int) -> list[Any]:
-    """The last `_id` of every range but the last one."""
+    """The last `_id` of each range except the last one."""
     edges: list[Any] = []
     while True:
         after = {"_id": {"$gt": edges[-1]}} if edges else {}

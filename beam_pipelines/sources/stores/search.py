@@ -1,4 +1,4 @@
-"""OpenSearch and Elasticsearch through their own clients, whose `scan` has the same form."""
+"""OpenSearch and Elasticsearch through their own clients, whose `scan` helpers have the same interface."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ _DOCUMENTS_PER_SLICE = 500_000
 _DOCUMENTS_TO_CHECK = 1000
 _DOCUMENTS_PER_REQUEST = 5000
 _BYTES_PER_DOCUMENT = 512
-# Module, class, and how the class calls the seconds that it waits for an answer.
+# Module, class, and name of the class's timeout parameter.
 _CLIENTS = {
     "opensearch": ("opensearchpy", "OpenSearch", "timeout"),
     "elasticsearch": ("elasticsearch", "Elasticsearch", "request_timeout"),
@@ -31,7 +31,7 @@ _ANSWER_SECONDS = 60
 
 
 def find(table: Table) -> list[SourceFile]:
-    """`contract.Store.find`: every write raises a shard's sequence number, so those are the digest."""
+    """`contract.Store.find`: the digest is made of the shards' sequence numbers, which every write increments."""
     source = table.source.database
     with _client(source) as (client, _):
         client.indices.refresh(index=source.table)
@@ -50,7 +50,7 @@ def find(table: Table) -> list[SourceFile]:
 
 
 def units(table: Table, _found: list[SourceFile], _engine: Engine) -> Iterator[ReadUnit]:
-    """`contract.Store.units`: slices, which the server cuts by the hash of the document's id."""
+    """`contract.Store.units`: slices, which the server makes by the hash of the document's id."""
     source = table.source.database
     with _client(source) as (client, _):
         total = int(client.count(index=source.table, body={"query": _where(source)})["count"])
@@ -62,7 +62,7 @@ def units(table: Table, _found: list[SourceFile], _engine: Engine) -> Iterator[R
 
 
 def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
-    """`contract.Store.read`; a row's number is its document's place in the slice."""
+    """`contract.Store.read`; row numbers are positions in the slice."""
     source = table.source.database
     number, num_slices = map(int, unit.selection.split("/"))
     query = _query(table)
@@ -83,7 +83,7 @@ def _query(table: Table) -> dict[str, Any]:
 
 
 def _where(source: DatabaseSource) -> Mapping[str, Any]:
-    """The query-string syntax of both servers: `brand:acme AND price:[10 TO *]`."""
+    """A query in the query-string syntax of both servers, such as `brand:acme AND price:[10 TO *]`."""
     return {"query_string": {"query": source.where}} if source.where else {"match_all": {}}
 
 

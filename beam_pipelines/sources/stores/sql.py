@@ -1,4 +1,4 @@
-"""PostgreSQL, MySQL and MariaDB through connectorx, which makes Arrow batches of rows without going through Python."""
+"""PostgreSQL, MySQL and MariaDB through connectorx, which returns Arrow batches without Python objects."""
 
 import contextlib
 import importlib
@@ -24,7 +24,7 @@ from features.schema import fingerprint
 
 _BATCH_ROWS = 1 << 17
 _ROWS_PER_RANGE = 500_000
-# So that the ranges of a large table are tasks of their own, and small tables share one.
+# Makes each range of a large table a task of its own, while small tables share one.
 _BYTES_PER_ROW = 128
 _CONNECT_SECONDS = 10
 _PANIC = "PanicException"
@@ -32,14 +32,14 @@ _PANIC = "PanicException"
 
 @dataclass(frozen=True, kw_only=True)
 class _Dialect:
-    """Where the two differ."""
+    """Differences between the two SQL dialects."""
 
     port: int
     quote: str
     columns: Callable[[str], str]
-    """Query for the columns of a table, by its quoted name."""
+    """Returns the query for the columns of a table with a quoted name."""
     checksum: Callable[[list[str]], str]
-    """Expression, over all rows, that changes with the rows of the quoted columns."""
+    """Returns an aggregate over the quoted columns that changes with any row."""
 
 
 def _postgresql_columns(table: str) -> str:
@@ -76,7 +76,7 @@ _DIALECTS = {
 
 
 def find(table: Table) -> list[SourceFile]:
-    """`contract.Store.find`: the checksum is computed by the server, over the columns that are read."""
+    """`contract.Store.find`: the server computes the checksum of the columns that are read."""
     source = table.source.database
     _require_server(source)
     dialect = _DIALECTS[source.kind]
@@ -96,7 +96,7 @@ def find(table: Table) -> list[SourceFile]:
 
 
 def units(table: Table, _found: list[SourceFile], _engine: Engine) -> Iterator[ReadUnit]:
-    """`contract.Store.units`: ranges of equal width of the key; rows without a key belong to the first one."""
+    """`contract.Store.units`: ranges of the key of equal width; rows without a key belong to the first one."""
     source = table.source.database
     if not source.key:
         yield ReadUnit(table=table.name, path=source.label, format="database")
@@ -112,14 +112,14 @@ def units(table: Table, _found: list[SourceFile], _engine: Engine) -> Iterator[R
     num_ranges = max(1, min(wanted, high - low + 1))
     edges = [low + (high + 1 - low) * n // num_ranges for n in range(num_ranges + 1)]
     for number, (begin, end) in enumerate(pairwise(edges)):
-        # Bounded on both sides: rows that are added meanwhile, with larger keys, are left to the next run.
+        # Bounded on both sides, so that rows added meanwhile, with larger keys, are left to the next run.
         selection = f"{key} >= {begin} AND {key} < {end}" + (f" OR {key} IS NULL" if number == 0 else "")
         size = num_rows // num_ranges * _BYTES_PER_ROW
         yield ReadUnit(table=table.name, path=source.label, format="database", selection=selection, size=size)
 
 
 def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
-    """`contract.Store.read`: in the order of the key, which is also the number by which a row is told."""
+    """`contract.Store.read`: in the order of the key, which is also the row number in messages."""
     source = table.source.database
     names = _column_names(table)
     wanted = list(dict.fromkeys([*names, source.key] if source.key else names))
@@ -140,7 +140,7 @@ def _column_names(table: Table) -> list[str]:
 
 
 def _keys(keys: pa.Array) -> npt.NDArray[np.int64]:
-    """A missing key is told as row 0."""
+    """Row numbers from keys; 0 for a missing key."""
     return np.asarray(pc.cast(keys, pa.int64(), safe=False).fill_null(0), np.int64)
 
 
@@ -160,7 +160,7 @@ def _quoted_name(source: DatabaseSource, name: str) -> str:
 
 
 def _require_server(source: DatabaseSource) -> None:
-    """Tells a server that does not answer at once; the driver would try for half a minute and log each failure."""
+    """Fails at once if the server does not answer; the driver would retry for half a minute and log each failure."""
     parts = urlsplit(source.url)
     if not parts.hostname:
         return
@@ -188,7 +188,7 @@ def _query(source: DatabaseSource, query: str) -> pa.Table:
 
 
 def _batches(source: DatabaseSource, query: str, *, whole: bool) -> Iterator[pa.RecordBatch]:
-    """The rows of a query; `whole` says that they fit into memory: other threads then run while the server works."""
+    """Yields the rows of a query. `whole` fetches them at once, which lets other threads run meanwhile."""
     if whole:
         yield from _fetch(source, query).to_batches(_BATCH_ROWS)
         return
@@ -202,7 +202,7 @@ def _fetch(source: DatabaseSource, query: str) -> pa.Table:
 
 
 def _driver() -> ModuleType:
-    # The driver's own log would repeat the error that is raised here.
+    # The driver would log the error that is raised here anyway.
     os.environ.setdefault("RUST_LOG", "off")
     return importlib.import_module("connectorx")
 
@@ -215,15 +215,15 @@ def _url(source: DatabaseSource) -> str:
 
 @contextlib.contextmanager
 def _reported(source: DatabaseSource) -> Iterator[None]:
-    """Tells in one line what the driver raises.
+    """Turns the driver's errors into one line.
 
     Raises:
-        RecstackError: the server refuses a query, or is gone before its end.
+        RecstackError: the server rejects a query or closes the connection.
     """
     try:
         yield
     except BaseException as error:
-        # A stream that breaks off is a panic to the driver, which is no `Exception`.
+        # The driver panics when a stream breaks off, which is not an `Exception`.
         known = isinstance(error, RuntimeError | OSError | pa.ArrowException) or type(error).__name__ == _PANIC
         if not known:
             raise
