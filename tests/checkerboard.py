@@ -1,8 +1,12 @@
 """Interactions whose right answer is known: even users like even items, odd users odd ones.
 
-Each user rates all twenty items of the own parity 5 and ten of the other parity 1. The last tenth of a user's liked
-items, two of them, is the test, the tenth before the validation. So there are two liked items that a query at test
-time has not seen, and they are its targets: a model that has understood has recall@2 = 1.
+The pattern comes in three sizes. `likings` is the bare pattern, from which tests make tables of their own.
+`tests.trainer.small_dataset` is a dataset directory of it, without Beam. `write_checkerboard` makes the tables and the
+configuration of a whole recommender, which the fixture `checkerboard` trains and exports once.
+
+In the recommender each user rates all twenty items of the own parity 5 and ten of the other parity 1. The last tenth of
+a user's liked items, two of them, is the test, the tenth before the validation. So there are two liked items that a
+query at test time has not seen, and they are its targets: a model that has understood has recall@2 = 1.
 """
 
 import csv
@@ -107,8 +111,19 @@ def title(number: int) -> str:
     return f"{'even' if number % 2 == 0 else 'odd'} film {number}"
 
 
-def likes(user: str, item_id: str) -> bool:
-    return int(user[1:]) % 2 == int(item_id[1:]) % 2
+def liked_by(user: int, num_items: int) -> list[int]:
+    """The items that a user likes, ascending."""
+    return [number for number in range(num_items) if number % 2 == user % 2]
+
+
+def likings(num_users: int, num_items: int) -> list[tuple[int, int]]:
+    """Each user with each item that the user likes."""
+    return [(user, number) for user in range(num_users) for number in liked_by(user, num_items)]
+
+
+def likes(user_id: str, item_id: str) -> bool:
+    number = int(item_id[1:])
+    return number in liked_by(int(user_id[1:]), number + 1)
 
 
 def write_checkerboard(folder: Path) -> StackConfig:
@@ -124,8 +139,8 @@ def write_checkerboard(folder: Path) -> StackConfig:
 
 def _events(user: int) -> list[tuple[str, str, float, int]]:
     draw = random.Random(user)
-    liked = [n for n in range(NUM_ITEMS) if n % 2 == user % 2]
-    others = draw.sample([n for n in range(NUM_ITEMS) if n % 2 != user % 2], 10)
+    liked = liked_by(user, NUM_ITEMS)
+    others = draw.sample([n for n in range(NUM_ITEMS) if n not in liked], 10)
     draw.shuffle(liked)
     train = liked[:16] + others[:6]
     draw.shuffle(train)

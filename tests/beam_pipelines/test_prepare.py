@@ -29,18 +29,17 @@ from features.spec.ids import IdFeature
 from features.spec.numeric import NumericFeature
 from features.spec.tasks import Task
 from tests.beam_pipelines.conftest import Prepared, Rows, events_of, prepare, write_parquet
+from tests.checkerboard import liked_by, likings
 
 _SIZE = 8
 _DAY = 86_400
 
 
 def checkerboard() -> Rows:
-    """User u and item i meet, on day i, where u + i is even: even users like even items."""
+    """Each user takes the items of its kind, item i on day i."""
     return [
         {"user_id": u, "item_id": f"i{i}", "timestamp": _DAY * i + u, "device": f"d{u % 2}", "price": float(i)}
-        for u in range(_SIZE)
-        for i in range(_SIZE)
-        if (u + i) % 2 == 0
+        for u, i in likings(_SIZE, _SIZE)
     ]
 
 
@@ -80,7 +79,7 @@ def test_contexts_hold_what_the_user_did_before(prepared: Prepared, plain_schema
     for split, last_day in (("validation", 5), ("test", 6)):
         for record in records[split]:
             user = int(record["user_id"][0])
-            expected = [f"i{i}" for i in range(last_day + 1) if (user + i) % 2 == 0]
+            expected = [f"i{i}" for i in liked_by(user, last_day + 1)]
             assert [item for _, item, _ in events_of(record, plain_schema, targets=False)] == expected
 
 

@@ -1,4 +1,4 @@
-"""A small dataset directory whose right answer is known: even users go through the even items, odd ones the odd."""
+"""The checkerboard as a small dataset directory."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Writes a dataset directory by hand, as `features.records.contents` describes it."""
+"""The checkerboard as a small dataset directory, written by hand as `features.records.contents` describes it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from features.spec.history import HistoryFeature
 from features.spec.ids import IdFeature
 from features.spec.multi_valued import MultiValuedFeature
 from features.spec.time import TimestampFeature
+from tests.checkerboard import liked_by
 
 NUM_USERS = 16
 NUM_ITEMS = 12
@@ -27,13 +28,20 @@ SCHEMA = Schema(
 )
 
 
+def course(user: int) -> list[int]:
+    """The items that the user likes, in a cycle that starts elsewhere for each."""
+    liked = liked_by(user, NUM_ITEMS)
+    start = 2 * (user // 2) % len(liked)
+    return liked[start:] + liked[:start]
+
+
 def write_small_dataset(root: Path) -> DatasetLayout:
-    """Users 0 … 15 see the six items of their parity in a cycle that starts elsewhere for each; two are held out."""
+    """Each of the 16 users takes the items of its course; the last two are held out."""
     layout = DatasetLayout(root)
     frequency = dict.fromkeys(range(NUM_ITEMS), 0)
     train, validation, test, ranking_train, ranking_validation = [], [], [], [], []
     for user in range(NUM_USERS):
-        own = [(user + 2 * (user // 2 + step)) % NUM_ITEMS for step in range(6)]
+        own = course(user)
         times = [1000 * (step + 1) for step in range(6)]
         for item in own[:4]:
             frequency[item] += 1

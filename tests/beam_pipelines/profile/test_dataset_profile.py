@@ -1,4 +1,4 @@
-"""A dataset in numbers, on the checkerboard: user u and item i meet, on day i, where u + i is even."""
+"""A dataset in numbers, on the checkerboard: each user takes the items of its kind, item i on day i."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from beam_pipelines.profile.dataset_profile import DatasetProfile, read_values
 from features.disk.layout import DatasetLayout
 from features.schema import Schema
 from tests.beam_pipelines.conftest import Prepared, prepare, write_parquet
+from tests.checkerboard import likings
 
 _DAY, _SIZE = 86_400, 8
 
@@ -24,9 +25,7 @@ def rows() -> list[dict]:
             "device": "phone" if i < 7 else "watch",
             "price": None if i % 2 else float(i),
         }
-        for u in range(_SIZE)
-        for i in range(_SIZE)
-        if (u + i) % 2 == 0
+        for u, i in likings(_SIZE, _SIZE)
     ]
 
 

@@ -1,4 +1,4 @@
-"""One contract for every baseline, on a checkerboard: even users take even items, odd users odd ones.
+"""One contract for every baseline, on the checkerboard.
 
 Each user's own item, the diagonal, is withheld: it is the one item of the user's colour that the user has not taken,
 so a model that sees the pattern ranks it first once the taken items are left out.
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from features.errors import ConfigError
+from tests.checkerboard import liked_by
 from trainer.baselines.contract import Baseline
 from trainer.baselines.table import make_baseline
 from trainer.config.baselines import BaselineName, BaselinesConfig
@@ -35,14 +36,13 @@ def make_small(name: BaselineName, **parameters: object) -> Baseline:
 
 
 def taken_by(user: int) -> list[int]:
-    return [item for item in range(SIZE) if item % 2 == user % 2 and item != user]
+    return [item for item in liked_by(user, SIZE) if item != user]
 
 
 @pytest.fixture(scope="module")
 def checkerboard() -> Interactions:
-    users, items = np.divmod(np.arange(SIZE * SIZE), SIZE)
-    taken = (users % 2 == items % 2) & (users != items)
-    return Interactions.from_events(users[taken], items[taken], items[taken], num_users=SIZE, num_items=SIZE)
+    users, items = np.transpose([(user, item) for user in range(SIZE) for item in taken_by(user)])
+    return Interactions.from_events(users, items, items, num_users=SIZE, num_items=SIZE)
 
 
 def queries(user_rows: list[int], histories: list[list[int]], targets: list[list[int]]) -> EvaluationSet:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from features.disk.layout import DatasetLayout
-from tests.trainer.small_dataset import NUM_ITEMS, NUM_USERS, record, write_records, write_small_dataset
+from tests.trainer.small_dataset import NUM_USERS, course, record, write_records, write_small_dataset
 from tests.trainer.training.two_devices import STAGES, Arrays
 
 # In units of a weight's largest component. A sum of m terms t is off by at most (m - 1) u sum |t|, in whatever order it
@@ -32,8 +32,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
     """Every user eight times: a batch of two packed rows, and eight such batches an epoch."""
     dataset = write_small_dataset(tmp_path_factory.mktemp("enough") / "dataset")
     shutil.rmtree(dataset.interactions("train"))
-    orders = [(user, [(user + 2 * (user // 2 + step)) % NUM_ITEMS for step in range(4)]) for user in range(NUM_USERS)]
-    write_records(dataset.interactions("train"), [record(user, items, [1, 2, 3, 4]) for user, items in orders * 8])
+    records = [record(user, course(user)[:4], [1, 2, 3, 4]) for user in range(NUM_USERS)]
+    write_records(dataset.interactions("train"), records * 8)
     return dataset
 
 
