@@ -194,7 +194,7 @@ def _read_report(workspace: Workspace, name: str, number: int, report: type[R]) 
             f"{name}: no report of task {number} below {workspace.root.parent.parent}: no space is left there, or not "
             "all workers see that folder; mend that and run again"
         )
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_text("utf-8"))
     if "mistake" in data:
         raise InputError(data["mistake"])
     if "failure" in data:

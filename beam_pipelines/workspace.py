@@ -85,10 +85,10 @@ def write_arrow(path: Path, table: pa.Table) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically. It is not synced to disk: after a crash of the machine the run starts over."""
+    """Writes a UTF-8 text file atomically. It is not synced to disk: after a crash of the machine the run restarts."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
-        temporary.write_text(text)
+        temporary.write_text(text, "utf-8")
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

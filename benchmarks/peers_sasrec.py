@@ -96,7 +96,7 @@ def ranked(model: SASRecModel, asked: Dataset, cutoff: int, num_queries: int) ->
 
 def peak_bytes() -> int:
     """The most memory that this process had at once."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return int(fields["VmHWM"].split()[0]) * 1024
 
 

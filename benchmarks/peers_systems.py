@@ -131,7 +131,7 @@ def load_data(folder: Path) -> Any:
 
 def tell(*, cpu: float, untimed: float = 0.0, validation: float | None = None, lists: Path | None = None) -> None:
     """Prints an epoch's line."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     told: dict[str, Any] = {"untimed": untimed, "cpu": cpu, "peak": int(fields["VmHWM"].split()[0]) * 1024}
     told |= {} if validation is None else {"validation": validation}
     told |= {} if lists is None else {"lists": str(lists)}

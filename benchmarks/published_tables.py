@@ -56,7 +56,7 @@ def online_retail(source: Path, target: Path) -> None:
 
 def _sequences(path: Path) -> pd.DataFrame:
     """One line a user: the user and the items in order of time."""
-    lines = [line.split() for line in path.read_text().splitlines()]
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
     rows = [(user, item, second) for user, *items in lines for second, item in enumerate(items, start=1)]
     return pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
 

@@ -16,7 +16,7 @@ _WARNING = 1
 def silence_native_notices() -> None:
     """Silences messages below a warning from the libraries loaded so far; other versions of them stay as they are."""
     try:
-        loaded = set(_LIBRARY.findall(Path("/proc/self/maps").read_text()))
+        loaded = set(_LIBRARY.findall(Path("/proc/self/maps").read_text("utf-8", errors="replace")))
     except OSError:  # not Linux
         return
     for path in loaded:

@@ -121,7 +121,7 @@ def parse_config(text: str, origin: str = "configuration") -> StackConfig:
 
 def _read(path: Path | None) -> str:
     if path is None:
-        return files("recstack").joinpath("movielens.toml").read_text()
+        return files("recstack").joinpath("movielens.toml").read_text("utf-8")
     try:
         return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

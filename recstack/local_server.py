@@ -67,4 +67,6 @@ def _wait_until_listening(process: "subprocess.Popen[bytes]", port: int, log: Pa
 
 
 def _tail(log: Path) -> str:
-    return " | ".join(log.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:]) or f"nothing in {log}"
+    return (
+        " | ".join(log.read_text("utf-8", errors="replace").strip().splitlines()[-_LOG_LINES:]) or f"nothing in {log}"
+    )

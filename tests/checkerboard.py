@@ -152,5 +152,5 @@ def _events(user: int) -> list[tuple[str, str, float, int]]:
 
 
 def _write(path: Path, header: tuple[str, ...], rows: list) -> None:
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])

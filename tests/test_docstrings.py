@@ -54,7 +54,7 @@ def calls_something(block: str) -> bool:
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_code_in_docstrings_is_an_example_that_runs(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             for block in indented_blocks(ast.get_docstring(node) or ""):
                 assert not calls_something(block), f"begin each statement with >>>:\n{block}"

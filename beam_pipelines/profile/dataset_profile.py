@@ -95,7 +95,7 @@ class DatasetProfile:
             InputError: the file is missing or of another form.
         """
         try:
-            return structure(json.loads(path.read_text()), cls, path.name)
+            return structure(json.loads(path.read_text("utf-8")), cls, path.name)
         except (OSError, ValueError) as error:
             raise InputError(f"profile {path}: cannot be read ({error}); run `recstack prepare`") from error
 

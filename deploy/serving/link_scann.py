@@ -79,19 +79,19 @@ def link(serving: Path, scann: Path) -> None:
 
 
 def _use_the_servers_tensorflow(build: Path) -> bool:
-    text = PYTHON_LOADS.sub("", PYTHON_RULES.sub("", build.read_text()))
+    text = PYTHON_LOADS.sub("", PYTHON_RULES.sub("", build.read_text(encoding="utf-8")))
     linked = text
     for wheel, server in TENSORFLOW.items():
         linked = linked.replace(wheel, server)
-    build.write_text(linked)
+    build.write_text(linked, encoding="utf-8")
     return linked != text
 
 
 def _replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     if text.count(old) != 1:
         raise SystemExit(f"{path}: the list of linked operations is not as in TensorFlow Serving 2.20")
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def read_manifest(path: Path, kind: Kind) -> Manifest:
     """
     mend = f"run `{_COMMANDS[kind]}`"
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{kind} {path.parent}: {path.name} expected, none found; {mend}") from error
     except (OSError, ValueError) as error:

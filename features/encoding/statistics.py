@@ -55,6 +55,6 @@ class Statistics:
             InputError: The file is missing or was not written by `write`.
         """
         try:
-            return structure(json.loads(path.read_text()), cls, path.name)
+            return structure(json.loads(path.read_text("utf-8")), cls, path.name)
         except (OSError, ValueError) as error:
             raise InputError(f"statistics {path}: cannot be read ({error}); {MEND_DATASET}") from error

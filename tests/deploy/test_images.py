@@ -19,7 +19,7 @@ each_dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: 
 
 def instructions(path: Path) -> list[tuple[str, str]]:
     """Instructions and their arguments, comments removed and continued lines joined."""
-    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
     text = re.sub(r"\\\s*\n", " ", "\n".join(lines))
     return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in text.splitlines()) if name]
 

@@ -19,7 +19,7 @@ KUBERNETES = sorted((FOLDER / "kubernetes").glob("*.yaml"))
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
-    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+    return [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
 
 
 def of_kind(kind: str) -> dict[str, Any]:

@@ -29,14 +29,14 @@ def version(stack: StackConfig, model: ModelName) -> Path:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_nothing_of_recstack_is_imported(path: Path) -> None:
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
     assert not {name.split(".")[0] for name in names} & OURS
 
 
 def test_every_example_is_run_here_and_in_the_table() -> None:
-    text = Path(__file__).read_text() + (FOLDER / "README.md").read_text()
+    text = Path(__file__).read_text(encoding="utf-8") + (FOLDER / "README.md").read_text()
     assert all(text.count(path.name) >= 2 for path in EXAMPLES)
 
 

@@ -126,7 +126,7 @@ def stack(length_kind: None, tmp_path_factory: pytest.TempPathFactory) -> StackC
 
 
 def _write(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])
 
 

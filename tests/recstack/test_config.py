@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -29,7 +32,35 @@ def test_shipped_configurations_load(path: Path) -> None:
     assert isinstance(load_config(path), StackConfig)
 
 
-@pytest.mark.parametrize("text", [MINIMAL, *(path.read_text() for path in CONFIGS)])
+_IN_ANY_LOCALE = """
+import locale, sys
+from pathlib import Path
+from features.disk.manifest import Manifest, read_manifest
+from recstack.config import load_config, parse_config
+
+folder = Path(sys.argv[1])
+assert locale.getpreferredencoding(False) != "UTF-8"
+assert load_config(None).pipeline.interactions.format == "movielens"
+stack = load_config(folder / "stack.toml")
+assert stack.pipeline.interactions.columns["item_id"] == "Städte"
+Manifest(kind="dataset", schema_fingerprint="", inputs={}, config={"city": "Städte"}).write(folder / "manifest.json")
+assert read_manifest(folder / "manifest.json", "dataset").config["city"] == "Städte"
+"""
+
+
+def test_files_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text(
+        MINIMAL + "[pipeline.interactions]\npath = 'x.csv'\n[pipeline.interactions.columns]\nitem_id = 'Städte'\n",
+        "utf-8",
+    )
+    (tmp_path / "script.py").write_text(_IN_ANY_LOCALE, "utf-8")
+    plain = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=plain, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("text", [MINIMAL, *(path.read_text("utf-8") for path in CONFIGS)])
 def test_printed_configuration_is_the_same_configuration(text: str) -> None:
     stack = parse_config(text)
     assert parse_config(stack.to_toml()) == stack
@@ -121,7 +152,7 @@ def test_embedded_file_is_plain_toml() -> None:
 
 
 def test_configuration_in_the_readme_loads() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     (text,) = (block.split("```")[0] for block in readme.split("```toml")[1:])
     assert parse_config(text).pipeline.interactions.column("user_id") == "customer"
 

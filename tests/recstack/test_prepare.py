@@ -47,7 +47,7 @@ def test_from_and_to_choose_folders(config: Path, capsys: pytest.CaptureFixture[
         main(["prepare", "--config", str(config), "--print-config", *window])
     printed = capsys.readouterr().out
     assert parse_config(printed).pipeline.interactions.first == "2026-11-02"
-    config.write_text(printed)
+    config.write_text(printed, encoding="utf-8")
     assert main(["prepare", "--config", str(config), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["nothing_to_do"]
 

@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    assert PAGE.read_text() == configuration_reference(), "docs/configuration.md is not current: run `make docs`"
+    assert PAGE.read_text("utf-8") == configuration_reference(), "docs/configuration.md is not current: run `make docs`"
 
 
 def test_every_table_has_a_section() -> None:

@@ -66,7 +66,7 @@ def test_a_run_is_judged_before_it_is_current(stack: StackConfig) -> None:
 def test_prepare_leaves_the_current_run_whole(stack: StackConfig, tmp_path: Path) -> None:
     before = item_vectors(stack)
     table = tmp_path / "interactions.csv"
-    with Path(stack.pipeline.interactions.path).open(newline="") as file:
+    with Path(stack.pipeline.interactions.path).open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([*rows[:-100], ["somebody", "i-new", "5.0", "1700000000"]])

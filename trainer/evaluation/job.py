@@ -89,7 +89,7 @@ def evaluate_stage(job: EvaluationJob, stage: AnyStage) -> EvaluationResult:
 def _measured_before(path: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
     """What an evaluation of the same inputs wrote; damage is mended by measuring again."""
     try:
-        known = json.loads(path.read_text())
+        known = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return known if isinstance(known, dict) and known.get("inputs") == inputs else None

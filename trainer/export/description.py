@@ -49,7 +49,7 @@ def _write_example(
     # TensorFlow Serving's REST API does not fill in defaults, so the REST example passes every input.
     body = {"signature_name": signature, "inputs": {name: _plain(value) for name, value in request.items()}}
     extra.example(signature, "grpc").parent.mkdir(exist_ok=True)
-    extra.example(signature, "grpc").write_text(json_format.MessageToJson(message, sort_keys=True) + "\n")
+    extra.example(signature, "grpc").write_text(json_format.MessageToJson(message, sort_keys=True) + "\n", "utf-8")
     rest = json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True)
     extra.example(signature, "rest").write_text(rest + "\n", encoding="utf-8")
 

@@ -194,7 +194,7 @@ def _manifest(
 def evaluation_of(layout: StageLayout) -> dict[str, Any] | None:
     """Split and headline metrics of a stage's evaluation; None where there is none of this run, or a damaged one."""
     try:
-        result = json.loads(layout.metrics.read_text())
+        result = json.loads(layout.metrics.read_text("utf-8"))
         evaluated = result["inputs"]["run"]
         metrics = _metrics_of_tasks(result["tasks"]) if "tasks" in result else result["model"]["metrics"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

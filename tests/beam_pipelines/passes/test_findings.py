@@ -23,7 +23,9 @@ ITEMS: Rows = [{"item_id": n, "title": f"Title {n}"} for n in range(20)]
 
 
 def write(path: Path, rows: Rows) -> str:
-    path.write_text("\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]) + "\n")
+    path.write_text(
+        "\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]) + "\n", encoding="utf-8"
+    )
     return str(path)
 
 

@@ -26,7 +26,7 @@ def workdir(tmp_path: Path) -> Workdir:
 
 
 def models(path: Path) -> dict:
-    parsed = text_format.Parse(path.read_text(), ModelServerConfig())
+    parsed = text_format.Parse(path.read_text(encoding="utf-8"), ModelServerConfig())
     return {model.name: model for model in parsed.model_config_list.config}
 
 

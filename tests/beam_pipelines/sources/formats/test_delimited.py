@@ -53,7 +53,7 @@ def test_a_byte_order_mark_tells_the_encoding(tmp_path: Path, encoding: str) -> 
 def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [[user, item, f'{note}, "quoted"\nover lines'] for user, item, note in ROWS]
     path = tmp_path / "t.csv"
-    path.write_text(csv_text([NAMES, *rows]))
+    path.write_text(csv_text([NAMES, *rows]), encoding="utf-8")
     for block in (16, 100, 1 << 20):
         monkeypatch.setattr(delimited, "_BLOCK_BYTES", block)
         found = read(path, NAMES)
@@ -62,14 +62,14 @@ def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_names_for_a_file_without_a_header(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text(csv_text(ROWS))
+    path.write_text(csv_text(ROWS), encoding="utf-8")
     assert read(path, NAMES, header=tuple(NAMES)).rows == ROWS
 
 
 @pytest.mark.parametrize("first", [["196", "242", "3"], ["u1", "5.5", "x"]])
 def test_a_first_line_of_data_is_not_taken_for_names(tmp_path: Path, first: list[str]) -> None:
     path = tmp_path / "t.csv"
-    path.write_text(csv_text([first, *ROWS]))
+    path.write_text(csv_text([first, *ROWS]), encoding="utf-8")
     with pytest.raises(
         InputError, match=rf"the first line reads as data, .*{first[1]}.*; name the columns by `header`"
     ):
@@ -79,19 +79,19 @@ def test_a_first_line_of_data_is_not_taken_for_names(tmp_path: Path, first: list
 @pytest.mark.parametrize("skip", [1, 3])
 def test_lines_above_the_header_are_skipped(tmp_path: Path, skip: int) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("made by: x, y\n" * skip + csv_text([NAMES, *ROWS]))
+    path.write_text("made by: x, y\n" * skip + csv_text([NAMES, *ROWS]), encoding="utf-8")
     assert read(path, NAMES, skip=skip).rows == ROWS
 
 
 def test_spaces_around_the_names_of_columns_do_not_count(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("user, item , note\n1, 2,3\n")
+    path.write_text("user, item , note\n1, 2,3\n", encoding="utf-8")
     assert read(path, NAMES).rows == [["1", " 2", "3"]]
 
 
 def test_an_escape_takes_the_meaning_from_a_delimiter(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text('user,item,note\n1,2,a\\, b\n3,4,"say \\"x\\""\n')
+    path.write_text('user,item,note\n1,2,a\\, b\n3,4,"say \\"x\\""\n', encoding="utf-8")
     assert read(path, NAMES, escape="\\").rows == [["1", "2", "a, b"], ["3", "4", 'say "x"']]
 
 
@@ -102,7 +102,7 @@ def test_a_quote_that_is_never_closed_takes_only_its_line(tmp_path: Path, places
     for place in places:
         lines[place] = f"u1,{place},{note}"
     path = tmp_path / "t.csv"
-    path.write_text("\n".join([",".join(NAMES), *lines]) + "\n")
+    path.write_text("\n".join([",".join(NAMES), *lines]) + "\n", encoding="utf-8")
     found = read(path, NAMES)
     assert found.num_lines == len(lines)
     kept = [row for place, row in enumerate(ROWS) if place not in places]
@@ -114,7 +114,7 @@ def test_a_quote_that_is_never_closed_takes_only_its_line(tmp_path: Path, places
 def test_quotes_of_tab_separated_text_are_characters(tmp_path: Path) -> None:
     rows = [[user, item, f'"{note}'] for user, item, note in ROWS]
     path = tmp_path / "t.tsv"
-    path.write_text(csv_text([NAMES, *rows], delimiter="\t", quote=""))
+    path.write_text(csv_text([NAMES, *rows], delimiter="\t", quote=""), encoding="utf-8")
     found = read(path, NAMES)
     assert (found.rows, found.refused) == (rows, [])
 
@@ -122,7 +122,7 @@ def test_quotes_of_tab_separated_text_are_characters(tmp_path: Path) -> None:
 def test_lines_within_quotes_that_look_like_rows_are_refused_as_rows(tmp_path: Path) -> None:
     swallowed = '"oops\n' + "".join(f"u{n},{n},fine\n" for n in range(20)) + 'u1,21,"'
     path = tmp_path / "t.csv"
-    path.write_text(csv_text([NAMES, *ROWS]) + f"u1,0,{swallowed}\nu2,22,end\n")
+    path.write_text(csv_text([NAMES, *ROWS]) + f"u1,0,{swallowed}\nu2,22,end\n", encoding="utf-8")
     found = read(path, NAMES)
     assert found.rows == [*ROWS, ["u2", "22", "end"]]
     assert len(found.refused) == 22
@@ -138,7 +138,7 @@ def test_lines_within_quotes_that_look_like_rows_are_refused_as_rows(tmp_path: P
 def test_what_a_writer_wrote_comes_back(tmp_path: Path, rows: list[list[str]], data: st.DataObject) -> None:
     delimiter = data.draw(st.sampled_from([",", ";", "\t", "|"]))
     path = tmp_path / "t.csv"
-    path.write_text(csv_text([NAMES, *rows], delimiter=delimiter), newline="")
+    path.write_text(csv_text([NAMES, *rows], delimiter=delimiter), newline="", encoding="utf-8")
     found = read(path, NAMES, delimiter=delimiter, quote='"')
     assert found.rows == [[value or None for value in row] for row in rows]
     assert found.refused == []
@@ -153,7 +153,7 @@ def test_no_line_is_lost_whatever_it_holds(tmp_path: Path, lines: list[str], dat
         "escape": data.draw(st.sampled_from(["", "\\"])),
     }
     path = tmp_path / "t.csv"
-    path.write_text("\n".join(["", *lines]) + "\n")
+    path.write_text("\n".join(["", *lines]) + "\n", encoding="utf-8")
     found = read(path, ["a"], header=("a", "b", "c"), **options)
     assert found.num_lines == sum(1 for line in lines if line)
     assert sorted([*found.numbers, *(row for row, _, _ in found.refused)]) == list(

@@ -37,7 +37,7 @@ def write_stream(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 NESTED: Mapping[str, tuple[str, Write]] = {
@@ -47,11 +47,14 @@ NESTED: Mapping[str, tuple[str, Write]] = {
     "orc": ("orc", lambda path, rows: pyarrow.orc.write_table(pa.Table.from_pylist(rows), str(path))),
     "json lines": ("jsonl", write_lines),
     "json array": ("json", lambda path, rows: path.write_text(json.dumps(rows))),
-    "indented array": ("json", lambda path, rows: path.write_text(json.dumps(rows, indent=2, ensure_ascii=False))),
+    "indented array": (
+        "json",
+        lambda path, rows: path.write_text(json.dumps(rows, indent=2, ensure_ascii=False), "utf-8"),
+    ),
     "indented objects": ("json", lambda path, rows: path.write_text("\n".join(json.dumps(r, indent=1) for r in rows))),
     "array by lines": ("json", lambda path, rows: path.write_text("[" + ",\n".join(map(json.dumps, rows)) + "]\n")),
     "wrapped array": ("json", lambda path, rows: path.write_text(json.dumps({"count": 30, "rows": rows}))),
-    "python's notation": ("json", lambda path, rows: path.write_text("".join(f"{row!r}\n" for row in rows))),
+    "python's notation": ("json", lambda path, rows: path.write_text("".join(f"{row!r}\n" for row in rows), "utf-8")),
     "utf-16": ("json", lambda path, rows: path.write_bytes(json.dumps(rows, ensure_ascii=False).encode("utf-16"))),
 }
 
