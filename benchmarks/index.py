@@ -30,13 +30,14 @@ from scann.scann_ops.py import scann_ops, scann_ops_pybind
 from scann.scann_ops.py.scann_builder import ReorderType
 from tensorflow.core.protobuf import config_pb2
 
-from trainer.config.index import IndexConfig
+from features.serialization import structure
+from trainer.config.index import INDEXES, IndexConfig, ScannTreeConfig
 from trainer.index.attributes import ItemAttributes
 from trainer.index.build import BuiltIndex, build_index
 from trainer.index.exact import ExactIndex
 from trainer.index.filtered_retriever import Retriever
 from trainer.index.recall import recall_at_k, search_rows, search_signature
-from trainer.index.scann import SCANN_NAMESPACE, ScannIndex
+from trainer.index.scann import ScannIndex
 
 DIM, SUBSPACE, K = 64, 16, 100
 NUM_TIMED, NUM_JUDGED, NUM_TURNS = 200, 100, 5
@@ -63,13 +64,12 @@ def main() -> None:
     """Parses the sizes and measures each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sizes", type=int, nargs="+", help="numbers of items")
-    parser.add_argument("--kind", default="auto", help="index kind")
-    parser.add_argument("--precision", default="float32", help="precision of the stored embeddings")
+    parser.add_argument("--kind", default="auto", choices=INDEXES.names, help="index kind")
+    parser.add_argument("--precision", help="precision of the stored embeddings, for a kind other than auto")
     arguments = parser.parse_args()
     table = Table("measure", *(f"{size:,} items" for size in arguments.sizes), title="index, k = 100, 64 components")
-    columns = [
-        measure(size, IndexConfig(kind=arguments.kind, precision=arguments.precision)) for size in arguments.sizes
-    ]
+    options = {name: value for name, value in vars(arguments).items() if name in ("kind", "precision") and value}
+    columns = [measure(size, structure(options, IndexConfig, "index")) for size in arguments.sizes]
     for name in max(columns, key=len):
         table.add_row(name, *(column.get(name, "-") for column in columns))
     Console(width=120).print(table)
@@ -134,7 +134,7 @@ def save(built: BuiltIndex, catalogue: Catalogue, directory: str) -> None:
     }
     if isinstance(built.index, ScannIndex):
         signatures["raw"] = raw_scann_operation(built.index).get_concrete_function(**plain)
-    options = tf.saved_model.SaveOptions(namespace_whitelist=[SCANN_NAMESPACE])
+    options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
     tf.saved_model.save(retriever, directory, signatures=signatures, options=options)
 
 
@@ -226,7 +226,7 @@ def load(directory: str) -> Call:
 
 def raw_binding(built: BuiltIndex, catalogue: Catalogue) -> Call:
     """Builds the same index with ScaNN's Python binding and returns its single-query search."""
-    point, config = built.report.parameters, IndexConfig()
+    point, config = built.report.parameters, ScannTreeConfig()
     builder = scann_ops_pybind.builder(catalogue.items, K, "dot_product")
     if point.num_leaves:
         builder = builder.tree(point.num_leaves, point.leaves_to_search, training_sample_size=config.training_items)

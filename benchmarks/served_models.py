@@ -28,7 +28,7 @@ from features.schema import Schema
 from features.spec.history import HistoryFeature
 from features.spec.ids import IdFeature
 from features.spec.numeric import NumericFeature
-from trainer.config.index import IndexConfig
+from trainer.config.index import AutoConfig
 from trainer.config.ranking import RankingConfig
 from trainer.config.retrieval import RetrievalConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
@@ -138,7 +138,7 @@ def index_of(num_items: int, model: TwoTowers, rng: np.random.Generator) -> Any:
         values += 0.5 * rng.normal(size=(num, dim)).astype(np.float32)
         return values / np.linalg.norm(values, axis=1, keepdims=True)
 
-    built = build_index(vectors(num_items), IndexConfig(), held_out_queries=vectors(512), seed=0)
+    built = build_index(vectors(num_items), AutoConfig(), held_out_queries=vectors(512), seed=0)
     report = built.report
     print(f"{report.kind}, {num_items:,} items: recall@{report.tuned_k} {report.recall:.3f}")
     return built.index

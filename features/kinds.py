@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 O = TypeVar("O")  # noqa: E741 - options
 
-Implementation: TypeAlias = str | type
+Implementation: TypeAlias = str | type | None
 
 _TABLES: dict[type, "Kinds[Any]"] = {}
 
@@ -39,7 +39,8 @@ class Kinds(Generic[O]):
         Args:
             base: The class of the options that every kind has; a dataclass, or a class without fields.
             table: By the name of each kind, the dataclass of its options, which is a subclass of `base`, and the class
-                that implements it: the class itself, or "module:Class".
+                that implements it: the class itself, or "module:Class"; None for a kind that stands for one of the
+                others.
             default: The kind of a table that names none. If None, every table has to name its kind.
 
         Raises:
@@ -82,9 +83,9 @@ class Kinds(Generic[O]):
         raise KeyError(f"{type(options).__name__} is not in the table of {self.base.__name__}")
 
     def implementation(self, options: O) -> Any:
-        """The class that implements the kind of `options`, imported if need be."""
+        """The class that implements the kind of `options`, imported if need be; None for a kind without one."""
         implementation = self._table[self.name_of(options)][1]
-        if isinstance(implementation, type):
+        if not isinstance(implementation, str):
             return implementation
         module, _, name = implementation.partition(":")
         return getattr(importlib.import_module(module), name)

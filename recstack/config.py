@@ -24,7 +24,7 @@ from features.schema import Schema
 from features.serialization import structure, unstructure
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.export import ExportConfig
-from trainer.config.index import IndexConfig
+from trainer.config.index import AutoConfig, IndexConfig
 from trainer.config.ranking import RankingConfig, require_tasks
 from trainer.config.retrieval import RetrievalConfig, require_history
 from trainer.config.training import StrategyName
@@ -42,7 +42,7 @@ class StackConfig:
     """The two-tower model."""
     ranking: RankingConfig = RankingConfig()
     """The ranking model."""
-    index: IndexConfig = IndexConfig()
+    index: IndexConfig = AutoConfig()
     """The index over the items."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Metrics and baselines."""

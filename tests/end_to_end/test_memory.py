@@ -13,7 +13,7 @@ from features.disk.layout import ExtraLayout, ModelLayout
 from features.disk.manifest import Manifest
 from serving.models.saved_model import load_saved_model
 from serving.models.servable import Servable
-from trainer.config.index import IndexConfig
+from trainer.config.index import ScannHashConfig
 from trainer.export.publish import remove_old_versions
 from trainer.export.rollback import roll_back
 from trainer.export.saving import build_version, publish_version
@@ -27,7 +27,7 @@ INDEX_BYTES = 4 * NUM_ITEMS * DIM
 
 def publish(layout: ModelLayout) -> None:
     vectors = np.random.default_rng(0).normal(size=(NUM_ITEMS, DIM)).astype(np.float32)
-    built = build_index(vectors, IndexConfig(kind="scann_hash", target_recall=0.5), seed=0)
+    built = build_index(vectors, ScannHashConfig(target_recall=0.5), seed=0)
     retriever = Retriever(built.index, [f"i{n}".encode() for n in range(NUM_ITEMS)])
     signature = make_signature(
         lambda given: retriever.retrieve(given["query"], tf.constant(10))._asdict(),

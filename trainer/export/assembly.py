@@ -11,7 +11,7 @@ import tensorflow as tf
 from features.disk.layout import SPLITS, DatasetLayout, ModelName, StageName, Workdir
 from features.encoding.schema_encoder import SchemaEncoder
 from trainer.config.export import ExportConfig
-from trainer.config.index import IndexConfig
+from trainer.config.index import ExactConfig, IndexConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.data.events import EncodedEvents, load_events
@@ -211,7 +211,7 @@ class Assembly:
 
     @cached_property
     def _exact_index(self) -> BuiltIndex:
-        return self._build(replace(self.job.index, kind="exact", precision="float32"))
+        return self._build(ExactConfig(tuned_k=self.job.index.tuned_k))
 
     def _build(self, config: IndexConfig) -> BuiltIndex:
         built = build_index(self.vectors, config, held_out_queries=self._held_out_queries, seed=self.job.context.seed)

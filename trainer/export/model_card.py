@@ -143,6 +143,6 @@ def _use(model: ModelName, report: IndexReport | None) -> str:
 
 
 def _requirements(report: IndexReport | None) -> str:
-    if report is None or report.kind == "exact":
+    if report is None or report.parameters is None:
         return "Needs only stock TensorFlow, or an unmodified TensorFlow Serving."
     return "Needs TensorFlow and `scann` built for the same TensorFlow version, or a server with ScaNN's operations."

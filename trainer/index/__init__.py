@@ -4,8 +4,8 @@
     base        the contract of every index
     vectors     the stored embeddings and the exact scan over them
     exact       the exact index, stock TensorFlow operations only
-    scann       the ScaNN indexes
-    build       the one function that picks a kind, builds it and tunes it
+    scann       what the ScaNN indexes share; scann_brute_force, scann_hash and scann_tree are the kinds
+    build       the one function that builds, tunes and measures an index of any kind
     tuning      the recall/latency curve and the point chosen on it
     recall      recall of an index against an exact one
     item_ids    string ids to rows and back

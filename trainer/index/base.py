@@ -1,10 +1,16 @@
-"""The contract of every index."""
+"""The contract of every index; `trainer.config.index` has the table of kinds.
+
+The class of a kind is made by `Class(embeddings, config)`: `[num_items, dim] float32` and the kind's options.
+"""
 
 from abc import abstractmethod
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from trainer.index.report import OperatingPoint, ScannParameters
 from trainer.index.vectors import Admit, Vectors
 
 
@@ -16,6 +22,14 @@ class TopK(NamedTuple):
 
     rows: tf.Tensor
     """`[batch, k] int32`, rows of the embeddings the index was built from."""
+
+
+class Tuned(NamedTuple):
+    """An index at the operating point where it answers."""
+
+    index: "Index"
+    curve: tuple[OperatingPoint, ...]
+    """Every point measured on the way, by latency."""
 
 
 class Index(tf.Module):
@@ -30,6 +44,18 @@ class Index(tf.Module):
 
     vectors: Vectors
     """The stored embeddings; exact scans read them too, so they are held once."""
+
+    parameters: ScannParameters | None = None
+    """The operating point, where the kind has one."""
+
+    def tuned(self, queries: npt.NDArray[np.float32], exact: "Index") -> Tuned:
+        """Returns the index at the cheapest operating point that reaches the recall its options ask for.
+
+        Args:
+            queries: `[num_queries, dim] float32`, as they will come in serving.
+            exact: Gives the true answers.
+        """
+        return Tuned(self, ())
 
     @property
     def num_items(self) -> int:

@@ -1,17 +1,17 @@
 """From item embeddings to an index that reaches its target recall."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from features.errors import InputError
-from trainer.config.index import IndexConfig, IndexKind
+from trainer.config.index import INDEXES, HashingConfig, IndexConfig
 from trainer.index.base import Index
 from trainer.index.exact import ExactIndex
-from trainer.index.recall import measure_recall, search_rows
-from trainer.index.report import IndexReport, OperatingPoint
+from trainer.index.recall import measure_recall
+from trainer.index.report import IndexReport
 
 NUM_SAMPLED_QUERIES = 512
 """Queries used for tuning and for measuring, half each."""
@@ -50,65 +50,29 @@ def build_index(
     """
     embeddings = _checked(embeddings, "item embeddings", at_least=1)
     queries = _choose_queries(embeddings, held_out_queries, seed)
-    kind = config.kind_for(len(embeddings))
-    if kind == "exact":
-        return _build_exact(embeddings, config, queries[1::2])
-    return _build_scann(embeddings, kind, config, queries)
-
-
-def _build_exact(
-    embeddings: npt.NDArray[np.float32], config: IndexConfig, test_queries: npt.NDArray[np.float32]
-) -> BuiltIndex:
+    config = config.for_catalogue(len(embeddings))
     start = time.perf_counter()
-    index = ExactIndex(embeddings, config.precision)
-    report = _report(index, "exact", config, time.perf_counter() - start)
-    if not index.is_exact:
-        report = _with_recall(report, index, ExactIndex(embeddings), test_queries)
-    return BuiltIndex(index=index, report=report)
-
-
-def _build_scann(
-    embeddings: npt.NDArray[np.float32], kind: IndexKind, config: IndexConfig, queries: npt.NDArray[np.float32]
-) -> BuiltIndex:
-    # ScaNN is imported only where it is asked for, so that the exact index builds without the package.
-    from trainer.index.scann import ScannIndex, initial_parameters
-    from trainer.index.tuning import tune
-
-    start = time.perf_counter()
-    index = ScannIndex(embeddings, kind, config, initial_parameters(kind, len(embeddings), config))
+    first: Index = INDEXES.implementation(config)(embeddings, config)
     built = time.perf_counter()
-    exact = ExactIndex(embeddings)
-    curve: tuple[OperatingPoint, ...] = ()
-    if kind != "scann_brute_force":
-        expected = search_rows(exact, queries[::2], config.tuned_k)
-        index.parameters, curve = tune(index, queries[::2], expected, config.target_recall)
-    report = _with_recall(_report(index, kind, config, built - start), index, exact, queries[1::2])
-    tuning_seconds = time.perf_counter() - built
-    report = replace(report, parameters=index.parameters, curve=curve, tuning_seconds=tuning_seconds)
-    return BuiltIndex(index=index, report=report)
-
-
-def _report(index: Index, kind: IndexKind, config: IndexConfig, build_seconds: float) -> IndexReport:
-    return IndexReport(
-        kind=kind,
+    exact = first if first.is_exact else ExactIndex(embeddings)
+    index, curve = first.tuned(queries[::2], exact)
+    recall = 1.0 if index.is_exact else measure_recall(index, exact, queries[1::2], config.tuned_k)
+    report = IndexReport(
+        kind=INDEXES.name_of(config),
         is_exact=index.is_exact,
-        precision=config.precision,
+        precision=index.vectors.values.dtype.name,
         num_items=index.num_items,
         dim=index.vectors.dim,
         tuned_k=config.tuned_k,
-        target_recall=config.target_recall,
-        recall=1.0,
-        num_queries=0,
-        parameters=None,
-        curve=(),
-        build_seconds=build_seconds,
-        tuning_seconds=0.0,
+        target_recall=config.target_recall if isinstance(config, HashingConfig) else 1.0,
+        recall=recall,
+        num_queries=0 if index.is_exact else len(queries[1::2]),
+        parameters=index.parameters,
+        curve=curve,
+        build_seconds=built - start,
+        tuning_seconds=time.perf_counter() - built,
     )
-
-
-def _with_recall(report: IndexReport, index: Index, exact: Index, queries: npt.NDArray[np.float32]) -> IndexReport:
-    recall = measure_recall(index, exact, queries, report.tuned_k)
-    return replace(report, recall=recall, num_queries=len(queries))
+    return BuiltIndex(index=index, report=report)
 
 
 def _choose_queries(

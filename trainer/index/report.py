@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from trainer.config.index import IndexKind, Precision
-
 
 @dataclass(frozen=True, kw_only=True)
 class ScannParameters:
@@ -41,11 +39,15 @@ class OperatingPoint:
 class IndexReport:
     """What `build_index` built, chose and measured."""
 
-    kind: IndexKind
+    kind: str
+    """Name of the kind in the configuration."""
+
     is_exact: bool
     """Whether the answers equal a float32 scan, up to rounding."""
 
-    precision: Precision
+    precision: str
+    """Data type of the stored embeddings."""
+
     num_items: int
     dim: int
     """Components of an embedding."""
@@ -54,11 +56,13 @@ class IndexReport:
     """The k of `recall` and of the curve."""
 
     target_recall: float
+    """Recall@tuned_k that was asked for; 1 of a kind that is not tuned."""
+
     recall: float
     """Recall@tuned_k at the chosen point, on held-out queries that the tuning did not see."""
 
     num_queries: int
-    """Queries behind `recall`; 0: the kind is exact by construction and nothing was measured."""
+    """Queries behind `recall`; 0: the index is exact by construction and nothing was measured."""
 
     parameters: ScannParameters | None
     """None for the exact kind."""

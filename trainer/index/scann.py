@@ -1,69 +1,81 @@
-"""The ScaNN indexes (https://arxiv.org/abs/1908.10396): brute force, hashing, and a tree with hashing.
+"""What the ScaNN indexes (https://arxiv.org/abs/1908.10396) share; each kind has a file of its own.
 
 A SavedModel that holds one is saved with `SaveOptions(namespace_whitelist=["Scann"])` and loads where the `scann`
 package of the same TensorFlow version has been imported. Spilling to two leaves (SOAR) is not offered: ScaNN's graph
 operations refuse it.
 """
 
+import copy
 import hashlib
-import math
+from abc import abstractmethod
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from scann.scann_ops.py import scann_ops
-from scann.scann_ops.py.scann_builder import ReorderType, ScannBuilder
+from scann.scann_ops.py.scann_builder import ScannBuilder
 
-from features.errors import InputError
 from features.native_log import silence_native_notices
-from trainer.config.index import IndexConfig, IndexKind
+from trainer.config.index import IndexConfig
 from trainer.index.base import Index, TopK, pad_to_k
 from trainer.index.report import ScannParameters
 from trainer.index.vectors import Vectors
 
-MIN_TREE_ITEMS = 16
-"""A 4-bit codebook of a tree's residuals cannot be trained on fewer items."""
-
-SCANN_NAMESPACE = "Scann"
-"""The operation namespace that `tf.saved_model.SaveOptions` must whitelist."""
-
 
 class ScannIndex(Index):
-    """One ScaNN searcher; `parameters` may be changed until the first graph that searches it is traced."""
+    """One ScaNN searcher at one operating point."""
+
+    is_exact = False
+    parameters: ScannParameters
 
     def __init__(
-        self, embeddings: npt.NDArray[np.float32], kind: IndexKind, config: IndexConfig, parameters: ScannParameters
+        self, embeddings: npt.NDArray[np.float32], config: IndexConfig, parameters: ScannParameters | None = None
     ) -> None:
         """Trains and builds the searcher.
 
         Args:
             embeddings: `[num_items, dim] float32`.
-            kind: one of the ScaNN kinds.
-            config: precision, hashing and training settings; the k that `parameters` stand for.
-            parameters: the operating point.
+            config: Options of the kind.
+            parameters: The operating point; that before tuning if None.
 
         Raises:
-            InputError: too few items for a tree.
+            InputError: Too few items for a tree.
         """
         super().__init__()
-        self.kind = kind
-        self.is_exact = kind == "scann_brute_force" and config.precision == "float32"
-        self.tuned_k = config.tuned_k
-        self.parameters = parameters
-        self.state = _searcher_state(_build_searcher(embeddings, kind, config, parameters.num_leaves))
+        num_items = len(embeddings)
+        self.config, self.tuned_k = config, config.tuned_k
+        self.parameters = parameters or self.first_parameters(num_items)
+        silence_native_notices()
+        builder = scann_ops.builder(embeddings, min(config.tuned_k, num_items), "dot_product")
+        self.state = _searcher_state(self.prepare(builder, num_items).build())
         # One name for one content: all signatures of a SavedModel then share one searcher instead of each holding a
         # copy of the catalogue, and the same index gives the same SavedModel.
         self.searcher_name = f"scann-{_fingerprint(self.state)}"
-        is_int8 = config.precision == "int8"
         float_values, _, _, leaf_of_item, *_, int8_values, int8_multipliers, _ = self.state
-        self.vectors = Vectors(int8_values, int8_multipliers) if is_int8 else Vectors(float_values)
+        self.vectors = Vectors(int8_values, int8_multipliers) if self.is_int8 else Vectors(float_values)
         # How many items any 1, 2, ... leaves hold at least: so many leaves are searched that they surely hold k.
-        sizes = (
-            np.bincount(leaf_of_item.numpy(), minlength=parameters.num_leaves)
-            if kind == "scann_tree"
-            else np.array([self.num_items])
-        )
+        num_leaves = self.parameters.num_leaves
+        sizes = np.bincount(leaf_of_item.numpy(), minlength=num_leaves) if num_leaves else np.array([num_items])
         self._fewest_items = tf.constant(np.cumsum(np.sort(sizes)), tf.int32)
+
+    @abstractmethod
+    def first_parameters(self, num_items: int) -> ScannParameters:
+        """Returns the operating point before tuning."""
+
+    @abstractmethod
+    def prepare(self, builder: ScannBuilder, num_items: int) -> ScannBuilder:
+        """Tells ScaNN's builder what to build, at the operating point in `parameters`."""
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether the embeddings that give the final scores are stored in one byte a component instead of four."""
+        return False
+
+    def at(self, parameters: ScannParameters) -> "ScannIndex":
+        """Returns the same searcher at another operating point with as many leaves."""
+        other = copy.copy(self)
+        other.parameters = parameters
+        return other
 
     def search(self, query_embeddings: tf.Tensor, k: tf.Tensor) -> TopK:
         """See `Index.search`.
@@ -100,48 +112,6 @@ class ScannIndex(Index):
         rows, scores = searcher.search_batched_parallel(queries, *settings)
         size = tf.stack([num_queries, num_found])
         return pad_to_k(tf.slice(scores, [0, 0], size), tf.slice(rows, [0, 0], size), k)
-
-
-def initial_parameters(kind: IndexKind, num_items: int, config: IndexConfig) -> ScannParameters:
-    """Returns the point before tuning: the configured leaves or about sqrt(items), all of them searched."""
-    num_leaves = min(config.num_leaves or max(round(math.sqrt(num_items)), 1), num_items) if kind == "scann_tree" else 0
-    num_rescored = 0 if kind == "scann_brute_force" else min(2 * config.tuned_k, num_items)
-    return ScannParameters(num_leaves=num_leaves, leaves_to_search=num_leaves, num_rescored=num_rescored)
-
-
-def _build_searcher(
-    embeddings: npt.NDArray[np.float32], kind: IndexKind, config: IndexConfig, num_leaves: int
-) -> scann_ops.ScannSearcher:
-    silence_native_notices()
-    num_items = len(embeddings)
-    builder = scann_ops.builder(embeddings, min(config.tuned_k, num_items), "dot_product")
-    rescoring = ReorderType.INT8 if config.precision == "int8" else ReorderType.FLOAT32
-    if kind == "scann_brute_force":
-        return builder.score_brute_force(rescoring).build()
-    if kind == "scann_tree":
-        builder = _with_tree(builder, num_items, num_leaves, config)
-    return (
-        builder.score_ah(
-            config.dims_per_block,
-            anisotropic_quantization_threshold=config.anisotropic_threshold,
-            training_sample_size=min(config.training_items, num_items),
-        )
-        .reorder(min(config.tuned_k, num_items), rescoring)
-        .build()
-    )
-
-
-def _with_tree(builder: ScannBuilder, num_items: int, num_leaves: int, config: IndexConfig) -> ScannBuilder:
-    if num_items < MIN_TREE_ITEMS:
-        raise InputError(
-            f"index.kind = 'scann_tree': {num_items} items are too few for a tree, expected at least {MIN_TREE_ITEMS}; "
-            "use kind 'exact' or 'auto'"
-        )
-    return builder.tree(
-        num_leaves=num_leaves,
-        num_leaves_to_search=num_leaves,
-        training_sample_size=min(config.training_items, num_items),
-    )
 
 
 def _searcher_state(searcher: scann_ops.ScannSearcher) -> list[tf.Variable]:

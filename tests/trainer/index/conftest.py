@@ -3,37 +3,35 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from trainer.config.index import IndexConfig, IndexKind, Precision
+from features.serialization import structure
+from trainer.config.index import INDEXES, IndexConfig
 from trainer.index.base import Index
-from trainer.index.exact import ExactIndex
 from trainer.index.report import ScannParameters
-from trainer.index.scann import ScannIndex
 
 NUM_ITEMS, DIM, NUM_LEAVES = 500, 16, 20
 
 
 @dataclass(frozen=True)
 class Case:
-    kind: IndexKind
-    precision: Precision = "float32"
+    kind: str
+    precision: str = "float32"
 
     def __str__(self) -> str:
         return f"{self.kind}-{self.precision}"
 
 
-CASES = [
-    Case("exact"),
-    Case("exact", "bfloat16"),
-    Case("scann_brute_force"),
-    Case("scann_hash"),
-    Case("scann_tree"),
-    Case("scann_tree", "int8"),
-]
+def _precisions(kind: str) -> tuple[str, ...]:
+    return get_args(get_type_hints(INDEXES.options(kind)).get("precision")) or ("float32",)
+
+
+# Every kind at every precision; `auto` stands for the others.
+CASES = [Case(kind, precision) for kind in INDEXES.names if kind != "auto" for precision in _precisions(kind)]
 
 
 def low_rank(num: int, dim: int, seed: int) -> npt.NDArray[np.float32]:
@@ -44,11 +42,14 @@ def low_rank(num: int, dim: int, seed: int) -> npt.NDArray[np.float32]:
 
 def exhaustive_index(case: Case, embeddings: npt.NDArray[np.float32]) -> Index:
     """Returns an index that searches every leaf and rescores every item, so that its answers are known."""
-    if case.kind == "exact":
-        return ExactIndex(embeddings, case.precision)
+    precision = {"precision": case.precision} if case.precision in _precisions(case.kind)[1:] else {}
+    config = structure({"kind": case.kind} | precision, IndexConfig)
+    index_class = INDEXES.implementation(config)
+    if not case.kind.startswith("scann"):
+        return index_class(embeddings, config)
     leaves = NUM_LEAVES if case.kind == "scann_tree" else 0
     parameters = ScannParameters(num_leaves=leaves, leaves_to_search=leaves, num_rescored=len(embeddings))
-    return ScannIndex(embeddings, case.kind, IndexConfig(kind=case.kind, precision=case.precision), parameters)
+    return index_class(embeddings, config, parameters)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from features.errors import InputError
-from trainer.config.index import IndexConfig
+from trainer.config.index import INDEXES, AutoConfig, ExactConfig, ScannTreeConfig
 from trainer.index.build import build_index
 from trainer.index.exact import ExactIndex
 from trainer.index.recall import measure_recall
@@ -25,7 +25,7 @@ def catalogue():
 @pytest.fixture(scope="module", params=["scann_tree", "scann_hash"])
 def built(request, catalogue):
     items, queries = catalogue
-    config = IndexConfig(kind=request.param, target_recall=0.98)
+    config = INDEXES.options(request.param)(target_recall=0.98)
     return build_index(items, config, held_out_queries=queries[:200], seed=0)
 
 
@@ -54,14 +54,14 @@ def test_the_curve_holds_the_chosen_point(built):
 @pytest.mark.parametrize("kind", ["exact", "scann_brute_force"])
 def test_an_exact_kind_says_so(catalogue, kind):
     items, queries = catalogue
-    report = build_index(items, IndexConfig(kind=kind), held_out_queries=queries, seed=0).report
+    report = build_index(items, INDEXES.options(kind)(), held_out_queries=queries, seed=0).report
     assert report.is_exact
     assert report.recall == 1.0
 
 
 def test_reduced_precision_is_measured_and_not_called_exact(catalogue):
     items, queries = catalogue
-    config = IndexConfig(kind="exact", precision="bfloat16")
+    config = ExactConfig(precision="bfloat16")
     report = build_index(items, config, held_out_queries=queries, seed=0).report
     assert not report.is_exact
     assert 0.9 < report.recall < 1.0
@@ -69,24 +69,24 @@ def test_reduced_precision_is_measured_and_not_called_exact(catalogue):
 
 
 def test_auto_without_queries_answers_a_small_catalogue_exactly(catalogue):
-    built = build_index(catalogue[0], IndexConfig(), seed=0)
+    built = build_index(catalogue[0], AutoConfig(), seed=0)
     assert built.report.kind == "exact"
 
 
 def test_the_report_goes_into_json(catalogue):
-    report = build_index(catalogue[0][:200], IndexConfig(kind="scann_tree"), seed=0).report
+    report = build_index(catalogue[0][:200], ScannTreeConfig(), seed=0).report
     assert json.loads(json.dumps(dataclasses.asdict(report)))["parameters"]["num_leaves"] == 14
 
 
 @pytest.mark.parametrize("num_items", [16, 20, 101])
 def test_fewer_items_than_the_tuned_k_still_build_a_tree(catalogue, num_items):
-    built = build_index(catalogue[0][:num_items], IndexConfig(kind="scann_tree"), seed=0)
+    built = build_index(catalogue[0][:num_items], ScannTreeConfig(), seed=0)
     assert built.report.recall >= 0.95
 
 
 @pytest.mark.parametrize("kind", ["exact", "scann_brute_force", "scann_hash"])
 def test_a_catalogue_of_one_item(catalogue, kind):
-    built = build_index(catalogue[0][:1], IndexConfig(kind=kind), seed=0)
+    built = build_index(catalogue[0][:1], INDEXES.options(kind)(), seed=0)
     assert built.report.recall == 1.0
 
 
@@ -100,14 +100,14 @@ def test_a_catalogue_of_one_item(catalogue, kind):
 )
 def test_embeddings_that_cannot_be_indexed_are_refused(embeddings, problem):
     with pytest.raises(InputError, match=problem):
-        build_index(embeddings, IndexConfig(), seed=0)
+        build_index(embeddings, AutoConfig(), seed=0)
 
 
 def test_too_few_items_for_a_tree_are_refused_with_the_remedy(catalogue):
     with pytest.raises(InputError, match="at least 16; use kind"):
-        build_index(catalogue[0][:15], IndexConfig(kind="scann_tree"), seed=0)
+        build_index(catalogue[0][:15], ScannTreeConfig(), seed=0)
 
 
 def test_queries_of_another_dimension_are_refused(catalogue):
     with pytest.raises(InputError, match="held-out queries have 5 components"):
-        build_index(catalogue[0], IndexConfig(), held_out_queries=np.ones([3, 5], np.float32), seed=0)
+        build_index(catalogue[0], AutoConfig(), held_out_queries=np.ones([3, 5], np.float32), seed=0)

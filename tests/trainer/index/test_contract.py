@@ -5,12 +5,14 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from trainer.config.index import IndexConfig
+from trainer.config.index import ScannTreeConfig
 from trainer.index.base import Index
+from trainer.index.exact import ExactIndex
 from trainer.index.filtered_retriever import Retriever
 from trainer.index.recall import search_signature
 from trainer.index.report import ScannParameters
-from trainer.index.scann import ScannIndex
+from trainer.index.scann_brute_force import ScannBruteForceIndex
+from trainer.index.scann_tree import ScannTreeIndex
 
 NUM_ITEMS = 500
 ITEM_IDS = [f"item {row}".encode() for row in range(NUM_ITEMS)]
@@ -104,13 +106,13 @@ class TestIndexContract:
         is_float32 = np.array_equal(stored(index), tf.cast(index.vectors.values, tf.float32)) and (
             index.vectors.values.dtype == tf.float32
         )
-        assert index.is_exact == (is_float32 and getattr(index, "kind", "exact") in ("exact", "scann_brute_force"))
+        assert index.is_exact == (is_float32 and type(index) in (ExactIndex, ScannBruteForceIndex))
 
 
 @pytest.mark.parametrize("k", [1, 60, NUM_ITEMS])
 def test_a_tree_that_searches_one_leaf_still_finds_k_items(embeddings, queries, k):
     parameters = ScannParameters(num_leaves=20, leaves_to_search=1, num_rescored=1)
-    index = ScannIndex(embeddings, "scann_tree", IndexConfig(), parameters)
+    index = ScannTreeIndex(embeddings, ScannTreeConfig(), parameters)
     rows = index.search(queries, tf.constant(k)).rows.numpy()
     assert (rows >= 0).all()
     assert all(len(set(row)) == k for row in rows)
