@@ -74,7 +74,7 @@ class ConfigReloader:
         with self._lock:
             models = checked_models(config, self._models)
             # As in the real server, labels come first: they may name only versions that are available already.
-            self._store.set_labels(version_labels(models))
+            self._store.labels.replace(version_labels(models))
             new = [name for name in models if name not in self._models]
             self._models = models
             self._store.set_models(models)

@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from serving.config import ServerConfig
-from serving.errors import Code, ServingError, from_exception, invalid_argument, not_found
+from serving.errors import Code, ServingError, from_exception, not_found
 from serving.models.discovery import Poller
+from serving.models.labels import VersionLabels
 from serving.models.policy import Phase, Snapshot, next_action
 from serving.models.servable import Servable
 from serving.models.states import State, StateBoard
@@ -65,7 +66,7 @@ class ModelStore:
         self._board = board
         self._poller = Poller()
         self._models: dict[str, Any] = {}
-        self._labels: dict[str, dict[str, int]] = {}
+        self.labels = VersionLabels(board, allow_unavailable=config.allow_version_labels_for_unavailable_models)
         self._versions: dict[str, dict[int, _Version]] = {}
         self._wanted: dict[str, dict[int, str]] = {}
         self._lock = threading.Lock()
@@ -84,11 +85,9 @@ class ModelStore:
         Raises:
             ServingError: There is no such model, version or label.
         """
+        if label is not None:
+            version = self.labels.version(name, label)
         with self._lock:
-            if label is not None:
-                version = self._labels.get(name, {}).get(label)
-                if version is None:
-                    raise invalid_argument(f"Unrecognized servable version label: {label}")
             versions = self._versions.get(name, {})
             ready = [number for number, each in versions.items() if each.phase is Phase.READY]
             number = version if version is not None else max(ready, default=None)
@@ -159,35 +158,6 @@ class ModelStore:
     def _failure(self, name: str) -> str:
         number, status = max(self._board.of(name).items())
         return f"{{{{name: {name} version: {number}}} due to error: {status.code.name}: {status.message}}}"
-
-    def set_labels(self, wanted: dict[str, dict[str, int]]) -> None:
-        """Replaces the version labels of all models.
-
-        Args:
-            wanted: Version number by label, by model.
-
-        Raises:
-            ServingError: A label names a version that is not available; no label is changed. With
-                `allow_version_labels_for_unavailable_models` a label may, unless it names another version now.
-        """
-        for name, labels in wanted.items():
-            for label, version in labels.items():
-                if not (self._is_available(name, version) or self._may_wait(name, label, version)):
-                    raise ServingError(
-                        Code.FAILED_PRECONDITION,
-                        f"Request to assign label to version {version} of model {name}, which is not currently "
-                        "available for inference",
-                    )
-        with self._lock:
-            self._labels = wanted
-
-    def _is_available(self, name: str, version: int) -> bool:
-        status = self._board.of(name).get(version)
-        return status is not None and status.state is State.AVAILABLE
-
-    def _may_wait(self, name: str, label: str, version: int) -> bool:
-        current = self._labels.get(name, {}).get(label, version)
-        return self._config.allow_version_labels_for_unavailable_models and current == version
 
     # Polling ----------------------------------------------------------------------------------------------------
 
