@@ -1,5 +1,6 @@
 """`recstack query`: what its arguments become."""
 
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,8 +16,11 @@ from features.spec.ids import IdFeature
 from features.spec.numeric import NumericFeature
 from features.spec.time import TimestampFeature
 from features.spec.vector import VectorFeature
+from recstack.console import Voice
 from recstack.display import read_display_data, read_titles
-from recstack.verbs.query import QueryArguments, _context, _filters, _note_on_user
+from recstack.verbs.query import QueryArguments, _context, _filters, _note_on_user, query
+from serving.config import ServerConfig
+from serving.server import Server
 from tests.checkerboard import NUM_ITEMS
 
 SCHEMA = Schema(
@@ -134,3 +138,22 @@ def test_without_a_dataset_or_texts_there_are_no_titles(checkerboard, tmp_path):
 def test_reading_titles_needs_no_tensorflow():
     code = "import sys, recstack.verbs.query; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_answer_has_titles_and_unknown_users_are_said(checkerboard, capsys):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    base = checkerboard.layout.model("retrieval_exact").base.resolve()
+    server = Server(ServerConfig(port=port, model_name="retrieval_exact", model_base_path=str(base)))
+    server.start()
+    try:
+        given = {"address": f"127.0.0.1:{port}", "model": "retrieval_exact", "k": 3}
+        items = query(arguments(checkerboard, user="nobody", **given), Voice("query", as_json=False))
+    finally:
+        server.stop(grace=0.1)
+    printed = capsys.readouterr()
+    assert "user 'nobody' is not in the dataset" in printed.err
+    titles = read_titles(checkerboard.features, checkerboard.layout.dataset, [item.item_id for item in items])
+    assert len(titles) == len(items) == 3
+    assert all(title in printed.out for title in titles.values())
