@@ -11,7 +11,7 @@ from beam_pipelines.dataset_inputs import VOCABULARY, dataset_inputs, finished_d
 from beam_pipelines.passes.catalogue import build_catalogue, write_candidates
 from beam_pipelines.passes.context import new_context
 from beam_pipelines.passes.counts import dataset_counts
-from beam_pipelines.passes.findings import check_joins, check_order, check_times, odd_ratings, odd_splits
+from beam_pipelines.passes.findings import check_joins, check_order, check_times, odd_items, odd_ratings, odd_splits
 from beam_pipelines.passes.ingest import read_tables
 from beam_pipelines.passes.item_lookup import write_item_lookup
 from beam_pipelines.passes.learning import learn_from_events
@@ -91,6 +91,7 @@ def prepare_dataset(
         learnt = learn_from_events(events.partitions, job, engine)
         notes += [*check_joins(read, learnt, context), *odd_splits(learnt, schema)]
         catalogue = build_catalogue(schema, read.chunks("items"), learnt.values[schema.item_id])
+        notes += odd_items(catalogue, read)
         vocabularies = write_vocabularies(schema, learnt.values, catalogue, dataset, target)
         write_statistics(schema, learnt.reports, catalogue, target)
         _write_schema(schema, target)

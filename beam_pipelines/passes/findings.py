@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from beam_pipelines.config import PipelineConfig
 from beam_pipelines.config.source import TableName
+from beam_pipelines.passes.catalogue import Catalogue
 from beam_pipelines.passes.context import PassContext
 from beam_pipelines.passes.ingest import TablesRead
 from beam_pipelines.passes.learning import EventsLearnt
@@ -110,6 +111,16 @@ def odd_ratings(read: TablesRead, config: PipelineConfig) -> Iterator[str]:
         yield (
             f"{config.label.rating_column} {lone:g} ({counts[f'{lone:g}']:,} events) lies below the scale of the other "
             "ratings: it may mean 'not rated'; remove it from the log or write it as a missing value"
+        )
+
+
+def odd_items(catalogue: Catalogue, read: TablesRead) -> Iterator[str]:
+    """An items table with several rows per item, such as one row per property."""
+    rows = sum(report.rows for report in read.reports if report.table == "items")
+    if catalogue.duplicates > _FEW * rows:
+        yield (
+            f"the items table has {catalogue.duplicates:,} rows whose item has a later row, and only the last row of "
+            "an item counts: if each row holds one property, turn the properties into columns first"
         )
 
 

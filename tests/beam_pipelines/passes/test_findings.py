@@ -209,3 +209,11 @@ def test_the_order_of_rows_is_no_time_to_split_by_and_of_one_file(tmp_path: Path
     config = PipelineConfig(interactions=source, split=SplitConfig(kind="leave_last_out"))
     with pytest.raises(InputError, match="2 files, but the order of rows is that of one file"):
         prepare_dataset(ids_only, config, DatasetLayout(tmp_path / "dataset"), seed=0)
+
+
+@pytest.mark.parametrize(("properties", "told"), [(1, False), (2, True), (3, True)])
+def test_several_rows_an_item_are_told(prepared: Callable[..., Manifest], properties: int, told: bool) -> None:
+    rows = [row | {"property": n} for row in ITEMS for n in range(properties)]
+    notes = prepared(LOG, rows).notes
+    expected = f"the items table has {20 * (properties - 1)} rows whose item has a later row"
+    assert any(note.startswith(expected) for note in notes) == told
