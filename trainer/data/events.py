@@ -187,9 +187,11 @@ def _encode(
         columns[WEIGHT] = columns[WEIGHT] / raw[SAMPLING_PROBABILITY].flat_values
     if ITEM_EVENTS in raw:
         columns[ITEM_EVENTS] = raw[ITEM_EVENTS].flat_values
-    if (types := schema.history_event_types) is not None:
+    # Assigned first: AutoGraph does not know assignment expressions, and would warn of the whole function.
+    types, times = schema.history_event_types, schema.history_times
+    if types is not None:
         columns[f"companion/{types.name}"] = encoder.encode(types, raw[EVENT_TYPE].flat_values)
-    if (times := schema.history_times) is not None:
+    if times is not None:
         # Encoded with each history: the time since the entry before depends on the entries of that history.
         columns[f"companion/{times.name}"] = raw[schema.timestamp].flat_values
     for feature in schema.user_features:
