@@ -26,6 +26,7 @@ _BLOCK_BYTES = 1 << 24
 _LINE_FEED = 10
 # Stand in for a delimiter of several bytes; whichever the text does not hold.
 _STAND_INS = "\x1f\x1e\x1d\x1c\x01\x02\x03\x04"
+_OTHER_DELIMITERS = ("::", ";", "\t", "|", ",", "^")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?$")
 
 
@@ -86,6 +87,11 @@ def _require_header(table: Table, path: str, header: list[str]) -> None:
             raise InputError(
                 f"{path}: the first line reads as data, not as the names of columns: {', '.join(header)}; name the "
                 f"columns by `header` in pipeline.{table.name}"
+            ) from error
+        other = next((mark for mark in _OTHER_DELIMITERS if len(header) == 1 and mark in header[0]), "")
+        if other:
+            raise InputError(
+                f"{path}: the header is one field, {header[0]!r}; set delimiter = {other!r} in pipeline.{table.name}"
             ) from error
         raise
 

@@ -76,6 +76,17 @@ def test_a_first_line_of_data_is_not_taken_for_names(tmp_path: Path, first: list
         read(path, NAMES)
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "ending"), [(";", "csv"), ("|", "csv"), ("\t", "csv"), ("::", "csv"), (",", "tsv")]
+)
+def test_a_delimiter_that_is_another_one_is_named(tmp_path: Path, delimiter: str, ending: str) -> None:
+    path = tmp_path / f"t.{ending}"
+    path.write_text(csv_text([NAMES, *ROWS], delimiter=delimiter))
+    with pytest.raises(InputError, match=r"the header is one field, .*; set delimiter = ") as caught:
+        read(path, NAMES)
+    assert str(caught.value).endswith(f"set delimiter = {delimiter!r} in pipeline.items")
+
+
 @pytest.mark.parametrize("skip", [1, 3])
 def test_lines_above_the_header_are_skipped(tmp_path: Path, skip: int) -> None:
     path = tmp_path / "t.csv"
