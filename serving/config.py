@@ -105,11 +105,11 @@ class ServerConfig:
     per_process_gpu_memory_fraction: float = 0.0
     """Share of each GPU's memory to allocate, 0 to 1; 0 lets TensorFlow choose."""
     use_alts_credentials: bool = False
-    """Refused: see `REFUSED`."""
+    """Refused, for the reason in `REFUSED`."""
     ssl_config_file: str = ""
     """File with an `SSLConfig` in text format (key and certificates as PEM): serves gRPC over TLS."""
     platform_config_file: str = ""
-    """Refused: see `REFUSED`."""
+    """Refused, for the reason in `REFUSED`."""
     saved_model_tags: str = "serve"
     """Tags of the MetaGraph to load, separated by commas."""
     grpc_channel_arguments: str = ""
@@ -141,9 +141,9 @@ class ServerConfig:
     enable_profiler: bool = True
     """Serves `tensorflow.ProfilerService` on the gRPC port, for TensorBoard and `tf.profiler.experimental.client`."""
     thread_pool_factory_config_file: str = ""
-    """Refused: see `REFUSED`."""
+    """Refused, for the reason in `REFUSED`."""
     mixed_precision: str = ""
-    """Refused: see `REFUSED`."""
+    """Refused, for the reason in `REFUSED`."""
     skip_initialize_tpu: bool = False
     """Accepted without effect: TPUs are never initialised."""
     enable_grpc_healthcheck_service: bool = False

@@ -1,19 +1,45 @@
 """TensorFlow Serving's command line: `--name=value`, `--name value`, `--flag`, `--noflag`."""
 
+import ast
+import inspect
+import textwrap
 from collections.abc import Iterator
 from dataclasses import fields
+from itertools import pairwise
 
 from features.errors import ConfigError
-from serving.config import ServerConfig
+from serving.config import REFUSED, ServerConfig
 
 _KINDS: dict[str, type] = {field.name: type(field.default) for field in fields(ServerConfig)}
+_TYPE_NAMES = {bool: "bool", int: "int32", float: "float", str: "string"}
 _BOOLEANS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
 
 
 def usage() -> str:
-    """Every flag with its type and default, one per line."""
-    lines = (f"\t--{field.name}={field.default!r}\t{_KINDS[field.name].__name__}" for field in fields(ServerConfig))
-    return "usage: recstack serve\nFlags:\n" + "\n".join(lines)
+    """Every flag with its default, type and description, one per line, in the form of the real server's usage."""
+    descriptions = _descriptions() | {name: f"Refused: {reason}." for name, reason in REFUSED.items()}
+    lines = [
+        f"\t{f'--{field.name}={_shown(field.default)}':<33}\t{_TYPE_NAMES[_KINDS[field.name]]}\t{descriptions[field.name]}"
+        for field in fields(ServerConfig)
+    ]
+    return "\n".join(["usage: recstack serve", "Flags:", *lines])
+
+
+def _shown(default: object) -> str:
+    # As TensorFlow's flags print them: strings in quotes, booleans in lower case.
+    return f'"{default}"' if isinstance(default, str) else str(default).lower()
+
+
+def _descriptions() -> dict[str, str]:
+    """The docstring below each field of ServerConfig, as one line."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(ServerConfig))).body
+    assert isinstance(definition, ast.ClassDef)
+    described: dict[str, str] = {}
+    for field, doc in pairwise(definition.body):
+        match field, doc:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                described[name] = " ".join(text.split())
+    return described
 
 
 def parse_flags(argv: list[str]) -> ServerConfig:

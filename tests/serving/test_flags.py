@@ -1,13 +1,15 @@
 """TensorFlow Serving's command line."""
 
+import shlex
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from features.errors import ConfigError
 from serving.config import REFUSED, ServerConfig
-from serving.flags import parse_flags
+from serving.flags import parse_flags, usage
 
 
 def test_no_flags_give_the_real_servers_defaults():
@@ -43,6 +45,16 @@ def test_a_bare_boolean_does_not_take_the_next_argument():
     config = parse_flags(["--enable_batching", "--port=9"])
     assert config.enable_batching
     assert config.port == 9
+
+
+def test_usage_describes_every_flag_and_shows_its_default():
+    lines = [line.removeprefix("\t").split("\t") for line in usage().splitlines() if line.startswith("\t")]
+    assert [flag.partition("=")[0].removeprefix("--") for flag, _, _ in lines] == [f.name for f in fields(ServerConfig)]
+    assert parse_flags([shlex.split(flag)[0] for flag, _, _ in lines]) == ServerConfig()
+    assert {kind for _, kind, _ in lines} == {"int32", "float", "bool", "string"}
+    assert all(len(description) > 20 for _, _, description in lines)
+    described = {flag.partition("=")[0]: description for flag, _, description in lines}
+    assert described["--use_alts_credentials"] == f"Refused: {REFUSED['use_alts_credentials']}."
 
 
 def test_unknown_arguments_are_printed_with_usage_and_ignored(capsys):
