@@ -100,6 +100,11 @@ class Schema:
         return next(f for f in self.candidate if isinstance(f, IdFeature))
 
     @property
+    def embedded_query(self) -> tuple[Feature, ...]:
+        """Query features that the models learn from."""
+        return tuple(f for f in self.query if f.is_embedded)
+
+    @property
     def user_features(self) -> tuple[Feature, ...]:
         """Query features of the user, which have one value per record."""
         return tuple(f for f in self.query if f.owner == "user")
@@ -196,5 +201,8 @@ def _check_id_features(schema: Schema) -> None:
     if not any(isinstance(f, IdFeature) for f in schema.candidate):
         names = [feature.name for feature in schema.candidate]
         raise ConfigError("features.candidate", names, f"a feature of kind 'id' called {schema.item_id!r}")
-    if not schema.query:
-        raise ConfigError("features.query", [], "at least one feature, for example kind 'history'")
+    if not schema.embedded_query:
+        names = [feature.name for feature in schema.query]
+        raise ConfigError("features.query", names, "at least one feature to learn from, for example kind 'history'")
+    if not schema.item_id_feature.embedding:
+        raise ConfigError(f"features.candidate.{schema.item_id}.embedding", False, "true: only a user's id may be false")

@@ -1,8 +1,10 @@
 """How many ids of the log another table has, and why it lacks the others."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,15 +13,16 @@ from beam_pipelines.config.source import IdRules
 from beam_pipelines.sources.texts import spell_ids
 
 _EXAMPLES = 3
+_Cause: TypeAlias = tuple[str, IdRules, tuple[str, ...]]
 # A spelling is the cause if it brings this share of the missing ids together.
 _EXPLAINS = 0.5
 _SPELLINGS = (
-    ("white space around ids", "strip = true", IdRules(strip=True)),
-    ("a `.0` at the end of ids", 'float_suffix = "drop"', IdRules(float_suffix="drop")),
-    ("zeros before ids", 'leading_zeros = "drop"', IdRules(leading_zeros="drop")),
-    ("the case of letters", 'case = "lower"', IdRules(case="lower")),
-    ("the Unicode form of letters", 'unicode = "NFC"', IdRules(unicode="NFC")),
-    ("the Unicode form of characters", 'unicode = "NFKC"', IdRules(unicode="NFKC")),
+    ("white space around ids", IdRules(strip=True)),
+    ("a `.0` at the end of ids", IdRules(float_suffix="drop")),
+    ("zeros before ids", IdRules(leading_zeros="drop")),
+    ("the case of letters", IdRules(case="lower")),
+    ("the Unicode form of letters", IdRules(unicode="NFC")),
+    ("the Unicode form of characters", IdRules(unicode="NFKC")),
 )
 
 
@@ -41,8 +44,19 @@ class JoinCoverage:
     """Examples of ids of the table that the log does not have."""
     cause: str = ""
     """What keeps the ids apart, if it can be told."""
-    mend: str = ""
-    """The setting that brings them together."""
+    rules: IdRules = IdRules()
+    """What brings them together."""
+    spelt_otherwise: tuple[str, ...] = ()
+    """The tables whose ids the rules change: `interactions` and `table`, or one of them."""
+
+    @property
+    def mend(self) -> str:
+        """The setting that brings the ids together; empty where no cause can be told."""
+        if not self.cause:
+            return ""
+        changed = " and ".join(f"pipeline.{name}" for name in self.spelt_otherwise)
+        fields = ", ".join(f"{name} = {_toml(value)}" for name, value in settings_of(self.rules).items())
+        return f"ids = {{ {fields} }} in {changed}"
 
     @property
     def share(self) -> float:
@@ -77,7 +91,9 @@ def join_coverage(table: str, log_ids: pa.StringArray, table_ids: pa.StringArray
     """
     lacking = log_ids.filter(pc.invert(pc.is_in(log_ids, table_ids)))
     unused = table_ids.filter(pc.invert(pc.is_in(table_ids, log_ids)))
-    cause, mend = next(chain(_causes(table, lacking, unused), [("", "")])) if len(lacking) and len(unused) else ("", "")
+    nothing: _Cause = ("", IdRules(), ())
+    causes = _causes(table, lacking, unused) if len(lacking) and len(unused) else iter(())
+    cause, rules, changed = next(chain(causes, [nothing]))
     return JoinCoverage(
         table=table,
         in_log=len(log_ids),
@@ -86,14 +102,24 @@ def join_coverage(table: str, log_ids: pa.StringArray, table_ids: pa.StringArray
         lacking=tuple(lacking.slice(0, _EXAMPLES).to_pylist()),
         unused=tuple(unused.slice(0, _EXAMPLES).to_pylist()),
         cause=cause,
-        mend=mend,
+        rules=rules,
+        spelt_otherwise=changed,
     )
 
 
-def _causes(table: str, lacking: pa.StringArray, unused: pa.StringArray) -> Iterator[tuple[str, str]]:
-    for cause, setting, rules in _SPELLINGS:
+def settings_of(rules: IdRules) -> dict[str, str | bool]:
+    """The fields that differ from their defaults."""
+    values = {field.name: getattr(rules, field.name) for field in dataclasses.fields(rules)}
+    return {name: value for name, value in values.items() if value != getattr(IdRules(), name)}
+
+
+def _toml(value: str | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"'
+
+
+def _causes(table: str, lacking: pa.StringArray, unused: pa.StringArray) -> Iterator[_Cause]:
+    for cause, rules in _SPELLINGS:
         ours, theirs = spell_ids(lacking, rules), spell_ids(unused, rules)
         if pc.mean(pc.is_in(ours, theirs)).as_py() >= _EXPLAINS:
             sides = [("interactions", lacking, ours), (table, unused, theirs)]
-            changed = [f"pipeline.{name}" for name, before, after in sides if not before.equals(after)]
-            yield cause, f"ids = {{ {setting} }} in {' and '.join(changed)}"
+            yield cause, rules, tuple(name for name, before, after in sides if not before.equals(after))

@@ -86,6 +86,11 @@ class Feature:
         return "event"
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether the models learn from the value; if not, it only looks up what is known of the user."""
+        return True
+
+    @property
     def column(self) -> RawColumn | None:
         """How the raw column is read; None for a feature that is derived from other columns."""
         return None

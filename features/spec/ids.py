@@ -17,11 +17,19 @@ class IdFeature(Feature):
     """Number of embeddings that all values outside the vocabulary share, by hash."""
     min_count: int = 1
     """Training events that a value needs to get an embedding of its own."""
+    embedding: bool = True
+    """Whether the models learn an embedding of the id. `false`, of a user: the id only looks up the user's history, so
+    that users with the same history get the same recommendations."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require("oov_buckets", self.oov_buckets >= 1, "at least 1, so that unknown ids can be served")
         self._require("min_count", self.min_count >= 1, "at least 1")
+
+    @property
+    def is_embedded(self) -> bool:
+        """As the option says."""
+        return self.embedding
 
     @property
     def owner(self) -> Literal["user"]:

@@ -139,7 +139,7 @@ def _numbers(features: Mapping[str, Encoded], seed: int) -> dict[str, FeatureVec
 
 def _features(encoder: SchemaEncoder, extra: Sequence[str]) -> dict[str, Encoded]:
     """What is known of a pair, by name: of the query, of the candidate, of both together."""
-    features = {f.name: encoder.encoded(f) for f in (*encoder.schema.query, *encoder.schema.candidate)}
+    features = {f.name: encoder.encoded(f) for f in (*encoder.schema.embedded_query, *encoder.schema.candidate)}
     if encoder.schema.item_events:
         features[ITEM_EVENTS] = ITEM_EVENTS_ENCODED
     return features | dict.fromkeys(extra, _NUMBER)

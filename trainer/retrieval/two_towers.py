@@ -145,7 +145,9 @@ def _make_pair(
         )
     # What belongs to the history's events enters by the history's embedding.
     query = {
-        feature.name: encoder.encoded(feature) for feature in schema.query if feature not in schema.history_companions
+        feature.name: encoder.encoded(feature)
+        for feature in schema.embedded_query
+        if feature not in schema.history_companions
     }
     query_features = GatedFeatures(query, tables, config.dimension, history=None if history is None else history.name)
     return TowerPair(
@@ -164,7 +166,7 @@ def _make_pair(
 
 def _make_tables(config: RetrievalConfig, encoder: SchemaEncoder, seed: int) -> dict[str, EmbeddingTable]:
     schema = encoder.schema
-    features = {feature.name: encoder.encoded(feature) for feature in (*schema.query, *schema.candidate)}
+    features = {feature.name: encoder.encoded(feature) for feature in (*schema.embedded_query, *schema.candidate)}
     # With a history, a user's own embedding starts as what it is there: a correction to the history's vector.
     random_tables = frozenset({schema.item_id} if schema.history is not None else {schema.item_id, schema.user_id})
     return make_tables(features, config.dimension, random_tables, stddev=config.dimension**-0.5, seed=seed)
