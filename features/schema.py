@@ -205,4 +205,6 @@ def _check_id_features(schema: Schema) -> None:
         names = [feature.name for feature in schema.query]
         raise ConfigError("features.query", names, "at least one feature to learn from, for example kind 'history'")
     if not schema.item_id_feature.embedding:
-        raise ConfigError(f"features.candidate.{schema.item_id}.embedding", False, "true: only a user's id may be false")
+        raise ConfigError(
+            f"features.candidate.{schema.item_id}.embedding", False, "true: only a user's id may be false"
+        )

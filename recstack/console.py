@@ -5,16 +5,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from recstack.init.questions import Question
+
 # No markup: paths, ids and titles are the user's, and brackets in them mean nothing.
 _PROGRESS = Console(stderr=True, highlight=False, markup=False, emoji=False)
 _RESULT = Console(highlight=False, markup=False, emoji=False)
 _LOG_SECONDS = 10.0
+
+
+def is_terminal() -> bool:
+    """Whether a person can be asked: both the input and the messages are a terminal's."""
+    return sys.stdin.isatty() and _PROGRESS.is_terminal
 
 
 class Voice:
@@ -40,6 +48,19 @@ class Voice:
             sys.stdout.write(json.dumps({"verb": self.verb, **data}) + "\n")
         else:
             _RESULT.print(Text.assemble((self.verb, "bold"), f": {summary}"), soft_wrap=True)
+
+    def choose(self, question: "Question") -> str:
+        """Asks a person at the terminal which of two columns is meant; returns its name."""
+        _PROGRESS.print(Text.assemble((f"{self.verb:>9}", "dim"), f"  {question.table}: which is the {question.role}?"))
+        names = [column.name for column in question.choices]
+        for number, column in enumerate(question.choices, 1):
+            _PROGRESS.print(f"{number:>12}  {question.described(column)}", soft_wrap=True)
+        while True:
+            answer = _PROGRESS.input(f"{'':>11}number or name: ").strip()
+            if answer.isdigit() and 1 <= int(answer) <= len(names):
+                return names[int(answer) - 1]
+            if answer in names:
+                return answer
 
     def error(self, message: str) -> None:
         """What went wrong, in one line."""

@@ -85,6 +85,9 @@ class TableSource:
     decimal: Literal["", ".", ","] = ""
     """Decimal mark of numbers in texts; the other one may group thousands. Empty: a point, and `1,234` is refused since
     it may be either."""
+    shown_items: str = ""
+    """Of `interactions` in files: a column that lists the items shown at one moment, each with `-1` if it was clicked
+    and `-0` if not, such as `N12-1 N7-0`. Each becomes a row with a column `clicked` of 1 or 0; empty: none."""
     missing: tuple[str, ...] = MISSING_WORDS
     """Texts that stand for a missing value, exactly as written."""
     ids: IdRules = IdRules()

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
-_DAY = 86_400
+_DAY, _YEAR = 86_400, 31_556_952
+_LATEST = 253_402_300_799
 # Before 1990 a time is an order of events, a missing time, or in another unit.
 _EARLIEST = 631_152_000
 _FEW = 0.01
@@ -84,6 +85,8 @@ def implausible_times(summary: TimeSummary) -> Sequence[str]:
 
 def day(second: int) -> str:
     """The day of a moment, UTC."""
+    if second > _LATEST:
+        return f"a day of the year {1970 + second // _YEAR:,}"
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d}"
 
 

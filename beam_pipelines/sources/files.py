@@ -17,6 +17,7 @@ from beam_pipelines.sources.contract import FileFormat, RawBatch, ReadUnit, Sour
 from beam_pipelines.sources.file_names import files_of, partition_values
 from beam_pipelines.sources.opening import without_compression
 from beam_pipelines.sources.partition_folders import files_in_range
+from beam_pipelines.sources.shown_items import CLICKED, one_row_an_item
 from beam_pipelines.sources.tables import ROW_NUMBER, Table
 from features.errors import InputError, first_line
 
@@ -59,7 +60,9 @@ def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
     """
     inside = _without_partitions(table, unit.path)
     with reported(unit.path, unit.format):
-        for raw in _format(unit.format).read(inside, unit):
+        for rows in _format(unit.format).read(inside, unit):
+            shown = table.source.shown_items
+            raw = one_row_an_item(rows, shown) if shown in rows.columns.schema.names else rows
             yield raw if inside is table else _with_partitions(raw, table, unit.path)
 
 
@@ -71,13 +74,14 @@ def column_names(table: Table, unit: ReadUnit) -> list[str]:
     """
     with reported(unit.path, unit.format):
         names = _format(unit.format).column_names(table, unit.path)
-    return list(dict.fromkeys([*names, *partition_values(unit.path)]))
+    added = [CLICKED] if table.source.shown_items else []
+    return list(dict.fromkeys([*names, *partition_values(unit.path), *added]))
 
 
 def _without_partitions(table: Table, path: str) -> Table:
     """The table without the columns that only the names of the file's folders hold."""
-    folders = {*partition_values(path), ROW_NUMBER}
-    inside = tuple(column for column in table.columns if column.source not in folders)
+    others = {*partition_values(path), ROW_NUMBER, *([CLICKED] if table.source.shown_items else [])}
+    inside = tuple(column for column in table.columns if column.source not in others)
     # A table of nothing but folders' names is read for its number of rows.
     return table if len(inside) == len(table.columns) or not inside else replace(table, columns=inside)
 

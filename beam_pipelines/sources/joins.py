@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -107,7 +107,7 @@ def join_coverage(table: str, log_ids: pa.StringArray, table_ids: pa.StringArray
     )
 
 
-def settings_of(rules: IdRules) -> dict[str, str | bool]:
+def settings_of(rules: IdRules) -> dict[str, Any]:
     """The fields that differ from their defaults."""
     values = {field.name: getattr(rules, field.name) for field in dataclasses.fields(rules)}
     return {name: value for name, value in values.items() if value != getattr(IdRules(), name)}

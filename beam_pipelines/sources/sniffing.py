@@ -113,6 +113,8 @@ def _encoding(path: str) -> str:
     if not matches:
         return "latin-1"
     likely = {match.encoding for match in matches if _likelihood(match) == _likelihood(matches[0])}
+    # Encodings that differ in other letters only make the same text of these.
+    likely |= {name for name in _ENCODINGS if telling.decode(name, "replace") == str(matches[0])}
     return next((name for name in _ENCODINGS if name in likely), matches[0].encoding).replace("_", "-")
 
 

@@ -112,8 +112,9 @@ def _of_texts(texts: pa.StringArray) -> TimeFormat | None:
     if readable[best] < _MOST * len(looked_at):
         return None
     read = {name: _read(texts, name) for name in readable if readable[name] == readable[best]}
-    # Of patterns that parse as many of the sample, take the one that parses most of the column; then the first.
-    best, *others = sorted(read, key=lambda name: -len(read[name]))
+    # Of patterns that parse as many of the sample, take the one that parses most of the column; then the one with the
+    # shortest span: days in a row that are taken for months lie months apart.
+    best, *others = sorted(read, key=lambda name: (-len(read[name]), np.ptp(read[name]) if len(read[name]) else 0))
     ambiguous = others and len(read[others[0]]) == len(read[best]) and not np.array_equal(read[others[0]], read[best])
     return TimeFormat(best, alternative=others[0] if ambiguous else "")
 

@@ -27,7 +27,11 @@ def choose_split(log: Log) -> Iterator[Setting]:
     """`[pipeline.split]`."""
     table = "pipeline.split"
     moments = log.num_moments
-    if moments <= _FEW_MOMENTS:
+    if moments == 1:
+        why = "all events are of one moment, so there is no time to split by"
+        yield Setting(table=table, name="kind", value="leave_last_out", why=why)
+        return
+    if moments <= _FEW_MOMENTS and not log.is_order:
         why = f"all events lie at {moments} moments, so the latest ones are held out whole"
         yield Setting(table=table, name="kind", value="global_time", why=why)
         validation = log.share_of_moment(2) if moments > 2 else 0.0
@@ -37,7 +41,10 @@ def choose_split(log: Log) -> Iterator[Setting]:
         yield Setting(table=table, name="test", value=round(log.share_of_moment(1), 4), why="events at the last moment")
         return
     known, share = log.known_test_users()
-    if not log.is_order and known >= min(_LEAST_KNOWN_USERS, log.num_users // 10) and share >= _LEAST_KNOWN_SHARE:
+    if not log.is_order and log.events_a_user(1.0) == 1:
+        why = "every user has one event, so that only a split by time leaves any to test with"
+        yield Setting(table=table, name="kind", value="global_time", why=why)
+    elif not log.is_order and known >= min(_LEAST_KNOWN_USERS, log.num_users // 10) and share >= _LEAST_KNOWN_SHARE:
         why = f"as in production: {known:,} users of the latest tenth ({share:.0%}) were there before"
         yield Setting(table=table, name="kind", value="global_time", why=why)
     elif log.events_a_user(0.5) >= _LONG_HISTORY:
@@ -130,7 +137,7 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         np.clip(12_000_000 / max(events if examples == "basket" else positives, 1), 3, 20 if examples == "set" else 12)
     )
     yield Setting(table="retrieval", name="epochs", value=epochs, why="at most; it ends when validation gets no better")
-    has_validation = log.num_moments > 2
+    has_validation = log.num_moments > 2 or log.num_moments == 1
     patience, why = (max(2, epochs // 4), "epochs without gain") if has_validation else (0, "there is no validation")
     yield Setting(table="retrieval", name="patience", value=patience, why=why)
     if examples == "sequence":

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from beam_pipelines.passes.validation import LATEST_SECOND
 from recstack.init.log import Log
 from recstack.init.proposal import FeatureChoice, LeftOut
 from recstack.init.propose import Proposal
@@ -35,8 +36,10 @@ def column_uses(proposal: Proposal) -> Iterator[ColumnUse]:
     for choice in proposal.columns:
         uses[choice.table, choice.column] = _use_of(choice)
     roles = proposal.roles
-    for name, role in (("user_id", roles.user), ("item_id", roles.item), ("timestamp", roles.time)):
+    for name, role in (("user_id", roles.user), ("item_id", roles.item)):
         uses["interactions", role.column.name] = (name, role.why)
+    if roles.time.column is not None:
+        uses["interactions", roles.time.column.name] = ("timestamp", roles.time.why)
     for setting in proposal.settings:
         if setting.path in ("pipeline.label.rating_column", "pipeline.label.event_type_column"):
             uses["interactions", setting.value] = ("label", setting.why)
@@ -76,7 +79,7 @@ def facts(log: Log) -> Iterator[tuple[str, str]]:
     yield "users", f"{log.num_users:,}, half with at least {log.events_a_user(0.5):,.0f} events"
     yield "items", f"{log.num_items:,}"
     yield "density", f"{log.density:.3%} of all pairs of a user and an item"
-    if log.is_order:
+    if log.is_order or log.seconds.max() >= LATEST_SECOND:
         yield "time", f"an order only, {log.num_moments:,} places"
     else:
         first, last = (datetime.fromtimestamp(int(s), UTC) for s in (log.seconds.min(), log.seconds.max()))

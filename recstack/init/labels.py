@@ -1,13 +1,17 @@
 """Which column, if any, says how much an event is worth: a rating, a kind of event, or whether somebody clicked."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.profile.raw_table import ColumnProfile, TableProfile
+from beam_pipelines.sources.ratings import not_rated, rating_levels
 from recstack.init import names
+from recstack.init.log import Log
 from recstack.init.proposal import Setting
 
 _TABLE = "pipeline.label"
@@ -15,6 +19,12 @@ _MOST_TYPES = 30
 _LEAST_TYPES_BY_VALUES = 2
 _MOST_RATINGS = 101
 _MOST_LIKED = 0.6
+_MOST_GRADES = 21
+_BEST_GRADES = (4, 5, 6, 7, 10, 20)
+_NO_YES = (
+    *(("0", "1"), ("false", "true"), ("False", "True"), ("no", "yes"), ("No", "Yes"), ("N", "Y"), ("n", "y")),
+    *(("f", "t"), ("F", "T"), ("FALSE", "TRUE"), ("NO", "YES")),
+)
 # Weight of an example by what its event is called; the first fitting word counts.
 _WEIGHTS = {
     0.0: "impression impressions exposure display shown served remove removed return returned refund dislike skip hide",
@@ -38,17 +48,20 @@ class Labels:
     """Whether the log holds events that are no positive interactions, or ratings."""
     positive_kinds: tuple[str, ...] = ()
     """Kinds of events that enter histories."""
+    notices: tuple[str, ...] = ()
+    """What a person should know about the values."""
 
 
-def find_labels(events: TableProfile, taken: frozenset[str]) -> Labels:
-    """Finds a kind of event, a click or a rating, in this order.
+def find_labels(events: TableProfile, taken: frozenset[str], log: Log) -> Labels:
+    """Finds a kind of event, a click or a rating, in this order: ratings by their names, then by their values.
 
     Args:
         events: the interactions.
         taken: columns that have a role.
+        log: the events.
     """
     free = [column for column in events.columns if column.name not in taken]
-    for find in (_event_types, _clicks, _ratings):
+    for find in (_event_types, _clicks, _ratings, partial(_grades, log=log)):
         for column in free:
             found = find(column)
             if found is not None:
@@ -85,7 +98,7 @@ def _clicks(column: ColumnProfile) -> Labels | None:
     if not set(names.words(column.name)) & names.CLICK or column.distinct != 2:
         return None
     values = set(pc.cast(column.values, pa.string()).drop_null().unique().to_pylist())
-    for no, yes in (("0", "1"), ("false", "true"), ("False", "True")):
+    for no, yes in _NO_YES:
         if values == {no, yes}:
             share = float(pc.mean(pc.equal(pc.cast(column.values, pa.string()), yes)).as_py())
             why = f"{share:.1%} of the events are {yes}; the others are what was shown in vain"
@@ -110,19 +123,58 @@ def _ratings(column: ColumnProfile) -> Labels | None:
     is_named = set(names.words(column.name)) & names.RATING
     if column.kind not in ("integer", "number") or not is_named or not 2 <= column.distinct <= _MOST_RATINGS:
         return None
-    values = pc.cast(column.values.drop_null(), pa.float64()).to_numpy(zero_copy_only=False)
-    levels, counts = np.unique(values, return_counts=True)
-    at_least = np.cumsum(counts[::-1])[::-1] / len(values)
+    return _rated(column, "named so")
+
+
+def _grades(column: ColumnProfile, log: Log) -> Labels | None:
+    """Ratings under any name: a scale such as 1 to 5, all steps of it used, that differs within users and items."""
+    named = set(names.words(column.name))
+    if column.kind not in ("integer", "number") or named & (names.NO_GRADE | names.CONTEXT | names.CODED):
+        return None
+    if not 4 <= column.distinct <= _MOST_GRADES:
+        return None
+    counts = rating_levels(_numbers(column))
+    lone = not_rated(counts)
+    levels = np.array(sorted(map(float, counts)))[0 if lone is None else 1 :]
+    steps = np.diff(levels)
+    is_scale = len(levels) >= 4 and np.allclose(steps, steps[0]) and steps[0] in (0.5, 1.0)
+    if not is_scale or levels[0] not in (0, 0.5, 1) or levels[-1] not in _BEST_GRADES:
+        return None
+    if not all(_differs_within(column, owners, log.rows) for owners in (log.users, log.items)):
+        return None
+    return _rated(column, "no name tells, but the values are a scale of grades: check it")
+
+
+def _differs_within(column: ColumnProfile, owners: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> bool:
+    codes = column.values.take(pa.array(rows)).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    pairs = np.unique(owners * (int(codes.max()) + 3) + codes)
+    return len(pairs) > 1.1 * len(np.unique(owners))
+
+
+def _numbers(column: ColumnProfile) -> npt.NDArray[np.float64]:
+    return np.asarray(pc.cast(column.values.drop_null(), pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def _rated(column: ColumnProfile, why: str) -> Labels:
+    values = _numbers(column)
+    counts = rating_levels(values)
+    lone = not_rated(counts)
+    levels, of_levels = np.unique(values if lone is None else values[values != lone], return_counts=True)
+    at_least = np.cumsum(of_levels[::-1])[::-1] / of_levels.sum()
     # The lowest rating that a little more than half of the events reach at most; the best one where all are alike.
     place = int(np.argmax(at_least <= _MOST_LIKED)) if (at_least <= _MOST_LIKED).any() else len(levels) - 1
     threshold, liked = float(levels[place]), float(at_least[place])
+    what = f"{why}; {len(levels)} different values from {levels[0]:g} to {levels[-1]:g}"
+    notices: tuple[str, ...] = ()
+    if lone is not None:
+        said = f"{counts[f'{lone:g}']:,} are {lone:g}, which lies below the scale and may mean 'not rated'"
+        what += f"; {said}"
+        notices = (
+            f"{column.name}: {said}; as it stands it is the lowest rating: remove these events from the log, or all "
+            "ratings if they are few",
+        )
     settings = (
-        Setting(
-            table=_TABLE,
-            name="rating_column",
-            value=column.name,
-            why=f"{len(levels)} different values from {levels[0]:g} to {levels[-1]:g}",
-        ),
+        Setting(table=_TABLE, name="rating_column", value=column.name, why=what),
         Setting(table=_TABLE, name="threshold", value=threshold, why=f"{liked:.0%} of the ratings reach it: liked"),
         Setting(
             table=_TABLE,
@@ -132,4 +184,4 @@ def _ratings(column: ColumnProfile) -> Labels | None:
             active=False,
         ),
     )
-    return Labels(settings=settings, columns=frozenset({column.name}), has_negatives=True)
+    return Labels(settings=settings, columns=frozenset({column.name}), has_negatives=True, notices=notices)

@@ -1,6 +1,6 @@
 """Facts of an interaction log that the choice of split and models depends on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -8,9 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.config import TableSource
+from beam_pipelines.config.source import IdRules
 from beam_pipelines.profile.raw_table import TableProfile
-from beam_pipelines.sources.times import to_seconds
 from recstack.init.roles import Roles
 
 TAKEN_AGAIN = 0.1
@@ -148,15 +147,14 @@ def _repeated(pairs: _Integers) -> float:
     return float(counts[counts > 1].sum() / len(pairs))
 
 
-def log_of(events: TableProfile, roles: Roles) -> Log:
-    """The events with a user, an item and a time, in order."""
-    source = TableSource(path="-", timestamp_format=roles.time_format.name or "s")
-    seconds = to_seconds(roles.time.column.values, source)
-    complete = pc.and_(
-        pc.and_(seconds.is_valid(), roles.user.column.values.is_valid()), roles.item.column.values.is_valid()
-    )
+def log_of(events: TableProfile, roles: Roles, rules: IdRules) -> Log:
+    """The events with a user, an item and a time, in order; ids are spelt by the rules, as `prepare` does."""
+    seconds = roles.time.seconds(events.num_rows)
+    source = replace(events.source, ids=rules)
+    ids = [choice.column.ids(source) for choice in (roles.user, roles.item)]
+    complete = pc.and_(pc.and_(seconds.is_valid(), ids[0].is_valid()), ids[1].is_valid())
     rows = np.flatnonzero(complete.to_numpy(zero_copy_only=False))
-    users, items = (_codes(choice.column.values, rows) for choice in (roles.user, roles.item))
+    users, items = (_codes(values, rows) for values in ids)
     times = seconds.fill_null(0).to_numpy(zero_copy_only=False)[rows]
     order = np.lexsort([np.arange(len(rows)), times, users])
     return Log(
@@ -164,7 +162,7 @@ def log_of(events: TableProfile, roles: Roles) -> Log:
         items=items[order],
         seconds=times[order].astype(np.int64),
         rows=rows[order],
-        is_order=roles.time_format.is_order,
+        is_order=roles.time.format.is_order,
         share=events.share,
     )
 

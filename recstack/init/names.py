@@ -1,6 +1,7 @@
 """What the names of columns tell of their meaning."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -9,21 +10,48 @@ def _set(words: str) -> frozenset[str]:
 
 
 USER = _set(
-    "user users customer customers client member visitor account buyer reader viewer listener subscriber player person "
-    "patient student reviewer household shopper guest profile uid cust consumer"
+    "user users customer customers client member visitor account buyer reader viewer listener subscriber player "
+    "person patient student reviewer household shopper guest profile uid cust consumer usuario utilisateur benutzer "
+    "nutzer kunde cliente utente gebruiker kullanıcı пользователь клиент 用户 会员 顾客 ユーザー ユーザ 사용자"
 )
 ITEM = _set(
     "item items product products sku article movie film book track song artist asin isbn content offer listing video "
     "business venue place location poi ad news goods stock stockcode material recipe game anime document page url "
-    "show episode course job hotel restaurant post channel app iid pid"
+    "show episode course job hotel restaurant post channel app iid pid artikel produkt producto produit articulo "
+    "artículo prodotto produto товар фильм книга 商品 物品 产品 电影 アイテム 상품"
 )
-TIME = _set("timestamp time datetime date day ts created at when dt eventtime unixtime utc occurred")
+TIME = _set(
+    "timestamp time datetime date day ts created at when dt eventtime unixtime utc occurred "
+    "zeit zeitpunkt datum zeitstempel fecha hora heure data ora tijd zaman время дата "
+    "时间 日期 时间戳 時間 日時 시간 날짜"
+)
 LATER_TIME = _set("updated modified changed expires birth birthday delivered shipped end ended release")
-IDENTIFIER = _set("id ids key code no nr num number hash guid uuid identifier")
+IDENTIFIER = _set("id ids key code no nr num number hash guid uuid identifier nummer 编号 番号 编码 번호")
 OTHER_IDENTIFIER = _set(
     "session order invoice basket transaction trans receipt event request cart visit row index unnamed"
 )
-RATING = _set("rating ratings stars star score grade rate overall")
+RATING = _set(
+    "rating ratings stars star score grade rate overall bewertung note punktzahl calificacion puntuacion valoracion "
+    "voto оценка рейтинг 评分 分数 评价 評価 평점"
+)
+# Of a number that is no grade, whatever its values are.
+NO_GRADE = _set(
+    "quantity qty count amount number num position rank hour day weekday dow month minute week quarter year age size "
+    "page level step slot index distance price cost session episode season version width height length group tier "
+    "menge anzahl monat tag stunde cantidad quantite количество 数量"
+)
+# Numbers that come again and again, and how many there are: they order no events.
+CLOCK = {
+    "hour": 24,
+    "weekday": 7,
+    "dow": 7,
+    "dayofweek": 7,
+    "minute": 60,
+    "day": 31,
+    "month": 12,
+    "week": 53,
+    "quarter": 4,
+}
 EVENT_TYPE = _set("event type action behavior behaviour kind activity interaction verb")
 CLICK = _set("click clicked purchased bought label converted conversion liked like target response booked ordered")
 CONTEXT = _set(
@@ -36,14 +64,15 @@ NUMBERLIKE = _set("price cost amount count year age rank size weight length dura
 
 def words(name: str) -> list[str]:
     """The words of a column's name: `Customer ID`, `customerId` and `CUSTOMER_ID` are `customer`, `id`."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
-    found = [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]
+    normal = unicodedata.normalize("NFKC", name)
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\x00-\x7f])(?=[A-Za-z])", " ", normal)
+    found = [word.lower() for word in re.split(r"[\W_]+", spaced) if word]
     return [part for word in found for part in _without_suffix(word)]
 
 
 def _without_suffix(word: str) -> list[str]:
     """`userid` is `user`, `id`, and `itemcode` is `item`, `code`."""
-    for suffix in ("id", "code", "key", "no"):
+    for suffix in ("id", "code", "key", "no", "nr", "编号", "番号", "编码", "번호"):
         stem = word.removesuffix(suffix)
         if stem != word and stem in USER | ITEM | OTHER_IDENTIFIER:
             return [stem, suffix]
@@ -65,6 +94,7 @@ def role_score(name: str, role: Iterable[str]) -> float:
 
 
 def identifier(name: str) -> str:
-    """A feature's name made from a column's: letters, digits and underscores."""
-    made = re.sub(r"\W+", "_", name.strip(), flags=re.ASCII).strip("_").lower() or "column"
-    return f"c_{made}" if made[0].isdigit() else made
+    """A feature's name made from a column's: letters of any script, digits and underscores."""
+    normal = unicodedata.normalize("NFKC", name).strip().lower()
+    made = re.sub(r"\W+", "_", normal).strip("_") or "column"
+    return made if made.isidentifier() else f"c_{made}"

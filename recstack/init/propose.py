@@ -1,12 +1,12 @@
 """The tables to a whole proposal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from beam_pipelines.config import TableSource
-from beam_pipelines.profile.raw_table import TableProfile, profile_table
+from beam_pipelines.config.source import IdRules, TableName
+from beam_pipelines.profile.raw_table import TableProfile
 from features.errors import InputError
-from recstack.init import names
 from recstack.init.choose_features import Tables, choose_features
 from recstack.init.choose_settings import (
     choose_cleaning,
@@ -15,22 +15,17 @@ from recstack.init.choose_settings import (
     examples_of,
     history_length,
 )
+from recstack.init.id_spelling import IdColumn, Spelling, find_spelling
 from recstack.init.labels import find_labels
 from recstack.init.log import Log, log_of
+from recstack.init.notices import notices_of
 from recstack.init.proposal import FeatureChoice, LeftOut, Setting
-from recstack.init.roles import Choice, Given, Roles, find_key, find_roles
+from recstack.init.questions import Ask
+from recstack.init.reading import TableLooks, read_table
+from recstack.init.roles import Choice, Given, Roles, find_key, find_roles, refuse
+from recstack.init.times import oddities
 
-
-@dataclass(frozen=True, kw_only=True)
-class TablePaths:
-    """File names or patterns; empty where there is no such table."""
-
-    interactions: str
-    """Who did something with what, and when."""
-    items: str = ""
-    """What is known of the items."""
-    users: str = ""
-    """What is known of the users."""
+_KEYS: Mapping[TableName, str] = {"items": "item_id", "users": "user_id"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,30 +42,36 @@ class Proposal:
     """What becomes of each column that has no role."""
     settings: tuple[Setting, ...]
     """Everything else, table by table."""
+    notices: tuple[str, ...] = ()
+    """What a person should know before going on."""
 
 
-def propose(paths: TablePaths, given: Given, *, workdir: str) -> Proposal:
+def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: str, ask: Ask = refuse) -> Proposal:
     """Looks at the tables and decides.
 
     Args:
-        paths: where they lie.
+        sources: where they lie, interactions first, and what is known of their files.
         given: columns that need not be guessed.
         workdir: folder that the configuration names.
+        ask: answers what is doubtful.
 
     Raises:
         InputError: a table cannot be read, or no column fills a role.
     """
-    events = profile_table("interactions", TableSource(path=paths.interactions))
-    items = profile_table("items", TableSource(path=paths.items)) if paths.items else None
-    users = profile_table("users", TableSource(path=paths.users)) if paths.users else None
+    looks = {name: read_table(name, source) for name, source in sources.items()}
+    events, items, users = (
+        looks[name].profile if name in looks else None for name in ("interactions", "items", "users")
+    )
+    assert events is not None
     others: dict[str, TableProfile] = {table.name: table for table in (items, users) if table is not None}
-    roles = find_roles(events, others, given)
-    log = log_of(events, roles)
+    roles = find_roles(events, others, given, ask)
+    item_key = find_key(items, roles.item.column, "item") if items is not None else None
+    user_key = find_key(users, roles.user.column, "user") if users is not None else None
+    spelling = _spelling(looks, roles, {"items": item_key, "users": user_key})
+    log = log_of(events, roles, spelling.rules.get("interactions", IdRules()))
     if len(log) == 0:
-        raise InputError(f"{paths.interactions}: no row has a user, an item and a time")
-    item_key = find_key(items, roles.item.column.values, names.ITEM) if items is not None else None
-    user_key = find_key(users, roles.user.column.values, names.USER) if users is not None else None
-    labels = find_labels(events, roles.names)
+        raise InputError(f"{events.path}: no row has a user, an item and a time")
+    labels = find_labels(events, roles.names, log)
     examples, why = examples_of(log)
     tables = Tables(
         events=events,
@@ -84,39 +85,83 @@ def propose(paths: TablePaths, given: Given, *, workdir: str) -> Proposal:
     columns = tuple(choose_features(tables, log, examples, history_length(log, examples)))
     if items is None and any(isinstance(c, FeatureChoice) and c.table == "items" and c.active for c in columns):
         # What follows from the item stands in the interactions themselves.
-        paths, item_key = replace(paths, items=paths.interactions), roles.item
+        looks = looks | {"items": _as_items(looks["interactions"])}
+        item_key, spelling = roles.item, _with_items(spelling)
     settings = (
         Setting(table="", name="workdir", value=workdir, why="the dataset, the runs and the SavedModels go here"),
-        *_sources(paths, roles, columns, item_key, user_key),
+        *_sources(looks, roles, columns, {"items": item_key, "users": user_key}),
+        *spelling.settings,
         *labels.settings,
         *choose_cleaning(log),
         *choose_split(log),
         *choose_models(log, examples, why, has_negatives=labels.has_negatives),
     )
-    read = tuple(table for table in (events, items, users) if table is not None)
-    return Proposal(tables=read, roles=roles, log=log, columns=columns, settings=settings)
+    return Proposal(
+        tables=tuple(table for table in (events, items, users) if table is not None),
+        roles=roles,
+        log=log,
+        columns=columns,
+        settings=settings,
+        notices=tuple(notices_of(others | {"interactions": events}, roles, log, labels, spelling.coverages)),
+    )
+
+
+def _spelling(looks: Mapping[TableName, TableLooks], roles: Roles, keys: Mapping[str, Choice | None]) -> Spelling:
+    sources = {name: look.profile.source for name, look in looks.items()}
+    user, item = (
+        IdColumn(table="interactions", column=choice.column, source=sources["interactions"])
+        for choice in (roles.user, roles.item)
+    )
+    logs: dict[TableName, IdColumn] = {"items": item, "users": user}
+    joins = [
+        (log, IdColumn(table=name, column=key.column, source=sources[name]))
+        for name, log in logs.items()
+        if (key := keys[name]) is not None
+    ]
+    return find_spelling([user, item, *(other for _, other in joins)], joins)
+
+
+def _as_items(interactions: TableLooks) -> TableLooks:
+    settings = (replace(setting, table="pipeline.items") for setting in interactions.settings)
+    return replace(interactions, settings=tuple(settings))
+
+
+def _with_items(spelling: Spelling) -> Spelling:
+    more = [replace(setting, table="pipeline.items") for setting in spelling.settings]
+    return replace(spelling, settings=(*spelling.settings, *more))
 
 
 def _sources(
-    paths: TablePaths,
+    looks: Mapping[TableName, TableLooks],
     roles: Roles,
     columns: tuple[FeatureChoice | LeftOut, ...],
-    item_key: Choice | None,
-    user_key: Choice | None,
+    keys: Mapping[str, Choice | None],
 ) -> Iterator[Setting]:
-    own = {"user_id": roles.user, "item_id": roles.item, "timestamp": roles.time}
-    yield from _source("interactions", paths.interactions, {n: c.column.name for n, c in own.items()}, columns)
-    table = "pipeline.interactions"
-    how = roles.time_format
+    own = {"user_id": roles.user.column.name, "item_id": roles.item.column.name}
+    if roles.time.column is not None:
+        own["timestamp"] = roles.time.column.name
+    events = looks["interactions"]
+    yield from _source("interactions", events.profile.path, own, columns)
+    yield from _times(roles, events.profile)
+    yield from events.settings
+    for name, role in _KEYS.items():
+        if (key := keys[name]) is not None:
+            yield from _source(name, looks[name].profile.path, {role: key.column.name}, columns)
+            yield from looks[name].settings
+
+
+def _times(roles: Roles, events: TableProfile) -> Iterator[Setting]:
+    table, how = "pipeline.interactions", roles.time.format
     if how.name and how.name != "s":
         yield Setting(table=table, name="timestamp_format", value=how.name, why=roles.time.why)
+    if roles.time.column is None:
+        return
     if how.name not in ("s", "ms", "us", "ns"):
         why = "of times that carry no zone of their own; UTC unless you say so"
         yield Setting(table=table, name="time_zone", value="UTC", why=why, active=False)
-    if item_key is not None:
-        yield from _source("items", paths.items, {"item_id": item_key.column.name}, columns)
-    if user_key is not None:
-        yield from _source("users", paths.users, {"user_id": user_key.column.name}, columns)
+    if found := oddities(roles.time, events):
+        why = f"you insisted on {roles.time.column.name}: {'; '.join(found)}"
+        yield Setting(table=table, name="implausible_times", value="keep", why=why)
 
 
 def _source(

@@ -1,4 +1,4 @@
-"""Which columns of the interactions say who, what and when."""
+"""Which columns of the interactions say who, what and when, and which column of another table holds their ids."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,13 +7,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.profile.raw_table import ColumnProfile, TableProfile
-from beam_pipelines.sources.time_formats import TimeFormat, guess_time_format
+from beam_pipelines.sources.time_formats import guess_time_format
 from features.errors import InputError
 from recstack.init import names
+from recstack.init.questions import Ask, Question
+from recstack.init.times import TimeChoice, find_time
 
 # Fewer different values are groups of users or items, not these themselves.
 _FEWEST_IDS = 10
 _SHOWN = 12
+_DOUBTFUL = 0.5
+_LEAST_SCORE = 0.9
+# Of ids that are whole numbers without large gaps: two tables number from 1, whatever they number.
+_DENSE = 0.5
+_MOST_IN_A_WORD = 3
+_FLAGS = {"user": "--user-id", "item": "--item-id"}
+_WORDS = {"user": names.USER, "item": names.ITEM}
+_KEYS = {"user": "users", "item": "items"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +44,13 @@ class Roles:
     """Who."""
     item: Choice
     """What."""
-    time: Choice
+    time: TimeChoice
     """When."""
-    time_format: TimeFormat
-    """How the times are written."""
 
     @property
     def names(self) -> frozenset[str]:
         """The columns with a role."""
-        return frozenset(choice.column.name for choice in (self.user, self.item, self.time))
+        return frozenset({self.user.column.name, self.item.column.name}) | self.time.names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,94 +62,217 @@ class Given:
     item: str = ""
     """Column of the interactions with the item."""
     time: str = ""
-    """Column of the interactions with the time."""
+    """Column of the interactions with the time, or `row-order`."""
 
 
-def find_roles(events: TableProfile, others: Mapping[str, TableProfile], given: Given) -> Roles:
-    """Finds who, what and when.
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
+    score: float
+    column: ColumnProfile
+    why: str
+
+
+def refuse(question: Question) -> str:
+    """Answers no question: an `Ask` for programs.
+
+    Raises:
+        InputError: always; it names the flag that answers the question.
+    """
+    raise InputError(str(question))
+
+
+def find_roles(events: TableProfile, others: Mapping[str, TableProfile], given: Given, ask: Ask = refuse) -> Roles:
+    """Finds who, what and when: never one column twice.
 
     Args:
         events: the interactions.
         others: the tables `items` and `users`, as far as they are there.
         given: what need not be guessed.
+        ask: answers what is doubtful.
 
     Raises:
-        InputError: a column that is given is missing, or a role has no column that could fill it.
+        InputError: a column that is given is missing or cannot have the role, or a role has no column that could.
     """
-    time, time_format = _find_time(events, given)
-    left = [column for column in events.columns if column.name != time.column.name]
-    user = _given(events, given.user) or _find_id(left, "user", names.USER, others.get("users"))
-    item = _given(events, given.item) or _find_id(left, "item", names.ITEM, others.get("items"))
-    if user is None or item is None:
+    _check_given(events, given)
+    time = find_time(events, given.time, frozenset({given.user, given.item} - {""}), ask)
+    taken = time.names | frozenset({given.user, given.item} - {""})
+    left = [column for column in events.columns if column.name not in taken]
+    shown = [
+        _Scored(score=100, column=column, why="the items that were shown, one event each")
+        for column in events.columns
+        if column.name == events.source.shown_items and not given.item
+    ]
+    scored = {
+        role: (shown if role == "item" else []) or _given(events, name) or _scores(left, role, others.get(_KEYS[role]))
+        for role, name in (("user", given.user), ("item", given.item))
+    }
+    user, item = _best_pair(scored, events, ask)
+    return Roles(user=user, item=item, time=time)
+
+
+def _check_given(events: TableProfile, given: Given) -> None:
+    chosen = {"--user-id": given.user, "--item-id": given.item, "--timestamp": given.time}
+    for flag, name in chosen.items():
+        twice = [other for other, same in chosen.items() if name and same == name and other != flag]
+        if twice:
+            raise InputError(f"{flag} {name} and {twice[0]} {name}: expected a column of its own for each")
+    for flag in ("--user-id", "--item-id"):
+        if not chosen[flag]:
+            continue
+        column = events.column(chosen[flag])
+        if column.kind in ("structure", "vector", "list"):
+            first = column.values.drop_null().slice(0, 1).to_pylist()
+            raise InputError(
+                f"{events.path}: {flag} {column.name}: expected one id a row, found {column.kind}s: {first}"
+            )
+        if column.values.null_count == len(column.values):
+            raise InputError(f"{events.path}: {flag} {column.name}: all its values are missing")
+
+
+def _given(events: TableProfile, name: str) -> list[_Scored]:
+    return [_Scored(score=100, column=events.column(name), why="given on the command line")] if name else []
+
+
+def _scores(columns: list[ColumnProfile], role: str, table: TableProfile | None) -> list[_Scored]:
+    """The columns that could have a role by name or by the ids of the other table, best first."""
+    scored = [_score(column, columns, role, table) for column in columns if _can_be_ids(column)]
+    return sorted((s for s in scored if s.score > _LEAST_SCORE), key=lambda one: -one.score)
+
+
+def _score(column: ColumnProfile, columns: list[ColumnProfile], role: str, table: TableProfile | None) -> _Scored:
+    score, why = names.role_score(column.name, _WORDS[role]), f"named like the {role}"
+    other = {"user": "item", "item": "user"}[role]
+    if set(names.words(column.name)) & names.OTHER_IDENTIFIER:
+        score -= 1.5
+    if table is None or names.role_score(column.name, _WORDS[other]) > max(score, 1.0):
+        return _Scored(score=score, column=column, why=why)
+    keys = keys_of(table)
+    if any(key.name == column.name for key in keys):
+        score, why = score + 3, f"the {role}s table has a column of this name with a value of its own in each row"
+    if column in _identifiers(columns):
+        share, key = max(((_overlap(column, key), key) for key in keys), key=lambda pair: pair[0], default=(0.0, None))
+        if share > 0.5 and key is not None:
+            # Small whole numbers occur in any two tables; then names have to tell.
+            score += 0.3 * share if _is_dense(column) and _is_dense(key) else 4 * share
+            why = f"{share:.0%} of its values are in the {role}s table" if why.startswith("named") else why
+    return _Scored(score=score, column=column, why=why)
+
+
+def _can_be_ids(column: ColumnProfile) -> bool:
+    """Whether the values could be names of somebody or something: several, of one kind, and no sentences."""
+    if column.kind not in ("integer", "text") or column.distinct < 2:
+        return False
+    if column.kind == "integer":
+        return True
+    words = pc.list_value_length(pc.utf8_split_whitespace(column.values.drop_null().slice(0, 1000)))
+    return float(pc.mean(words).as_py()) <= _MOST_IN_A_WORD
+
+
+def _best_pair(scored: Mapping[str, list[_Scored]], events: TableProfile, ask: Ask) -> tuple[Choice, Choice]:
+    """The two different columns that fit best together; what is doubtful is asked."""
+    chosen: dict[str, _Scored] = {}
+    pairs = [(u, i) for u in scored["user"] for i in scored["item"] if u.column.name != i.column.name]
+    if pairs:
+        chosen["user"], chosen["item"] = max(pairs, key=lambda pair: pair[0].score + pair[1].score)
+    else:
+        role = "user" if not scored["user"] else "item"
+        other = {"user": "item", "item": "user"}[role]
+        if scored[other]:
+            chosen[other] = scored[other][0]
+        return _by_values(chosen, events, ask)
+    for role, best in chosen.items():
+        taken = {one.column.name for one in chosen.values()}
+        rivals = [s for s in scored[role] if s.column.name not in taken and best.score - s.score < _DOUBTFUL]
+        if rivals:
+            question = _question(events, role, (best.column, rivals[0].column))
+            name = ask(question)
+            chosen[role] = _Scored(score=100, column=events.column(name), why="chosen by you")
+    return _choice(chosen["user"]), _choice(chosen["item"])
+
+
+def _by_values(chosen: dict[str, _Scored], events: TableProfile, ask: Ask) -> tuple[Choice, Choice]:
+    """Where no name tells: the columns whose values come again and are many are asked about."""
+    for role in ("user", "item"):
+        if role in chosen:
+            continue
+        taken = {one.column.name for one in chosen.values()}
+        others = {"user": names.ITEM, "item": names.USER}[role] | names.TIME | names.RATING
         rest = [
-            c for c in _identifiers(left) if c.name not in {chosen.column.name for chosen in (user, item) if chosen}
+            column
+            for column in _identifiers(list(events.columns))
+            if column.name not in taken and not set(names.words(column.name)) & others and not _is_time(column)
         ]
-        unknown = [role for role, chosen in (("user", user), ("item", item)) if chosen is None]
-        if len(rest) < len(unknown) or (len(unknown) == 1 and names.words(rest[0].name)[0] in names.USER | names.ITEM):
-            raise _no_column(events, f"could be the {unknown[0]}", f"name one by --{unknown[0]}-id")
-        # Nothing in the names: the columns with most values, users first, as nearly all tables have it.
-        most = sorted(rest, key=lambda column: -column.distinct)[: len(unknown)]
-        guessed = [column for column in rest if column in most]
-        why = "no name tells, so the identifiers with most values are taken, the user's first; check it"
-        user = user or Choice(column=guessed.pop(0), why=why)
-        item = item or Choice(column=guessed.pop(0), why=why)
-    return Roles(user=user, item=item, time=time, time_format=time_format)
+        if len(rest) + len(taken) < 2:
+            raise _no_column(events, f"could be the {role}", f"name one by {_FLAGS[role]}")
+        most = sorted(rest, key=lambda column: -column.distinct)[:2]
+        name = ask(_question(events, role, most))
+        chosen[role] = _Scored(score=100, column=events.column(name), why="chosen by you")
+    return _choice(chosen["user"]), _choice(chosen["item"])
 
 
-def find_key(table: TableProfile, ids: pa.Array, role: frozenset[str]) -> Choice:
+def _is_time(column: ColumnProfile) -> bool:
+    found = guess_time_format(column.values)
+    return found is not None and not found.is_order
+
+
+def _question(events: TableProfile, role: str, choices: tuple[ColumnProfile, ...] | list[ColumnProfile]) -> Question:
+    return Question(table=events.path, role=role, flag=_FLAGS[role], choices=tuple(choices))
+
+
+def _choice(scored: _Scored) -> Choice:
+    return Choice(column=scored.column, why=scored.why)
+
+
+def find_key(table: TableProfile, column: ColumnProfile, role: str) -> Choice:
     """The column of the items or users table that holds the ids of the interactions.
 
+    Args:
+        table: of items or users.
+        column: of the interactions, with the ids.
+        role: `item` or `user`.
+
     Raises:
-        InputError: no column does.
+        InputError: no column does, or it has several rows an id.
     """
-    known = _texts(ids).unique()
-    shares = {column.name: _overlap(known, column) for column in _keys(table)}
-    best = max(shares, key=lambda name: (shares[name] > 0.5, names.role_score(name, role), shares[name]), default="")
-    if not best or (shares[best] == 0 and names.role_score(best, role) < 1):
-        raise _no_column(table, "holds the ids of the interactions", "add one")
-    return Choice(column=table.column(best), why=f"holds {shares[best]:.0%} of the ids of the interactions")
+    keys = keys_of(table)
+    shares = {key.name: _overlap(column, key) for key in keys}
+    named = {key.name: max(3.5 * (key.name == column.name), names.role_score(key.name, _WORDS[role])) for key in keys}
+    dense = {key.name: _is_dense(key) and _is_dense(column) for key in keys}
+    best = max(
+        keys,
+        key=lambda key: named[key.name] + shares[key.name] * (0.5 if dense[key.name] else 4),
+        default=None,
+    )
+    fits = best is not None and (named[best.name] >= 1 or shares[best.name] > 0.5)
+    several = next((c for c in table.columns if c not in keys and _names_the_role(c, column, role)), None)
+    if several is not None and (best is None or not fits or named[best.name] < 2):
+        raise InputError(_several_rows(table, several, role))
+    if best is None or not fits:
+        raise _no_column(table, "holds the ids of the interactions", f"give the {role}s' own column the log's name")
+    return Choice(column=best, why=f"holds {shares[best.name]:.0%} of the ids of the interactions")
 
 
-def _given(events: TableProfile, name: str) -> Choice | None:
-    return Choice(column=events.column(name), why="given on the command line") if name else None
+def _names_the_role(candidate: ColumnProfile, column: ColumnProfile, role: str) -> bool:
+    is_named = candidate.name == column.name or names.role_score(candidate.name, _WORDS[role]) >= 3
+    return is_named and candidate.kind in ("integer", "text") and _overlap(column, candidate) > 0.5
 
 
-def _find_time(events: TableProfile, given: Given) -> tuple[Choice, TimeFormat]:
-    scored = []
-    for column in [events.column(given.time)] if given.time else events.columns:
-        found = guess_time_format(column.values)
-        if found is None or column.name in (given.user, given.item):
-            continue
-        score = _time_score(column, found)
-        if given.time or score > 0:
-            scored.append((score, column, found))
-    if not scored:
-        raise _no_column(
-            events,
-            "could be the time of the event (its position in the user's list will do)",
-            "name one by --timestamp",
-        )
-    score, column, found = max(scored, key=lambda entry: entry[0])
-    how = f"reads as {found.name}" if found.name else f"is of type {column.values.type}"
-    if found.is_order:
-        how = "holds small whole numbers: an order, not a time of day"
-    why = "given on the command line" if given.time else f"named so, and {how}" if score > 2 else how
-    if found.alternative:
-        why += f"; {found.alternative} would read it too: check it"
-    return Choice(column=column, why=why), found
+def _several_rows(table: TableProfile, column: ColumnProfile, role: str) -> str:
+    rows = table.num_rows / max(column.distinct, 1)
+    others = [c for c in table.columns if c.name != column.name]
+    pivot = ""
+    if len(others) == 2:
+        wide = f"table.pivot(index={column.name!r}, columns={others[0].name!r}, values={others[1].name!r})"
+        pivot = f", such as pandas' {wide}.reset_index()"
+    return (
+        f"{table.path}: no column holds the ids of the interactions once: {column.name!r} does, but in {rows:.1f} rows "
+        f"an {role}; one row an {role} is needed: make a column of each property{pivot}"
+    ).replace("an user", "a user")
 
 
-def _time_score(column: ColumnProfile, found: TimeFormat) -> float:
-    named = set(names.words(column.name))
-    score = 3.0 * bool(named & names.TIME) - 2.0 * bool(named & names.LATER_TIME)
-    if "timestamp" in named:
-        score += 1
-    if named & (names.USER | names.ITEM) and named & names.IDENTIFIER:
-        return 0.0
-    if found.is_order:
-        # Any small whole numbers could be an order; only the name tells.
-        return score if named & names.TIME else 0.0
-    return score + (1.0 if column.kind == "integer" else 1.5)
+def keys_of(table: TableProfile) -> list[ColumnProfile]:
+    """The columns that could name the rows: their values are hardly ever the same in two rows."""
+    return [c for c in table.columns if c.kind in ("integer", "text") and c.distinct > 0.8 * table.num_rows]
 
 
 def _identifiers(columns: list[ColumnProfile]) -> list[ColumnProfile]:
@@ -155,42 +286,26 @@ def _identifiers(columns: list[ColumnProfile]) -> list[ColumnProfile]:
     ]
 
 
-def _find_id(
-    columns: list[ColumnProfile], role: str, role_names: frozenset[str], table: TableProfile | None
-) -> Choice | None:
-    best, why = 0.9, ""
-    chosen = None
-    for column in columns:
-        if column.kind not in ("integer", "text") or column.distinct < 2:
-            continue
-        score = names.role_score(column.name, role_names)
-        reason = f"named like the {role}"
-        if set(names.words(column.name)) & names.OTHER_IDENTIFIER:
-            score -= 1.5
-        if table is not None and column in _identifiers(columns):
-            share = max((_overlap(_texts(column.values).unique(), c) for c in _keys(table)), default=0.0)
-            if share > 0.5:
-                score += 4 * share
-                reason = f"{share:.0%} of its values are in the {role}s table"
-        if score > best:
-            best, chosen, why = score, column, reason
-    return Choice(column=chosen, why=why) if chosen is not None else None
+def _is_dense(column: ColumnProfile) -> bool:
+    """Whether the values are whole numbers that lie close together, from a small one on."""
+    if column.kind != "integer" or column.distinct == 0:
+        return False
+    bounds = pc.min_max(column.values).as_py()
+    span = bounds["max"] - bounds["min"] + 1
+    return bool(column.distinct >= _DENSE * span and abs(bounds["min"]) <= max(1000, span))
 
 
-def _keys(table: TableProfile) -> list[ColumnProfile]:
-    return [c for c in table.columns if c.kind in ("integer", "text") and c.distinct > 0.5 * table.num_rows]
-
-
-def _overlap(ids: pa.Array, column: ColumnProfile) -> float:
-    """Share of the ids that occur in the column."""
-    present = ids.drop_null()
+def _overlap(ids: ColumnProfile, key: ColumnProfile) -> float:
+    """Share of the ids that occur in the column, however they are spelt."""
+    present = _plain(ids).unique()
     if len(present) == 0:
         return 0.0
-    return float(pc.mean(pc.is_in(present, _texts(column.values).unique())).as_py())
+    return float(pc.mean(pc.is_in(present, _plain(key).unique())).as_py())
 
 
-def _texts(values: pa.Array) -> pa.Array:
-    return pc.cast(values, pa.string())
+def _plain(column: ColumnProfile) -> pa.StringArray:
+    texts = pc.utf8_lower(pc.utf8_trim_whitespace(pc.cast(column.values.drop_null(), pa.string())))
+    return pc.replace_substring_regex(pc.replace_substring_regex(texts, r"\.0+$", ""), r"^0+(\d)", r"\1")
 
 
 def _no_column(table: TableProfile, role: str, option: str) -> InputError:

@@ -11,9 +11,11 @@ from rich.table import Table
 from features.disk.files import make_directory, write_text_atomically
 from features.errors import InputError
 from recstack.config import StackConfig, parse_config
-from recstack.console import Voice
+from recstack.console import Voice, is_terminal
 
 if TYPE_CHECKING:
+    from beam_pipelines.config import TableSource
+    from beam_pipelines.config.source import TableName
     from recstack.init.propose import Proposal
 
 _SHOWN_ENTRIES = 8
@@ -39,7 +41,20 @@ class InitArguments:
     item_id: str = ""
     """Column of the interactions with the item, if the guess is wrong."""
     timestamp: str = ""
-    """Column of the interactions with the time, if the guess is wrong."""
+    """Column of the interactions with the time, if the guess is wrong; `row-order` if there is none and later rows
+    happened later."""
+    format: str = "auto"
+    """Format of files whose name does not tell it, such as csv for any text with a delimiter, jsonl or parquet."""
+    header: tuple[str, ...] = ()
+    """Names of the columns of interactions without a header line."""
+    items_header: tuple[str, ...] = ()
+    """Names of the columns of items without a header line."""
+    users_header: tuple[str, ...] = ()
+    """Names of the columns of users without a header line."""
+    delimiter: str = ""
+    """Between the fields of text lines in all tables, if the guess is wrong."""
+    encoding: str = ""
+    """Character encoding of text files in all tables, if the guess is wrong."""
     json: bool = False
     """Print the result as one JSON object."""
 
@@ -58,25 +73,54 @@ def init(arguments: InitArguments, voice: Voice, *, command: str) -> StackConfig
         InputError: the output is there already, a table cannot be read, or no column fills a role.
     """
     from recstack.init.document import render
-    from recstack.init.propose import TablePaths, propose
-    from recstack.init.roles import Given
+    from recstack.init.propose import propose
+    from recstack.init.roles import Given, refuse
 
     output = arguments.output
     if output.exists() and not arguments.force:
         raise InputError(f"{output}: is there already; name another by --output or replace it with --force")
     voice.progress(f"looking at {arguments.interactions}")
-    paths = TablePaths(interactions=arguments.interactions, items=arguments.items, users=arguments.users)
     given = Given(user=arguments.user_id, item=arguments.item_id, time=arguments.timestamp)
-    proposal = propose(paths, given, workdir=f"{output.stem}-work")
+    ask = refuse if arguments.json or not is_terminal() else voice.choose
+    proposal = propose(_sources(arguments), given, workdir=f"{output.stem}-work", ask=ask)
     text = render(proposal, command=command)
     stack = parse_config(text, str(output))
     make_directory(output.parent)
     write_text_atomically(output, text)
     for table in (_columns_table(proposal), _facts_table(proposal), _settings_table(proposal)):
         voice.show(table)
+    for notice in proposal.notices:
+        voice.progress(notice)
     chosen = {setting.path: setting.value for setting in proposal.settings if setting.active}
-    voice.result(f"{output}: read it, then run `recstack prepare --config {output}`", {"config": str(output)} | chosen)
+    voice.result(
+        f"{output}: read it, then run `recstack prepare --config {output}`",
+        {"config": str(output), "notices": list(proposal.notices)} | chosen,
+    )
     return stack
+
+
+def _sources(arguments: InitArguments) -> "dict[TableName, TableSource]":
+    from beam_pipelines.config import TableSource
+
+    paths: dict[TableName, tuple[str, tuple[str, ...]]] = {
+        "interactions": (arguments.interactions, arguments.header),
+        "items": (arguments.items, arguments.items_header),
+        "users": (arguments.users, arguments.users_header),
+    }
+    sources = {
+        name: TableSource(
+            path=path,
+            header=header,
+            format=arguments.format,
+            delimiter=arguments.delimiter.replace("\\t", "\t"),
+            encoding=arguments.encoding,
+        )
+        for name, (path, header) in paths.items()
+        if path
+    }
+    for name, source in sources.items():
+        source.check(f"{name}")
+    return sources
 
 
 def _columns_table(proposal: "Proposal") -> Table:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from beam_pipelines.config import TableSource
 from beam_pipelines.passes.validation import validate
 from beam_pipelines.prepare import prepare_dataset
 from beam_pipelines.sources import files
@@ -19,6 +20,8 @@ from features.spec.vector import VectorFeature
 from recstack.__main__ import main
 from recstack.config import StackConfig, load_config
 from recstack.init.log import Log
+from recstack.init.propose import propose
+from recstack.init.roles import Given
 from trainer.config.encoders import ENCODERS
 
 NUM_USERS, NUM_ITEMS, EVENTS_A_USER = 60, 40, 15
@@ -113,7 +116,6 @@ def _unnamed(table: pd.DataFrame) -> pd.DataFrame:
         (_shop, "csv", ("Customer ID", "Stock Code", "Invoice Date"), "%d.%m.%Y %H:%M", ("Event Type", "")),
         (_clicks, "jsonl", ("visitorId", "articleId", "eventTime"), "ms", ("clicked", "")),
         (_ratings, "csv", ("uid", "asin", "created_at"), "iso8601", ("", "overall")),
-        (_unnamed, "parquet", ("c1", "c2", "c3"), "s", ("", "")),
     ],
 )
 def test_prepare_takes_what_init_makes_of_a_table(
@@ -210,6 +212,16 @@ def test_events_of_one_moment_are_not_taken_again() -> None:
         share=1.0,
     )
     assert log.taken_again == pytest.approx(1 / 6)
+
+
+def test_names_that_tell_nothing_are_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(write(_unnamed(events()), tmp_path / "events.parquet"))
+    init(tmp_path, "--interactions", path, expect=2)
+    assert "the user could be 'c1' (5000, 5001, 5002) or 'c2' (100, 103, 106)" in capsys.readouterr().err
+    stack = init(tmp_path, "--interactions", path, "--user-id", "c1", "--item-id", "c2")
+    assert stack is not None
+    assert tuple(map(stack.pipeline.interactions.column, ("user_id", "item_id", "timestamp"))) == ("c1", "c2", "c3")
+    assert accepted(stack) == {"interactions": NUM_USERS * EVENTS_A_USER}
 
 
 @pytest.mark.parametrize(
@@ -357,8 +369,5 @@ def test_json_says_what_was_chosen(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_missing_table_is_one_clear_line(tmp_path: Path) -> None:
-    from recstack.init.propose import TablePaths, propose
-    from recstack.init.roles import Given
-
     with pytest.raises(InputError, match=r"none\.csv"):
-        propose(TablePaths(interactions=str(tmp_path / "none.csv")), Given(), workdir="w")
+        propose({"interactions": TableSource(path=str(tmp_path / "none.csv"))}, Given(), workdir="w")
