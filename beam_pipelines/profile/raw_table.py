@@ -27,6 +27,7 @@ _SAMPLE = 20_000
 _MOST_REFUSED = 100
 # As many digits as an int64 holds for certain.
 _INT64 = r"^[+-]?([0-8]\d{18}|\d{1,18})$"
+_DIGITS = r"^[+-]?\d+$"
 _EXAMPLES = 3
 
 
@@ -227,6 +228,9 @@ def _of_texts(name: str, raw: pa.Array, source: TableSource) -> ColumnProfile:
         return ColumnProfile(name, "text", values, raw)
     if pc.all(pc.match_substring_regex(trimmed, _INT64)).as_py():
         return ColumnProfile(name, "integer", pc.cast(pc.replace_substring(trimmed, "+", ""), pa.int64()), raw)
+    if pc.all(pc.match_substring_regex(trimmed, _DIGITS)).as_py():
+        # Longer than 64 bits: names that consist of digits.
+        return ColumnProfile(name, "text", values, raw)
     decimal = source.decimal or guess_decimal(present.slice(0, _SAMPLE))
     numbers = parse_numbers(trimmed.fill_null(""), decimal).values
     if np.isfinite(numbers).sum() < _NUMBERS_AMONG_TEXTS * len(present):

@@ -30,6 +30,7 @@ _MOST_SKIPPED = 30
 _NUMBER = re.compile(r"\s*[+-]?[\d.,]*\d[\d.,]*([eE][+-]?\d+)?\s*$")
 # Encodings of texts without a byte order mark; of those that are equally likely, the first.
 _ENCODINGS = ["cp1252", "latin_1", "cp1250", "cp1251", "koi8_r", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"]
+_LATIN_ENCODINGS, _FOREIGN = ("cp1252", "latin_1", "cp1250"), 0.5
 _WIDE_ENCODINGS = ("utf_16_le", "utf_16_be")
 
 
@@ -110,12 +111,21 @@ def _encoding(path: str) -> str:
         return max(_WIDE_ENCODINGS, key=lambda name: sample.decode(name, "replace").count("\n")).replace("_", "-")
     telling = b"\n".join(line for line in sample.split(b"\n") if not line.isascii())[: 1 << 16]
     matches = list(from_bytes(telling, cp_isolation=_ENCODINGS))
+    if _is_foreign(telling):
+        matches = [match for match in matches if match.encoding not in _LATIN_ENCODINGS] or matches
     if not matches:
         return "latin-1"
     likely = {match.encoding for match in matches if _likelihood(match) == _likelihood(matches[0])}
     # Encodings that differ in other letters only make the same text of these.
     likely |= {name for name in _ENCODINGS if telling.decode(name, "replace") == str(matches[0])}
     return next((name for name in _ENCODINGS if name in likely), matches[0].encoding).replace("_", "-")
+
+
+def _is_foreign(sample: bytes) -> bool:
+    """Whether words are written in other than Latin letters, of which only some would lie outside ASCII."""
+    words = [word for word in re.findall(rb"[A-Za-z\x80-\xff]+", sample) if not word.isascii()]
+    outside = sum(len(re.findall(rb"[\x80-\xff]", word)) for word in words)
+    return outside > _FOREIGN * sum(map(len, words))
 
 
 def _likelihood(match: CharsetMatch) -> tuple[float, float]:
@@ -164,7 +174,9 @@ def _best_delimiter(source: TableSource, path: str, lines: Sequence[str]) -> tup
         share = count / len(widths)
         if width > 1:
             # Of two that cut all lines alike, the one that cuts them into more fields; blanks are within texts too.
-            scored.append((round(min(share, 0.98), 1), delimiter != " ", width, -place, share, delimiter))
+            # A header that another number of fields cuts is none: the delimiter is one within the fields.
+            fits_first = widths[0] == width
+            scored.append((round(min(share, 0.98), 1), delimiter != " ", fits_first, width, -place, share, delimiter))
     if not scored:
         return 0.0, 1, ","
     *_, width, _, share, delimiter = max(scored)

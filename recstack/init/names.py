@@ -81,6 +81,14 @@ def _without_suffix(word: str) -> list[str]:
 
 def role_score(name: str, role: Iterable[str]) -> float:
     """How well a name fits a role: 3 for `user_id`, 2 for `user`, 1 for `user_name_hash`, 0.5 for `user_country`."""
+    head, dot, last = name.rpartition(".")
+    if head and dot:
+        # A field of a structure is called by its own name or by the structure's: `product.info.sku`, `user.id`.
+        return max(_score_of(name, role), _score_of(last, role))
+    return _score_of(name, role)
+
+
+def _score_of(name: str, role: Iterable[str]) -> float:
     found = words(name)
     role_words = [word for word in found if word in role]
     if not role_words:
