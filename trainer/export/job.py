@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,11 +22,22 @@ from trainer.export.server_files import write_server_files
 from trainer.index.build import BuiltIndex
 from trainer.restore import require_trained
 
-_STAGES: Mapping[ModelName, tuple[StageName, ...]] = {
-    "retrieval": ("retrieval",),
-    "retrieval_exact": ("retrieval",),
-    "ranking": ("ranking",),
-    "recommender": ("retrieval", "ranking"),
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How one model is made."""
+
+    stages: tuple[StageName, ...]
+    """Trained stages that it is made from."""
+    assemble: Callable[[Assembly], tuple[Any, BuiltIndex | None]]
+    """Makes the servable, and the index within it if there is one."""
+
+
+_RECIPES: Mapping[ModelName, _Recipe] = {
+    "retrieval": _Recipe(("retrieval",), lambda assembly: assembly.retrieval("retrieval")),
+    "retrieval_exact": _Recipe(("retrieval",), lambda assembly: assembly.retrieval("retrieval_exact")),
+    "ranking": _Recipe(("ranking",), lambda assembly: (assembly.ranking(), None)),
+    "recommender": _Recipe(("retrieval", "ranking"), lambda assembly: assembly.recommender()),
 }
 
 # Fields of the configuration that no version depends on.
@@ -54,7 +65,7 @@ def export_models(job: ExportJob) -> list[Exported]:
 
 def stages_needed(models: Iterable[ModelName]) -> tuple[StageName, ...]:
     """The stages that these models are made from."""
-    return tuple(dict.fromkeys(name for model in models for name in _STAGES[model]))
+    return tuple(dict.fromkeys(name for model in models for name in _RECIPES[model].stages))
 
 
 def build_models(job: ExportJob) -> list[BuiltModel]:
@@ -130,7 +141,7 @@ def _is_published(job: ExportJob, model: ModelName, inputs: Mapping[str, str]) -
 
 def _build(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> StagedVersion:
     start = time.perf_counter()
-    servable, index = _assemble(assembly, model)
+    servable, index = _RECIPES[model].assemble(assembly)
     signatures = servable.signatures()
     requests = example_requests(assembly, signatures)
 
@@ -149,16 +160,10 @@ def _build(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> S
     return staged
 
 
-def _assemble(assembly: Assembly, model: ModelName) -> tuple[Any, BuiltIndex | None]:
-    if model == "ranking":
-        return assembly.ranking(), None
-    return assembly.recommender() if model == "recommender" else assembly.retrieval(model)
-
-
 def _inputs(job: ExportJob, model: ModelName) -> dict[str, str]:
     """Fingerprints of all that a model is made from."""
     shown = {name: value for name, value in unstructure(job.export).items() if name not in _ABOUT_SERVERS}
-    return fingerprints(job, _STAGES[model]) | {
+    return fingerprints(job, _RECIPES[model].stages) | {
         "export": fingerprint([shown, job.context.seed]),
         "index": fingerprint(unstructure(job.index)),
     }
@@ -168,7 +173,7 @@ def _manifest(
     assembly: Assembly, model: ModelName, inputs: Mapping[str, str], index: BuiltIndex | None, seconds: float
 ) -> Manifest:
     job = assembly.job
-    trained = {name: job.context.run.stage(name) for name in _STAGES[model]}
+    trained = {name: job.context.run.stage(name) for name in _RECIPES[model].stages}
     evaluation = {name: result for name, layout in trained.items() if (result := evaluation_of(layout)) is not None}
     measured: dict[str, Any] = {"index": asdict(index.report)} if index else {}
     dataset = read_manifest(job.context.dataset.manifest, "dataset")
