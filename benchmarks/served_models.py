@@ -28,15 +28,18 @@ from features.schema import Schema
 from features.spec.history import HistoryFeature
 from features.spec.ids import IdFeature
 from features.spec.numeric import NumericFeature
+from trainer.config.export import ExportConfig
 from trainer.config.index import AutoConfig
 from trainer.config.ranking import RankingConfig
 from trainer.config.retrieval import RetrievalConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.export.assembly import ranker_of
 from trainer.export.items import ItemFeatures
+from trainer.export.orders import RankingOrder
 from trainer.export.query import KnownHistories, QueryInputs, UserHistories
+from trainer.export.recommender import RecommenderServable
 from trainer.export.saving import build_version, publish_version
-from trainer.export.servables import RankingServable, RecommenderServable, RetrievalServable, Towers
+from trainer.export.servables import RankingServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
 from trainer.index.build import build_index
 from trainer.index.filtered_retriever import Retriever
@@ -122,9 +125,8 @@ def make_modules(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> dict[M
     retrieval = RetrievalServable(encoder, query, towers, retriever, default_k=100)
     model = RankingModel(RANKING, encoder, candidates, seed=0)
     ranking = RankingServable(encoder, query, ranker_of(model), ItemFeatures(encoder, candidates, lookup))
-    recommender = RecommenderServable(
-        retrieval, ranking, candidates=200, limit=10, temperature=RETRIEVAL.loss.temperature
-    )
+    order = RankingOrder(ranking, RETRIEVAL.loss.temperature)
+    recommender = RecommenderServable(retrieval, order, ExportConfig(), exclude_seen=True)
     return {"retrieval": retrieval, "recommender": recommender}
 
 

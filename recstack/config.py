@@ -17,11 +17,12 @@ import tomli_w
 import tyro
 
 from beam_pipelines.config import PipelineConfig
-from features.disk.layout import Workdir
+from features.disk.layout import STAGE_NAMES, StageName, Workdir
 from features.disk.manifest import Manifest, read_manifest, require_schema
 from features.errors import ConfigError, InputError
 from features.schema import Schema
 from features.serialization import structure, unstructure
+from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.export import ExportConfig
 from trainer.config.index import AutoConfig, IndexConfig
@@ -42,6 +43,8 @@ class StackConfig:
     """The two-tower model."""
     ranking: RankingConfig = RankingConfig()
     """The ranking model."""
+    list_ranking: ListRankerConfig = ListRankerConfig()
+    """The list ranker, the second stage over retrieval's candidates."""
     index: IndexConfig = AutoConfig()
     """The index over the items."""
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -71,6 +74,11 @@ class StackConfig:
         if self.retrieval.repeat and self.evaluation.exclude_seen:
             expected = "0, or `exclude_seen = false` in [evaluation]: it scores items of the history only"
             raise ConfigError("retrieval.repeat", self.retrieval.repeat, expected)
+
+    @property
+    def stage_names(self) -> tuple[StageName, ...]:
+        """The stages that the configuration describes, in the order in which they are trained."""
+        return tuple(name for name in STAGE_NAMES if name != "list_ranking" or self.list_ranking.enabled)
 
     @property
     def layout(self) -> Workdir:

@@ -1,11 +1,10 @@
 """The stages of a recommender as functions without a console; verbs, tests and programs call them.
 
     >>> from pathlib import Path
-    >>> from features.disk.layout import STAGE_NAMES
     >>> from recstack.config import load_config
     >>> stack = load_config(Path("configs/movielens.toml"))
     >>> prepared = prepare(stack)
-    >>> for name in STAGE_NAMES:
+    >>> for name in stack.stage_names:
     ...     trained = train(stack, name)
     ...     evaluated = evaluate(stack, name)
     >>> exported = export(stack)
@@ -112,7 +111,7 @@ def export(stack: StackConfig, progress: Report = silent, *, refresh_index: bool
     with _catalogue(stack, progress, refresh_index) as catalogue:
         from trainer.export.job import export_models, stages_needed
 
-        run = run_with(stack, stages_needed(stack.export.models))
+        run = run_with(stack, stages_needed(stack.export.models, list_ranking=stack.list_ranking.enabled))
         with in_use(run.root):
             return export_models(export_job(stack, run, progress, catalogue))
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 # TensorFlow's C++ start-up notices (no GPU, instruction sets) would drown a failing test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from features.disk.layout import STAGE_NAMES, DatasetLayout
+from features.disk.layout import DatasetLayout
 from features.encoding.statistics import NumericStatistics, Statistics
 from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema
@@ -113,7 +113,7 @@ def checkerboard(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
 
     stack = write_checkerboard(tmp_path_factory.mktemp("checkerboard"))
     stages.prepare(stack)
-    for name in STAGE_NAMES:
+    for name in stack.stage_names:
         stages.train(stack, name)
         stages.evaluate(stack, name)
     stages.export(stack)

@@ -8,24 +8,42 @@ import tensorflow as tf
 from features.disk.layout import StageLayout, StageName
 from features.disk.manifest import Manifest, StageResult, producer_versions
 from features.serialization import unstructure
+from trainer.cascade.stage import ListRankingStage
 from trainer.config.trainer import TrainerConfig
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.ranking.stage import RankingStage
+from trainer.restore import restore
 from trainer.retrieval.stage import RetrievalStage
+from trainer.retrieval.two_towers import TwoTowers
 from trainer.training.inputs import require_same_dataset, stage_inputs
 from trainer.training.loop import TrainingPlan, fit
 from trainer.training.optimizers import make_optimizer
 from trainer.training.stage import AnyStage, StageContext
 from trainer.training.stage_directory import finished_stage, start_stage
 
+
+def _retrieval(config: TrainerConfig) -> RetrievalStage:
+    return RetrievalStage(config=config.retrieval, evaluation=config.evaluation)
+
+
+def _list_ranking(config: TrainerConfig) -> ListRankingStage:
+    return ListRankingStage(config=config.list_ranking, retrieval=_retrieval(config), train_retrieval=_trained)
+
+
+def _trained(context: StageContext, stage: RetrievalStage) -> TwoTowers:
+    train_stage(context, stage)
+    return restore(context, stage).model
+
+
 _STAGES: Mapping[StageName, Callable[[TrainerConfig], AnyStage]] = {
-    "retrieval": lambda config: RetrievalStage(config=config.retrieval, evaluation=config.evaluation),
+    "retrieval": _retrieval,
     "ranking": lambda config: RankingStage(config=config.ranking),
+    "list_ranking": _list_ranking,
 }
 
 
 def stages_of(config: TrainerConfig) -> dict[StageName, AnyStage]:
-    """The stages that a configuration describes, by name, in the order in which they are trained."""
+    """The stages of a recommender by name, in the order in which they are trained."""
     return {name: make(config) for name, make in _STAGES.items()}
 
 

@@ -146,8 +146,8 @@ class DriftConfig:
     """
 
     max_stability_index: float | None = None
-    """Population stability index of each feature, each task's label and the history lengths; 0.25 is customary;
-    none: no limit."""
+    """Population stability index of each feature, the label and the history lengths; 0.25 is customary; none: no
+    limit."""
     max_new_users: float | None = None
     """Share of users that the former dataset does not have."""
     max_vanished_users: float | None = None

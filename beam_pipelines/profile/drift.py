@@ -71,7 +71,7 @@ class Drift:
     """All differences, and those above their limits."""
 
     stability: Mapping[str, float]
-    """Population stability index of each feature, of each task's label and of the lengths of histories."""
+    """Population stability index of each feature, of the label and of the lengths of histories."""
     users: IdDrift
     """Users with an event."""
     items: IdDrift

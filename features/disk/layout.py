@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 from features.errors import InputError
 
 Split: TypeAlias = Literal["train", "validation", "test"]
-StageName: TypeAlias = Literal["retrieval", "ranking"]
+StageName: TypeAlias = Literal["retrieval", "ranking", "list_ranking"]
 ModelName: TypeAlias = Literal["retrieval", "retrieval_exact", "ranking", "recommender"]
 Entity: TypeAlias = Literal["items", "users"]
 ServerFile: TypeAlias = Literal["models", "canary_load", "canary_labels", "batching", "monitoring"]

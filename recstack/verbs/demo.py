@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from features.disk.files import write_text_atomically
-from features.disk.layout import STAGE_NAMES
 from features.disk.manifest import read_manifest
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
@@ -50,8 +49,8 @@ def run_demo(stack: StackConfig, *, as_json: bool) -> dict[str, Any]:
 
     with stopwatch() as total:
         manifest = prepare(stack, voice("prepare"))
-        runs = [train(stack, stage, voice("train")) for stage in STAGE_NAMES]
-        retrieval, ranking = (evaluate(stack, stage, voice("evaluate")) for stage in STAGE_NAMES)
+        runs = [train(stack, stage, voice("train")) for stage in stack.stage_names]
+        judged = {stage: evaluate(stack, stage, voice("evaluate")) for stage in stack.stage_names}
         exported = export(stack, voice("export"))
         with stopwatch() as serving:
             recommendations = _ask(stack, read_display_data(stack.features, stack.layout.dataset), voice("serve"))
@@ -59,17 +58,20 @@ def run_demo(stack: StackConfig, *, as_json: bool) -> dict[str, Any]:
     seconds = {
         "prepare": manifest.seconds,
         "train": sum(run.seconds for run in runs),
-        "evaluate": retrieval["seconds"] + ranking["seconds"],
+        "evaluate": sum(result["seconds"] for result in judged.values()),
         "export": sum(entry.seconds for entry in exported),
         "serve": serving[0],
         "total": total[0],
     }
+    retrieval, ranking = judged["retrieval"], judged["ranking"]
+    cascade = {"cascade": headline(judged["list_ranking"])} if "list_ranking" in judged else {}
     summary = {
         "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
         "retrieval": headline(retrieval)["model"],
         "baselines": {name: row for name, row in headline(retrieval).items() if name != "model"},
         "ranking": headline(ranking)["model"],
         "ranking_baselines": {name: row for name, row in headline(ranking).items() if name != "model"},
+        **cascade,
         "index": _index(stack),
         "counts": dict(manifest.counts),
         "sizes": _sizes(stack, exported),

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(EvaluateArguments, "evaluate", arguments)
     voice = Voice("evaluate", as_json=parsed.json)
-    for stage in chosen(parsed.stage):
+    for stage in chosen(parsed.stack, parsed.stage):
         evaluate(parsed.resolved, stage, voice)
     return 0
 
@@ -122,9 +122,20 @@ def _with_interval(row: Mapping[str, Any], metric: str) -> str:
     return f"{row[metric]:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
 
 
+def cascade_tables(result: Mapping[str, Any]) -> Iterator[Table]:
+    """What is served beside retrieval's order and the list ranker's, over the same candidates."""
+    served = "the list ranker's order" if result["ranks"] else "retrieval's order: the list ranker was not better"
+    for table in retrieval_tables(result):
+        table.title = (
+            f"Cascade on the {result['split']} split: {result['model']['num_queries']:,} queries; served: {served}"
+        )
+        yield table
+
+
 _TABLES: Mapping[StageName, Callable[[Mapping[str, Any]], Iterator[Table]]] = {
     "retrieval": retrieval_tables,
     "ranking": ranking_tables,
+    "list_ranking": cascade_tables,
 }
 
 

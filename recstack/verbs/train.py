@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from features.disk.layout import STAGE_NAMES, StageName
+from features.disk.layout import StageName
 from features.disk.manifest import Manifest
 from recstack import stages
 from recstack.arguments import StackArguments, parse
@@ -29,14 +29,14 @@ def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(TrainArguments, "train", arguments)
     voice = Voice("train", as_json=parsed.json)
-    for stage in chosen(parsed.stage):
+    for stage in chosen(parsed.stack, parsed.stage):
         train(parsed.stack, stage, voice)
     return 0
 
 
-def chosen(choice: StageName | Literal["all"]) -> tuple[StageName, ...]:
+def chosen(stack: StackConfig, choice: StageName | Literal["all"]) -> tuple[StageName, ...]:
     """The stages that the argument names."""
-    return STAGE_NAMES if choice == "all" else (choice,)
+    return stack.stage_names if choice == "all" else (choice,)
 
 
 def train(stack: StackConfig, stage: StageName, voice: Voice) -> Manifest:

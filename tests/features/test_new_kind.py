@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.disk.layout import STAGE_NAMES, ModelName
+from features.disk.layout import ModelName
 from features.encoding.encoder import Encoded, FeatureEncoder
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError
@@ -119,7 +119,7 @@ def stack(length_kind: None, tmp_path_factory: pytest.TempPathFactory) -> StackC
     _write(folder / "items.csv", ("item_id", "title"), [(f"i{item}", "x" * (item + 1)) for item in range(NUM_ITEMS)])
     stack = parse_config(_CONFIG.format(folder=folder))
     stages.prepare(stack)
-    for name in STAGE_NAMES:
+    for name in stack.stage_names:
         stages.train(stack, name)
     stages.export(stack)
     return stack

@@ -140,6 +140,7 @@ class RankingConfig:
 
     def __post_init__(self) -> None:
         require("ranking", self, "embedding_decay", self.embedding_decay >= 0, "at least 0")
+        require("ranking", self, "dimension", self.dimension >= 1, "a whole number of at least 1")
         check_training("ranking", self)
 
     def training_of(self, name: str) -> TaskTraining:

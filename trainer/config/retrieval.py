@@ -75,6 +75,7 @@ class RetrievalConfig:
         require("retrieval", self, "half_life", 0 <= self.half_life < math.inf, "a share of the training time, or 0")
         require("retrieval", self, "validation_queries", self.validation_queries >= 1, "at least 1")
         require("retrieval", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
+        require("retrieval", self, "dimension", self.dimension >= 1, "a whole number of at least 1")
         encoders = (self.encoder, *self.ensemble)
         divisor = math.lcm(*(encoder.dimension_divisor for encoder in encoders))
         require("retrieval", self, "dimension", self.dimension % divisor == 0, f"a multiple of {divisor} heads")

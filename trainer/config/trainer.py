@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.export import ExportConfig
 from trainer.config.index import IndexConfig
@@ -19,6 +20,10 @@ class TrainerConfig(Protocol):
     @property
     def ranking(self) -> RankingConfig:
         """The ranking model."""
+
+    @property
+    def list_ranking(self) -> ListRankerConfig:
+        """The list ranker, the second stage over retrieval's candidates."""
 
     @property
     def index(self) -> IndexConfig:

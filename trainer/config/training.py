@@ -16,10 +16,6 @@ class TrainableConfig(Protocol):
     """The fields of a stage's configuration that the training loop reads."""
 
     @property
-    def dimension(self) -> int:
-        """Components of an embedding."""
-
-    @property
     def optimizer(self) -> "OptimizerConfig":
         """How the weights follow the gradient."""
 
@@ -65,7 +61,7 @@ def check_training(table: str, config: TrainableConfig) -> None:
     Raises:
         ConfigError: a field is out of its range.
     """
-    for name in ("dimension", "batch_size", "epochs"):
+    for name in ("batch_size", "epochs"):
         require(table, config, name, getattr(config, name) >= 1, "a whole number of at least 1")
     require(table, config, "patience", config.patience >= 0, "at least 0")
     require(table, config, "checkpoint_seconds", config.checkpoint_seconds >= 0, "at least 0 seconds")

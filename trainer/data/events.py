@@ -205,7 +205,7 @@ def _assemble(columns: Mapping[str, Array], schema: Schema) -> EncodedEvents:
     record_splits = np.concatenate([[0], np.cumsum(columns["length"])]).astype(np.int64)
     timestamp = columns[schema.timestamp].astype(np.int64)
     in_history = columns[IN_HISTORY].astype(bool)
-    history_start, history_end = _history_ranges(record_splits, timestamp, in_history)
+    history_start, history_end = history_ranges(record_splits, timestamp, in_history)
     return EncodedEvents(
         record_splits=record_splits,
         num_context=columns[NUM_CONTEXT].astype(np.int64),
@@ -225,8 +225,8 @@ def _assemble(columns: Mapping[str, Array], schema: Schema) -> EncodedEvents:
     )
 
 
-def _history_ranges(record_splits: Int64, timestamp: Int64, in_history: npt.NDArray[np.bool_]) -> tuple[Int64, Int64]:
-    """`[events]` each: first and one past the last position, among the events in history, of what came before."""
+def history_ranges(record_splits: Int64, timestamp: Int64, in_history: npt.NDArray[np.bool_]) -> tuple[Int64, Int64]:
+    """First and one past the last position, among the events in history, of what came before; `[events]` each."""
     before = np.concatenate([[0], np.cumsum(in_history)])
     lengths = np.diff(record_splits)
     start = np.repeat(before[record_splits[:-1]], lengths)

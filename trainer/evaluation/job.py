@@ -13,6 +13,7 @@ from features.disk.manifest import read_manifest, require_schema
 from features.schema import fingerprint
 from features.serialization import unstructure
 from trainer.config.evaluation import EvaluationConfig
+from trainer.evaluation.cascade import evaluate_cascade
 from trainer.evaluation.html import write_report
 from trainer.evaluation.ranking import evaluate_ranking
 from trainer.evaluation.retrieval import evaluate_retrieval
@@ -44,17 +45,22 @@ class EvaluationResult:
     """Whether the file was there already, made from the same inputs."""
 
 
-def _retrieval(trained: Trained[Any], job: EvaluationJob) -> dict[str, Any]:
+def _retrieval(trained: Trained[Any], job: EvaluationJob, _: AnyStage) -> dict[str, Any]:
     return evaluate_retrieval(trained, job.context.dataset, job.config, job.context.seed, job.progress)
 
 
-def _ranking(trained: Trained[Any], job: EvaluationJob) -> dict[str, Any]:
+def _ranking(trained: Trained[Any], job: EvaluationJob, _: AnyStage) -> dict[str, Any]:
     return evaluate_ranking(trained, job.context.dataset, job.config)
 
 
-_MEASURES: Mapping[StageName, Callable[[Trained[Any], EvaluationJob], dict[str, Any]]] = {
+def _list_ranking(trained: Trained[Any], job: EvaluationJob, stage: Any) -> dict[str, Any]:
+    return evaluate_cascade(trained, job.context, job.config, stage)
+
+
+_MEASURES: Mapping[StageName, Callable[[Trained[Any], EvaluationJob, AnyStage], dict[str, Any]]] = {
     "retrieval": _retrieval,
     "ranking": _ranking,
+    "list_ranking": _list_ranking,
 }
 _REPORTS: Mapping[StageName, Callable[[Mapping[str, Any], Path], None]] = {"retrieval": write_report}
 
@@ -71,7 +77,7 @@ def evaluate_stage(job: EvaluationJob, stage: AnyStage) -> EvaluationResult:
     if (known := _measured_before(layout.metrics, inputs)) is not None:
         return EvaluationResult(content=known, layout=layout, nothing_to_do=True)
     start = time.perf_counter()
-    measured = _MEASURES[stage.name](restore(job.context, stage), job)
+    measured = _MEASURES[stage.name](restore(job.context, stage), job, stage)
     content = {
         "inputs": inputs,
         "split": job.config.split,

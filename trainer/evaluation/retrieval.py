@@ -26,20 +26,25 @@ MODEL = "two_tower"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Split:
+class JudgedSplit:
     """One split, as events and as queries with targets."""
 
     events: EncodedEvents
+    """Of the split, with what came before as context."""
     queries: EvaluationSet
+    """One query a record with targets."""
     asked_at: Int64
+    """`[queries]`: the event that each query is asked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Data:
+class EvaluationData:
     """The training events and the splits that are judged."""
 
     interactions: Interactions
-    splits: Mapping[Split, _Split]
+    """The training events."""
+    splits: Mapping[Split, JudgedSplit]
+    """Validation and the configured split, by name."""
 
 
 def evaluate_retrieval(
@@ -66,7 +71,7 @@ def evaluate_retrieval(
         InputError: the split holds no query.
         ConfigError: `evaluation.slice_by` names no feature that makes slices.
     """
-    data = _load(trained, dataset, config)
+    data = load_data(trained, dataset, config)
     judged = data.splits[config.split]
     slices = _slices(trained, dataset, data, config)
     model = _judge(MODEL, _rank_by_model(trained, judged, config), data, config, slices)
@@ -91,7 +96,12 @@ def evaluate_retrieval(
     }
 
 
-def _load(trained: Trained[TwoTowers], dataset: DatasetLayout, config: EvaluationConfig) -> _Data:
+def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationConfig) -> EvaluationData:
+    """The training events, and validation and the split to judge as queries with targets.
+
+    Raises:
+        InputError: a split is missing or damaged.
+    """
     encoder, candidates = trained.encoder, trained.candidates
     schema, num_items = encoder.schema, len(candidates)
     has_user = schema.user_id in {feature.name for feature in schema.query}
@@ -103,7 +113,7 @@ def _load(trained: Trained[TwoTowers], dataset: DatasetLayout, config: Evaluatio
 
     train = load("train")
     users = training_users(train, schema, first_user)
-    splits: dict[Split, _Split] = {}
+    splits: dict[Split, JudgedSplit] = {}
     wanted: tuple[Split, ...] = ("validation", config.split)
     for name in wanted:
         if name not in splits:
@@ -111,24 +121,26 @@ def _load(trained: Trained[TwoTowers], dataset: DatasetLayout, config: Evaluatio
             queries, asked_at = evaluation_set(
                 events, schema, users, first_user, num_items, only_next=config.targets == "next"
             )
-            splits[name] = _Split(events=events, queries=queries, asked_at=asked_at)
-    return _Data(interactions=training_interactions(train, schema, first_user, num_items), splits=splits)
+            splits[name] = JudgedSplit(events=events, queries=queries, asked_at=asked_at)
+    return EvaluationData(interactions=training_interactions(train, schema, first_user, num_items), splits=splits)
 
 
-def _rank_by_model(trained: Trained[TwoTowers], split: _Split, config: EvaluationConfig) -> Any:
+def _rank_by_model(trained: Trained[TwoTowers], split: JudgedSplit, config: EvaluationConfig) -> Any:
     blocks = query_blocks(split.events, trained.encoder.schema, split.asked_at)
     seen = split.queries.seen if config.exclude_seen else None
     return rank_by_model(trained.model, trained.candidates, blocks, max(config.cutoffs), seen=seen).item_rows
 
 
-def _slices(trained: Trained[TwoTowers], dataset: DatasetLayout, data: _Data, config: EvaluationConfig) -> Slices:
+def _slices(
+    trained: Trained[TwoTowers], dataset: DatasetLayout, data: EvaluationData, config: EvaluationConfig
+) -> Slices:
     judged = data.splits[config.split]
     standard = standard_slices(judged.queries, data.interactions.popularity)
     named = feature_slices(config.slice_by, trained.encoder, dataset, judged.events, judged.asked_at)
     return Slices(queries={**standard.queries, **named.queries}, items={**standard.items, **named.items})
 
 
-def _judge(name: str, ranked: Any, data: _Data, config: EvaluationConfig, slices: Slices) -> Evaluation:
+def _judge(name: str, ranked: Any, data: EvaluationData, config: EvaluationConfig, slices: Slices) -> Evaluation:
     queries, popularity = data.splits[config.split].queries, data.interactions.popularity
     return evaluate_rankings(name, ranked, queries, popularity=popularity, config=config, slices=slices)
 
@@ -137,7 +149,7 @@ def _tuned_baseline(
     name: BaselineName,
     trained: Trained[TwoTowers],
     dataset: DatasetLayout,
-    data: _Data,
+    data: EvaluationData,
     config: EvaluationConfig,
     seed: int,
 ) -> Baseline:

@@ -1,7 +1,7 @@
 """Puts servables together from trained models; what several of them need is restored and built once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +9,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.disk.layout import SPLITS, DatasetLayout, ModelName, StageName, Workdir
+from features.disk.manifest import read_manifest
 from features.encoding.schema_encoder import SchemaEncoder
+from trainer.cascade.stage import ListRankingStage, candidate_features
+from trainer.cascade.validation import ranks_better
 from trainer.config.export import ExportConfig
 from trainer.config.index import ExactConfig, IndexConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
@@ -18,8 +21,10 @@ from trainer.data.events import EncodedEvents, load_events
 from trainer.data.raw_catalogue import read_raw_candidates
 from trainer.export.histories import user_histories
 from trainer.export.items import ItemFeatures
+from trainer.export.orders import ListOrder, Order, RankingOrder, RetrievalOrder
 from trainer.export.query import QueryInputs
-from trainer.export.servables import Ranker, RankingServable, RecommenderServable, RetrievalServable, Towers
+from trainer.export.recommender import RecommenderServable
+from trainer.export.servables import Ranker, RankingServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
 from trainer.index.build import BuiltIndex, build_index
 from trainer.index.filtered_retriever import Retriever
@@ -84,16 +89,29 @@ class Assembly:
 
     def recommender(self) -> tuple[RecommenderServable, BuiltIndex]:
         """`recommender`: both stages."""
-        # The cascade leaves out what the history holds, so nothing has to be added to it.
-        retrieval, built = self._retrieval("retrieval", replace(self._towers, repeats=None))
-        export = self.job.export
-        return RecommenderServable(
-            retrieval,
-            self.ranking(),
-            export.recommender_candidates,
-            export.recommender_limit,
-            self._trained.model.config.loss.temperature,
-        ), built
+        retrieval, built = self._retrieval("retrieval", self._towers)
+        exclude_seen = self._list_ranking.retrieval.evaluation.exclude_seen
+        return RecommenderServable(retrieval, self._order(), self.job.export, exclude_seen=exclude_seen), built
+
+    def _order(self) -> Order:
+        """The second stage: the list ranker where there is one, and retrieval's order where that is better."""
+        temperature, stage = self._trained.model.config.loss.temperature, self._list_ranking
+        if not stage.config.enabled:
+            return RankingOrder(self.ranking(), temperature)
+        trained = restore(self.job.context, stage, self._dataset).model
+        if not ranks_better(read_manifest(self.job.context.run.stage(stage.name).manifest, "run").metrics):
+            self.job.say("recommender: retrieval's own order, which was better than the list ranker's on validation")
+            return RetrievalOrder(temperature)
+        catalogue = EncodedDataset(encoder=self.encoder, candidates=self.candidates)
+        events = stage.retrieval.load_events(self.job.context, catalogue)
+        features = candidate_features(catalogue, events, self._trained.model)
+        return ListOrder(features, trained.call, trained.variables)
+
+    @property
+    def _list_ranking(self) -> ListRankingStage:
+        stage = self.job.stages["list_ranking"]
+        assert isinstance(stage, ListRankingStage)
+        return stage
 
     @cached_property
     def query(self) -> QueryInputs:

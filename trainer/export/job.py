@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,22 +22,11 @@ from trainer.export.server_files import write_server_files
 from trainer.index.build import BuiltIndex
 from trainer.restore import require_trained
 
-
-@dataclass(frozen=True)
-class _Recipe:
-    """How one model is made."""
-
-    stages: tuple[StageName, ...]
-    """Trained stages that it is made from."""
-    assemble: Callable[[Assembly], tuple[Any, BuiltIndex | None]]
-    """Makes the servable, and the index within it if there is one."""
-
-
-_RECIPES: Mapping[ModelName, _Recipe] = {
-    "retrieval": _Recipe(("retrieval",), lambda assembly: assembly.retrieval("retrieval")),
-    "retrieval_exact": _Recipe(("retrieval",), lambda assembly: assembly.retrieval("retrieval_exact")),
-    "ranking": _Recipe(("ranking",), lambda assembly: (assembly.ranking(), None)),
-    "recommender": _Recipe(("retrieval", "ranking"), lambda assembly: assembly.recommender()),
+_STAGES: Mapping[ModelName, tuple[StageName, ...]] = {
+    "retrieval": ("retrieval",),
+    "retrieval_exact": ("retrieval",),
+    "ranking": ("ranking",),
+    "recommender": ("retrieval", "ranking"),
 }
 
 # Fields of the configuration that no version depends on.
@@ -63,9 +52,15 @@ def export_models(job: ExportJob) -> list[Exported]:
     return publish_models(job, build_models(job))
 
 
-def stages_needed(models: Iterable[ModelName]) -> tuple[StageName, ...]:
-    """The stages that these models are made from."""
-    return tuple(dict.fromkeys(name for model in models for name in _RECIPES[model].stages))
+def stages_needed(models: Iterable[ModelName], *, list_ranking: bool) -> tuple[StageName, ...]:
+    """The stages that these models are made from; a list ranker takes the ranking model's place in the cascade."""
+    cascade: dict[ModelName, tuple[StageName, ...]] = {"recommender": ("retrieval", "list_ranking")}
+    stages = {**_STAGES, **cascade} if list_ranking else _STAGES
+    return tuple(dict.fromkeys(name for model in models for name in stages[model]))
+
+
+def _stages_of(job: ExportJob, *models: ModelName) -> tuple[StageName, ...]:
+    return stages_needed(models, list_ranking=job.stages["list_ranking"].config.enabled)
 
 
 def build_models(job: ExportJob) -> list[BuiltModel]:
@@ -78,7 +73,7 @@ def build_models(job: ExportJob) -> list[BuiltModel]:
     """
     _check_catalogue(job)
     inputs = {model: _inputs(job, model) for model in job.export.models}
-    for name in stages_needed(job.export.models):
+    for name in _stages_of(job, *job.export.models):
         require_trained(job.context, job.stages[name])
     assembly, built = Assembly(job), list[BuiltModel]()
     try:
@@ -141,7 +136,7 @@ def _is_published(job: ExportJob, model: ModelName, inputs: Mapping[str, str]) -
 
 def _build(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> StagedVersion:
     start = time.perf_counter()
-    servable, index = _RECIPES[model].assemble(assembly)
+    servable, index = _assemble(assembly, model)
     signatures = servable.signatures()
     requests = example_requests(assembly, signatures)
 
@@ -160,10 +155,16 @@ def _build(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> S
     return staged
 
 
+def _assemble(assembly: Assembly, model: ModelName) -> tuple[Any, BuiltIndex | None]:
+    if model == "ranking":
+        return assembly.ranking(), None
+    return assembly.recommender() if model == "recommender" else assembly.retrieval(model)
+
+
 def _inputs(job: ExportJob, model: ModelName) -> dict[str, str]:
     """Fingerprints of all that a model is made from."""
     shown = {name: value for name, value in unstructure(job.export).items() if name not in _ABOUT_SERVERS}
-    return fingerprints(job, _RECIPES[model].stages) | {
+    return fingerprints(job, _stages_of(job, model)) | {
         "export": fingerprint([shown, job.context.seed]),
         "index": fingerprint(unstructure(job.index)),
     }
@@ -173,7 +174,7 @@ def _manifest(
     assembly: Assembly, model: ModelName, inputs: Mapping[str, str], index: BuiltIndex | None, seconds: float
 ) -> Manifest:
     job = assembly.job
-    trained = {name: job.context.run.stage(name) for name in _RECIPES[model].stages}
+    trained = {name: job.context.run.stage(name) for name in _stages_of(job, model)}
     evaluation = {name: result for name, layout in trained.items() if (result := evaluation_of(layout)) is not None}
     measured: dict[str, Any] = {"index": asdict(index.report)} if index else {}
     dataset = read_manifest(job.context.dataset.manifest, "dataset")

@@ -13,6 +13,7 @@ from features.encoding.signature import raw_missing, raw_spec
 from trainer.export.items import ItemFeatures
 from trainer.export.query import HistoryEntries, QueryInputs
 from trainer.export.signatures import Input, Outputs, make_signature
+from trainer.export.untracked import Untracked
 from trainer.index.filtered_retriever import ItemBonus, Retriever
 from trainer.retrieval.repeat_bonus import EntriesOfHistories, RepeatBonus
 
@@ -65,7 +66,7 @@ class RetrievalServable(tf.Module):
         super().__init__(name="retrieval")
         self.encoder, self.query, self.retriever = encoder, query, retriever
         self._variables = list(towers.variables)
-        self._towers = _Untracked(towers)
+        self._towers = Untracked(towers)
         self._default_k = default_k
         self._history_entries = (
             HistoryEntries(query, retriever.item_ids, with_ages=True) if towers.repeats is not None else None
@@ -115,7 +116,7 @@ class RetrievalServable(tf.Module):
     def _top_k(self, request: Tensors) -> Outputs:
         encoded = self._encode_query(request)
         embeddings = self.embed_query(encoded)
-        added = self._added(request, encoded)
+        added = self.bonus(request, encoded)
         found = self.retriever.retrieve(embeddings, tf.constant(self._default_k), added=added)
         return {"item_ids": found.item_ids, "scores": found.scores}
 
@@ -124,11 +125,12 @@ class RetrievalServable(tf.Module):
         embeddings = self.embed_query(encoded)
         count = checked_count("k", request["k"], self.most_items)
         found = self.retriever.retrieve(
-            embeddings, count, request[EXCLUSIONS], self.filters(request), self._added(request, encoded)
+            embeddings, count, request[EXCLUSIONS], self.filters(request), self.bonus(request, encoded)
         )
         return {"item_ids": found.item_ids, "scores": found.scores}
 
-    def _added(self, request: Tensors, encoded: Tensors) -> ItemBonus | None:
+    def bonus(self, request: Tensors, encoded: Tensors) -> ItemBonus | None:
+        """What the history's own items get on top of their scores; None where nothing is added."""
         if self._history_entries is None:
             return None
         batch = tf.shape(request[self.query.required], tf.int64)[0]
@@ -160,7 +162,7 @@ class RankingServable(tf.Module):
         super().__init__(name="ranking")
         self.encoder, self.query, self.items = encoder, query, items
         self._variables = list(ranker.variables)
-        self._ranker = _Untracked(ranker)
+        self._ranker = Untracked(ranker)
 
     def signatures(self) -> dict[str, Any]:
         """`serving_default`: query features and `item_ids [batch, n]` to a prediction `[batch, n] float32` a task.
@@ -195,69 +197,6 @@ class RankingServable(tf.Module):
         return {task: tf.reshape(values, shape) for task, values in scores.items()}
 
 
-class RecommenderServable(tf.Module):
-    """`recommender`: the cascade in one call. Retrieve, leave out what is known or excluded, rank, cut."""
-
-    def __init__(
-        self, retrieval: RetrievalServable, ranking: RankingServable, candidates: int, limit: int, temperature: float
-    ) -> None:
-        """Puts the stages together.
-
-        Args:
-            retrieval: the first stage.
-            ranking: the second stage.
-            candidates: items retrieved for each query.
-            limit: items returned where a request does not say how many.
-            temperature: the retrieval scores' temperature in training, which makes them logits.
-        """
-        super().__init__(name="recommender")
-        self.retrieval, self.ranking = retrieval, ranking
-        self._candidates, self._limit, self._temperature = candidates, limit, temperature
-        self._history_entries = HistoryEntries(retrieval.query, retrieval.retriever.item_ids, with_ages=False)
-
-    def signatures(self) -> dict[str, Any]:
-        """`serving_default`: query features, optional restrictions and `limit` to item ids and scores."""
-        limit = {"limit": Input(spec=tf.TensorSpec([], tf.int32), default=tf.constant(self._limit))}
-        inputs = self.retrieval.query.inputs() | self.retrieval.restrictions() | limit
-        return {"serving_default": make_signature(self._recommend, inputs)}
-
-    def _recommend(self, request: Tensors) -> Outputs:
-        retriever = self.retrieval.retriever
-        limit = checked_count("limit", request["limit"], self.retrieval.most_items)
-        query = self.retrieval.query.encode(request, self.retrieval.encoder)
-        embeddings = self.retrieval.embed_query(query)
-        count = tf.maximum(limit, self._candidates)
-        found = retriever.search(embeddings, count, self._excluded(request, query), self.retrieval.filters(request))
-        items = self.ranking.items.of_rows(tf.reshape(found.rows, [-1]))
-        log_likes = self.ranking.log_chances(query, items, tf.shape(found.rows))
-        best, places = tf.math.top_k(self._log_chances(found.scores, log_likes), k=limit)
-        # Padding keeps its score of -inf; a chance too small for float32 is 0, but in its place.
-        scores = tf.where(tf.math.is_finite(best), tf.exp(best), -float("inf"))
-        return {"item_ids": retriever.item_ids.ids(tf.gather(found.rows, places, batch_dims=1)), "scores": scores}
-
-    def _excluded(self, request: Tensors, query: Tensors) -> tf.Tensor:
-        """Rows `[batch, e] int32` that are excluded or in the history, the sent one or else the known one; -1: none."""
-        rows = self._history_entries(request, query).rows
-        named = self.retrieval.retriever.item_ids.numbers(request[EXCLUSIONS])
-        return tf.concat([_for_all(named, rows), rows], axis=1)
-
-    def _log_chances(self, retrieval_scores: tf.Tensor, log_likes: tf.Tensor) -> tf.Tensor:
-        """Log of the chance that the user takes the item and is content, P(item | query) P(content | query, item).
-
-        The first factor is the softmax that retrieval was trained as, over the retrieved items. Padding has the
-        retrieval score -inf and gets -inf again.
-        """
-        log_takes = tf.nn.log_softmax(retrieval_scores / self._temperature, axis=1)
-        return tf.where(tf.math.is_finite(retrieval_scores), log_takes + log_likes, -float("inf"))
-
-
-class _Untracked:
-    """Hides a value from TensorFlow's object tracking."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
 def checked_count(name: str, count: tf.Tensor, most: int) -> tf.Tensor:
     """The count, refused inside the graph (INVALID_ARGUMENT) where it is negative or above `most`.
 
@@ -269,11 +208,6 @@ def checked_count(name: str, count: tf.Tensor, most: int) -> tf.Tensor:
     ]
     with tf.control_dependencies(checks):
         return tf.identity(count)
-
-
-def _for_all(values: tf.Tensor, batch_of: tf.Tensor) -> tf.Tensor:
-    """Repeats `[1, e]` for the batch that `batch_of` has; `[batch, e]` stays."""
-    return tf.broadcast_to(values, [tf.shape(batch_of)[0], tf.shape(values)[1]])
 
 
 def _candidate_inputs(encoder: SchemaEncoder) -> dict[str, Input]:

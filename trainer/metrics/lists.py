@@ -98,6 +98,22 @@ def gini(counts: Int) -> float:
     return float(np.sum((2 * ranks - len(counts) - 1) * ascending) / (len(counts) * total))
 
 
+def ndcg_of_hits(hits: Bool, num_targets: Int) -> Values:
+    """NDCG of lists whose hits are known.
+
+    Args:
+        hits: `[queries, k] bool`, in the order of the list.
+        num_targets: `[queries] int64`, at least 1.
+
+    Returns:
+        `[queries] float64`: NDCG@k.
+    """
+    discounts = 1.0 / np.log2(np.arange(2, hits.shape[1] + 2))
+    ideal = np.cumsum(discounts)[np.minimum(num_targets, hits.shape[1]) - 1]
+    ndcg: Values = hits @ discounts / ideal
+    return ndcg
+
+
 def _metrics_at(hits: Bool, num_targets: Int) -> dict[str, Values]:
     k = hits.shape[1]
     ranks = np.arange(1, k + 1)

@@ -1,1 +1,1 @@
-"""The ranking stage: its model, the networks, heads and losses that it is made from, and its validation."""
+"""The ranking stage: its model and its validation."""

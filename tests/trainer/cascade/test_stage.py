@@ -1,0 +1,137 @@
+"""The list ranking stage on the small dataset: each user's items come in a cycle of the user's own parity."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from features.disk.layout import RunLayout
+from features.errors import ConfigError, InputError
+from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA, write_small_dataset
+from trainer.cascade.stage import FoldRetrieval, ListRankingStage, candidate_features
+from trainer.cascade.validation import NDCG, RETRIEVAL_NDCG
+from trainer.config.cascade import ListRankerConfig
+from trainer.config.evaluation import EvaluationConfig
+from trainer.config.retrieval import RetrievalConfig
+from trainer.config.training import OptimizerConfig
+from trainer.data.encoded_dataset import encode_dataset
+from trainer.evaluation.cascade import evaluate_cascade
+from trainer.restore import restore
+from trainer.retrieval.stage import RetrievalStage
+from trainer.stage import train_stage
+from trainer.training.stage import StageContext
+
+RANKER = ListRankerConfig(
+    enabled=True, candidates=8, folds=1, gap=0.0, window=0.5, members=2, hidden=(8,), batch_size=4, epochs=30
+)
+EVALUATION = EvaluationConfig(cutoffs=(3,), exclude_seen=False)
+
+
+def stage_of(ranker: ListRankerConfig) -> ListRankingStage:
+    config = RetrievalConfig(dimension=4, epochs=2, batch_size=16, optimizer=OptimizerConfig(warmup_steps=0))
+    return ListRankingStage(
+        config=ranker, retrieval=RetrievalStage(config=config, evaluation=EVALUATION), train_retrieval=trained
+    )
+
+
+def trained(context: StageContext, stage: RetrievalStage):
+    train_stage(context, stage)
+    return restore(context, stage).model
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> StageContext:
+    root = tmp_path_factory.mktemp("cascade")
+    return StageContext(schema=SCHEMA, dataset=write_small_dataset(root / "dataset"), run=RunLayout(root / "run"))
+
+
+@pytest.fixture(scope="module")
+def finished(context: StageContext):
+    return train_stage(context, stage_of(RANKER))
+
+
+def test_it_trains_what_it_needs_and_beats_retrieval_that_knows_little(context: StageContext, finished) -> None:
+    assert context.run.stage("retrieval").manifest.exists()
+    assert (context.run.stage("list_ranking").directory / "folds/0/retrieval/manifest.json").exists()
+    # Who took items of one parity so far takes the next ones of it; the tables know after four events a user.
+    assert finished.manifest.metrics[NDCG] > finished.manifest.metrics[RETRIEVAL_NDCG]
+
+
+def test_the_same_again_has_nothing_to_do(context: StageContext, finished) -> None:
+    assert train_stage(context, stage_of(RANKER)).nothing_to_do
+
+
+def test_another_retrieval_means_another_list_ranker(finished) -> None:
+    stage = stage_of(RANKER)
+    other = replace(stage.retrieval, config=replace(stage.retrieval.config, epochs=1))
+    assert stage.inputs() != replace(stage, retrieval=other).inputs()
+
+
+def test_a_fold_knows_nothing_of_its_window(context: StageContext) -> None:
+    dataset = encode_dataset(SCHEMA, context.dataset)
+    stage = stage_of(RANKER)
+    fold_stage = FoldRetrieval(config=stage.retrieval.config, evaluation=EVALUATION, ranker=RANKER, number=0)
+    earlier = fold_stage.load_events(context, dataset)
+    fold = fold_stage.fold(stage.retrieval.load_events(context, dataset))
+    model = fold_stage.trained(fold_stage.make_model(dataset, earlier, 0))
+    features = candidate_features(dataset, earlier, model)
+    targets = fold.window.targets()
+    counts = np.bincount(earlier.candidate_row, minlength=NUM_ITEMS)
+    place = features.item_names.index("log_events")
+    np.testing.assert_allclose(features.item_table.numpy()[:, place], np.log1p(counts), rtol=1e-6)
+    assert len(earlier) + len(targets) == 4 * 16
+
+
+def test_the_restored_ranker_orders_as_the_trained_one(context: StageContext, finished) -> None:
+    stage = stage_of(RANKER)
+    model = restore(context, stage).model
+    dataset = encode_dataset(SCHEMA, context.dataset)
+    measured = stage.make_validation(context, dataset)(model)
+    assert measured[NDCG] == pytest.approx(finished.manifest.metrics[NDCG])
+
+
+def test_evaluation_shows_the_served_order_beside_both_orders(context: StageContext, finished) -> None:
+    stage = stage_of(RANKER)
+    result = evaluate_cascade(restore(context, stage), context, EVALUATION, stage)
+    assert set(result["baselines"]) == {"retrieval", "list_ranker"}
+    assert result["ranks"]
+    assert result["model"]["metrics"] == result["baselines"]["list_ranker"]["metrics"]
+    difference = result["versus"]["retrieval"]["ndcg@3"]["difference"]["value"]
+    of = {name: part["metrics"]["ndcg@3"]["value"] for name, part in result["baselines"].items()}
+    assert difference == pytest.approx(of["list_ranker"] - of["retrieval"])
+
+
+def test_lists_without_a_target_are_an_error(context: StageContext, tmp_path) -> None:
+    stage = stage_of(RANKER)
+    lists = stage.load_events(context, encode_dataset(SCHEMA, context.dataset))
+    none = replace(lists, labels=np.zeros_like(lists.labels))
+    with pytest.raises(InputError, match=r"list_ranking\.candidates"):
+        stage.make_examples(none, context)
+
+
+def test_a_killed_training_goes_on_with_its_folds(context: StageContext, tmp_path) -> None:
+    run = RunLayout(tmp_path / "run")
+    shutil.copytree(context.run.root, run.root)
+    run.stage("list_ranking").manifest.unlink()
+    fold = run.stage("list_ranking").directory / "folds/0/retrieval/manifest.json"
+    before = fold.stat().st_mtime_ns
+    train_stage(replace(context, run=run), stage_of(RANKER))
+    assert fold.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"folds": 5}, "folds"),
+        ({"candidates": 0}, "candidates"),
+        ({"window": 0.0}, "window"),
+        ({"gap": 1.0}, "gap"),
+        ({"hidden": (0,)}, "hidden"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_bad_settings_are_named(changes: dict, field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"list_ranking\.{field}"):
+        ListRankerConfig(**changes)

@@ -1,0 +1,109 @@
+"""The cascade with a list ranker: what is served is what was evaluated."""
+
+import shutil
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recstack.config import StackConfig
+from recstack.stages import evaluate, export, stage_context, train
+from tests.trainer.export.loading import load
+from trainer.config.cascade import ListRankerConfig
+from trainer.data.encoded_dataset import encode_dataset
+from trainer.evaluation.cascade import cascade_orders
+from trainer.evaluation.retrieval import load_data
+from trainer.restore import restore
+from trainer.stage import stages_of
+
+LIMIT = 5
+pytestmark = pytest.mark.slow  # trains and exports a recommender of its own
+RANKER = ListRankerConfig(
+    enabled=True, candidates=12, folds=1, gap=0.0, window=0.3, members=1, hidden=(8,), batch_size=8, epochs=20
+)
+
+
+@pytest.fixture(scope="module")
+def cascade(checkerboard: StackConfig, tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
+    """The checkerboard with a retrieval model that has hardly learnt, so that there is something left to rank."""
+    workdir = tmp_path_factory.mktemp("cascade")
+    shutil.copytree(checkerboard.layout.dataset.root, workdir / "dataset")
+    stack = replace(
+        checkerboard,
+        workdir=workdir,
+        retrieval=replace(checkerboard.retrieval, epochs=1),
+        list_ranking=RANKER,
+        export=replace(checkerboard.export, models=("recommender",), recommender_candidates=RANKER.candidates),
+    )
+    for name in ("retrieval", "list_ranking"):
+        train(stack, name)
+    export(stack)
+    return stack
+
+
+def answers(
+    stack: StackConfig, users: list[str], histories: list[list[str]], times: Any, **more: Any
+) -> list[list[str]]:
+    """Item ids of one request to the SavedModel."""
+    width = max(map(len, histories))
+    sent = {
+        "user_id": tf.constant(users),
+        "history": tf.constant([history + [""] * (width - len(history)) for history in histories]),
+        "timestamp": tf.constant(times),
+    }
+    signature = load(stack, "recommender").signatures["serving_default"]
+    defaults = {
+        name: tf.constant([[""]]) if spec.dtype == tf.string else tf.constant([np.nan])
+        for name, spec in signature.structured_input_signature[1].items()
+        if name not in sent and name not in ("limit", "exclude_seen")
+    }
+    found = signature(
+        **defaults,
+        **sent,
+        limit=tf.constant(LIMIT),
+        exclude_seen=tf.constant(True) if not more else more["exclude_seen"],
+    )
+    return [[item.decode() for item in row] for row in found["item_ids"].numpy()]
+
+
+def test_the_saved_model_orders_as_the_evaluation_does(cascade: StackConfig) -> None:
+    context, stage = stage_context(cascade), stages_of(cascade)["list_ranking"]
+    trained = restore(context, stage)
+    judged = load_data(trained, context.dataset, cascade.evaluation).splits["test"]
+    orders = cascade_orders(trained, context, judged, stage)
+    content = evaluate(cascade, "list_ranking").content
+    assert content["ranks"], "the list ranker has to be the better one here"
+    ids = encode_dataset(cascade.features, context.dataset).candidates.item_ids.numpy()
+    records = judged.events.record_of_event()[judged.asked_at]
+    users = _user_ids(trained, judged.events.user["user_id"][records])
+    histories = [
+        [ids[row].decode() for row in judged.queries.history.slice(n, n + 1).values] for n in range(len(users))
+    ]
+    served = answers(cascade, users, histories, judged.events.timestamp[judged.asked_at])
+    assert served == [[ids[row].decode() for row in rows[:LIMIT]] for rows in orders.list_ranker]
+
+
+def test_items_of_the_history_come_back_on_request(cascade: StackConfig) -> None:
+    history = [f"i{n}" for n in range(0, 24, 2)]
+    times = np.array([1_700_000_000], np.int64)
+    without = answers(cascade, ["u8"], [history], times)[0]
+    with_seen = answers(cascade, ["u8"], [history], times, exclude_seen=tf.constant(False))[0]
+    assert not set(without) & set(history)
+    assert set(with_seen) & set(history)
+
+
+def test_without_a_better_list_ranker_retrieval_orders(cascade: StackConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainer.evaluation import cascade as judging
+
+    context, stage = stage_context(cascade), stages_of(cascade)["list_ranking"]
+    monkeypatch.setattr(judging, "ranks_better", lambda metrics: False)
+    result = judging.evaluate_cascade(restore(context, stage), context, cascade.evaluation, stage)
+    assert not result["ranks"]
+    assert result["model"]["metrics"] == result["baselines"]["retrieval"]["metrics"]
+
+
+def _user_ids(trained: Any, indices: np.ndarray) -> list[str]:
+    vocabulary = trained.encoder.lookup("user_id").vocabulary
+    return [vocabulary.tokens[index - vocabulary.first_token_index] for index in indices]

@@ -1,0 +1,137 @@
+"""What tells the candidates of one query apart, computed in the graph, the same for training and serving.
+
+Shapes: B queries, H history entries, C candidates, F features.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from trainer.cascade.similarities import Similarity
+
+_OF_SCORES = ("retrieval_score", "retrieval_gap", "retrieval_log_rank")
+_OVER_HISTORY = ("sum", "most", "recent", "last_few", "last")
+_CLIP = 5.0
+_LAST = 5
+_DECAY = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """What the features are computed from."""
+
+    history: tf.Tensor
+    """`[B, H] int32`: rows of the catalogue, oldest first, -1 for padding and for items that it does not hold."""
+    candidates: tf.Tensor
+    """`[B, C] int32`: rows of the catalogue, in any order, -1 for padding."""
+    scores: tf.Tensor
+    """`[B, C] float32`: of retrieval; any number where the row is -1."""
+
+
+def feature_names(similarities: Iterable[str], item_columns: Iterable[str]) -> tuple[str, ...]:
+    """Names of the features, in their order."""
+    return (
+        *_OF_SCORES,
+        *(f"{name}_{aggregate}" for name in similarities for aggregate in _OVER_HISTORY),
+        *item_columns,
+    )
+
+
+class CandidateFeatures(tf.Module):
+    """Features of the candidates: retrieval's scores, similarities to the history, and what is known of the items."""
+
+    def __init__(
+        self,
+        similarities: Mapping[str, Similarity],
+        item_columns: Mapping[str, npt.NDArray[np.float32]],
+    ) -> None:
+        """Holds the tables.
+
+        Args:
+            similarities: by name.
+            item_columns: Numbers of each item by name, `[items] float32` each, such as log counts.
+        """
+        super().__init__(name="candidate_features")
+        self.similarities = dict(similarities)
+        self.item_names = tuple(item_columns)
+        table = np.stack([*item_columns.values()], axis=1) if item_columns else np.zeros((1, 0), np.float32)
+        self.item_table = tf.Variable(table.astype(np.float32), trainable=False, name="item_columns")
+        self.names = feature_names(self.similarities, self.item_names)
+
+    def __call__(self, query: Query) -> tf.Tensor:
+        """`[B, C, F] float32`, in the order of `names`; 0 for padding."""
+        is_item = query.candidates >= 0
+        columns = of_scores(query.scores, is_item)
+        for similarity in self.similarities.values():
+            columns.extend(over_history(similarity.pairs(query.history, query.candidates), query.history))
+        of_items = tf.gather(self.item_table, tf.maximum(query.candidates, 0))
+        return tf.where(is_item[..., None], tf.concat([tf.stack(columns, axis=-1), of_items], axis=-1), 0.0)
+
+
+def of_scores(scores: tf.Tensor, is_item: tf.Tensor) -> list[tf.Tensor]:
+    """What retrieval's scores say.
+
+    Args:
+        scores: `[B, C] float32`.
+        is_item: `[B, C] bool`, false for padding.
+
+    Returns:
+        `[B, C] float32` each: the score, its distance to the best, and the log of the rank, which counts from 1.
+    """
+    lowest = tf.float32.min
+    ranked = tf.argsort(tf.where(is_item, scores, lowest), axis=1, direction="DESCENDING", stable=True)
+    ranks = tf.argsort(ranked, axis=1, stable=True)
+    best = tf.reduce_max(tf.where(is_item, scores, lowest), axis=1, keepdims=True)
+    return [scores, scores - best, tf.math.log1p(tf.cast(ranks, tf.float32))]
+
+
+def over_history(pairs: tf.Tensor, history: tf.Tensor) -> list[tf.Tensor]:
+    """Sums a similarity up over the history.
+
+    Args:
+        pairs: `[B, H, C] float32`.
+        history: `[B, H] int32`, oldest first, -1 for padding.
+
+    Returns:
+        `[B, C] float32` each: the sum, the most, the sum with weights that decay with the entries since, the sum of the
+        last five and that of the last one.
+    """
+    present = tf.cast(history >= 0, tf.float32)
+    since = tf.cumsum(present, axis=1, exclusive=True, reverse=True)
+    weights = (present, present * _DECAY**since, present * _before(since, _LAST), present * _before(since, 1))
+    total, recent, last_few, last = (tf.einsum("bhc,bh->bc", pairs, weight) for weight in weights)
+    return [total, tf.reduce_max(pairs * present[..., None], axis=1), recent, last_few, last]
+
+
+def _before(since: tf.Tensor, entries: int) -> tf.Tensor:
+    return tf.cast(since < entries, tf.float32)
+
+
+class Standardisation(tf.Module):
+    """Each feature twice: standardised over all training lists, and within its own list; both clipped."""
+
+    def __init__(self, num_features: int) -> None:
+        """Starts as the identity; `fit` sets mean and deviation."""
+        super().__init__(name="standardisation")
+        self.mean = tf.Variable(tf.zeros([num_features]), trainable=False, name="mean")
+        self.deviation = tf.Variable(tf.ones([num_features]), trainable=False, name="deviation")
+
+    def fit(self, features: npt.NDArray[np.float32], is_item: npt.NDArray[np.bool_]) -> None:
+        """Takes mean and deviation of `[lists, C, F]` over the places for which `is_item`, `[lists, C]`, is true."""
+        values = features[is_item].astype(np.float64)
+        self.mean.assign(values.mean(axis=0))
+        self.deviation.assign(np.maximum(values.std(axis=0), 1e-6))
+
+    def __call__(self, features: tf.Tensor, is_item: tf.Tensor) -> tf.Tensor:
+        """`[B, C, F]` to `[B, C, 2 F] float32`; `is_item` is `[B, C] bool`."""
+        weight = tf.cast(is_item, tf.float32)[..., None]
+        count = tf.maximum(tf.reduce_sum(weight, axis=1, keepdims=True), 1.0)
+        mean = tf.reduce_sum(features * weight, axis=1, keepdims=True) / count
+        centred = features - mean
+        variance = tf.reduce_sum(tf.square(centred) * weight, axis=1, keepdims=True) / count
+        within = centred * tf.math.rsqrt(variance + 1e-6)
+        overall = (features - self.mean) / self.deviation
+        return weight * tf.clip_by_value(tf.concat([overall, within], axis=-1), -_CLIP, _CLIP)

@@ -1,0 +1,98 @@
+"""A fold of the training events with the shape of the product's own split: earlier events, a gap, a later window.
+
+The list ranker learns from what a retrieval model that was trained on the earlier events finds for the later ones, as
+it is served: in front of events that the retrieval model has not seen.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.data.events import EncodedEvents, Int64, history_ranges
+
+FoldKind: TypeAlias = Literal["per_user", "by_time"]
+Bool: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Earlier events to train retrieval and tables on, and a later window to learn ranking from."""
+
+    earlier: EncodedEvents
+    """The events before the gap."""
+    window: EncodedEvents
+    """All events up to the window's end; those before the window are context only."""
+
+
+def fold_of(events: EncodedEvents, kind: FoldKind, *, gap: float, window: float, number: int = 0) -> Fold:
+    """Cuts the training events.
+
+    Args:
+        events: of the training split, sorted by user and time.
+        kind: `per_user` cuts each user's events by number, `by_time` all events at the same moments.
+        gap: Share of the events between the earlier ones and the window.
+        window: Share of the events in the window.
+        number: 0 puts the window at the end of the events, 1 before that of fold 0, and so on.
+    """
+    place = _places_of_events(events, kind)
+    end = 1.0 - number * window
+    first = end - window
+    is_window_or_before = place < end
+    until_end = taken(events, is_window_or_before)
+    in_window = place[is_window_or_before] >= first
+    records = until_end.record_of_event()
+    context = np.bincount(records[~in_window], minlength=until_end.num_records).astype(np.int64)
+    return Fold(
+        earlier=taken(events, place < first - gap),
+        window=replace(until_end, num_context=context),
+    )
+
+
+def _places_of_events(events: EncodedEvents, kind: FoldKind) -> npt.NDArray[np.float64]:
+    """`[events]`: the share of the events, of the user or of all, that come before; events of one moment share it."""
+    if kind == "by_time":
+        before = np.searchsorted(np.sort(events.timestamp), events.timestamp, side="left")
+        return np.asarray(before / max(len(events), 1), np.float64)
+    lengths = np.diff(events.record_splits)
+    before = _first_of_moment(events) - np.repeat(events.record_splits[:-1], lengths)
+    return np.asarray(before / np.maximum(np.repeat(lengths, lengths), 1), np.float64)
+
+
+def _first_of_moment(events: EncodedEvents) -> Int64:
+    is_first = np.ones(len(events), bool)
+    is_first[1:] = events.timestamp[1:] != events.timestamp[:-1]
+    starts = events.record_splits[:-1]
+    is_first[starts[starts < len(events)]] = True
+    first: Int64 = np.maximum.accumulate(np.where(is_first, np.arange(len(events)), 0))
+    return first
+
+
+def taken(events: EncodedEvents, keep: Bool) -> EncodedEvents:
+    """The events for which `keep`, `[events] bool`, is true, as if the log held no others; every record stays."""
+    before = np.concatenate([[0], np.cumsum(keep)])
+    splits = before[events.record_splits].astype(np.int64)
+    in_history = np.zeros(len(events), bool)
+    in_history[events.history_events] = True
+    kept_in_history = in_history[keep]
+    timestamp = events.timestamp[keep]
+    start, end = history_ranges(splits, timestamp, kept_in_history)
+    first_target = events.record_splits[:-1] + events.num_context
+    return EncodedEvents(
+        record_splits=splits,
+        num_context=(before[first_target] - splits[:-1]).astype(np.int64),
+        user=events.user,
+        context={name: values[keep] for name, values in events.context.items()},
+        item_index=events.item_index[keep],
+        candidate_row=events.candidate_row[keep],
+        timestamp=timestamp,
+        labels=events.labels[keep],
+        weight=events.weight[keep],
+        companions={name: values[keep] for name, values in events.companions.items()},
+        item_events=events.item_events[keep],
+        history_items=events.item_index[keep][kept_in_history],
+        history_events=np.flatnonzero(kept_in_history),
+        history_start=start,
+        history_end=end,
+    )

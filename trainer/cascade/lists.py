@@ -1,0 +1,165 @@
+"""Lists of candidates: what a retrieval model finds for queries whose targets are known, with labels."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from features.schema import Schema
+from trainer.cascade.features import CandidateFeatures, Query
+from trainer.data.batches import baskets_of, gather_query
+from trainer.data.catalogue import EncodedCatalogue
+from trainer.data.events import HISTORY_ROWS, EncodedEvents, Float32, Int32, Int64
+from trainer.metrics.lists import find_hits
+from trainer.metrics.protocol import Ragged
+from trainer.metrics.top_k import Rankings
+from trainer.retrieval.full_ranking import query_blocks, rank_by_model
+from trainer.retrieval.two_towers import TwoTowers
+
+_LISTS_A_BLOCK = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """Events at which recommendations are asked for, and what the users did then."""
+
+    asked_at: Int64
+    """`[lists]`: the events; each query knows what came strictly before."""
+    targets: Ragged
+    """The catalogue rows to be found, -1 for items that it does not hold."""
+    seen: Ragged | None
+    """The catalogue rows that are left out of the lists; None if none are."""
+
+    def sample(self, most: int, seed: int) -> "Questions":
+        """At most so many questions, drawn at random, in their order."""
+        if len(self.asked_at) <= most:
+            return self
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(self.asked_at))[:most])
+        seen = None if self.seen is None else self.seen.take(drawn)
+        return Questions(asked_at=self.asked_at[drawn], targets=self.targets.take(drawn), seen=seen)
+
+
+Retrieve: TypeAlias = Callable[[EncodedEvents, Questions], Rankings]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateLists:
+    """Candidates of the queries, with the features that tell them apart."""
+
+    rows: Int32
+    """`[lists, C]`: rows of the catalogue in retrieval's order, -1 where a list is short."""
+    features: Float32
+    """`[lists, C, F]`, as `CandidateFeatures` makes them."""
+    labels: Float32
+    """`[lists, C]`: 1 for a target."""
+    num_targets: Int64
+    """`[lists]`: targets, those that are no candidates included."""
+
+    def sample(self, most: int, seed: int) -> "CandidateLists":
+        """At most so many lists, drawn at random, in their order."""
+        if len(self.rows) <= most:
+            return self
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most])
+        return CandidateLists(
+            rows=self.rows[drawn],
+            features=self.features[drawn],
+            labels=self.labels[drawn],
+            num_targets=self.num_targets[drawn],
+        )
+
+
+def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
+    """The lists of several parts, one after the other."""
+    return CandidateLists(
+        rows=np.concatenate([part.rows for part in parts]),
+        features=np.concatenate([part.features for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        num_targets=np.concatenate([part.num_targets for part in parts]),
+    )
+
+
+def questions_of(events: EncodedEvents, *, only_next: bool, exclude_seen: bool) -> Questions:
+    """One question a record, at its first target, as the evaluation asks; with `only_next`, one a basket.
+
+    Args:
+        events: With targets after each record's context.
+        only_next: Whether the targets are those of one moment: the next basket.
+        exclude_seen: Whether items of the history are left out of the lists.
+    """
+    if only_next:
+        baskets = baskets_of(events)
+        asked_at = baskets.targets[baskets.splits[:-1]]
+        targets = Ragged(baskets.splits, events.candidate_row[baskets.targets].astype(np.int64))
+    else:
+        first, ends = events.record_splits[:-1] + events.num_context, events.record_splits[1:]
+        records = np.flatnonzero(first < ends)
+        asked_at = first[records]
+        targets = _between(events, asked_at, ends[records])
+    starts = events.record_splits[:-1][events.record_of_event()[asked_at]]
+    seen = _between(events, starts, asked_at) if exclude_seen else None
+    return Questions(
+        asked_at=asked_at,
+        targets=targets.distinct(),
+        seen=None if seen is None else seen.where(seen.values >= 0).distinct(),
+    )
+
+
+def candidate_lists(
+    events: EncodedEvents, questions: Questions, retrieve: Retrieve, features: CandidateFeatures, schema: Schema
+) -> CandidateLists:
+    """Retrieves the candidates of every question and computes their features, block by block.
+
+    Args:
+        events: What the questions are asked of.
+        questions: At some of the events.
+        retrieve: The first stage.
+        features: With tables fitted on the events that the first stage was trained on.
+        schema: Of the dataset.
+    """
+    found = retrieve(events, questions)
+    rows = found.item_rows.astype(np.int32)
+    return CandidateLists(
+        rows=rows,
+        features=_features(features, history_rows(events, schema, questions.asked_at), rows, found.scores),
+        labels=find_hits(found.item_rows, questions.targets).astype(np.float32),
+        num_targets=questions.targets.lengths,
+    )
+
+
+def retrieving(model: TwoTowers, catalogue: EncodedCatalogue, schema: Schema, count: int) -> Retrieve:
+    """The first stage: the best `count` items of the whole catalogue by a two-tower model, exactly."""
+
+    def retrieve(events: EncodedEvents, questions: Questions) -> Rankings:
+        blocks = query_blocks(events, schema, questions.asked_at)
+        return rank_by_model(model, catalogue, blocks, count, seen=questions.seen)
+
+    return retrieve
+
+
+def history_rows(events: EncodedEvents, schema: Schema, asked_at: Int64) -> Int32:
+    """Catalogue rows of each query's history, oldest first, `[lists, H]`, -1 for padding.
+
+    A schema without a history has one entry a query, -1.
+    """
+    if schema.history is None:
+        return np.full((len(asked_at), 1), -1, np.int32)
+    gather = gather_query(events, schema, with_entries=True)
+    rows: Int32 = gather(tf.constant(asked_at))[HISTORY_ROWS].numpy()
+    return rows
+
+
+def _features(features: CandidateFeatures, history: Int32, rows: Int32, scores: Float32) -> Float32:
+    @tf.function(reduce_retracing=True)
+    def compute(history: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        return features(Query(history=history, candidates=rows, scores=scores))
+
+    blocks = [slice(start, start + _LISTS_A_BLOCK) for start in range(0, len(rows), _LISTS_A_BLOCK)]
+    return np.concatenate([compute(history[block], rows[block], scores[block]).numpy() for block in blocks])
+
+
+def _between(events: EncodedEvents, starts: Int64, ends: Int64) -> Ragged:
+    lengths = ends - starts
+    positions = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+    return Ragged.from_lengths(lengths, events.candidate_row[positions].astype(np.int64))

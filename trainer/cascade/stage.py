@@ -1,0 +1,207 @@
+"""The list ranking stage: orders what a retrieval model finds, learnt from what one found for later events.
+
+Retrieval's scores of events that it was trained on are far too good. So retrieval is trained again on the earlier part
+of the training events, once for each fold, and the list ranker learns from the candidates that it finds for the fold's
+later window: each list's other candidates are the negatives. What is served ranks the candidates of the retrieval that
+was trained on all training events, with the tables of all training events.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from features.disk.layout import RunLayout, StageName, shards
+from features.errors import InputError
+from features.schema import Schema, fingerprint
+from trainer.cascade.features import CandidateFeatures
+from trainer.cascade.folds import Fold, fold_of
+from trainer.cascade.lists import CandidateLists, candidate_lists, joined, questions_of, retrieving
+from trainer.cascade.model import ListRanker
+from trainer.cascade.tables import Source, fit_candidate_features, num_candidate_features
+from trainer.cascade.validation import NDCG, ListValidation
+from trainer.config.cascade import ListRankerConfig
+from trainer.data.batches import Batch, BatchPlan, plan_batches
+from trainer.data.encoded_dataset import EncodedDataset
+from trainer.data.events import EncodedEvents, load_events
+from trainer.metrics.protocol import Interactions
+from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.stage import RetrievalStage
+from trainer.retrieval.two_towers import TwoTowers
+from trainer.training.stage import Stage, StageContext
+
+RetrievalTraining: TypeAlias = Callable[[StageContext, RetrievalStage], TwoTowers]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldRetrieval(RetrievalStage):
+    """Retrieval trained on the earlier events of a fold."""
+
+    ranker: ListRankerConfig
+    """How the folds are cut."""
+    number: int
+    """Of the fold."""
+
+    def inputs(self) -> Mapping[str, str]:
+        """Which events are left out as well."""
+        cut = f"{self.ranker.fold_kind}, gap {self.ranker.gap}, window {self.ranker.window}, fold {self.number}"
+        return {**super().inputs(), "fold": cut}
+
+    def fold(self, events: EncodedEvents) -> Fold:
+        """The fold of the training events."""
+        ranker = self.ranker
+        return fold_of(events, ranker.fold_kind, gap=ranker.gap, window=ranker.window, number=self.number)
+
+    def load_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents:
+        """The earlier events of the fold."""
+        return self.fold(super().load_events(context, dataset)).earlier
+
+    def make_model(self, dataset: EncodedDataset, events: EncodedEvents | None, seed: int) -> TwoTowerModel:
+        """The model, which knows the train frequencies of the earlier events alone."""
+        if events is None:
+            return super().make_model(dataset, None, seed)
+        known = events.candidate_row[events.candidate_row >= 0]
+        frequency = np.bincount(known, minlength=len(dataset.candidates))
+        candidates = replace(dataset.candidates, train_frequency=frequency)
+        return super().make_model(replace(dataset, candidates=candidates), events, seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListRanker]):
+    """Trains the list ranker and keeps the epoch with the best NDCG on the validation split."""
+
+    name: ClassVar[StageName] = "list_ranking"
+    objective: ClassVar[str] = NDCG
+    maximise: ClassVar[bool] = True
+
+    retrieval: RetrievalStage
+    """The first stage, whose candidates are ranked."""
+    train_retrieval: RetrievalTraining
+    """Trains a retrieval stage, or finds it trained, and restores its model."""
+
+    def require(self, schema: Schema) -> None:
+        """Refuses what the first stage refuses."""
+        self.retrieval.require(schema)
+
+    def inputs(self) -> Mapping[str, str]:
+        """The first stage."""
+        return {"retrieval": fingerprint([repr(self.retrieval.config)]), **self.retrieval.inputs()}
+
+    def load_events(self, context: StageContext, dataset: EncodedDataset) -> CandidateLists:
+        """The candidates of every fold's window, a sample of them where there are very many."""
+        events = self.retrieval.load_events(context, dataset)
+        lists = [self._fold_lists(context, dataset, events, number) for number in range(self.config.folds)]
+        return joined(lists).sample(self.config.max_lists, context.seed)
+
+    def _fold_lists(
+        self, context: StageContext, dataset: EncodedDataset, events: EncodedEvents, number: int
+    ) -> CandidateLists:
+        stage = FoldRetrieval(
+            config=self.retrieval.config, evaluation=self.retrieval.evaluation, ranker=self.config, number=number
+        )
+        directory = context.run.stage(self.name).directory / "folds" / str(number)
+        model = self.train_retrieval(replace(context, run=RunLayout(directory)), stage)
+        fold = stage.fold(events)
+        features = candidate_features(dataset, fold.earlier, model)
+        return self.lists(context, dataset, fold.window, model, features)
+
+    def lists(
+        self,
+        context: StageContext,
+        dataset: EncodedDataset,
+        events: EncodedEvents,
+        model: TwoTowers,
+        features: CandidateFeatures,
+    ) -> CandidateLists:
+        """What the retrieval model finds for the targets of some events."""
+        evaluation = self.retrieval.evaluation
+        questions = questions_of(
+            events, only_next=evaluation.targets == "next", exclude_seen=evaluation.exclude_seen
+        ).sample(self.config.max_lists, context.seed)
+        retrieve = retrieving(model, dataset.candidates, context.schema, self.config.candidates)
+        return candidate_lists(events, questions, retrieve, features, context.schema)
+
+    def make_examples(self, events: CandidateLists, context: StageContext) -> BatchPlan:
+        """One example a list that holds a target."""
+        lists = events
+        with_target = np.flatnonzero(lists.labels.any(axis=1))
+        if len(with_target) == 0:
+            raise InputError(
+                "no list of candidates holds what the user took: retrieval finds none of the later training events; "
+                "raise list_ranking.candidates or list_ranking.window, or set list_ranking.enabled = false"
+            )
+
+        def gather(indices: tf.Tensor) -> Batch:
+            rows = tf.gather(lists.rows, indices)
+            return {
+                "features": tf.gather(lists.features, indices),
+                "is_item": rows >= 0,
+                "labels": tf.gather(lists.labels, indices),
+                "weight": tf.ones_like(indices, tf.float32),
+            }
+
+        return plan_batches(
+            with_target,
+            gather,
+            batch_size=self.config.batch_size,
+            replicas=context.cluster.num_replicas,
+            seed=context.seed,
+        )
+
+    def make_model(self, dataset: EncodedDataset, events: CandidateLists | None, seed: int) -> ListRanker:
+        """The model, its inputs standardised by the training lists."""
+        model = ListRanker(self.config, num_candidate_features(item_values(dataset)), seed=seed)
+        if events is not None:
+            model.standardisation.fit(events.features, events.rows >= 0)
+        return model
+
+    def trained(self, model: ListRanker) -> ListRanker:
+        """The model itself."""
+        return model
+
+    def make_validation(self, context: StageContext, dataset: EncodedDataset) -> ListValidation | None:
+        """Ranks what the served retrieval model finds for the validation split's users."""
+        directory = context.dataset.interactions("validation")
+        if not shards(directory):
+            return None
+        events = load_events(directory, dataset.encoder, dataset.candidates.rows(), records="retrieval")
+        if len(events.targets()) == 0:
+            return None
+        model = self.train_retrieval(context, self.retrieval)
+        features = candidate_features(dataset, self.retrieval.load_events(context, dataset), model)
+        lists = self.lists(context, dataset, events, model, features)
+        return ListValidation(lists, cutoff=min(self.retrieval.evaluation.cutoffs))
+
+
+def candidate_features(dataset: EncodedDataset, events: EncodedEvents, model: TwoTowers) -> CandidateFeatures:
+    """The tables of some training events and of the retrieval model that was trained on them.
+
+    Args:
+        dataset: Encoder and catalogue; the events' catalogue rows refer to it.
+        events: That the retrieval model was trained on.
+        model: The retrieval model.
+    """
+    known = events.candidate_row >= 0
+    interactions = Interactions.from_events(
+        events.record_of_event()[known].astype(np.int64),
+        events.candidate_row[known].astype(np.int64),
+        events.timestamp[known],
+        num_users=events.num_records,
+        num_items=len(dataset.candidates),
+    )
+    vectors = model.embed_candidates(dataset.candidates).numpy()
+    return fit_candidate_features(
+        Source(interactions=interactions, item_vectors=vectors, item_values=item_values(dataset))
+    )
+
+
+def item_values(dataset: EncodedDataset) -> dict[str, np.ndarray]:
+    """Indices of the values of each candidate feature that has a vocabulary or buckets, `[items, values] int32`."""
+    item_id = dataset.encoder.schema.item_id
+    return {
+        name: values.numpy().reshape(len(dataset.candidates), -1)
+        for name, values in dataset.candidates.features.items()
+        if name != item_id and values.dtype == tf.int32
+    }

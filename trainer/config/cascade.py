@@ -1,0 +1,58 @@
+"""What a user chooses about the list ranker, the second stage over retrieval's candidates. Imports no TensorFlow."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trainer.config.training import OptimizerConfig, check_training, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRankerConfig:
+    """The list ranker and its training."""
+
+    enabled: bool = False
+    """Whether there is a list ranker: it then orders what `recommender` answers, where validation says that it does so
+    better than retrieval."""
+    candidates: int = 300
+    """Items that retrieval finds for each query of the training, as many as it will be served."""
+    folds: int = 2
+    """Windows of later training events that the ranker learns from; retrieval is trained once for each."""
+    fold_kind: Literal["per_user", "by_time"] = "per_user"
+    """Whether a window holds the last events of each user, or of all users by time; as `pipeline.split.kind` does."""
+    gap: float = 0.1
+    """Share of the training events between those that a fold's retrieval is trained on and its window."""
+    window: float = 0.2
+    """Share of the training events in a fold's window."""
+    max_lists: int = 10_000
+    """Lists that the ranker learns from and is validated by, each at most; a list of 300 takes some 70 KB."""
+    members: int = 4
+    """Networks whose mean ranks; they see the same lists and start from different weights."""
+    hidden: tuple[int, ...] = (64, 32)
+    """Widths of the dense layers."""
+    dropout: float = 0.1
+    """Share of the components of the dense layers that are zeroed in training."""
+    loss: Literal["softmax", "pairwise", "lambda_ndcg", "logistic"] = "softmax"
+    """What a list is judged by in training."""
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=0.002))
+    """How the weights follow the gradient."""
+    batch_size: int = 32
+    """Lists a step, over all replicas together."""
+    epochs: int = 8
+    """Passes over the lists."""
+    patience: int = 0
+    """Epochs without a better validation NDCG after which the training ends; 0 never ends it early."""
+    checkpoint_seconds: float = 300.0
+    """Seconds between checkpoints within an epoch; one more follows each epoch."""
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "folds", "max_lists", "members"):
+            require("list_ranking", self, name, getattr(self, name) >= 1, "a whole number of at least 1")
+        require("list_ranking", self, "gap", 0 <= self.gap < 1, "a share in [0, 1)")
+        require("list_ranking", self, "window", 0 < self.window < 1, "a share in (0, 1)")
+        left = 1 - self.gap - self.folds * self.window
+        require(
+            "list_ranking", self, "folds", left > 0, "windows that leave earlier events: 1 - gap - folds * window > 0"
+        )
+        require("list_ranking", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
+        require("list_ranking", self, "dropout", 0 <= self.dropout < 1, "a share in [0, 1)")
+        check_training("list_ranking", self)

@@ -1,0 +1,147 @@
+"""The cascade as it is served: retrieval's candidates in the list ranker's order, beside retrieval's own order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from features.disk.manifest import read_manifest
+from features.schema import Schema
+from trainer.cascade.lists import Questions, candidate_lists, retrieving
+from trainer.cascade.model import ListRanker
+from trainer.cascade.stage import ListRankingStage, candidate_features
+from trainer.cascade.validation import logits_of, order_of, ranks_better
+from trainer.config.evaluation import EvaluationConfig
+from trainer.data.encoded_dataset import EncodedDataset
+from trainer.data.events import Float32
+from trainer.evaluation.retrieval import JudgedSplit, load_data
+from trainer.metrics.intervals import paired_test, user_groups
+from trainer.metrics.lists import query_metrics
+from trainer.metrics.protocol import Int, Ragged
+from trainer.metrics.results import compare, evaluate_rankings
+from trainer.metrics.slices import standard_slices
+from trainer.restore import Trained
+from trainer.training.stage import StageContext
+
+CASCADE, RETRIEVAL, LIST_RANKER = "cascade", "retrieval", "list_ranker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeOrders:
+    """Ranked lists of the same queries over the same candidates."""
+
+    retrieval: Int
+    """`[queries, C] int64`: catalogue rows, -1 where a list is short."""
+    list_ranker: Int
+    """`[queries, C] int64`: the same rows in the list ranker's order."""
+
+
+def evaluate_cascade(
+    trained: Trained[ListRanker], context: StageContext, config: EvaluationConfig, stage: ListRankingStage
+) -> dict[str, Any]:
+    """Orders the candidates of each query of the split by retrieval and by the list ranker.
+
+    Args:
+        trained: The restored list ranker.
+        context: Schema, dataset and run.
+        config: Split and metrics.
+        stage: The list ranking stage.
+
+    Returns:
+        `model`, the order that is served: the list ranker's, or retrieval's where that was better on validation;
+        `baselines`, both orders; `versus`, paired tests of the model against each; `ranks`, whether the list ranker is
+        served; `by_label`, the same metrics of the targets with a positive label alone, where labels differ.
+
+    Raises:
+        InputError: the split holds no query.
+    """
+    metrics = read_manifest(context.run.stage(stage.name).manifest, "run").metrics
+    data = load_data(trained, context.dataset, config)
+    judged = data.splits[config.split]
+    orders = cascade_orders(trained, context, judged, stage)
+    ranks = ranks_better(metrics)
+    served = orders.list_ranker if ranks else orders.retrieval
+    slices = standard_slices(judged.queries, data.interactions.popularity)
+    named = {CASCADE: served, RETRIEVAL: orders.retrieval, LIST_RANKER: orders.list_ranker}
+    evaluations = {
+        name: evaluate_rankings(
+            name, rows, judged.queries, popularity=data.interactions.popularity, config=config, slices=slices
+        )
+        for name, rows in named.items()
+    }
+    model = evaluations.pop(CASCADE)
+    return {
+        "model": model.to_dict(),
+        "baselines": {name: evaluation.to_dict() for name, evaluation in evaluations.items()},
+        "versus": {
+            name: {metric: asdict(test) for metric, test in compare(model, evaluation, model.metrics).items()}
+            for name, evaluation in evaluations.items()
+        },
+        "ranks": ranks,
+        "by_label": _by_label(judged, served, orders.retrieval, config, context.schema),
+    }
+
+
+def cascade_orders(
+    trained: Trained[ListRanker], context: StageContext, judged: JudgedSplit, stage: ListRankingStage
+) -> CascadeOrders:
+    """Candidates of each query of a split, exactly, in retrieval's order and in the list ranker's."""
+    dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
+    model = stage.train_retrieval(context, stage.retrieval)
+    features = candidate_features(dataset, stage.retrieval.load_events(context, dataset), model)
+    evaluation = stage.retrieval.evaluation
+    questions = Questions(
+        asked_at=judged.asked_at,
+        targets=judged.queries.targets,
+        seen=judged.queries.seen if evaluation.exclude_seen else None,
+    )
+    count = max(stage.config.candidates, *evaluation.cutoffs)
+    retrieve = retrieving(model, trained.candidates, context.schema, count)
+    lists = candidate_lists(judged.events, questions, retrieve, features, context.schema)
+    rows = lists.rows.astype(np.int64)
+    return CascadeOrders(
+        retrieval=rows, list_ranker=np.take_along_axis(rows, order_of(logits_of(trained.model, lists)), axis=1)
+    )
+
+
+def _by_label(
+    judged: JudgedSplit, served: Int, retrieval: Int, config: EvaluationConfig, schema: Schema
+) -> Mapping[str, Any]:
+    """Metrics by the targets that are positive for one task, and their paired difference, by task and metric."""
+    found = {}
+    for number, task in enumerate(schema.task):
+        positive = _positive_targets(judged, judged.events.labels[:, number])
+        if task.type == "binary" and 0 < len(positive.values) < len(judged.queries.targets.values):
+            found[task.name] = _compared(positive, judged, served, retrieval, config.cutoffs)
+    return found
+
+
+def _compared(
+    targets: Ragged, judged: JudgedSplit, served: Int, retrieval: Int, cutoffs: Sequence[int]
+) -> dict[str, dict[str, Any]]:
+    some = np.flatnonzero(targets.lengths)
+    ours, theirs = (query_metrics(rows[some], targets.take(some), cutoffs) for rows in (served, retrieval))
+    groups = np.unique(user_groups(judged.queries.user_rows)[some], return_inverse=True)[1]
+    return {
+        name: {
+            CASCADE: float(values.mean()),
+            RETRIEVAL: float(theirs[name].mean()),
+            "difference": asdict(paired_test(values, theirs[name], groups).difference),
+        }
+        for name, values in ours.items()
+    }
+
+
+def _positive_targets(judged: JudgedSplit, labels: Float32) -> Ragged:
+    """The targets of each query that have a positive label, `[events] float32`, at or after the query."""
+    events, targets = judged.events, judged.queries.targets
+    records = events.record_of_event()
+    query_of_record = np.full(events.num_records, -1)
+    query_of_record[records[judged.asked_at]] = np.arange(len(judged.asked_at))
+    query = query_of_record[records]
+    is_later = np.arange(len(events)) >= judged.asked_at[query]
+    chosen = (labels >= 0.5) & is_later & (query >= 0) & (events.candidate_row >= 0)
+    size = judged.queries.num_items
+    positive = query[chosen] * size + events.candidate_row[chosen]
+    return targets.where(np.isin(targets.row_of_value * size + targets.values, positive) & (targets.values >= 0))
