@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-slow check format docs bench lock clean
+.PHONY: setup demo test test-slow check hooks format docs bench lock clean
 
 setup: $(VENV)/.installed  ## create .venv with every pinned dependency
 
@@ -26,6 +26,9 @@ check: setup  ## format, lint, types, arrows between packages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+hooks: setup  ## have git run `make check` before each commit
+	$(BIN)/pre-commit install
 
 bench: setup  ## the benchmarks, side by side with their peers; one at a time
 	$(BIN)/python benchmarks/prepare.py

@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,63 +23,81 @@ from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.prepare import prepare_dataset
 from features.disk.layout import DatasetLayout
 from features.schema import Schema
+from recstack.local_server import free_port
 from tests.beam_pipelines.conftest import Prepared
 
 _ROOT = Path(__file__).parents[2]
 _SCRIPT = _ROOT / "deploy" / "beam" / "flink" / "cluster.sh"
-_OPTIONS = (
-    "--job_endpoint=localhost:18099",
-    "--environment_type=PROCESS",
-    f'--environment_config={{"command": "{_SCRIPT.with_name("worker.py")}"}}',
-    "--parallelism=2",
-)
-_SECONDS_TO_START = 120
+_PORTS = ("FLINK_REST_PORT", "FLINK_RPC_PORT", "BEAM_JOB_PORT", "BEAM_ARTIFACT_PORT", "BEAM_EXPANSION_PORT")
+_SECONDS_TO_START = 300
 
 
-def ask(path: str) -> Any:
-    with urllib.request.urlopen(f"http://localhost:18081{path}", timeout=10) as answer:
-        return json.load(answer)
+@dataclass(frozen=True)
+class Cluster:
+    """Two task managers, a job manager and Beam's job service."""
+
+    directory: Path
+    """Logs and process ids."""
+    ports: dict[str, int]
+    """By `_PORTS`."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """How Beam reaches it."""
+        return (
+            f"--job_endpoint=localhost:{self.ports['BEAM_JOB_PORT']}",
+            "--environment_type=PROCESS",
+            f'--environment_config={{"command": "{_SCRIPT.with_name("worker.py")}"}}',
+            "--parallelism=2",
+        )
+
+    def ask(self, path: str) -> Any:
+        """What the job manager answers."""
+        with urllib.request.urlopen(f"http://localhost:{self.ports['FLINK_REST_PORT']}{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def task_managers(self) -> int:
+        """How many have reported to the job manager, which may not be up yet."""
+        try:
+            return len(self.ask("/taskmanagers")["taskmanagers"])
+        except OSError:
+            return 0
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Path]:
-    """The directory with the cluster's logs and process ids."""
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
     for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
         if shutil.which(program) is None:
             pytest.skip(f"no {program} here; install Debian's package {package}")
     directory = tmp_path / "cluster"
     bins = str(Path(sys.executable).parent)
-    environment = os.environ | {"PATH": f"{bins}:{os.environ['PATH']}", "PYTHONPATH": str(_ROOT)}
+    ports = {name: free_port() for name in _PORTS}
+    found = Cluster(directory, ports)
+    environment = os.environ | {name: str(port) for name, port in ports.items()}
+    environment |= {"PATH": f"{bins}:{os.environ['PATH']}", "PYTHONPATH": str(_ROOT)}
     try:
         done = subprocess.run([_SCRIPT, "start", directory], capture_output=True, text=True, env=environment)
         if done.returncode and "Could not" in done.stdout + done.stderr:
             pytest.skip("Maven cannot get Flink and Beam's job service")
         assert done.returncode == 0, done.stdout + done.stderr
         end = time.monotonic() + _SECONDS_TO_START
-        while not (_task_managers() == 2 and "JobService started" in (directory / "jobservice.log").read_text()):
+        while not (found.task_managers() == 2 and "JobService started" in (directory / "jobservice.log").read_text()):
             assert time.monotonic() < end, "the cluster did not start"
             time.sleep(0.5)
-        yield directory
+        yield found
     finally:
         subprocess.run([_SCRIPT, "stop", directory], check=True)
 
 
-def _task_managers() -> int:
-    try:
-        return len(ask("/taskmanagers")["taskmanagers"])
-    except OSError:
-        return 0
-
-
-def kill_a_task_manager(cluster: Path, job_name: str) -> None:
+def kill_a_task_manager(cluster: Cluster, job_name: str) -> None:
     """Kills the task manager that the first running step of the job is on."""
     while True:
-        for job in ask("/jobs/overview")["jobs"]:
+        for job in cluster.ask("/jobs/overview")["jobs"]:
             if job["name"] == job_name and job["state"] == "RUNNING":
-                for vertex in ask(f"/jobs/{job['jid']}")["vertices"]:
-                    for step in ask(f"/jobs/{job['jid']}/vertices/{vertex['id']}")["subtasks"]:
+                for vertex in cluster.ask(f"/jobs/{job['jid']}")["vertices"]:
+                    for step in cluster.ask(f"/jobs/{job['jid']}/vertices/{vertex['id']}")["subtasks"]:
                         if step["status"] == "RUNNING" and step.get("taskmanager-id", "").startswith("taskmanager"):
-                            pid = int((cluster / f"{step['taskmanager-id']}.pid").read_text())
+                            pid = int((cluster.directory / f"{step['taskmanager-id']}.pid").read_text())
                             os.kill(pid, signal.SIGKILL)
                             return
         time.sleep(0.02)
@@ -86,7 +105,7 @@ def kill_a_task_manager(cluster: Path, job_name: str) -> None:
 
 @pytest.mark.slow
 def test_flink_gives_the_same_dataset_though_a_task_manager_dies(
-    cluster: Path, tmp_path: Path, ids_only: Schema
+    cluster: Cluster, tmp_path: Path, ids_only: Schema
 ) -> None:
     random = np.random.default_rng(0)
     columns = {"user_id": random.integers(0, 2000, 50_000), "item_id": random.integers(0, 500, 50_000)}
@@ -98,20 +117,20 @@ def test_flink_gives_the_same_dataset_though_a_task_manager_dies(
         if what.startswith("sorting"):
             threading.Thread(target=kill_a_task_manager, args=(cluster, "recstack-sort"), daemon=True).start()
 
-    config = PipelineConfig(report=False, interactions=source, runner="portable", runner_options=_OPTIONS)
+    config = PipelineConfig(report=False, interactions=source, runner="portable", runner_options=cluster.options)
     on_flink = DatasetLayout(tmp_path / "flink")
     manifest = prepare_dataset(ids_only, config, on_flink, seed=1, progress=told).manifest
     here = DatasetLayout(tmp_path / "local")
     local = prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), here, seed=1).manifest
     assert dict(manifest.counts) == dict(local.counts)
     assert Prepared(manifest, False, on_flink).bytes() == Prepared(local, False, here).bytes()
-    jobs = {job["name"]: job for job in ask("/jobs/overview")["jobs"]}
+    jobs = {job["name"]: job for job in cluster.ask("/jobs/overview")["jobs"]}
     assert {name: job["state"] for name, job in jobs.items()} == {
         f"recstack-{name}": "FINISHED" for name in ("read", "sort", "learn", "write")
     }
     # The kill was felt: Flink restarted the job, and one task manager is left.
-    history = ask(f"/jobs/{jobs['recstack-sort']['jid']}/exceptions")["exceptionHistory"]["entries"]
+    history = cluster.ask(f"/jobs/{jobs['recstack-sort']['jid']}/exceptions")["exceptionHistory"]["entries"]
     assert history
-    assert _task_managers() == 1
+    assert cluster.task_managers() == 1
     # Another engine is no other input.
     assert prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), on_flink, seed=1).nothing_to_do

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from recstack.local_server import free_port
+
 
 @dataclass(frozen=True)
 class SqlServer:
@@ -29,12 +31,6 @@ class SqlServer:
 
 
 PASSWORD = "pä:ss@w/d"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def find_program(name: str, package: str, folders: str) -> str:
