@@ -117,7 +117,8 @@ def _usage() -> str:
         "TensorFlow Recommenders from the tutorial to production.\n\n"
         f"verbs:\n{verbs}\n\n"
         "`recstack <verb> --help` lists a verb's options. Start with `recstack demo`.\n"
-        "Exit codes: 0 done or nothing to do, 1 failed work, 2 bad configuration or input.\n"
+        "Exit codes: 0 done or nothing to do, 1 failed work, 2 bad configuration or input, 130 interrupted;\n"
+        "`recstack serve` exits with 255 if it cannot start.\n"
     )
 
 

@@ -82,3 +82,16 @@ def test_bad_feature_table_names_field_value_and_choices(table: dict, field: str
     assert field in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_an_id_that_is_not_embedded_is_looked_up_but_not_learnt(schema: Schema) -> None:
+    only_looked_up = dataclasses.replace(
+        schema, query=(IdFeature(name="user_id", embedding=False), HistoryFeature(name="history", length=3))
+    )
+    assert [feature.name for feature in only_looked_up.embedded_query] == ["history"]
+    assert "user_id" in only_looked_up.vocabularies
+    with pytest.raises(ConfigError, match="at least one feature to learn from"):
+        dataclasses.replace(schema, query=(IdFeature(name="user_id", embedding=False),))
+    item_id = IdFeature(name="item_id", embedding=False)
+    with pytest.raises(ConfigError, match=r"item_id\.embedding"):
+        dataclasses.replace(schema, candidate=(item_id,))

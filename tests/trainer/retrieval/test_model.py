@@ -7,6 +7,7 @@ import tensorflow as tf
 from features.disk.layout import DatasetLayout
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError
+from features.spec.ids import IdFeature
 from tests.trainer.small_dataset import SCHEMA
 from trainer.config.encoders import GRUConfig, MeanConfig, TransformerConfig
 from trainer.config.losses import BCEConfig
@@ -116,3 +117,17 @@ def test_without_side_features_the_history_is_the_table(small_dataset):
 def test_set_of_an_ordered_ensemble_is_refused():
     with pytest.raises(ConfigError, match=r"retrieval\.examples"):
         RetrievalConfig(examples="set", ensemble=(GRUConfig(),))
+
+
+def test_a_users_id_that_is_only_looked_up_does_not_move_the_query(small_dataset):
+    schema = replace(
+        SCHEMA,
+        query=tuple(replace(f, embedding=False) if isinstance(f, IdFeature) else f for f in SCHEMA.query),
+    )
+    encoder = SchemaEncoder(schema, small_dataset)
+    model = TwoTowerModel(RetrievalConfig(dimension=8), encoder, load_catalogue(small_dataset, encoder), seed=1)
+    other_users = query() | {"user_id": tf.constant([1, 0, 5])}
+    np.testing.assert_array_equal(model.towers.query_tower(query()), model.towers.query_tower(other_users))
+    learnt = make_model(small_dataset, RetrievalConfig(dimension=8)).towers.query_tower
+    assert np.abs(learnt(query()) - learnt(other_users)).max() > 0.01
+    assert schema.user_id in encoder.schema.vocabularies
