@@ -7,7 +7,8 @@ import peers
 import pytest
 
 from features.errors import RecstackError
-from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from tests.ragged import ragged as ragged_rows
+from trainer.metrics.protocol import EvaluationSet, Interactions
 
 
 def system(validations, *, end: str) -> list[str]:
@@ -63,10 +64,10 @@ def test_a_peer_gets_the_histories_in_order_and_no_targets():
     )
     queries = EvaluationSet(
         user_rows=np.array([0]),
-        history=Ragged.from_lists([[2, 4]]),
+        history=ragged_rows([[2, 4]]),
         history_timestamps=np.array([8, 9]),
-        seen=Ragged.from_lists([[2, 4]]),
-        targets=Ragged.from_lists([[3]]),
+        seen=ragged_rows([[2, 4]]),
+        targets=ragged_rows([[3]]),
         num_items=5,
     )
     arrays = peers.as_arrays(interactions, {"test": queries})

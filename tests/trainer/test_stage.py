@@ -11,6 +11,7 @@ from features.disk.layout import DatasetLayout, RunLayout
 from features.disk.manifest import StageResult
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError, InputError, RecstackError
+from tests.trainer.histories import histories as histories_of
 from tests.trainer.small_dataset import SCHEMA, record, write_records, write_small_dataset
 from trainer.config.encoders import GRUConfig, MeanConfig, TransformerConfig
 from trainer.config.evaluation import EvaluationConfig
@@ -113,7 +114,7 @@ def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, confi
     query = {
         "user_id": events.user["user_id"],
         "timestamp": events.context["timestamp"][first],
-        "history": events.histories(first, 4),
+        "history": histories_of(events, first, 4),
     }
     scores = trained.model.query_tower(query) @ tf.transpose(trained.model.embed_candidates(trained.candidates))
     user, item = np.indices(scores.shape)

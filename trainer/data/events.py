@@ -121,22 +121,6 @@ class EncodedEvents:
         back: Int64 = np.arange(len(self), dtype=np.int64) - last_before
         return back
 
-    def histories(self, events: Int64, length: int) -> Int32:
-        """The last items before each event.
-
-        Args:
-            events: `[n]`, indices of events.
-            length: items kept.
-
-        Returns:
-            `[n, length]`: rows of the item embeddings, oldest first, 0 after the end.
-        """
-        end = self.history_end[events]
-        start = np.maximum(self.history_start[events], end - length)
-        positions = start[:, None] + np.arange(length)
-        padded = np.append(self.history_items, np.int32(0))
-        return padded[np.where(positions < end[:, None], positions, len(self.history_items))]
-
 
 def load_events(
     directory: Path, encoder: SchemaEncoder, item_row: tf.lookup.StaticHashTable, *, records: RecordKind

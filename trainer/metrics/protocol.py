@@ -4,7 +4,6 @@ Users and items are integer rows here: `user row` and `item row` count from 0 in
 vocabularies. Nothing in this package knows about schemas, files or TensorFlow.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -34,13 +33,6 @@ class Ragged:
             raise ValueError("indptr must be one-dimensional and start at 0")
         if self.indptr[-1] != len(self.values) or np.any(np.diff(self.indptr) < 0):
             raise ValueError(f"indptr must not decrease and must end at {len(self.values)}, the number of values")
-
-    @classmethod
-    def from_lists(cls, rows: Iterable[Sequence[int]]) -> "Ragged":
-        """Joins one list of integers a row."""
-        arrays = [np.asarray(row, dtype=np.int64) for row in rows]
-        lengths = np.array([len(array) for array in arrays], dtype=np.int64)
-        return cls.from_lengths(lengths, np.concatenate([*arrays, np.empty(0, np.int64)]))
 
     @classmethod
     def from_lengths(cls, lengths: Int, values: Int) -> "Ragged":

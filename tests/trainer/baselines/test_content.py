@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from features.errors import InputError
+from tests.ragged import ragged as ragged_rows
 from trainer.baselines.content import Content
-from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions
 from trainer.metrics.top_k import rank_by_scorer
 
 TEXTS = ("red wool hat", "red wool scarf", "blue cotton shirt", "blue cotton hat", "5 Z", "")
@@ -11,13 +12,13 @@ EVENTS = Interactions.from_events(np.array([0]), np.array([0]), np.array([0]), n
 
 
 def query(history: list[int]) -> EvaluationSet:
-    known = Ragged.from_lists([history])
+    known = ragged_rows([history])
     return EvaluationSet(
         user_rows=np.array([-1]),
         history=known,
         history_timestamps=np.zeros(len(history), np.int64),
         seen=known,
-        targets=Ragged.from_lists([[0]]),
+        targets=ragged_rows([[0]]),
         num_items=6,
     )
 

@@ -11,10 +11,11 @@ import pytest
 
 from features.errors import ConfigError
 from tests.checkerboard import liked_by
+from tests.ragged import ragged as ragged_rows
 from trainer.baselines.contract import Baseline
 from trainer.baselines.table import make_baseline
 from trainer.config.baselines import BaselineName, BaselinesConfig
-from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions
 from trainer.metrics.top_k import rank_by_scorer
 
 SIZE = 40
@@ -46,13 +47,13 @@ def checkerboard() -> Interactions:
 
 
 def queries(user_rows: list[int], histories: list[list[int]], targets: list[list[int]]) -> EvaluationSet:
-    history = Ragged.from_lists(histories)
+    history = ragged_rows(histories)
     return EvaluationSet(
         user_rows=np.array(user_rows),
         history=history,
         history_timestamps=np.zeros_like(history.values),
         seen=history,
-        targets=Ragged.from_lists(targets),
+        targets=ragged_rows(targets),
         num_items=SIZE,
     )
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from features.errors import ConfigError, RecstackError
+from tests.ragged import ragged as ragged_rows
 from trainer.baselines.ease import EASE
-from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions
 from trainer.metrics.top_k import rank_by_scorer
 
 NUM_USERS, NUM_ITEMS = 50, 30
@@ -31,13 +32,13 @@ def test_each_column_is_the_ridge_regression_on_the_other_items(interactions: In
 
 def test_items_beyond_the_limit_follow_by_popularity(interactions: Interactions) -> None:
     scorer = EASE(max_items=10).fit(interactions)
-    history = Ragged.from_lists([[0, 29]])
+    history = ragged_rows([[0, 29]])
     query = EvaluationSet(
         user_rows=np.array([-1]),
         history=history,
         history_timestamps=np.zeros(2, np.int64),
-        seen=Ragged.from_lists([[]]),
-        targets=Ragged.from_lists([[0]]),
+        seen=ragged_rows([[]]),
+        targets=ragged_rows([[0]]),
         num_items=NUM_ITEMS,
     )
     ranked = rank_by_scorer(scorer, query, NUM_ITEMS).item_rows[0]

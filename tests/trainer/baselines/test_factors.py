@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from features.errors import ConfigError
+from tests.ragged import ragged as ragged_rows
 from trainer.baselines.als import ALS
 from trainer.baselines.bpr import BPR
 from trainer.baselines.svd import SVD
 from trainer.baselines.table import make_baseline
-from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +22,13 @@ def interactions() -> Interactions:
 
 @pytest.fixture(scope="module")
 def queries(interactions: Interactions) -> EvaluationSet:
-    history = Ragged.from_lists([[3, 7, 11], [0]])
+    history = ragged_rows([[3, 7, 11], [0]])
     return EvaluationSet(
         user_rows=np.array([-1, 4]),
         history=history,
         history_timestamps=np.arange(4),
         seen=history,
-        targets=Ragged.from_lists([[1], [2]]),
+        targets=ragged_rows([[1], [2]]),
         num_items=20,
     )
 

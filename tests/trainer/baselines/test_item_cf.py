@@ -3,10 +3,11 @@ import pytest
 import scipy.sparse as sp
 
 from features.errors import ConfigError
+from tests.ragged import ragged as ragged_rows
 from trainer.baselines import item_cf
 from trainer.baselines.item_cf import ItemCF
 from trainer.baselines.similarity import keep_largest
-from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions
 
 
 def random_interactions(num_users: int = 30, num_items: int = 20) -> Interactions:
@@ -53,13 +54,13 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_newer_history_weighs_more() -> None:
     interactions = random_interactions()
     scorer = ItemCF(num_neighbours=20, decay=0.5).fit(interactions)
-    history = Ragged.from_lists([[2, 7]])
+    history = ragged_rows([[2, 7]])
     queries = EvaluationSet(
         user_rows=np.array([-1]),
         history=history,
         history_timestamps=np.array([0, 1]),
         seen=history,
-        targets=Ragged.from_lists([[0]]),
+        targets=ragged_rows([[0]]),
         num_items=20,
     )
     weights = scorer.similarities.toarray()

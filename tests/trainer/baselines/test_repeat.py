@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from features.errors import ConfigError
+from tests.ragged import ragged as ragged_rows
 from trainer.baselines.repeat import Repeat
-from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions
 
 # Train spans 100 seconds; items 2 and 3 are the popular ones at its end.
 EVENTS = Interactions.from_events(
@@ -13,13 +14,13 @@ EVENTS = Interactions.from_events(
 
 def queries(items: list[int], times: list[int]) -> EvaluationSet:
     """One that took the items at the times, and one without a history."""
-    history = Ragged.from_lists([items, []])
+    history = ragged_rows([items, []])
     return EvaluationSet(
         user_rows=np.array([0, -1]),
         history=history,
         history_timestamps=np.array(times),
         seen=history.distinct(),
-        targets=Ragged.from_lists([[0], [0]]),
+        targets=ragged_rows([[0], [0]]),
         num_items=4,
     )
 

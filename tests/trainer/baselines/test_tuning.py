@@ -3,19 +3,20 @@ from typing import ClassVar
 
 import numpy as np
 
+from tests.ragged import ragged as ragged_rows
 from trainer.baselines.contract import Baseline, Grid
 from trainer.baselines.popularity import FixedScorer
 from trainer.baselines.tuning import tune
-from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions
 
 EVENTS = Interactions.from_events(np.array([0]), np.array([0]), np.array([0]), num_users=1, num_items=4)
-NOTHING = Ragged.from_lists([[]])
+NOTHING = ragged_rows([[]])
 VALIDATION = EvaluationSet(
     user_rows=np.array([0]),
     history=NOTHING,
     history_timestamps=np.empty(0, np.int64),
     seen=NOTHING,
-    targets=Ragged.from_lists([[3]]),
+    targets=ragged_rows([[3]]),
     num_items=4,
 )
 

@@ -1,7 +1,8 @@
 import numpy as np
 
+from tests.ragged import ragged as ragged_rows
 from trainer.baselines.user_cf import UserCF
-from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
+from trainer.metrics.protocol import EvaluationSet, Interactions
 
 # User 0 took 0, 1, 2; user 1 took 0, 1, 3; user 2 took 3, 4.
 EVENTS = Interactions.from_events(
@@ -10,13 +11,13 @@ EVENTS = Interactions.from_events(
 
 
 def query(user_row: int, history: list[int]) -> EvaluationSet:
-    known = Ragged.from_lists([history])
+    known = ragged_rows([history])
     return EvaluationSet(
         user_rows=np.array([user_row]),
         history=known,
         history_timestamps=np.zeros(len(history), np.int64),
         seen=known,
-        targets=Ragged.from_lists([[0]]),
+        targets=ragged_rows([[0]]),
         num_items=6,
     )
 

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from features.encoding.schema_encoder import SchemaEncoder
+from tests.trainer.histories import histories as histories_of
 from tests.trainer.small_dataset import SCHEMA, record, write_records
 from trainer.data.batches import (
     BatchPlan,
@@ -78,7 +79,7 @@ def test_batches_leave_eight_steps_and_equal_parts():
 
 def test_event_example_is_its_item_after_its_history(events):
     batch = event_examples(events, SCHEMA)(tf.constant([2, 4], tf.int64))
-    np.testing.assert_array_equal(batch["query"]["history"], events.histories(np.array([2, 4]), 4))
+    np.testing.assert_array_equal(batch["query"]["history"], histories_of(events, np.array([2, 4]), 4))
     np.testing.assert_array_equal(batch["positive_row"], events.candidate_row[[2, 4]])
     np.testing.assert_array_equal(batch["query"]["user_id"], events.user["user_id"][[0, 1]])
 
@@ -96,7 +97,7 @@ def test_basket_example_is_all_items_of_a_moment_after_the_history(small_dataset
     members = np.split(baskets.targets, baskets.splits[1:-1])
     assert [events.candidate_row[events_of].tolist() for events_of in members] == [[0], [1, 2], [3], [5], [6, 8]]
     batch = basket_examples(events, SCHEMA, baskets)(tf.constant([4, 1], tf.int64))
-    np.testing.assert_array_equal(batch["query"]["history"], events.histories(np.array([7, 1]), 4))
+    np.testing.assert_array_equal(batch["query"]["history"], histories_of(events, np.array([7, 1]), 4))
     np.testing.assert_array_equal(batch["query"]["user_id"], events.user["user_id"][[2, 0]])
     assert batch["positive_query"].numpy().tolist() == [0, 0, 1, 1]
     assert batch["positive_row"].numpy().tolist() == [6, 8, 1, 2]
@@ -122,7 +123,7 @@ def test_sequences_hold_the_same_examples_as_events(events):
         found.add((int(row), int(batch["query"]["user_id"][query]), *history.tolist()))
     wanted = set()
     for event in events.targets():
-        history = [index for index in events.histories(np.array([event]), 4)[0].tolist() if index]
+        history = [index for index in histories_of(events, np.array([event]), 4)[0].tolist() if index]
         user = int(events.user["user_id"][events.record_of_event()[event]])
         if history:
             wanted.add((int(events.candidate_row[event]), user, *history))

@@ -7,6 +7,7 @@ import tensorflow as tf
 from features.disk.layout import DatasetLayout, shard_name
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
+from tests.trainer.histories import histories as histories_of
 from tests.trainer.small_dataset import SCHEMA, record, write_records
 from trainer.data.catalogue import load_catalogue
 from trainer.data.events import EncodedEvents, load_events
@@ -26,7 +27,7 @@ def baskets(small_dataset, tmp_path) -> EncodedEvents:
 
 def test_history_is_strictly_before_and_ends_with_the_latest(baskets):
     index = {n: baskets.item_index[n] for n in range(6)}
-    histories = baskets.histories(np.arange(6), 2)
+    histories = histories_of(baskets, np.arange(6), 2)
     expected = [[0, 0], [index[0], 0], [index[0], 0], [index[1], index[2]], [index[2], index[3]], [0, 0]]
     np.testing.assert_array_equal(histories, expected)
 

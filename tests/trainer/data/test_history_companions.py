@@ -109,13 +109,13 @@ def test_nothing_of_the_event_itself_or_later_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_planted_leak_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = events_module._history_ranges
+    honest = events_module.history_ranges
 
     def one_too_many(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         start, end = honest(*columns)
         return start, end + 1
 
-    monkeypatch.setattr(events_module, "_history_ranges", one_too_many)
+    monkeypatch.setattr(events_module, "history_ranges", one_too_many)
     before, after = _changed(tmp_path)
     assert (before["history"] == after["history"]).all()  # the item is the same, only the kind differs
     assert (before[KINDS] != after[KINDS]).any()

@@ -9,6 +9,7 @@ import tensorflow as tf
 from features.disk.layout import DatasetLayout
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
+from tests.trainer.histories import histories as histories_of
 from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA
 from trainer.data.batches import gather_query
 from trainer.data.catalogue import load_catalogue
@@ -53,7 +54,7 @@ def test_other_items_of_an_event_have_its_query_and_their_own_row(events: Encode
     assert batch["weight"].numpy().tolist() == [0.5, 1.0, 2.0]
     np.testing.assert_array_equal(batch["pair"]["retrieval_score"], np.array([[0.8], [0.9], [0.7]], np.float32))
     # The history is what the event's user did strictly before the event, whatever the item.
-    np.testing.assert_array_equal(batch["query"]["history"], events.histories(event[[1, 0, 2]], 4))
+    np.testing.assert_array_equal(batch["query"]["history"], histories_of(events, event[[1, 0, 2]], 4))
     np.testing.assert_array_equal(batch["query"]["user_id"], events.user["user_id"][events.record_of_event()[event]])
 
 

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, Success, nDCG
 
+from tests.ragged import ragged as ragged_rows
 from trainer.metrics.lists import catalogue_metrics, find_hits, gini, query_metrics
-from trainer.metrics.protocol import UNKNOWN, Ragged
+from trainer.metrics.protocol import UNKNOWN
 
 # Query 0 finds its targets 7 and 8 at the ranks 1 and 3 and misses a third, which is not in the catalogue.
 # Query 1 has a short list and finds nothing; query 2 finds its only target at rank 2.
 RANKED = np.array([[7, 1, 8, 2], [3, UNKNOWN, UNKNOWN, UNKNOWN], [5, 0, 4, 6]])
-TARGETS = Ragged.from_lists([[7, 8, UNKNOWN], [4, UNKNOWN], [0]])
+TARGETS = ragged_rows([[7, 8, UNKNOWN], [4, UNKNOWN], [0]])
 
 
 def test_hits_ignore_empty_places_and_unreachable_targets() -> None:
@@ -45,7 +46,7 @@ def test_metrics_equal_trec_eval(seed: int, k: int) -> None:
     num_queries, num_items = 6, 15
     ranked = np.stack([rng.permutation(num_items)[:12] for _ in range(num_queries)])
     targets = [rng.choice(num_items, size=rng.integers(1, 9), replace=False) for _ in range(num_queries)]
-    ours = query_metrics(ranked, Ragged.from_lists([row.tolist() for row in targets]), [k])
+    ours = query_metrics(ranked, ragged_rows([row.tolist() for row in targets]), [k])
 
     judged = [ir_measures.Qrel(str(query), str(item), 1) for query, row in enumerate(targets) for item in row]
     run = [
@@ -67,7 +68,7 @@ def test_metrics_equal_trec_eval(seed: int, k: int) -> None:
 
 
 def test_perfect_list_reaches_one_even_with_fewer_places_than_targets() -> None:
-    metrics = query_metrics(np.array([[0, 1]]), Ragged.from_lists([[0, 1, 2, 3]]), [2])
+    metrics = query_metrics(np.array([[0, 1]]), ragged_rows([[0, 1, 2, 3]]), [2])
     assert metrics["ndcg@2"] == metrics["precision@2"] == metrics["mrr@2"] == 1
     assert metrics["recall@2"] == metrics["map@2"] == 0.5
 

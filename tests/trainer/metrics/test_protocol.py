@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.ragged import ragged as ragged_rows
 from trainer.metrics.protocol import EvaluationSet, Interactions, Ragged
 
 lists = st.lists(st.lists(st.integers(-1, 5), max_size=6), max_size=6)
@@ -18,7 +19,7 @@ def as_lists(ragged: Ragged) -> list[list[int]]:
 
 @given(lists)
 def test_ragged_gives_back_its_lists(rows: list[list[int]]) -> None:
-    ragged = Ragged.from_lists(rows)
+    ragged = ragged_rows(rows)
     assert as_lists(ragged) == rows
     assert ragged.lengths.tolist() == [len(row) for row in rows]
     assert ragged.row_of_value.tolist() == [index for index, row in enumerate(rows) for _ in row]
@@ -27,20 +28,20 @@ def test_ragged_gives_back_its_lists(rows: list[list[int]]) -> None:
 @given(lists, st.integers(0, 6), st.integers(0, 6))
 def test_ragged_slices_like_a_list(rows: list[list[int]], start: int, length: int) -> None:
     start = min(start, len(rows))
-    assert as_lists(Ragged.from_lists(rows).slice(start, start + length)) == rows[start : start + length]
+    assert as_lists(ragged_rows(rows).slice(start, start + length)) == rows[start : start + length]
 
 
 @given(lists, st.data())
 def test_ragged_takes_rows_in_the_given_order(rows: list[list[int]], data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=8)) if rows else []
-    taken = Ragged.from_lists(rows).take(np.array(chosen, dtype=np.int64))
+    taken = ragged_rows(rows).take(np.array(chosen, dtype=np.int64))
     assert as_lists(taken) == [rows[index] for index in chosen]
 
 
 @given(lists)
 def test_distinct_keeps_each_known_value_once_and_every_unknown(rows: list[list[int]]) -> None:
     expected = [[-1] * row.count(-1) + sorted({value for value in row if value >= 0}) for row in rows]
-    assert as_lists(Ragged.from_lists(rows).distinct()) == expected
+    assert as_lists(ragged_rows(rows).distinct()) == expected
 
 
 @pytest.mark.parametrize(("indptr", "values"), [([1, 2], [5]), ([0, 2], [5]), ([0, 2, 1], [5]), ([], [])])
@@ -78,13 +79,13 @@ def test_interactions_refuse_rows_outside_the_catalogue() -> None:
 
 
 def valid() -> dict[str, Any]:
-    history = Ragged.from_lists([[0, 1, 0], [], [2, 3]])
+    history = ragged_rows([[0, 1, 0], [], [2, 3]])
     return {
         "user_rows": np.array([4, -1, 0]),
         "history": history,
         "history_timestamps": np.arange(5),
         "seen": history,
-        "targets": Ragged.from_lists([[3, -1, -1], [0], [1]]),
+        "targets": ragged_rows([[3, -1, -1], [0], [1]]),
         "num_items": 4,
     }
 
@@ -95,10 +96,10 @@ def valid() -> dict[str, Any]:
         ({"user_rows": np.array([4, -1])}, "one row a query"),
         ({"history_timestamps": np.arange(4)}, "history_timestamps"),
         ({"num_items": 3}, "history must lie in"),
-        ({"targets": Ragged.from_lists([[3], [], [1]])}, "at least one target"),
-        ({"targets": Ragged.from_lists([[3, 3], [0], [1]])}, "each item once"),
-        ({"targets": Ragged.from_lists([[-2], [0], [1]])}, "targets must lie in"),
-        ({"seen": Ragged.from_lists([[-1], [], []])}, "seen must lie in"),
+        ({"targets": ragged_rows([[3], [], [1]])}, "at least one target"),
+        ({"targets": ragged_rows([[3, 3], [0], [1]])}, "each item once"),
+        ({"targets": ragged_rows([[-2], [0], [1]])}, "targets must lie in"),
+        ({"seen": ragged_rows([[-1], [], []])}, "seen must lie in"),
     ],
 )
 def test_evaluation_set_refuses_what_does_not_fit(change: dict[str, Any], message: str) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from features.errors import ConfigError, InputError
+from tests.ragged import ragged as ragged_rows
 from trainer.config.evaluation import EvaluationConfig
-from trainer.metrics.protocol import EvaluationSet, Int, Ragged
+from trainer.metrics.protocol import EvaluationSet, Int
 from trainer.metrics.results import Evaluation, compare, evaluate_rankings
 from trainer.metrics.slices import Slices
 
@@ -15,13 +16,13 @@ POPULARITY = np.arange(NUM_ITEMS)
 
 
 def make_queries(num_queries: int = NUM_QUERIES) -> EvaluationSet:
-    history = Ragged.from_lists([[0]] * num_queries)
+    history = ragged_rows([[0]] * num_queries)
     return EvaluationSet(
         user_rows=np.arange(num_queries),
         history=history,
         history_timestamps=np.zeros(num_queries, np.int64),
         seen=history,
-        targets=Ragged.from_lists([[9, -1]] * num_queries),
+        targets=ragged_rows([[9, -1]] * num_queries),
         num_items=NUM_ITEMS,
     )
 

@@ -4,19 +4,20 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.metrics.protocol import EvaluationSet, Ragged
+from tests.ragged import ragged as ragged_rows
+from trainer.metrics.protocol import EvaluationSet
 from trainer.metrics.slices import item_slices, quarters, query_slices, slices_by_value
 
 
 def test_query_slices_by_history_and_unknown_user() -> None:
     lengths = [0, 1, 4, 5, 19, 20, 50]
-    history = Ragged.from_lists([[0] * length for length in lengths])
+    history = ragged_rows([[0] * length for length in lengths])
     queries = EvaluationSet(
         user_rows=np.array([-1, 0, 1, 2, 3, 4, -1]),
         history=history,
         history_timestamps=np.zeros_like(history.values),
         seen=history,
-        targets=Ragged.from_lists([[0]] * len(lengths)),
+        targets=ragged_rows([[0]] * len(lengths)),
         num_items=1,
     )
     chosen = {name: np.flatnonzero(mask).tolist() for name, mask in query_slices(queries).items()}

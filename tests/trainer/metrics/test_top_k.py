@@ -5,8 +5,9 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.ragged import ragged as ragged_rows
 from trainer.metrics import top_k
-from trainer.metrics.protocol import UNKNOWN, EvaluationSet, Ragged
+from trainer.metrics.protocol import UNKNOWN, EvaluationSet
 from trainer.metrics.top_k import rank_by_inner_product, rank_by_scorer
 
 
@@ -33,10 +34,10 @@ class Fixed:
 def queries_for(table: npt.NDArray[np.float32], seen: list[list[int]]) -> EvaluationSet:
     return EvaluationSet(
         user_rows=np.arange(len(table)),
-        history=Ragged.from_lists([[] for _ in seen]),
+        history=ragged_rows([[] for _ in seen]),
         history_timestamps=np.empty(0, np.int64),
-        seen=Ragged.from_lists(seen),
-        targets=Ragged.from_lists([[0]] * len(table)),
+        seen=ragged_rows(seen),
+        targets=ragged_rows([[0]] * len(table)),
         num_items=table.shape[1],
     )
 
@@ -77,11 +78,11 @@ def test_inner_product_is_the_same_however_it_is_cut(
     # Small whole numbers: exact in float32 in any order of summation, and with many ties.
     queries, items = (rng.integers(-3, 4, size=(rows, 8)).astype(np.float32) for rows in (9, 600))
     seen = [rng.choice(600, size=20, replace=False).tolist() for _ in queries]
-    ranked = rank_by_inner_product(queries, items, k, seen=Ragged.from_lists(seen))
+    ranked = rank_by_inner_product(queries, items, k, seen=ragged_rows(seen))
     assert ranked.item_rows.tolist() == full_sort(queries @ items.T, k, seen)
     added = sp.random_array((9, 600), density=0.05, rng=rng, format="csr", dtype=np.float32)
     added.data = np.ceil(9 * added.data)
-    ranked = rank_by_inner_product(queries, items, k, seen=Ragged.from_lists(seen), added=added)
+    ranked = rank_by_inner_product(queries, items, k, seen=ragged_rows(seen), added=added)
     assert ranked.item_rows.tolist() == full_sort(queries @ items.T + added.toarray(), k, seen)
 
 
