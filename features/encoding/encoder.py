@@ -7,7 +7,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 import tensorflow as tf
 
-from features.encoding.lookup import HashBuckets, VocabularyLookup
+from features.encoding.lookup import HashBuckets, VocabularyLookup, module_name
 from features.encoding.statistics import Statistics
 from features.schema import Schema
 from features.spec.base import Feature
@@ -67,7 +67,7 @@ class FeatureEncoder(tf.Module, Generic[F]):
             feature: What is encoded.
             learnt: Vocabularies and statistics of the dataset.
         """
-        super().__init__(name=f"{feature.name}_encoder")
+        super().__init__(name=module_name(feature.name, "encoder"))
         self.feature = feature
 
     @property

@@ -6,6 +6,15 @@ from features.disk.layout import DatasetLayout
 from features.encoding.vocabulary import Vocabulary
 
 
+def module_name(feature_name: str, role: str) -> str:
+    """Name of a module that belongs to a feature; TensorFlow wants ASCII, features may be named in any script.
+
+    >>> module_name("genres", "lookup"), module_name("类型", "lookup")
+    ('genres_lookup', 'lookup')
+    """
+    return f"{feature_name}_{role}" if feature_name.isascii() else role
+
+
 class VocabularyLookup(tf.Module):
     """Strings to indices by a vocabulary: 0 missing, then the out-of-vocabulary buckets, then the tokens."""
 
@@ -20,7 +29,7 @@ class VocabularyLookup(tf.Module):
         Raises:
             InputError: The vocabulary is missing or broken.
         """
-        super().__init__(name=f"{feature_name}_lookup")
+        super().__init__(name=module_name(feature_name, "lookup"))
         path = layout.vocabulary(feature_name)
         self.vocabulary = Vocabulary.read(path, oov_buckets)
         self._table = _token_table(str(path), empty=not self.vocabulary.tokens)

@@ -23,7 +23,9 @@ class ItemFeatures(tf.Module):
         # The last row is for items that are not in the catalogue. A bag of values is stored without columns that are
         # padding for every item, so the missing values are narrowed as well.
         self._table = {
-            name: tf.Variable(tf.concat([values, _narrowed(missing[name], values)], axis=0), trainable=False, name=name)
+            name: tf.Variable(
+                tf.concat([values, _narrowed(missing[name], values)], axis=0), trainable=False, name="values"
+            )
             for name, values in candidates.features.items()
         }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from features.disk.layout import ExtraLayout, ModelName, StageLayout, StageName
 from features.disk.manifest import Manifest, finished_with, producer_versions, read_manifest
-from features.errors import InputError
+from features.errors import ConfigError, InputError
 from features.schema import fingerprint
 from features.serialization import unstructure
 from trainer.export.assembly import Assembly, ExportJob
@@ -71,6 +71,7 @@ def build_models(job: ExportJob) -> list[BuiltModel]:
     Raises:
         InputError: as of `export_models`.
     """
+    _check_names(job)
     _check_catalogue(job)
     inputs = {model: _inputs(job, model) for model in job.export.models}
     for name in _stages_of(job, *job.export.models):
@@ -102,6 +103,20 @@ def publish_models(job: ExportJob, built: Sequence[BuiltModel]) -> list[Exported
         prune(job.workdir.model(model), job.export.keep_versions, job.say)
     write_server_files(job.workdir, job.export)
     return exported
+
+
+def _check_names(job: ExportJob) -> None:
+    """Refuses names that no SavedModel can have: TensorFlow names the inputs of signatures in ASCII."""
+    schema = job.context.schema
+    for feature in (*schema.query, *schema.candidate):
+        if not feature.name.isascii():
+            raise ConfigError(
+                f"features.{feature.name}.name",
+                feature.name,
+                "a name in ASCII, since TensorFlow names the inputs of a SavedModel so; rename the feature and map its "
+                f'column, such as `columns = {{ renamed = "{feature.name}" }}` in the pipeline\'s table, and run '
+                "`recstack prepare` again",
+            )
 
 
 def _check_catalogue(job: ExportJob) -> None:

@@ -88,7 +88,7 @@ class CategoricalFilter(AttributeFilter):
         for row, row_values in enumerate(values):
             codes[: len(row_values), row] = [numbers[value] for value in row_values]
         # One variable a column: comparing whole columns is several times faster than comparing short rows.
-        self._columns = [tf.Variable(column, trainable=False, name=name) for column in codes]
+        self._columns = [tf.Variable(column, trainable=False, name="codes") for column in codes]
 
     def specs(self) -> dict[str, tf.TensorSpec]:
         """See `AttributeFilter.specs`."""
@@ -121,7 +121,7 @@ class NumericFilter(AttributeFilter):
         """Stores the column."""
         super().__init__(name=None)
         self._min, self._max = f"{name}_min", f"{name}_max"
-        self._column = tf.Variable(np.asarray(values, np.float32), trainable=False, name=name)
+        self._column = tf.Variable(np.asarray(values, np.float32), trainable=False, name="numbers")
 
     def specs(self) -> dict[str, tf.TensorSpec]:
         """See `AttributeFilter.specs`."""

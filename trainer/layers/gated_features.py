@@ -33,7 +33,11 @@ class GatedFeatures(tf.keras.layers.Layer):
             for name, encoded in features.items()
             if name != history
         }
-        self.gates = {name: self.add_weight(name=f"gate_{name}", shape=(), initializer="ones") for name in features}
+        self.gates = {
+            # TensorFlow wants ASCII names of weights; features may be named in any script.
+            name: self.add_weight(name=f"gate_{name}" if name.isascii() else "gate", shape=(), initializer="ones")
+            for name in features
+        }
 
     def vectors(self, encoded: Tensors) -> dict[str, tf.Tensor]:
         """Encoded features by name, `[batch, ...]`, to vectors by name, `[batch, dimension] float32`."""

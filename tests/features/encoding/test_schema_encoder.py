@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 from features.disk.layout import DatasetLayout
 from features.encoding.schema_encoder import SchemaEncoder
 from features.encoding.statistics import Statistics
+from features.encoding.vocabulary import Vocabulary
 from features.errors import InputError
 from features.schema import Schema
+from features.spec.categorical import CategoricalFeature
+from features.spec.history import HistoryFeature
+from features.spec.ids import IdFeature
 from tests.conftest import write_learnt
 
 
@@ -130,3 +134,16 @@ def test_statistics_without_a_feature_are_refused(schema: Schema, tmp_path: Path
     Statistics(num_users=3, num_items=5, num_interactions=9).write(layout.statistics)
     with pytest.raises(InputError, match=r"statistics\.json: none of 'price'; .*recstack prepare"):
         SchemaEncoder(schema, layout)
+
+
+def test_a_feature_may_be_named_in_any_script(tmp_path: Path) -> None:
+    layout = DatasetLayout(tmp_path)
+    layout.vocabulary("类型").parent.mkdir()
+    Vocabulary(("甲", "乙")).write(layout.vocabulary("类型"))
+    Vocabulary(("i0",)).write(layout.vocabulary("item_id"))
+    Statistics(num_users=1, num_items=1, num_interactions=1).write(layout.statistics)
+    schema = Schema(query=(HistoryFeature(),), candidate=(IdFeature(name="item_id"), CategoricalFeature(name="类型")))
+    encoded = SchemaEncoder(schema, layout).encode_candidate(
+        {"item_id": tf.constant(["i0"]), "类型": tf.constant(["乙"])}
+    )
+    assert encoded["类型"].numpy().tolist() == [3]  # missing, one bucket for unknown values, then the vocabulary
