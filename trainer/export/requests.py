@@ -61,8 +61,8 @@ def _request(assembly: Assembly, function: Any, size: int, *, names_an_item: boo
     items = _cycle(assembly.item_ids, size)
     request: dict[str, np.ndarray[Any, Any]] = {}
     for name, spec in specs.items():
-        if name in ("k", "limit"):
-            request[name] = np.array(10, np.int32)
+        if spec.shape.rank == 0:  # of the whole request: a count, or whether to exclude what was seen
+            request[name] = np.array(True) if spec.dtype == tf.bool else np.array(10, np.int32)
         elif spec.dtype != tf.string:
             request[name] = _missing(spec, size)
         elif name == schema.user_id:

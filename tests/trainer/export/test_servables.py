@@ -137,7 +137,7 @@ def test_count_that_is_none_or_takes_all_memory_is_refused(
         exact.signatures["retrieve"](**request(["u2"]), k=tf.constant(k), **restrictions())
     recommend = load(checkerboard, "recommender").signatures["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"limit must be {expected}"):
-        recommend(**request(["u2"]), limit=tf.constant(k), **restrictions())
+        recommend(**request(["u2"]), limit=tf.constant(k), exclude_seen=tf.constant(True), **restrictions())
 
 
 def test_ranking_tells_liked_from_disliked(checkerboard: StackConfig) -> None:
@@ -157,7 +157,7 @@ def test_recommender_leaves_out_history_and_exclusions_and_returns_what_is_liked
     loaded = load(checkerboard, "recommender")
     history = [item(n) for n in range(0, 12, 2)]
     answer = loaded.signatures["serving_default"](
-        **request(["u8"], [history]), limit=tf.constant(5), **restrictions(["i12"])
+        **request(["u8"], [history]), limit=tf.constant(5), exclude_seen=tf.constant(True), **restrictions(["i12"])
     )
     items = [value.decode() for value in answer["item_ids"].numpy()[0]]
     assert len(set(items)) == 5
@@ -170,7 +170,7 @@ def test_recommender_leaves_out_history_and_exclusions_and_returns_what_is_liked
 
 def test_limit_beyond_the_catalogue_is_padding(checkerboard: StackConfig) -> None:
     answer = load(checkerboard, "recommender").signatures["serving_default"](
-        **request(["u8"]), limit=tf.constant(NUM_ITEMS + 5), **restrictions()
+        **request(["u8"]), limit=tf.constant(NUM_ITEMS + 5), exclude_seen=tf.constant(True), **restrictions()
     )
     assert answer["item_ids"].shape == (1, NUM_ITEMS + 5)
     assert answer["item_ids"].numpy()[0, -5:].tolist() == [b""] * 5
