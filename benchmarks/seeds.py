@@ -82,8 +82,8 @@ def evaluate(
     """`recstack evaluate retrieval` of one training."""
     baselines = stack.evaluation.baselines if with_baselines else BaselinesConfig(names=())
     config = replace(stack.evaluation, split="test", exclude_seen=exclude_seen, baselines=baselines)
-    say: Callable[[str], None] = print if with_baselines else lambda message: None
-    return evaluate_retrieval(trained, workdir.dataset, config, stack.seed, say)
+    progress: Callable[[str], None] = print if with_baselines else lambda message: None
+    return evaluate_retrieval(trained, workdir.dataset, config, stack.seed, progress)
 
 
 def metrics(evaluation: dict[str, Any]) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def export_job(
         index=stack.index,
         export=stack.export,
         catalogue=catalogue,
-        say=progress,
+        progress=progress,
     )
 
 

@@ -52,7 +52,7 @@ def evaluate_retrieval(
     dataset: DatasetLayout,
     config: EvaluationConfig,
     seed: int,
-    say: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> dict[str, Any]:
     """Ranks the whole catalogue for each query of the split, by the model and by each baseline.
 
@@ -61,7 +61,7 @@ def evaluate_retrieval(
         dataset: it was trained on.
         config: split, metrics and baselines.
         seed: of the baselines that draw random numbers.
-        say: hears of progress.
+        progress: told in one line what was measured.
 
     Returns:
         `model` and `baselines`: each an `Evaluation` as plain data; `versus`: paired tests of the model against each
@@ -75,7 +75,7 @@ def evaluate_retrieval(
     judged = data.splits[config.split]
     slices = _slices(trained, dataset, data, config)
     model = _judge(MODEL, _rank_by_model(trained, judged, config), data, config, slices)
-    say(_line(model))
+    progress(_line(model))
     baselines, tuned = [], {}
     for name in config.baselines.names:
         baseline = _tuned_baseline(name, trained, dataset, data, config, seed)
@@ -84,7 +84,7 @@ def evaluate_retrieval(
         )
         baselines.append(_judge(name, ranked.item_rows, data, config, slices))
         tuned[name] = {field: value for field, value in asdict(baseline).items() if field != "item_texts"}
-        say(_line(baselines[-1]))
+        progress(_line(baselines[-1]))
     return {
         "model": model.to_dict(),
         "baselines": {evaluation.model: evaluation.to_dict() for evaluation in baselines},

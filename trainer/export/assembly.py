@@ -55,8 +55,8 @@ class ExportJob:
     """Which models, and how."""
     catalogue: DatasetLayout | None = None
     """Items to index instead of those that the models were trained on."""
-    say: Callable[[str], None] = field(default=lambda message: None, repr=False)
-    """Hears of progress."""
+    progress: Callable[[str], None] = field(default=lambda message: None, repr=False)
+    """Told in one line what is being done."""
 
 
 class Assembly:
@@ -100,7 +100,9 @@ class Assembly:
             return RankingOrder(self.ranking(), temperature)
         trained = restore(self.job.context, stage, self._dataset).model
         if not ranks_better(read_manifest(self.job.context.run.stage(stage.name).manifest, "run").metrics):
-            self.job.say("recommender: retrieval's own order, which was better than the list ranker's on validation")
+            self.job.progress(
+                "recommender: retrieval's own order, which was better than the list ranker's on validation"
+            )
             return RetrievalOrder(temperature)
         catalogue = EncodedDataset(encoder=self.encoder, candidates=self.candidates)
         events = stage.retrieval.load_events(self.job.context, catalogue)
@@ -234,7 +236,7 @@ class Assembly:
     def _build(self, config: IndexConfig) -> BuiltIndex:
         built = build_index(self.vectors, config, held_out_queries=self._held_out_queries, seed=self.job.context.seed)
         report = built.report
-        self.job.say(
+        self.job.progress(
             f"index {report.kind}: {report.num_items:,} items, recall@{report.tuned_k} {report.recall:.3f}, "
             f"built in {report.build_seconds + report.tuning_seconds:.1f} s"
         )

@@ -96,11 +96,11 @@ def publish_models(job: ExportJob, built: Sequence[BuiltModel]) -> list[Exported
     for each in built:
         layout = job.workdir.model(each.model)
         if each.staged is not None:
-            job.say(f"{each.model}: version {publish_version(each.staged)} published")
+            job.progress(f"{each.model}: version {publish_version(each.staged)} published")
         assert layout.current is not None, "published now or before"
         exported.append(_exported(job, each.model, layout.current, nothing_to_do=each.staged is None))
     for model in job.export.models:
-        prune(job.workdir.model(model), job.export.keep_versions, job.say)
+        prune(job.workdir.model(model), job.export.keep_versions, job.progress)
     write_server_files(job.workdir, job.export)
     return exported
 
@@ -144,7 +144,7 @@ def _is_published(job: ExportJob, model: ModelName, inputs: Mapping[str, str]) -
         return False
     path = layout.manifest(layout.current)
     if was_rolled_back(path, inputs):
-        job.say(f"{model}: rolled back to an older version; a new one is published when its inputs change")
+        job.progress(f"{model}: rolled back to an older version; a new one is published when its inputs change")
         return True
     return finished_with(path, "saved_model", inputs) is not None
 
@@ -166,7 +166,7 @@ def _build(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> S
 
     layout = assembly.job.workdir.model(model)
     staged = build_version(layout, model, signatures, servable, requests=requests, describe=describe)
-    assembly.job.say(f"{model}: built in {time.perf_counter() - start:.1f} s")
+    assembly.job.progress(f"{model}: built in {time.perf_counter() - start:.1f} s")
     return staged
 
 
