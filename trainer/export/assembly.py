@@ -1,7 +1,7 @@
 """Puts servables together from trained models; what several of them need is restored and built once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -91,7 +91,14 @@ class Assembly:
         """`recommender`: both stages."""
         retrieval, built = self._retrieval("retrieval", self._towers)
         exclude_seen = self._list_ranking.retrieval.evaluation.exclude_seen
-        return RecommenderServable(retrieval, self._order(), self.job.export, exclude_seen=exclude_seen), built
+        return RecommenderServable(retrieval, self._order(), self._cascade_config(), exclude_seen=exclude_seen), built
+
+    def _cascade_config(self) -> ExportConfig:
+        """The export's settings; a list ranker is given as many candidates as it was trained and evaluated on."""
+        export, ranker = self.job.export, self._list_ranking.config
+        if not ranker.enabled:
+            return export
+        return replace(export, recommender_candidates=max(ranker.candidates, export.recommender_limit))
 
     def _order(self) -> Order:
         """The second stage: the list ranker where there is one, and retrieval's order where that is better."""

@@ -35,7 +35,7 @@ def cascade(checkerboard: StackConfig, tmp_path_factory: pytest.TempPathFactory)
         workdir=workdir,
         retrieval=replace(checkerboard.retrieval, epochs=1),
         list_ranking=RANKER,
-        export=replace(checkerboard.export, models=("recommender",), recommender_candidates=RANKER.candidates),
+        export=replace(checkerboard.export, models=("recommender",)),
     )
     for name in ("retrieval", "list_ranking"):
         train(stack, name)
