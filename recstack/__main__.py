@@ -25,6 +25,8 @@ VERBS: dict[str, Verb] = {
     "train": Verb("dataset -> trained retrieval and ranking models", "recstack.verbs.train"),
     "evaluate": Verb("trained models -> metrics over the full catalogue, beside baselines", "recstack.verbs.evaluate"),
     "export": Verb("trained models -> indexed SavedModels with the next version number", "recstack.verbs.export"),
+    "runs": Verb("the training runs: data, code, metrics, and which is served", "recstack.verbs.runs"),
+    "compare": Verb("two runs over the same queries, with intervals", "recstack.verbs.compare"),
     "rollback": Verb("a former version of the SavedModels becomes the newest again", "recstack.verbs.rollback"),
     "serve": Verb("SavedModels -> TensorFlow Serving's gRPC and REST APIs, with its flags", "recstack.verbs.serve"),
     "query": Verb("ask a running server for recommendations", "recstack.verbs.query"),

@@ -34,6 +34,7 @@ settings.load_profile("recstack")
 FOLDERS_OF_THE_CHECKERBOARD = (
     "tests/end_to_end",
     "tests/examples",
+    "tests/recstack/retraining",
     "tests/trainer/baselines",
     "tests/trainer/evaluation",
     "tests/trainer/export",

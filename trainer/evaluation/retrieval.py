@@ -96,6 +96,27 @@ def evaluate_retrieval(
     }
 
 
+def judge_model(trained: Trained[TwoTowers], dataset: DatasetLayout, config: EvaluationConfig) -> Evaluation:
+    """Ranks the whole catalogue that the model knows for each query of the split, with the values of each query.
+
+    The dataset may be another one than the model was trained on: two models judged on one dataset answer the same
+    queries in the same order, so that `compare` can pair them. Items that a model does not know are targets that it
+    cannot find.
+
+    Args:
+        trained: the restored model.
+        dataset: whose queries are asked.
+        config: split and metrics.
+
+    Raises:
+        InputError: the split holds no query.
+    """
+    data = load_data(trained, dataset, config)
+    judged = data.splits[config.split]
+    slices = standard_slices(judged.queries, data.interactions.popularity)
+    return _judge(MODEL, _rank_by_model(trained, judged, config), data, config, slices)
+
+
 def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationConfig) -> EvaluationData:
     """The training events, and validation and the split to judge as queries with targets.
 

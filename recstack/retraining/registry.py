@@ -1,0 +1,175 @@
+"""The registry: what each training run was made from, what it reached, and where it is served.
+
+It is read from the manifests that `recstack` writes in any case, so that there is no second place to keep in step.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from features.disk.layout import MODEL_NAMES, RunLayout, StageLayout, StageName, Workdir
+from features.disk.manifest import Manifest, read_manifest
+from features.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedStage:
+    """One trained stage of a run."""
+
+    fingerprint: str
+    """Of the stage's manifest."""
+    config: str
+    """Fingerprint of the stage's configuration."""
+    validation: Mapping[str, float]
+    """Metrics on validation after the best epoch, by name."""
+    evaluation: Mapping[str, float]
+    """Metrics of `recstack evaluate`, by name; empty if the stage was not evaluated."""
+    seconds: float
+    """Wall time of the training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredRun:
+    """One training run and its lineage."""
+
+    id: str
+    """Name of its directory."""
+    trained: str
+    """When its last stage was finished: ISO 8601, UTC."""
+    dataset: str
+    """Fingerprint of the dataset that it was trained on."""
+    window: tuple[str, str]
+    """First and last of the interactions' partitioned folders; empty texts where all were read."""
+    counts: Mapping[str, int]
+    """Counts of the dataset's manifest."""
+    code: str
+    """Version of recstack that trained it."""
+    seed: str
+    """Of everything random."""
+    stages: Mapping[StageName, TrainedStage]
+    """Its finished stages."""
+    is_current: bool
+    """Whether `runs/current` names it."""
+    serves: tuple[str, ...]
+    """The models whose newest published version was made from it."""
+
+
+def registered_runs(workdir: Workdir) -> list[RegisteredRun]:
+    """All runs with a finished stage, the newest first.
+
+    Raises:
+        InputError: `runs/current` cannot be read.
+    """
+    current, live = workdir.runs.current, live_stages(workdir)
+    runs = [read_run(run, is_current=run == current, live=live) for run in workdir.runs.all() if run.finished()]
+    return sorted(runs, key=lambda run: (run.trained, run.id), reverse=True)
+
+
+def find_run(workdir: Workdir, name: str) -> RunLayout:
+    """The run with this id, with an id that starts so, or the one called `current`.
+
+    Raises:
+        InputError: there is none, or several ids start so.
+    """
+    if name == "current":
+        return workdir.current_run
+    found = [run for run in workdir.runs.all() if run.finished() and run.id.startswith(name)]
+    if len(found) != 1:
+        known = ", ".join(run.id for run in workdir.runs.all() if run.finished()) or "none"
+        problem = "no finished run has" if not found else f"{len(found)} runs have"
+        raise InputError(f"run {name!r}: {problem} an id that starts so; expected `current` or one of {known}")
+    return found[0]
+
+
+def live_stages(workdir: Workdir) -> Mapping[str, frozenset[str]]:
+    """By model, the fingerprints of the stages that its newest published version was made from."""
+    found: dict[str, frozenset[str]] = {}
+    for model in MODEL_NAMES:
+        layout = workdir.model(model)
+        if layout.current is not None:
+            try:
+                inputs = read_manifest(layout.manifest(layout.current), "saved_model").inputs
+            except InputError:  # published by something else
+                continue
+            found[model] = frozenset(inputs.values())
+    return found
+
+
+def read_run(run: RunLayout, *, is_current: bool, live: Mapping[str, frozenset[str]]) -> RegisteredRun:
+    """Reads one run that has a finished stage.
+
+    Raises:
+        InputError: a manifest is damaged.
+    """
+    manifests = {name: read_manifest(run.stage(name).manifest, "run") for name in run.finished()}
+    newest = max(run.stage(name).manifest.stat().st_mtime for name in manifests)
+    first = next(iter(manifests.values()))
+    dataset = _dataset(run.stage(next(iter(manifests))))
+    fingerprints = {manifest.fingerprint() for manifest in manifests.values()}
+    return RegisteredRun(
+        id=run.id,
+        trained=as_utc(newest),
+        dataset=first.inputs["dataset"],
+        window=_window(dataset),
+        counts=dict(dataset.counts) if dataset else {},
+        code=first.producer.get("recstack", ""),
+        seed=first.inputs.get("seed", ""),
+        stages={name: _stage(run.stage(name), manifest) for name, manifest in manifests.items()},
+        is_current=is_current,
+        serves=tuple(model for model, made_from in live.items() if made_from & fingerprints),
+    )
+
+
+def as_utc(seconds: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def evaluated(layout: StageLayout) -> dict[str, float]:
+    """The model's metrics in a stage's `metrics.json`, a ranking task's as `task/metric`; empty without a file."""
+    try:
+        content = json.loads(layout.metrics.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if "tasks" in content:
+        return {
+            f"{task}/{name}": value
+            for task, judged in content["tasks"].items()
+            for name, value in judged["model"].items()
+            if isinstance(value, float)
+        }
+    return {name: interval["value"] for name, interval in content["model"]["metrics"].items()}
+
+
+def _stage(layout: StageLayout, manifest: Manifest) -> TrainedStage:
+    return TrainedStage(
+        fingerprint=manifest.fingerprint(),
+        config=manifest.inputs.get("config", ""),
+        validation=dict(_numbers(manifest.metrics)),
+        evaluation=evaluated(layout),
+        seconds=manifest.seconds,
+    )
+
+
+def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in metrics.items():
+        if isinstance(value, int | float) and math.isfinite(value):
+            yield name, float(value)
+
+
+def _dataset(layout: StageLayout) -> Manifest | None:
+    """The manifest of the dataset, which the run keeps; None in a run that was damaged."""
+    path: Path = layout.dataset.manifest
+    try:
+        return read_manifest(path, "dataset")
+    except InputError:
+        return None
+
+
+def _window(dataset: Manifest | None) -> tuple[str, str]:
+    interactions = dataset.config.get("interactions", {}) if dataset else {}
+    return interactions.get("first", ""), interactions.get("last", "")

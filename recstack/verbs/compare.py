@@ -1,0 +1,90 @@
+"""`recstack compare`: two runs side by side, over the same queries."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import tyro
+from rich.table import Table
+
+from recstack.arguments import StackArguments, parse
+from recstack.console import Voice
+from recstack.retraining.comparison import Comparison, Difference, compare_runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareArguments(StackArguments):
+    """Judges the retrieval models of two runs on the present dataset, and says what else differs."""
+
+    first: tyro.conf.Positional[str] = "current"
+    """Id of a run or its beginning, as `recstack runs` lists them, or `current`."""
+    second: tyro.conf.Positional[str] = "current"
+    """Likewise."""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the verb; returns its exit code."""
+    parsed = parse(CompareArguments, "compare", arguments)
+    compare(parsed, Voice("compare", as_json=parsed.json))
+    return 0
+
+
+def compare(arguments: CompareArguments, voice: Voice) -> Comparison:
+    """Compares two runs, shows the tables and returns the comparison.
+
+    Raises:
+        InputError: a run or the dataset is missing, both are the same, or they have other features.
+    """
+    found = compare_runs(arguments.stack, arguments.first, arguments.second, voice.progress)
+    for title, rows in (("Settings", found.settings), ("Data", found.counts)):
+        if rows:
+            voice.show(_differences(title, rows, found))
+    voice.show(_metrics(found))
+    for run in found.trained_elsewhere:
+        voice.progress(f"run {run} was trained on another dataset than the present one, whose queries judge both")
+    voice.result(
+        f"{found.second.id} against {found.first.id} on {found.num_queries:,} queries of the {found.split} split",
+        _as_json(found),
+    )
+    return found
+
+
+def _differences(title: str, rows: Sequence[Difference], found: Comparison) -> Table:
+    table = Table(title, found.first.id, found.second.id, title_justify="left")
+    for row in rows:
+        table.add_row(row.name, _shown(row.first), _shown(row.second))
+    return table
+
+
+def _metrics(found: Comparison) -> Table:
+    table = Table("Metric", found.first.id, found.second.id, "difference", "interval", "p")
+    for name, metric in found.metrics.items():
+        difference = metric.test.difference
+        table.add_row(
+            name,
+            f"{metric.first:.4f}",
+            f"{metric.second:.4f}",
+            f"{difference.value:+.4f}",
+            f"{difference.low:+.4f} to {difference.high:+.4f}",
+            f"{metric.test.p_value:.2g}",
+        )
+    return table
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _as_json(found: Comparison) -> Mapping[str, Any]:
+    return {
+        "first": found.first.id,
+        "second": found.second.id,
+        "split": found.split,
+        "num_queries": found.num_queries,
+        "settings": [asdict(row) for row in found.settings],
+        "counts": [asdict(row) for row in found.counts],
+        "metrics": {name: asdict(metric) for name, metric in found.metrics.items()},
+        "trained_on_another_dataset": list(found.trained_elsewhere),
+    }

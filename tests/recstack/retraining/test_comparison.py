@@ -1,0 +1,61 @@
+"""Two runs are judged over the same queries."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from features.errors import InputError
+from recstack import stages
+from recstack.__main__ import main
+from recstack.config import StackConfig
+from recstack.retraining.comparison import Difference, compare_runs
+
+
+@pytest.fixture(scope="module")
+def two_runs(checkerboard: StackConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[StackConfig, str, str]:
+    """The checkerboard's run, and one that was trained for a single step of next to no size."""
+    stack = replace(checkerboard, workdir=tmp_path_factory.mktemp("two") / "work")
+    for part in ("dataset", "runs"):
+        shutil.copytree(checkerboard.workdir / part, stack.workdir / part)
+    good = stack.layout.current_run.id
+    optimizer = replace(stack.retrieval.optimizer, learning_rate=1e-9)
+    untrained = replace(stack, retrieval=replace(stack.retrieval, epochs=1, optimizer=optimizer))
+    trained = stages.train(untrained, "retrieval")
+    return stack, good, trained.directory.parent.name
+
+
+def test_the_difference_is_paired_and_the_settings_are_told(two_runs: tuple[StackConfig, str, str]) -> None:
+    stack, good, poor = two_runs
+    found = compare_runs(stack, poor, good)
+    assert found.settings == (
+        Difference(name="retrieval.optimizer.learning_rate", first=1e-9, second=0.02),
+        Difference(name="retrieval.epochs", first=1, second=24),
+    )
+    assert found.counts == ()
+    assert found.trained_elsewhere == ()
+    recall = found.metrics["recall@2"]
+    # A model that has understood the checkerboard finds both liked items; that one of them is far from it is certain.
+    assert recall.second == pytest.approx(1.0, abs=0.05)
+    assert recall.test.difference.value == pytest.approx(recall.second - recall.first)
+    assert recall.test.difference.low > 0
+
+
+def test_a_run_is_not_compared_with_itself(two_runs: tuple[StackConfig, str, str]) -> None:
+    stack, good, _ = two_runs
+    with pytest.raises(InputError, match="two different runs expected"):
+        compare_runs(stack, good, good[:6])
+
+
+def test_compare_prints_one_object_for_a_program(
+    two_runs: tuple[StackConfig, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack, good, poor = two_runs
+    config = tmp_path / "stack.toml"
+    config.write_text(stack.to_toml())
+    assert main(["compare", good, poor, "--config", str(config), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["first"], found["second"]) == (good, poor)
+    assert found["metrics"]["recall@2"]["test"]["difference"]["high"] < 0
