@@ -1,5 +1,6 @@
 """One server process: configures TensorFlow and gRPC, runs a server until it is stopped."""
 
+import atexit
 import logging
 import os
 import sys
@@ -37,11 +38,22 @@ def run_process(config: ServerConfig, stop: threading.Event, started: Callable[[
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations and restored files, at every load
     try:
         _serve(config, stop, started)
+        code = 0
     except ServingError as error:
-        return report_failed_start(f"{_words(error.code)}: {error.message}")
+        code = report_failed_start(f"{_words(error.code)}: {error.message}")
     except RecstackError as error:
-        return report_failed_start(str(error))
-    return 0
+        code = report_failed_start(str(error))
+    atexit.register(_end_process, code)
+    return code
+
+
+def _end_process(code: int) -> None:
+    # A thread that is inside TensorFlow when the interpreter is finalized, because it loads or frees a version, aborts
+    # the process. So the process ends before that, and the operating system frees what the models hold.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _serve(config: ServerConfig, stop: threading.Event, started: Callable[[], None]) -> None:

@@ -20,17 +20,38 @@ from serving.config import ServerConfig
 from serving.process import EXIT_FAILED_START
 from tests.serving.conftest import PATIENCE
 
-COMMAND = [
-    sys.executable,
-    "-c",
-    "import sys; from serving.app import serve; sys.exit(serve(sys.argv[1:]))",
-]
+SERVE = "import sys; from serving.app import serve; sys.exit(serve(sys.argv[1:]))"
+
+
+BUSY_THREADS = """
+import sys, threading
+import tensorflow as tf
+from serving.app import serve
+from serving.server import Server
+
+def open_and_close_sessions():
+    while True:
+        tf.compat.v1.Session(graph=tf.Graph()).close()
+
+start = Server.start
+
+def start_beside_busy_threads(server):
+    for _ in range(4):
+        threading.Thread(target=open_and_close_sessions, daemon=True).start()
+    start(server)
+
+Server.start = start_beside_busy_threads
+sys.exit(serve(sys.argv[1:]))
+"""
+"""A server with threads that never leave TensorFlow, like one that is loading a large version."""
 
 
 @contextlib.contextmanager
-def serve(*flags):
+def serve(*flags, code=SERVE):
     """A server process; killed, with its workers, where a test leaves it running."""
-    with subprocess.Popen([*COMMAND, *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             yield process
         finally:
@@ -100,6 +121,16 @@ def test_it_serves_until_sigterm(tiny_model, free_port, x):
             assert client.predict({"x": x})["y"].tolist() == [2.5, 3.0, 4.5]
         process.send_signal(signal.SIGTERM)
         errors_of(process)
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_threads_inside_tensorflow_do_not_abort_the_process(tiny_model, free_port):
+    flags = (f"--port={free_port}", "--model_name=tiny", f"--model_base_path={tiny_model}")
+    with serve(*flags, code=BUSY_THREADS) as process:
+        assert said(process, "Running ModelServer")
+        process.send_signal(signal.SIGTERM)
+        assert "terminate called" not in errors_of(process)
     assert process.returncode == 0
 
 
