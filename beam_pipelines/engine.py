@@ -115,7 +115,7 @@ def run_pass(name: str, work: Callable[[T], R], tasks: Sequence[T], *, report: t
     """Runs a pass and waits for it.
 
     Args:
-        name: of the pass, shown by the runner.
+        name: Name of the pass, shown by the runner.
         work: a module-level function, or a `functools.partial` of one; runs on the workers.
         tasks: its arguments, one per call.
         report: class of its return value.
@@ -154,9 +154,9 @@ def new_pipeline(name: str, engine: Engine, *, mode: str = "multi_threading") ->
     """An empty pipeline for the engine's runner; it runs when its `with` block ends.
 
     Args:
-        name: of the job.
+        name: Name of the job.
         engine: where it runs.
-        mode: of Beam's local runner: `multi_threading`, or `in_memory` for transforms that run threads themselves.
+        mode: Mode of Beam's local runner: `multi_threading`, or `in_memory` for transforms that run threads themselves.
     """
     if engine.runner == "local":
         workers = engine.num_threads if mode == "multi_threading" else 1

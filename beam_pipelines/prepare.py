@@ -51,7 +51,7 @@ def prepare_dataset(
         schema: features and roles.
         config: sources and rules.
         dataset: where the dataset goes.
-        seed: of the sampled negatives.
+        seed: Seed of the sampled negatives.
         progress: called with one line about each step.
 
     Raises:

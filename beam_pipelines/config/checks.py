@@ -7,11 +7,11 @@ def require(path: str, owner: object, name: str, ok: bool, expected: str) -> Non
     """Refuses a field's value.
 
     Args:
-        path: dotted path of the table that holds the field.
-        owner: the configuration node.
-        name: of the field.
-        ok: whether the value is acceptable.
-        expected: what would be, for the message.
+        path: Dotted path of the table that holds the field.
+        owner: The configuration node.
+        name: Name of the field.
+        ok: Whether the value is acceptable.
+        expected: The expected value, for the message.
 
     Raises:
         ConfigError: it is not.

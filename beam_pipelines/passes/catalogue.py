@@ -42,7 +42,7 @@ def build_catalogue(schema: Schema, chunks: Sequence[Chunk], seen: pa.Table) -> 
 
     Args:
         schema: candidate features.
-        chunks: of the items table; empty if there is none.
+        chunks: Chunks of the items table; empty if there is none.
         seen: item counts of the interactions of all splits, as `learning.merged_counts` returns them.
     """
     rows, duplicates = last_of_each(gather(chunks), schema.item_id) if chunks else (None, 0)

@@ -15,7 +15,7 @@ def apply_rule(values: pa.Array, column: Column) -> tuple[pa.Array, Refused]:
 
     Args:
         values: `[rows]` of a validated type; missing is "", NaN or an empty list.
-        column: with its rule.
+        column: The column and its rule.
 
     Returns:
         The values, and a mask of the rejected rows for each reason.

@@ -1,4 +1,4 @@
-"""What a person should know about a new dataset: told after `prepare`, or the reason why it fails."""
+"""Warnings about a new dataset, printed after `prepare`, or the reason why it fails."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -62,8 +62,8 @@ def numeric_statistics(pieces: Iterable[Moments], num_buckets: int = 0) -> Numer
     piece has more than 4,096 values; otherwise their rank is off by at most 1/4,096 of each piece.
 
     Args:
-        pieces: summaries of the pieces.
-        num_buckets: of equal frequency, whose inner boundaries are returned as quantiles; 0: none.
+        pieces: Summaries of the pieces.
+        num_buckets: Number of buckets of equal frequency; their inner boundaries are returned as quantiles. 0: none.
     """
     several = list(pieces)
     filled = [piece for piece in several if piece.count]

@@ -53,7 +53,7 @@ def assign_splits(
         positive: `[n] bool`; the splits by user count positive interactions, the others fall between them.
         times: `[n] int64` seconds.
         config: kind and shares.
-        cuts: for `global_time`.
+        cuts: Boundaries of the splits, for `global_time`.
 
     Returns:
         `[n] int8` positions in `features.disk.layout.SPLITS`, never decreasing within a user.

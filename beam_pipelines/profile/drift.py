@@ -110,7 +110,7 @@ def measure_drift(before: DatasetSnapshot, now: DatasetSnapshot, schema: Schema,
         before: the dataset to be replaced.
         now: its replacement.
         schema: features; those with the same name and kind in both datasets are compared.
-        limits: of the configuration.
+        limits: Limits of the configuration.
     """
     found = Drift(
         stability=dict(_stability(before, now, schema)),

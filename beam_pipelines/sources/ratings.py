@@ -26,7 +26,7 @@ def not_rated(counts: Mapping[str, int]) -> float | None:
     that is more frequent than any rating.
 
     Args:
-        counts: of each rating, as `rating_levels` has them.
+        counts: How often each rating occurs, as `rating_levels` has them.
     """
     levels = sorted(map(float, counts))
     if len(levels) < 4:

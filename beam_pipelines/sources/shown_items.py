@@ -33,7 +33,7 @@ def one_row_an_item(raw: RawBatch, column: str) -> RawBatch:
 
     Args:
         raw: the rows.
-        column: of the lists, texts with a blank, comma, semicolon or bar between the items.
+        column: Name of the column of lists, texts with a blank, comma, semicolon or bar between the items.
 
     Returns:
         The rows with a column `clicked`. A row whose list is empty has no item, and an entry without `-0` or `-1` is

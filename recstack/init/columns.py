@@ -34,8 +34,8 @@ def encode_column(column: ColumnProfile, name: str, *, of_items: bool) -> Encodi
     """The feature that suits a column.
 
     Args:
-        column: of any table.
-        name: of the feature.
+        column: A column of any table.
+        name: Name of the feature.
         of_items: whether it is to describe an item; only items have several values at once.
     """
     if column.kind == "structure":

@@ -227,8 +227,8 @@ def find_key(table: TableProfile, column: ColumnProfile, role: str) -> Choice:
     """The column of the items or users table that holds the ids of the interactions.
 
     Args:
-        table: of items or users.
-        column: of the interactions, with the ids.
+        table: The items or users table.
+        column: The column of the interactions with the ids.
         role: `item` or `user`.
 
     Raises:

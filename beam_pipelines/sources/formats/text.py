@@ -37,7 +37,7 @@ def text_blocks(path: str, source: TableSource, block_bytes: int = 0) -> Iterato
     """Reads a file as blocks of whole lines.
 
     Args:
-        path: of the file.
+        path: Path of the file.
         source: names the encoding, and how many lines are skipped.
         block_bytes: size of a block before decoding; 0: 16 MB.
 
