@@ -18,7 +18,7 @@ from beam_pipelines.engine import run_pass
 from beam_pipelines.passes.context import PassContext
 from beam_pipelines.passes.rejects import Chunk, IngestReport, check_rejects
 from beam_pipelines.passes.time_checks import TimeSummary
-from beam_pipelines.passes.validation import REJECT_TYPE, validate
+from beam_pipelines.passes.typed_columns import REJECT_TYPE, validate
 from beam_pipelines.sources.contract import ReadUnit
 from beam_pipelines.sources.ratings import rating_levels
 from beam_pipelines.sources.table_origin import TableOrigin, read_origin

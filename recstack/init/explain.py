@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from beam_pipelines.passes.validation import LATEST_SECOND
+from beam_pipelines.passes.typed_columns import LATEST_SECOND
 from recstack.init.log import Log
 from recstack.init.proposal import FeatureChoice, LeftOut
 from recstack.init.propose import Proposal

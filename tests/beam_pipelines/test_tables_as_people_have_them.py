@@ -15,7 +15,7 @@ import pytest
 
 from beam_pipelines.config import LabelConfig, PipelineConfig, TableSource
 from beam_pipelines.config.source import IdRules
-from beam_pipelines.passes.validation import validate
+from beam_pipelines.passes.typed_columns import validate
 from beam_pipelines.sources import files
 from beam_pipelines.sources.tables import raw_tables
 from features.schema import Schema

@@ -12,7 +12,7 @@ import pytest
 
 from beam_pipelines.config import TableSource
 from beam_pipelines.engine import Engine
-from beam_pipelines.passes.validation import validate
+from beam_pipelines.passes.typed_columns import validate
 from beam_pipelines.sources import files
 from beam_pipelines.sources.contract import ReadUnit
 from beam_pipelines.sources.formats import delimited, json_objects

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from beam_pipelines.config import TableSource
-from beam_pipelines.passes.validation import validate
+from beam_pipelines.passes.typed_columns import validate
 from beam_pipelines.prepare import prepare_dataset
 from beam_pipelines.sources import files
 from beam_pipelines.sources.tables import raw_tables

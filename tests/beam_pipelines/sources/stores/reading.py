@@ -6,7 +6,7 @@ from typing import Any
 from beam_pipelines.config import TableSource
 from beam_pipelines.config.database import DatabaseSource
 from beam_pipelines.engine import Engine
-from beam_pipelines.passes.validation import validate
+from beam_pipelines.passes.typed_columns import validate
 from beam_pipelines.sources.table_origin import find_origin, read_origin
 from beam_pipelines.sources.tables import Column, Table
 from beam_pipelines.workspace import Workspace

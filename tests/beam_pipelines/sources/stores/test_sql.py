@@ -14,7 +14,7 @@ import pytest
 
 from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.config.database import DatabaseSource
-from beam_pipelines.passes.validation import validate
+from beam_pipelines.passes.typed_columns import validate
 from beam_pipelines.prepare import prepare_dataset
 from beam_pipelines.refresh import prepare_catalogue
 from beam_pipelines.sources.contract import RawBatch, ReadUnit

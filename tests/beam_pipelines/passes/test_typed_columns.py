@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from beam_pipelines.config import TableSource
-from beam_pipelines.passes.validation import validate
+from beam_pipelines.passes.typed_columns import validate
 from beam_pipelines.sources.contract import RawBatch
 from beam_pipelines.sources.tables import Column, ReadKind, Table
 from features.errors import InputError
