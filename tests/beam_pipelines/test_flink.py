@@ -25,11 +25,13 @@ from features.disk.layout import DatasetLayout
 from features.schema import Schema
 from recstack.local_server import free_port
 from tests.beam_pipelines.conftest import Prepared
+from tests.servers.ledger import missing, report
 
 _ROOT = Path(__file__).parents[2]
 _SCRIPT = _ROOT / "deploy" / "beam" / "flink" / "cluster.sh"
 _PORTS = ("FLINK_REST_PORT", "FLINK_RPC_PORT", "BEAM_JOB_PORT", "BEAM_ARTIFACT_PORT", "BEAM_EXPANSION_PORT")
 _SECONDS_TO_START = 300
+_SECONDS_TO_RUN = 600
 
 
 @dataclass(frozen=True)
@@ -68,24 +70,31 @@ class Cluster:
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
         if shutil.which(program) is None:
-            pytest.skip(f"no {program} here; install Debian's package {package}")
+            missing("flink", f"no {program} here; install Debian's package {package}")
     directory = tmp_path / "cluster"
     bins = str(Path(sys.executable).parent)
     ports = {name: free_port() for name in _PORTS}
     found = Cluster(directory, ports)
     environment = os.environ | {name: str(port) for name, port in ports.items()}
     environment |= {"PATH": f"{bins}:{os.environ['PATH']}", "PYTHONPATH": str(_ROOT)}
+    watchdog = threading.Timer(_SECONDS_TO_RUN, subprocess.run, args=([_SCRIPT, "stop", directory],))
     try:
-        done = subprocess.run([_SCRIPT, "start", directory], capture_output=True, text=True, env=environment)
+        done = subprocess.run(
+            [_SCRIPT, "start", directory], capture_output=True, text=True, env=environment, timeout=_SECONDS_TO_START
+        )
         if done.returncode and "Could not" in done.stdout + done.stderr:
-            pytest.skip("Maven cannot get Flink and Beam's job service")
+            missing("flink", "Maven cannot get Flink and Beam's job service")
         assert done.returncode == 0, done.stdout + done.stderr
         end = time.monotonic() + _SECONDS_TO_START
         while not (found.task_managers() == 2 and "JobService started" in (directory / "jobservice.log").read_text()):
             assert time.monotonic() < end, "the cluster did not start"
             time.sleep(0.5)
+        report("flink", found.ask("/overview")["flink-version"])
+        # A job that never ends fails once its cluster is gone.
+        watchdog.start()
         yield found
     finally:
+        watchdog.cancel()
         subprocess.run([_SCRIPT, "stop", directory], check=True)
 
 

@@ -102,5 +102,11 @@ def _client(source: DatabaseSource) -> Iterator[tuple[Any, Any]]:
         raise RecstackError(f"{source.label}: the server cannot be reached; start it or correct `url`") from error
     except module.NotFoundError as error:
         raise InputError(f"{source.label}: no such index; correct `table`") from error
-    except getattr(module, "ApiError", getattr(module, "TransportError", Exception)) as error:
+    except _errors(module) as error:
         raise RecstackError(f"{source.label}: the server refuses or broke off ({first_line(error)})") from error
+
+
+def _errors(module: Any) -> tuple[type[Exception], ...]:
+    """All that a client raises; Elasticsearch's errors have no common class, and a lost shard is one of the helpers."""
+    names = ("OpenSearchException", "ApiError", "TransportError")
+    return (*(getattr(module, name) for name in names if hasattr(module, name)), module.helpers.ScanError)

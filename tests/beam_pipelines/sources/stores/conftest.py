@@ -1,6 +1,7 @@
 """Real database servers from Debian's packages, started in a folder of their own and stopped at the end."""
 
 import getpass
+import json
 import os
 import pwd
 import shutil
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 from recstack.local_server import free_port
+from tests.servers.ledger import missing, report
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,16 @@ class SqlServer:
 PASSWORD = "pä:ss@w/d"
 
 
-def find_program(name: str, package: str, folders: str) -> str:
+def find_program(server: str, name: str, package: str, folders: str) -> str:
     places = sorted(Path("/").glob(folders.lstrip("/")), reverse=True)
     found = shutil.which(name, path=os.pathsep.join([*map(str, places), os.environ["PATH"], "/usr/sbin"]))
     if found is None:
-        pytest.skip(f"no {name} here; install Debian's package {package}")
+        missing(server, f"no {name} here; install Debian's package {package}")
     return found
+
+
+def version_of(program: str) -> str:
+    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 @contextmanager
@@ -65,13 +72,13 @@ def wait_until(ready: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def run(command: list[str], **options: Any) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, **options)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[SqlServer]:
-    initdb = find_program("initdb", "postgresql", "/usr/lib/postgresql/*/bin")
+    initdb = find_program("postgresql", "initdb", "postgresql", "/usr/lib/postgresql/*/bin")
     folder_of = Path(initdb).parent
     port = free_port()
     with server_folder("postgres") as (folder, as_user):
@@ -97,6 +104,7 @@ def postgresql() -> Iterator[SqlServer]:
                 "local all owner trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
             )
             run([*control, "reload"], cwd=folder)
+            report("postgresql", version_of(initdb))
             yield SqlServer(f"postgresql://reader@127.0.0.1:{port}/shop", sql, control_server)
         finally:
             control_server("stop")
@@ -104,7 +112,7 @@ def postgresql() -> Iterator[SqlServer]:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[SqlServer]:
-    server = find_program("mariadbd", "mariadb-server", "/usr/sbin")
+    server = find_program("mariadb", "mariadbd", "mariadb-server", "/usr/sbin")
     port = free_port()
     with server_folder("mysql") as (folder, as_user):
         data, sock = f"--datadir={folder}/data", f"--socket={folder}/socket"
@@ -125,6 +133,7 @@ def mariadb() -> Iterator[SqlServer]:
             wait_until(is_up)
             sql(f"CREATE DATABASE shop; CREATE USER reader@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'")
             sql("GRANT SELECT ON shop.* TO reader@'127.0.0.1'")
+            report("mariadb", version_of(server))
             yield SqlServer(f"mysql://reader@127.0.0.1:{port}/shop", lambda text: sql("USE shop; " + text))
         finally:
             process.terminate()
@@ -136,7 +145,7 @@ def ferretdb() -> Iterator[str]:
     """URL of a database `shop` of a server that speaks MongoDB's protocol."""
     program = Path.home() / ".cache" / "recstack" / "ferretdb"
     if not program.exists():
-        pytest.skip("no ferretdb here; build it by tests/servers/ferretdb.sh")
+        missing("ferretdb", "no ferretdb here; build it by tests/servers/ferretdb.sh")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="recstack-server-") as folder:
         command = [program, "--handler=sqlite", f"--sqlite-url=file:{folder}/", f"--state-dir={folder}"]
@@ -144,6 +153,7 @@ def ferretdb() -> Iterator[str]:
         process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_until(lambda: answers(port))
+            report("ferretdb", version_of(str(program)).partition("\n")[0])
             yield f"mongodb://127.0.0.1:{port}/shop"
         finally:
             process.terminate()
@@ -153,7 +163,8 @@ def ferretdb() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def opensearch() -> Iterator[int]:
     """The port of an OpenSearch node."""
-    java, maven = find_program("java", "openjdk-17-jre-headless", "/usr/bin"), find_program("mvn", "maven", "/usr/bin")
+    java = find_program("opensearch", "java", "openjdk-17-jre-headless", "/usr/bin")
+    maven = find_program("opensearch", "mvn", "maven", "/usr/bin")
     source = Path(__file__).parents[3] / "servers" / "opensearch"
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="recstack-server-") as folder:
@@ -165,6 +176,8 @@ def opensearch() -> Iterator[int]:
         process = subprocess.Popen([*command, folder, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_until(lambda: answers(port), 180)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=60) as answer:
+                report("opensearch", json.load(answer)["version"]["number"])
             yield port
         finally:
             process.kill()

@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pymongo import MongoClient
@@ -12,6 +13,7 @@ from pymongo.collection import Collection
 from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.config.database import DatabaseSource
 from beam_pipelines.prepare import prepare_dataset
+from beam_pipelines.sources.stores import mongodb
 from beam_pipelines.sources.table_origin import find_origin
 from beam_pipelines.sources.tables import Column
 from features.disk.layout import DatasetLayout
@@ -19,6 +21,7 @@ from features.errors import ConfigError, InputError, RecstackError
 from features.schema import Schema
 from tests.beam_pipelines.conftest import Prepared, prepare
 from tests.beam_pipelines.sources.stores.reading import read, table_of
+from tests.beam_pipelines.sources.stores.relay import relay_to
 
 _COLUMNS = (
     Column(name="item_id", source="_id", kind="id"),
@@ -114,3 +117,27 @@ def test_what_is_not_there_is_told(ferretdb: str, collection: "Collection[Any]")
     for fields, columns, kind, message in cases:
         with pytest.raises(kind, match=message):
             find_origin(table_of(DatabaseSource(**({"url": ferretdb, "table": "items"} | fields)), columns))
+
+
+def test_a_server_that_dies_while_it_is_read_ends_the_run(
+    ferretdb: str, collection: "Collection[Any]", tmp_path: Path, ids_only: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mongodb, "_CONNECT_MILLISECONDS", 500)
+    rows = [{"user_id": f"u{n % 20}", "item_id": f"i{n % 33}", "timestamp": _SECOND + n} for n in range(3000)]
+    collection.insert_many(rows)
+    place = tmp_path / "out"
+    with relay_to(urlsplit(ferretdb).port or 0) as relay:
+        url = f"mongodb://127.0.0.1:{relay.port}/shop"
+        source = TableSource(database=DatabaseSource(url=url, table="items", num_ranges=3))
+        config = PipelineConfig(report=False, interactions=source)
+
+        def break_off(told: str) -> None:
+            if told.startswith("reading"):
+                relay.break_off_after(60_000)
+
+        with pytest.raises(RecstackError, match=r"/shop/items: the server (cannot be reached|refuses or broke off)"):
+            prepare_dataset(ids_only, config, DatasetLayout(place / "dataset"), seed=1, progress=break_off)
+        assert not list(place.iterdir())
+        relay.start_again()
+        manifest = prepare_dataset(ids_only, config, DatasetLayout(place / "dataset"), seed=1).manifest
+    assert manifest.counts["interactions_read"] == len(rows)

@@ -3,20 +3,27 @@
 Elasticsearch's client talks to the same node through a stand-in that calls itself Elasticsearch: none is at hand.
 """
 
+import importlib
 import json
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from beam_pipelines.config.database import DatabaseSource
-from beam_pipelines.sources.table_origin import find_origin
+from beam_pipelines.engine import Engine
+from beam_pipelines.sources.stores import search
+from beam_pipelines.sources.table_origin import find_origin, read_origin
 from beam_pipelines.sources.tables import Column
+from beam_pipelines.workspace import Workspace
 from features.errors import ConfigError, InputError, RecstackError
 from tests.beam_pipelines.sources.stores.reading import read, table_of
+from tests.beam_pipelines.sources.stores.relay import relay_to
 
 _COLUMNS = (
     Column(name="item_id", source="sku", kind="id"),
@@ -120,6 +127,33 @@ def test_what_is_not_there_is_told(url: str) -> None:
         find_origin(table_of(DatabaseSource(url=url, table="items"), lacking))
     with pytest.raises(RecstackError, match="/items: the server refuses"):
         find_origin(table_of(DatabaseSource(url=url, table="items", where="price:[1 TO"), _COLUMNS))
+
+
+def test_a_server_that_dies_while_it_is_read_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_DOCUMENTS_PER_REQUEST", 10)
+    parts = urlsplit(url)
+    with relay_to(parts.port or 0) as relay:
+        table = table_of(DatabaseSource(url=f"{parts.scheme}://127.0.0.1:{relay.port}", table="items"), _COLUMNS)
+        [unit] = find_origin(table).units(Engine(workspace=Workspace(Path())))
+        whole = sum(raw.columns.num_rows for raw in read_origin(table, unit))
+        # Enough for the first ten documents, not for all of them.
+        relay.break_off_after(4000)
+        with pytest.raises(RecstackError, match=r"/items: the server (cannot be reached|refuses or broke off)"):
+            list(read_origin(table, unit))
+    assert whole == 100
+
+
+def test_a_scroll_that_lost_a_shard_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the helpers of both clients raise it; of Elasticsearch's it is no error of the interface."""
+    helpers = importlib.import_module("opensearchpy" if url.startswith("opensearch") else "elasticsearch").helpers
+
+    def lossy(*_: Any, **__: Any) -> Iterator[dict[str, Any]]:
+        yield {"_source": {"sku": "s1"}}
+        raise helpers.ScanError("7", "Scroll request has only succeeded on 1 shards out of 2.")
+
+    monkeypatch.setattr(helpers, "scan", lossy)
+    with pytest.raises(RecstackError, match=r"/items: the server refuses or broke off .*1 shards out of 2"):
+        read(table_of(DatabaseSource(url=url, table="items"), _COLUMNS))
 
 
 @pytest.mark.parametrize("kind", ["opensearch", "elasticsearch"])
