@@ -31,7 +31,7 @@ _ROOT = Path(__file__).parents[2]
 _SCRIPT = _ROOT / "deploy" / "beam" / "flink" / "cluster.sh"
 _PORTS = ("FLINK_REST_PORT", "FLINK_RPC_PORT", "BEAM_JOB_PORT", "BEAM_ARTIFACT_PORT", "BEAM_EXPANSION_PORT")
 _SECONDS_TO_START = 300
-_SECONDS_TO_RUN = 600
+_SECONDS_TO_RUN = 900
 
 
 @dataclass(frozen=True)
