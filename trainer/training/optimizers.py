@@ -7,6 +7,7 @@ from functools import partial
 import tensorflow as tf
 
 from trainer.config.training import OptimizerConfig, OptimizerKind
+from trainer.training.row_wise import RowWiseAdagrad, RowWiseAdam
 
 
 class WarmupSchedule(tf.keras.optimizers.schedules.LearningRateSchedule):
@@ -28,9 +29,19 @@ class WarmupSchedule(tf.keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * rising * falling
 
 
+# A smaller weight is no table, or one that a step touches most rows of.
+_FEW_ROWS = 1000
+# Up to this size the dense form costs little.
+LARGE_TABLE = 50_000
+
+_ADAGRAD_START = 0.1
+
 OPTIMIZERS: Mapping[OptimizerKind, Callable[[WarmupSchedule], tf.keras.optimizers.Optimizer]] = {
+    "auto": partial(RowWiseAdam, min_rows=LARGE_TABLE),
     "adam": partial(tf.keras.optimizers.Adam, jit_compile=False),
-    "adagrad": partial(tf.keras.optimizers.Adagrad, initial_accumulator_value=0.1, jit_compile=False),
+    "row_wise_adam": partial(RowWiseAdam, min_rows=_FEW_ROWS),
+    "adagrad": partial(tf.keras.optimizers.Adagrad, initial_accumulator_value=_ADAGRAD_START, jit_compile=False),
+    "row_wise_adagrad": partial(RowWiseAdagrad, min_rows=_FEW_ROWS, initial_accumulator_value=_ADAGRAD_START),
     "sgd": partial(tf.keras.optimizers.SGD, jit_compile=False),
 }
 

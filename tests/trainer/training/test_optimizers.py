@@ -8,14 +8,15 @@ import pytest
 import tensorflow as tf
 
 from trainer.config.training import OptimizerConfig, OptimizerKind
-from trainer.training.optimizers import OPTIMIZERS, WarmupSchedule, make_optimizer
+from trainer.training.optimizers import LARGE_TABLE, OPTIMIZERS, WarmupSchedule, make_optimizer
 
 GRADIENT = np.array([0.5, -2.0, 0.0], np.float32)
 RATE = 0.25
 FIRST_STEP = {
     # Both moments start at 0 and are corrected for it, so that the first step follows the gradient's sign.
-    "adam": -RATE * np.sign(GRADIENT),
-    "adagrad": -RATE * GRADIENT / np.sqrt(0.1 + GRADIENT**2),
+    **dict.fromkeys(["auto", "adam", "row_wise_adam"], -RATE * np.sign(GRADIENT)),
+    # Two rows are no table: one sum a component.
+    **dict.fromkeys(["adagrad", "row_wise_adagrad"], -RATE * GRADIENT / np.sqrt(0.1 + GRADIENT**2)),
     "sgd": -RATE * GRADIENT,
 }
 
@@ -54,3 +55,14 @@ def test_a_constant_rate_stays_where_the_warm_up_ends():
 
 def test_the_warm_up_is_at_most_a_tenth_of_the_training():
     assert rates(20, warmup_steps=100, schedule="constant")[:3] == [RATE / 2, RATE, RATE]
+
+
+@pytest.mark.parametrize(("rows", "moves"), [(LARGE_TABLE - 1, True), (LARGE_TABLE, False)], ids=["small", "large"])
+def test_auto_lets_rows_of_large_tables_rest(rows, moves):
+    """Of Adam, a row goes on moving after its last gradient where the table is small."""
+    optimizer = make_optimizer(OptimizerConfig(learning_rate=RATE, warmup_steps=0, schedule="constant"), total_steps=10)
+    table = tf.Variable(np.zeros([rows, 1], np.float32))
+    optimizer.apply_gradients([(tf.IndexedSlices(np.ones([1, 1], np.float32), [7], [rows, 1]), table)])
+    after_one = table.numpy()
+    optimizer.apply_gradients([(tf.IndexedSlices(np.ones([1, 1], np.float32), [8], [rows, 1]), table)])
+    assert (table.numpy()[7] != after_one[7]) == moves
