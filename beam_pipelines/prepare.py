@@ -108,7 +108,12 @@ def prepare_dataset(
         counts = dict(read.counts) | core | dataset_counts(events.reports, learnt.reports, written, catalogue) | shards
         snapshot = take_snapshot(schema, learnt, catalogue)
         data = ReportData(
-            schema=schema, profile=snapshot.profile, values=snapshot.values, vocabularies=vocabularies, counts=counts
+            schema=schema,
+            profile=snapshot.profile,
+            values=snapshot.values,
+            vocabularies=vocabularies,
+            counts=counts,
+            findings=tuple(notes),
         )
         drift = describe_dataset(data, config, target=target, former=dataset)
         tokens = fingerprint({name: v.fingerprint() for name, v in vocabularies.items()})

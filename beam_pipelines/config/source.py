@@ -88,6 +88,9 @@ class TableSource:
     shown_items: str = ""
     """Of `interactions` in files: a column that lists the items shown at one moment, each with `-1` if it was clicked
     and `-0` if not, such as `N12-1 N7-0`. Each becomes a row with a column `clicked` of 1 or 0; empty: none."""
+    earlier_items: str = ""
+    """Beside `shown_items`: a column that lists what the user had clicked before, oldest first. The list in the user's
+    first row becomes events just before it, a second apart; empty: none."""
     missing: tuple[str, ...] = MISSING_WORDS
     """Texts that stand for a missing value, exactly as written."""
     ids: IdRules = IdRules()
@@ -143,6 +146,8 @@ class TableSource:
         require(path, self, "timestamp_format", known, f"{', '.join(words)} or a pattern with '%'")
         in_file = self.timestamp_format != ROW_ORDER or not self.database.is_given
         require(path, self, "timestamp_format", in_file, "another one: rows of a database have no order")
+        beside = bool(self.shown_items) or not self.earlier_items
+        require(path, self, "earlier_items", beside, "none without shown_items")
         try:
             ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError) as error:

@@ -19,6 +19,7 @@ def dataset_counts(
     """Sums up what the passes after the first one report."""
     counts: Counter[str] = Counter()
     for report in sorted_reports:
+        counts["earlier_events"] += report.earlier_events
         counts["interactions_duplicates"] += report.duplicates
         counts["near_duplicates"] += report.near_duplicates
         counts["bot_events"] += report.bot_events

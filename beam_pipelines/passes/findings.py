@@ -14,14 +14,13 @@ from beam_pipelines.passes.ingest import TablesRead
 from beam_pipelines.passes.learning import EventsLearnt
 from beam_pipelines.passes.profile_facts import sum_counts
 from beam_pipelines.passes.sorting import EventsSorted
-from beam_pipelines.passes.time_checks import TimeSummary, implausible_times, moment
+from beam_pipelines.passes.time_checks import TimeSummary, implausible_times, may_be_cycle, moment
 from beam_pipelines.sources.joins import JoinCoverage, join_coverage
 from beam_pipelines.sources.ratings import not_rated
 from beam_pipelines.workspace import read_arrow
 from features.errors import InputError
 from features.schema import Schema
 
-_MOST_IN_A_CYCLE = 31
 _FEW = 0.1
 
 
@@ -55,12 +54,12 @@ def check_order(read: TablesRead, events: EventsSorted, config: PipelineConfig) 
     """
     times = TimeSummary.merged(report.times for report in read.reports)
     shared = sum(report.shared_moments for report in events.reports)
-    is_cycle = times.is_order and times.minimum < times.maximum <= _MOST_IN_A_CYCLE
-    if not is_cycle or shared <= _FEW * times.total:
+    if not may_be_cycle(times, shared):
         return []
     text = (
         f"table interactions: the times are numbers from {times.minimum} to {times.maximum}, and {shared:,} of "
-        f"{times.total:,} events share theirs with another event of the user: hours or days of a week order no events"
+        f"{times.total:,} events share theirs with another event of the user: hours or days of a week order no events, "
+        "numbers of a user's orders do"
     )
     if config.interactions.implausible_times == "refuse":
         raise InputError(f'{text}; name another column, or set implausible_times = "keep" in pipeline.interactions')

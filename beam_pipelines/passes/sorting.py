@@ -12,6 +12,7 @@ from beam_pipelines.config import PipelineConfig
 from beam_pipelines.engine import run_pass
 from beam_pipelines.passes.cleaning import bot_events, near_duplicates
 from beam_pipelines.passes.context import PassContext
+from beam_pipelines.passes.earlier_events import with_earlier_events
 from beam_pipelines.passes.ingest import NUM_BUCKETS, TablesRead, assign_buckets
 from beam_pipelines.passes.labels import positive_events
 from beam_pipelines.passes.rejects import Chunk
@@ -48,6 +49,8 @@ class SortTask:
 class SortReport:
     """Report of one partition."""
 
+    earlier_events: int
+    """Events made of `earlier_items`."""
     duplicates: int
     """Rows that equal another row in every column that is read."""
     near_duplicates: int
@@ -119,7 +122,8 @@ def sort_partition(
         users: chunks of the users table; empty if there is none.
         workspace: where the partition is stored.
     """
-    rows = gather(events, task.buckets)
+    logged = gather(events, task.buckets)
+    rows = with_earlier_events(logged, schema)
     table, owners = _sorted_by_user(rows, schema)
     near = near_duplicates(_repetition_keys(table, owners, schema), _times(table, schema), config.cleaning)
     bots = np.zeros(len(near), bool)
@@ -134,6 +138,7 @@ def sort_partition(
     store_sorted_events(found, workspace, task.partition)
     TimeHistogram.of(found.numpy(schema.timestamp)).write(workspace.times(task.partition))
     return SortReport(
+        earlier_events=rows.num_rows - logged.num_rows,
         duplicates=rows.num_rows - table.num_rows,
         near_duplicates=int(near.sum()),
         bot_events=int(bots.sum()),

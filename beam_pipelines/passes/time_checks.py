@@ -12,6 +12,7 @@ _LATEST = 253_402_300_799
 # Before 1990 a time is an order of events, a missing time, or in another unit.
 _EARLIEST = 631_152_000
 _FEW = 0.01
+_MOST_IN_A_CYCLE, _SHARED = 31, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,18 @@ class TimeSummary:
     def is_order(self) -> bool:
         """Whether nearly all are small numbers: positions of events, not moments."""
         return self.early >= (1 - _FEW) * self.total
+
+
+def may_be_cycle(times: TimeSummary, shared: int) -> bool:
+    """Whether an order may be of hours or days: numbers up to 31 that events of one user have in common.
+
+    So may the numbers of a user's orders; only their name tells.
+
+    Args:
+        times: of the whole table.
+        shared: events with the same time as another event of the user.
+    """
+    return times.is_order and times.minimum < times.maximum <= _MOST_IN_A_CYCLE and shared > _SHARED * times.total
 
 
 def implausible_times(summary: TimeSummary) -> Sequence[str]:

@@ -1,8 +1,9 @@
 """Converts raw batches to the schema's names and types, and rejects the rows that cannot be converted.
 
-Types after validation: `id`, `token`, `text`, `event_type` string; `list` list of strings; `number` and `rating`
-float32; `vector` list of float32, all of its length; `time` int64, whole seconds since 1970-01-01 UTC. A missing string
-is "", a missing number NaN, a missing list or vector empty. Ids, times, ratings and event types must not be missing.
+Types after validation: `id`, `token`, `text`, `event_type` string; `list` and `items` list of strings; `number` and
+`rating` float32; `vector` list of float32, all of its length; `time` int64, whole seconds since 1970-01-01 UTC. A
+missing string is "", a missing number NaN, a missing list or vector empty. Ids, times, ratings and event types must not
+be missing.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from beam_pipelines.config import TableSource
 from beam_pipelines.passes.column_rules import apply_rule
 from beam_pipelines.sources.contract import RawBatch
 from beam_pipelines.sources.numbers import parse_numbers
+from beam_pipelines.sources.shown_items import SEPARATORS
 from beam_pipelines.sources.tables import Column, Table
 from beam_pipelines.sources.texts import blank_missing, is_text, spell_ids, to_texts
 from beam_pipelines.sources.times import to_seconds
@@ -122,6 +124,7 @@ def _convert(table: Table, column: Column, source: pa.Array) -> _Converted:
         "text": lambda: _optional_text(source, how),
         "event_type": lambda: _event_type(source, table.event_types),
         "list": lambda: _list(source, column.separator, how),
+        "items": lambda: _items(source, how),
         "number": lambda: _number(source, how),
         "vector": lambda: _vector(source, column.length, how),
         "rating": lambda: _rating(source, how),
@@ -198,6 +201,13 @@ def _list(source: pa.Array, separator: str, how: TableSource) -> _Converted:
     rows = np.zeros(len(lists), bool)
     rows[parents[broken]] = True
     return _Converted(lists, {"is not UTF-8": undecodable, "holds a line break": pa.array(rows)})
+
+
+def _items(source: pa.Array, how: TableSource) -> _Converted:
+    text, undecodable = _present_texts(source, how)
+    lists = pc.split_pattern_regex(pc.utf8_trim_whitespace(text), SEPARATORS)
+    lists = pa.ListArray.from_arrays(lists.offsets, spell_ids(lists.values, how.ids))
+    return _Converted(_without_empty(lists), {"is not UTF-8": undecodable})
 
 
 def _cast_list(source: pa.Array) -> pa.ListArray:

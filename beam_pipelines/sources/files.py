@@ -61,8 +61,9 @@ def read(table: Table, unit: ReadUnit) -> Iterator[RawBatch]:
     inside = _without_partitions(table, unit.path)
     with reported(unit.path, unit.format):
         for rows in _format(unit.format).read(inside, unit):
-            shown = table.source.shown_items
-            raw = one_row_an_item(rows, shown) if shown in rows.columns.schema.names else rows
+            source = table.source
+            is_list = source.shown_items in rows.columns.schema.names
+            raw = one_row_an_item(rows, source.shown_items, source.earlier_items) if is_list else rows
             yield raw if inside is table else _with_partitions(raw, table, unit.path)
 
 

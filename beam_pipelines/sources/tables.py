@@ -11,11 +11,12 @@ from features.schema import Schema
 from features.spec.base import ColumnKind, Feature, RawColumn
 from features.spec.tasks import Task
 
-ReadKind: TypeAlias = ColumnKind | Literal["rating", "event_type"]
+ReadKind: TypeAlias = ColumnKind | Literal["rating", "event_type", "items"]
 
 # Columns of the events that are no features; a feature's name is an identifier, so no name is used twice.
 RATING = ".rating"
 EVENT_TYPE = ".event_type"
+EARLIER_ITEMS = ".earlier_items"
 # Stands for a column of the rows' numbers in their file.
 ROW_NUMBER = ".row"
 
@@ -31,7 +32,8 @@ class Column:
     source: str
     """Name in the table."""
     kind: ReadKind
-    """`token` is a string for a vocabulary file, so it may not contain a line break; `text` is any string."""
+    """`token` is a string for a vocabulary file, so it may not contain a line break; `text` is any string; `items` are
+    ids in one text, with a blank, comma, semicolon or bar between them."""
     separator: str = ""
     """Separator of the entries of a `list` that is given as a string."""
     length: int = 0
@@ -110,6 +112,8 @@ def _interactions(schema: Schema, config: PipelineConfig) -> Table:
         raise ConfigError("pipeline.label.event_type_column", "", f"the column that {kinds.name} is made of")
     if label.event_type_column:
         columns.append(Column(name=EVENT_TYPE, source=source.column(label.event_type_column), kind="event_type"))
+    if source.earlier_items:
+        columns.append(Column(name=EARLIER_ITEMS, source=source.earlier_items, kind="items"))
     return Table(
         name="interactions",
         source=source,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from beam_pipelines.profile.raw_table import ColumnProfile, TableProfile
 from features.schema import FILTER_SUFFIXES, RESERVED_NAMES
@@ -15,6 +14,7 @@ from features.spec.history import HistoryEventTypesFeature, HistoryFeature, Hist
 from features.spec.ids import IdFeature
 from recstack.init import names
 from recstack.init.columns import encode_column
+from recstack.init.earlier import lists_items
 from recstack.init.labels import Labels
 from recstack.init.log import Log
 from recstack.init.proposal import FeatureChoice, LeftOut
@@ -25,7 +25,6 @@ _NAMED_KINDS = 3
 _SAME = 0.99
 _RARE = 1_000_000
 _ROW_NUMBERS = 0.95
-_LOOKED_AT, _SOME = 1000, 0.5
 
 _Integers = npt.NDArray[np.int64]
 Chosen = Iterator[FeatureChoice | LeftOut]
@@ -49,6 +48,8 @@ class Tables:
     """Column of the users table."""
     labels: Labels
     """What the labels are made of."""
+    earlier_items: str = ""
+    """Column of the interactions whose lists of items become events; empty: none."""
 
 
 def choose_features(tables: Tables, log: Log, examples: str, history_length: int) -> list[FeatureChoice | LeftOut]:
@@ -105,10 +106,7 @@ def _of_events(tables: Tables, log: Log) -> Chosen:
     for column in tables.events.columns:
         if column.name in tables.roles.names | tables.labels.columns:
             continue
-        why = _no_context(column, tables.events.num_rows)
-        if _lists_items(column, tables.roles.item.column):
-            why = "lists items without times: histories are made of the events"
-        if why:
+        if why := _no_context(column, tables):
             yield LeftOut(table="interactions", column=column.name, why=why)
             continue
         if _constant(column, log.items, log.rows):
@@ -132,23 +130,17 @@ def _of_events(tables: Tables, log: Log) -> Chosen:
             )
 
 
-def _no_context(column: ColumnProfile, num_rows: int) -> str:
+def _no_context(column: ColumnProfile, tables: Tables) -> str:
     """Why a column of the events can be no feature of theirs; empty where it can."""
+    if column.name == tables.earlier_items:
+        return "its items become earlier events (`earlier_items`)"
+    if lists_items(column, tables.roles.item.column):
+        return "lists items without times: histories are made of the events"
     if _is_other_identifier(column):
         return "an identifier of something else"
-    if column.kind == "integer" and column.distinct > _ROW_NUMBERS * num_rows:
+    if column.kind == "integer" and column.distinct > _ROW_NUMBERS * tables.events.num_rows:
         return "numbers the rows"
     return "vectors describe items and users only" if column.kind == "vector" else ""
-
-
-def _lists_items(column: ColumnProfile, items: ColumnProfile) -> bool:
-    """Whether the values are lists of the items' ids, such as what a user had read before."""
-    if column.kind not in ("text", "list"):
-        return False
-    head = column.values.slice(0, _LOOKED_AT).drop_null()
-    entries = head.flatten() if column.kind == "list" else pc.split_pattern_regex(head, r"[\s,;|]+").flatten()
-    known = pc.cast(items.values, pa.string()).unique()
-    return len(entries) > 1.5 * len(head) and float(pc.mean(pc.is_in(entries, known)).as_py() or 0) > _SOME
 
 
 def _of_users(users: TableProfile, key: Choice) -> Chosen:

@@ -42,7 +42,7 @@ def column_uses(proposal: Proposal) -> Iterator[ColumnUse]:
         uses["interactions", roles.time.column.name] = ("timestamp", roles.time.why)
     for setting in proposal.settings:
         if setting.path in ("pipeline.label.rating_column", "pipeline.label.event_type_column"):
-            uses["interactions", setting.value] = ("label", setting.why)
+            uses["interactions", setting.value] = ("label" if setting.active else "(label)", setting.why)
     keys = {
         setting.table.removeprefix("pipeline."): setting.value
         for setting in proposal.settings

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_pipelines.config import PipelineConfig
 from beam_pipelines.profile.raw_table import ColumnProfile, TableProfile
 from beam_pipelines.sources.ratings import not_rated, rating_levels
 from recstack.init import names
@@ -46,6 +47,8 @@ class Labels:
     """Columns of the interactions."""
     has_negatives: bool = False
     """Whether the log holds events that are no positive interactions, or ratings."""
+    read: frozenset[str] = frozenset()
+    """Those of the columns in which every row has to have a value."""
     positive_kinds: tuple[str, ...] = ()
     """Kinds of events that enter histories."""
     notices: tuple[str, ...] = ()
@@ -114,6 +117,7 @@ def _typed(column: ColumnProfile, weights: dict[str, float], what: str, why: str
     return Labels(
         settings=settings,
         columns=frozenset({column.name}),
+        read=frozenset({column.name}),
         has_negatives=0.0 in weights.values(),
         positive_kinds=tuple(kind for kind, weight in weights.items() if weight > 0),
     )
@@ -173,9 +177,20 @@ def _rated(column: ColumnProfile, why: str) -> Labels:
             f"{column.name}: {said}; as it stands it is the lowest rating: remove these events from the log, or all "
             "ratings if they are few",
         )
+    is_used = column.missing <= PipelineConfig().max_reject_ratio
+    if not is_used:
+        text = f"{column.missing:.0%} of the events have none, and rows without a rating are refused"
+        what += f"; not used: {text}"
+        notices += (f"{column.name}: {text}: every event counts, and the ratings are not used",)
     settings = (
-        Setting(table=_TABLE, name="rating_column", value=column.name, why=what),
-        Setting(table=_TABLE, name="threshold", value=threshold, why=f"{liked:.0%} of the ratings reach it: liked"),
+        Setting(table=_TABLE, name="rating_column", value=column.name, why=what, active=is_used),
+        Setting(
+            table=_TABLE,
+            name="threshold",
+            value=threshold,
+            why=f"{liked:.0%} of the ratings reach it: liked",
+            active=is_used,
+        ),
         Setting(
             table=_TABLE,
             name="min_positive_rating",
@@ -184,4 +199,11 @@ def _rated(column: ColumnProfile, why: str) -> Labels:
             active=False,
         ),
     )
-    return Labels(settings=settings, columns=frozenset({column.name}), has_negatives=True, notices=notices)
+    columns = frozenset({column.name})
+    return Labels(
+        settings=settings,
+        columns=columns,
+        read=columns if is_used else frozenset(),
+        has_negatives=is_used,
+        notices=notices,
+    )

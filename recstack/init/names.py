@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from anyascii import anyascii
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -102,7 +104,10 @@ def _score_of(name: str, role: Iterable[str]) -> float:
 
 
 def identifier(name: str) -> str:
-    """A feature's name made from a column's: letters of any script, digits and underscores."""
-    normal = unicodedata.normalize("NFKC", name).strip().lower()
-    made = re.sub(r"\W+", "_", normal).strip("_") or "column"
+    """A feature's name made from a column's: ASCII letters, digits and underscores, such as `biaoti` for `标题`.
+
+    TensorFlow names the inputs of SavedModels in ASCII only.
+    """
+    latin = anyascii(unicodedata.normalize("NFKC", name)).lower()
+    made = re.sub(r"[^a-z0-9]+", "_", latin).strip("_") or "column"
     return made if made.isidentifier() else f"c_{made}"

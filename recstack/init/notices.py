@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from beam_pipelines.config import PipelineConfig
 from beam_pipelines.profile.raw_table import TableProfile
 from beam_pipelines.sources.joins import JoinCoverage
 from recstack.init.labels import Labels
 from recstack.init.log import Log
+from recstack.init.refusals import Refusals
 from recstack.init.roles import Roles
 
 
@@ -18,31 +18,19 @@ def notices_of(
     log: Log,
     labels: Labels,
     coverages: Sequence[JoinCoverage],
+    refusals: Sequence[Refusals],
 ) -> Iterator[str]:
     """One line each."""
+    yield from (str(one) for one in refusals if one.refused)
     for table in tables.values():
         if table.num_refused:
-            yield (
-                f"{table.path}: {table.num_refused:,} lines are no rows and will be refused; the first: "
-                f"{table.refused[0][:200]}"
-            )
+            yield f"{table.path}: the first line that is no row: {table.refused[0][:200]}"
         if table.continuation_lines:
             yield f"{table.path}: {table.continuation_lines:,} lines continue a row inside quotes"
     yield from map(str, coverages)
-    yield from _of_missing(tables["interactions"], roles)
     yield from _of_times(tables["interactions"], roles)
     yield from labels.notices
     yield from _of_log(log)
-
-
-def _of_missing(events: TableProfile, roles: Roles) -> Iterator[str]:
-    for role, choice in (("user", roles.user), ("item", roles.item)):
-        if lost := choice.column.values.null_count:
-            share = lost / events.num_rows
-            text = f"{lost:,} of {events.num_rows:,} rows have no {role} in {choice.column.name} and will be refused"
-            if share > PipelineConfig().max_reject_ratio:
-                text += f": `prepare` stops at this share unless pipeline.max_reject_ratio is at least {share:.2f}"
-            yield text
 
 
 def _of_times(events: TableProfile, roles: Roles) -> Iterator[str]:
@@ -55,9 +43,6 @@ def _of_times(events: TableProfile, roles: Roles) -> Iterator[str]:
         yield f"{roles.time.column.name} is an order of events without dates: nothing can be split by time"
     if other := roles.time.format.alternative:
         yield f"times are read as {roles.time.format.name}, but {other} would read them too: check which is meant"
-    seconds = roles.time.seconds(events.num_rows)
-    if seconds.null_count:
-        yield f"{seconds.null_count:,} of {events.num_rows:,} rows have no time that can be read and will be refused"
 
 
 def _of_log(log: Log) -> Iterator[str]:

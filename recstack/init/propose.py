@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from beam_pipelines.config import TableSource
 from beam_pipelines.config.source import IdRules, TableName
+from beam_pipelines.passes.time_checks import TimeSummary, may_be_cycle
 from beam_pipelines.profile.raw_table import TableProfile
 from features.errors import InputError
 from recstack.init.choose_features import Tables, choose_features
@@ -15,6 +16,7 @@ from recstack.init.choose_settings import (
     examples_of,
     history_length,
 )
+from recstack.init.earlier import choose_earlier, find_earlier_items
 from recstack.init.id_spelling import IdColumn, Spelling, find_spelling
 from recstack.init.labels import find_labels
 from recstack.init.log import Log, log_of
@@ -22,6 +24,7 @@ from recstack.init.notices import notices_of
 from recstack.init.proposal import FeatureChoice, LeftOut, Setting
 from recstack.init.questions import Ask
 from recstack.init.reading import TableLooks, read_table
+from recstack.init.refusals import choose_limit, refusals_of_log, refusals_of_table
 from recstack.init.roles import Choice, Given, Roles, find_key, find_roles, refuse
 from recstack.init.times import oddities
 
@@ -73,6 +76,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         raise InputError(f"{events.path}: no row has a user, an item and a time")
     labels = find_labels(events, roles.names, log)
     examples, why = examples_of(log)
+    earlier = find_earlier_items(events, roles)
     tables = Tables(
         events=events,
         items=items,
@@ -81,15 +85,22 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         item_key=item_key,
         user_key=user_key,
         labels=labels,
+        earlier_items=earlier,
     )
     columns = tuple(choose_features(tables, log, examples, history_length(log, examples)))
     if items is None and any(isinstance(c, FeatureChoice) and c.table == "items" and c.active for c in columns):
         # What follows from the item stands in the interactions themselves.
         looks = looks | {"items": _as_items(looks["interactions"])}
         item_key, spelling = roles.item, _with_items(spelling)
+    keys = {"items": item_key, "users": user_key}
+    refusals = {"interactions": refusals_of_log(events, roles, labels)} | {
+        name: refusals_of_table(table, key) for name, table in others.items() if (key := keys[name]) is not None
+    }
     settings = (
         Setting(table="", name="workdir", value=workdir, why="the dataset, the runs and the SavedModels go here"),
-        *_sources(looks, roles, columns, {"items": item_key, "users": user_key}),
+        *choose_limit(refusals),
+        *_sources(looks, roles, columns, keys, log),
+        *choose_earlier(earlier),
         *spelling.settings,
         *labels.settings,
         *choose_cleaning(log),
@@ -102,7 +113,11 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         log=log,
         columns=columns,
         settings=settings,
-        notices=tuple(notices_of(others | {"interactions": events}, roles, log, labels, spelling.coverages)),
+        notices=tuple(
+            notices_of(
+                others | {"interactions": events}, roles, log, labels, spelling.coverages, tuple(refusals.values())
+            )
+        ),
     )
 
 
@@ -136,13 +151,14 @@ def _sources(
     roles: Roles,
     columns: tuple[FeatureChoice | LeftOut, ...],
     keys: Mapping[str, Choice | None],
+    log: Log,
 ) -> Iterator[Setting]:
     own = {"user_id": roles.user.column.name, "item_id": roles.item.column.name}
     if roles.time.column is not None:
         own["timestamp"] = roles.time.column.name
     events = looks["interactions"]
     yield from _source("interactions", events.profile.path, own, columns)
-    yield from _times(roles, events.profile)
+    yield from _times(roles, events.profile, log)
     yield from events.settings
     for name, role in _KEYS.items():
         if (key := keys[name]) is not None:
@@ -150,7 +166,7 @@ def _sources(
             yield from looks[name].settings
 
 
-def _times(roles: Roles, events: TableProfile) -> Iterator[Setting]:
+def _times(roles: Roles, events: TableProfile, log: Log) -> Iterator[Setting]:
     table, how = "pipeline.interactions", roles.time.format
     if how.name and how.name != "s":
         yield Setting(table=table, name="timestamp_format", value=how.name, why=roles.time.why)
@@ -161,6 +177,9 @@ def _times(roles: Roles, events: TableProfile) -> Iterator[Setting]:
         yield Setting(table=table, name="time_zone", value="UTC", why=why, active=False)
     if found := oddities(roles.time, events):
         why = f"you insisted on {roles.time.column.name}: {'; '.join(found)}"
+        yield Setting(table=table, name="implausible_times", value="keep", why=why)
+    elif may_be_cycle(TimeSummary.of(log.seconds, 0.0), round(log.shared_moments * len(log))):
+        why = f"{roles.time.column.name} numbers what a user did, such as orders, and events at one number are together"
         yield Setting(table=table, name="implausible_times", value="keep", why=why)
 
 

@@ -21,6 +21,7 @@ _LEAST_SCORE = 0.9
 # Of ids that are whole numbers without large gaps: two tables number from 1, whatever they number.
 _DENSE = 0.5
 _MOST_IN_A_WORD = 3
+_MOST_WITHOUT_ID = 0.5
 _FLAGS = {"user": "--user-id", "item": "--item-id"}
 _WORDS = {"user": names.USER, "item": names.ITEM}
 _KEYS = {"user": "users", "item": "items"}
@@ -271,8 +272,9 @@ def _several_rows(table: TableProfile, column: ColumnProfile, role: str) -> str:
 
 
 def keys_of(table: TableProfile) -> list[ColumnProfile]:
-    """The columns that could name the rows: their values are hardly ever the same in two rows."""
-    return [c for c in table.columns if c.kind in ("integer", "text") and c.distinct > 0.8 * table.num_rows]
+    """The columns that could name the rows: most rows have a value, which hardly ever is that of another row."""
+    of_ids = (c for c in table.columns if c.kind in ("integer", "text") and c.missing < _MOST_WITHOUT_ID)
+    return [c for c in of_ids if c.distinct > 0.8 * (table.num_rows - c.values.null_count)]
 
 
 def _identifiers(columns: list[ColumnProfile]) -> list[ColumnProfile]:

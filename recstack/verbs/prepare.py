@@ -96,6 +96,8 @@ def _rows(counts: Mapping[str, int]) -> Iterator[str]:
     for table in tables:
         if continued := counts.get(f"{table}_continuation_lines", 0):
             yield f"lines of {table} that continue a row inside quotes: {continued:,}"
+    if earlier := counts.get("earlier_events", 0):
+        yield f"events made of the lists of earlier items: {earlier:,}"
     left_out = [f"{count:,} {what}" for key, what in _LEFT_OUT.items() if (count := counts.get(key, 0))]
     if left_out:
         yield f"left out: {', '.join(left_out)}"

@@ -25,5 +25,7 @@ class ReportData:
     """By feature."""
     counts: Mapping[str, int]
     """Of the manifest."""
+    findings: tuple[str, ...] = ()
+    """Notes of the manifest: what a person should know about the tables."""
     drift: Drift | None = None
     """Against the former dataset, if there was one."""

@@ -194,7 +194,8 @@ def _popular(frequencies: np.ndarray) -> list[tuple[str, str]]:
 
 
 def _notes(data: ReportData, coverage: Sequence[Coverage], missing: Sequence[tuple[str, float]]) -> Iterator[str]:
-    """Findings that a careful reader would notice."""
+    """What `prepare` found in the tables, then what a careful reader would notice."""
+    yield from data.findings
     for name, value, word in _shifts(data.drift):
         if value > _STABLE:
             yield f"{name}: {word} since the former dataset (stability index {value:.2f})."

@@ -1,5 +1,6 @@
 """Tables that would make a wrong dataset without a word are refused or told."""
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,7 @@ def prepared(tmp_path: Path, ids_only: Schema) -> Callable[..., Manifest]:
         tables = {"interactions": TableSource(path=write(tmp_path / "log.csv", log), **(source or {}))}
         if items:
             tables["items"] = TableSource(path=write(tmp_path / "items.csv", items), **settings.pop("of_items", {}))
-        config = PipelineConfig(**tables, report=False, num_shards=1, **settings)
+        config = PipelineConfig(**tables, num_shards=1, **({"report": False} | settings))
         return prepare_dataset(ids_only, config, DatasetLayout(tmp_path / "dataset"), seed=0).manifest
 
     return prepare
@@ -49,6 +50,14 @@ def test_a_plain_log_has_no_notes_but_its_join(prepared: Callable[..., Manifest]
     assert prepared(LOG, ITEMS).notes == (
         "20 of the log's 20 items (100.0%) are in the items table, 0 of its 20 are not in the log",
     )
+
+
+def test_notes_stand_in_the_report_too(prepared: Callable[..., Manifest], tmp_path: Path) -> None:
+    log = changed(LOG, lambda n, row: {"item_id": f"<{row['item_id']}>" if n % 20 == 7 else row["item_id"]})
+    [note] = prepared(log, ITEMS, report=True).notes
+    assert "only in the log: '<7>'" in note
+    page = DatasetLayout(tmp_path / "dataset").report.read_text(encoding="utf-8")
+    assert html.escape(note).replace("&#x27;", "&#39;") in page
 
 
 @pytest.mark.parametrize("every", [2, 3, 20])

@@ -47,5 +47,13 @@ def test_letters_that_only_look_alike(ours: list[str], theirs: list[str], settin
     assert setting in join_coverage("items", pa.array(ours), pa.array(theirs)).mend
 
 
+@pytest.mark.parametrize(
+    ("ids", "first"), [(["30", "4", "100", "9"], ("4", "9", "30")), (["b2", "b10", "a", "b1"], ("a", "b1", "b2"))]
+)
+def test_examples_stand_in_the_order_of_people(ids: list[str], first: tuple[str, ...]) -> None:
+    assert join_coverage("items", pa.array(ids), pa.array(["x"])).lacking == first
+    assert join_coverage("items", pa.array(["x"]), pa.array(ids)).unused == first
+
+
 def test_no_ids_at_all_are_no_gap() -> None:
     assert join_coverage("items", pa.array([], pa.string()), pa.array(["1"])).share == 1

@@ -15,56 +15,25 @@ import pandas as pd
 import pytest
 
 from beam_pipelines.config import TableSource
-from beam_pipelines.prepare import prepare_dataset
-from features.disk.layout import DatasetLayout
-from recstack.__main__ import main
-from recstack.config import StackConfig, load_config
+from recstack.config import StackConfig
 from recstack.init.propose import propose
 from recstack.init.questions import Question
 from recstack.init.roles import Given
+from tests.recstack.init.tables import (
+    DAY,
+    EVENTS_A_USER,
+    NUM_ITEMS,
+    NUM_USERS,
+    START,
+    counts,
+    items,
+    log,
+    refusal,
+    stack_of,
+    written,
+)
 
-NUM_USERS, NUM_ITEMS, EVENTS_A_USER = 40, 30, 12
-_START, _DAY = 1_700_000_000, 86_400
 _ROWS = NUM_USERS * EVENTS_A_USER
-
-
-def log() -> pd.DataFrame:
-    """Each user has an event every second day; seconds differ."""
-    users = np.repeat(np.arange(1, NUM_USERS + 1), EVENTS_A_USER)
-    turn = np.tile(np.arange(EVENTS_A_USER), NUM_USERS)
-    seconds = _START + turn * 2 * _DAY + users * 977
-    table = pd.DataFrame({"user_id": users, "item_id": (users * 7 + turn * 3) % NUM_ITEMS + 1, "timestamp": seconds})
-    return table.sort_values("timestamp", kind="stable", ignore_index=True)
-
-
-def items() -> pd.DataFrame:
-    numbers = np.arange(1, NUM_ITEMS + 1)
-    titles = [f"a title of number {n}" for n in numbers]
-    return pd.DataFrame({"item_id": numbers, "title": titles, "price": 0.25 + numbers})
-
-
-def written(table: pd.DataFrame, path: Path, **options: object) -> str:
-    table.to_csv(path, index=False, **options)
-    return str(path)
-
-
-def stack_of(folder: Path, *arguments: str) -> StackConfig:
-    output = folder / "made.toml"
-    assert main(["init", "--force", "--output", str(output), *arguments]) == 0
-    return load_config(output)
-
-
-def refusal(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> str:
-    output = folder / "refused.toml"
-    assert main(["init", "--output", str(output), *arguments]) == 2
-    assert not output.exists()
-    return capsys.readouterr().err
-
-
-def counts(stack: StackConfig, folder: Path) -> dict[str, int]:
-    """What `prepare` makes of the configuration as it is."""
-    layout = DatasetLayout(folder / "dataset")
-    return dict(prepare_dataset(stack.features, stack.pipeline, layout, seed=1).manifest.counts)
 
 
 def taken(stack: StackConfig) -> tuple[str, ...]:
@@ -193,8 +162,8 @@ def _every(second: int, values: Callable[[pd.Series], pd.Series]) -> pd.DataFram
     [
         (_every(3, lambda times: times * 0), "written as 0"),
         (_every(2, lambda times: times * 1000), "in the future"),
-        (log().assign(timestamp=_START), "all 480 times are 2023-11-14 22:13:20"),
-        (log().assign(timestamp=log().timestamp + 40 * 365 * _DAY), "in the future"),
+        (log().assign(timestamp=START), "all 480 times are 2023-11-14 22:13:20"),
+        (log().assign(timestamp=log().timestamp + 40 * 365 * DAY), "in the future"),
     ],
 )
 def test_implausible_times_are_refused_unless_insisted_on(
@@ -325,8 +294,10 @@ def test_lists_of_shown_items_become_one_event_each(tmp_path: Path, separator: s
     stack = stack_of(tmp_path, "--interactions", written(table, tmp_path / "log.tsv", sep="\t"))
     assert stack.pipeline.interactions.shown_items == column
     assert stack.pipeline.label.event_weights == {"0": 0.0, "1": 1.0}
-    assert "Not used: history of the interactions: lists items" in (tmp_path / "made.toml").read_text()
-    assert counts(stack, tmp_path)["interactions_read"] == 5 * _ROWS
+    assert stack.pipeline.interactions.earlier_items == "history"
+    found = counts(stack, tmp_path)
+    # Each user's first row lists four items that were clicked before it.
+    assert (found["interactions_read"], found["earlier_events"]) == (5 * _ROWS, 4 * NUM_USERS)
 
 
 @pytest.mark.parametrize("properties", [("title", "price"), ("title", "price", "brand")])
@@ -345,13 +316,19 @@ def test_several_rows_an_item_are_told_with_how_to_pivot(
     ("user", "item", "title"),
     [("用户id", "商品id", "标题"), ("клиент", "товар", "название"), ("ユーザー", "商品", "題名")],
 )
-def test_names_in_any_script_survive(tmp_path: Path, user: str, item: str, title: str) -> None:
+def test_names_in_any_script_are_mapped_to_ascii(tmp_path: Path, user: str, item: str, title: str) -> None:
+    """TensorFlow names the inputs of a SavedModel in ASCII; the table's own name stays in `columns`."""
     catalogue = items()[["item_id", "title"]].rename(columns={"item_id": item, "title": title})
     paths = [written(log().rename(columns={"user_id": user, "item_id": item}), tmp_path / "log.csv")]
     paths.append(written(catalogue, tmp_path / "items.csv"))
     stack = stack_of(tmp_path, "--interactions", paths[0], "--items", paths[1])
     assert taken(stack) == (user, item, "timestamp")
-    assert [feature.name for feature in stack.features.candidate] == ["item_id", title]
+    [_, feature] = stack.features.candidate
+    assert feature.name.isascii()
+    assert feature.name.isidentifier()
+    assert feature.name != "column"
+    assert stack.pipeline.items.column(feature.name) == title
+    assert counts(stack, tmp_path)["items_rejected"] == 0
 
 
 @pytest.mark.parametrize("second", ["visitor_id", "customer_key"])
