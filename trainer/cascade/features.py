@@ -13,10 +13,10 @@ import tensorflow as tf
 from trainer.cascade.similarities import Similarity
 
 _OF_SCORES = ("retrieval_score", "retrieval_gap", "retrieval_log_rank")
-_OVER_HISTORY = ("sum", "most", "recent", "last_few", "last")
+_OVER_HISTORY = ("sum", "most", "top", "lately", "recent", "last_few", "last")
 _CLIP = 5.0
-_LAST = 5
-_DECAY = 0.9
+_LAST, _TOP = 5, 3
+_DECAY, _SLOW_DECAY = 0.9, 0.98
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +96,18 @@ def over_history(pairs: tf.Tensor, history: tf.Tensor) -> list[tf.Tensor]:
         history: `[B, H] int32`, oldest first, -1 for padding.
 
     Returns:
-        `[B, C] float32` each: the sum, the most, the sum with weights that decay with the entries since, the sum of the
-        last five and that of the last one.
+        `[B, C] float32` each: the sum, the most and the sum of the three most, at least 0, the sums with weights that
+        decay slowly and fast with the entries since, the sum of the last five and that of the last one.
     """
     present = tf.cast(history >= 0, tf.float32)
     since = tf.cumsum(present, axis=1, exclusive=True, reverse=True)
-    weights = (present, present * _DECAY**since, present * _before(since, _LAST), present * _before(since, 1))
-    total, recent, last_few, last = (tf.einsum("bhc,bh->bc", pairs, weight) for weight in weights)
-    return [total, tf.reduce_max(pairs * present[..., None], axis=1), recent, last_few, last]
+    decayed = (present * decay**since for decay in (_SLOW_DECAY, _DECAY))
+    weights = (present, *decayed, present * _before(since, _LAST), present * _before(since, 1))
+    total, lately, recent, last_few, last = (tf.einsum("bhc,bh->bc", pairs, weight) for weight in weights)
+    # At least 0, so that the number of padding entries, none in a full history, changes nothing.
+    of_present = tf.pad(tf.nn.relu(pairs * present[..., None]), [[0, 0], [0, _TOP], [0, 0]])
+    top = tf.math.top_k(tf.transpose(of_present, [0, 2, 1]), k=_TOP).values
+    return [total, top[..., 0], tf.reduce_sum(top, axis=-1), lately, recent, last_few, last]
 
 
 def _before(since: tf.Tensor, entries: int) -> tf.Tensor:

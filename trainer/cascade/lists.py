@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from features.schema import Schema
 from trainer.cascade.features import CandidateFeatures, Query
-from trainer.data.batches import baskets_of, gather_query
+from trainer.data.batches import baskets_of
 from trainer.data.catalogue import EncodedCatalogue
-from trainer.data.events import HISTORY_ROWS, EncodedEvents, Float32, Int32, Int64
+from trainer.data.events import EncodedEvents, Float32, Int32, Int64
 from trainer.metrics.lists import find_hits
 from trainer.metrics.protocol import Ragged
 from trainer.metrics.top_k import Rankings
@@ -107,7 +107,7 @@ def questions_of(events: EncodedEvents, *, only_next: bool, exclude_seen: bool) 
 
 
 def candidate_lists(
-    events: EncodedEvents, questions: Questions, retrieve: Retrieve, features: CandidateFeatures, schema: Schema
+    events: EncodedEvents, questions: Questions, retrieve: Retrieve, features: CandidateFeatures, history: int
 ) -> CandidateLists:
     """Retrieves the candidates of every question and computes their features, block by block.
 
@@ -116,13 +116,13 @@ def candidate_lists(
         questions: At some of the events.
         retrieve: The first stage.
         features: With tables fitted on the events that the first stage was trained on.
-        schema: Of the dataset.
+        history: Most entries of a query's history.
     """
     found = retrieve(events, questions)
     rows = found.item_rows.astype(np.int32)
     return CandidateLists(
         rows=rows,
-        features=_features(features, history_rows(events, schema, questions.asked_at), rows, found.scores),
+        features=_features(features, history_rows(events, questions.asked_at, history), rows, found.scores),
         labels=find_hits(found.item_rows, questions.targets).astype(np.float32),
         num_targets=questions.targets.lengths,
     )
@@ -138,15 +138,23 @@ def retrieving(model: TwoTowers, catalogue: EncodedCatalogue, schema: Schema, co
     return retrieve
 
 
-def history_rows(events: EncodedEvents, schema: Schema, asked_at: Int64) -> Int32:
-    """Catalogue rows of each query's history, oldest first, `[lists, H]`, -1 for padding.
+def history_rows(events: EncodedEvents, asked_at: Int64, length: int) -> Int32:
+    """Catalogue rows of what came strictly before some events.
 
-    A schema without a history has one entry a query, -1.
+    Args:
+        events: With the events that enter histories.
+        asked_at: `[lists]`: the events.
+        length: Most entries of a history; items that the catalogue does not hold take no place.
+
+    Returns:
+        `[lists, length] int32`, oldest first, -1 for padding.
     """
-    if schema.history is None:
-        return np.full((len(asked_at), 1), -1, np.int32)
-    gather = gather_query(events, schema, with_entries=True)
-    rows: Int32 = gather(tf.constant(asked_at))[HISTORY_ROWS].numpy()
+    rows = np.full((len(asked_at), length), -1, np.int32)
+    of_entries = events.candidate_row[events.history_events]
+    for place, event in enumerate(asked_at):
+        entries = of_entries[events.history_start[event] : events.history_end[event]]
+        known = entries[entries >= 0][-length:]
+        rows[place, : len(known)] = known
     return rows
 
 

@@ -121,7 +121,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             events, only_next=evaluation.targets == "next", exclude_seen=evaluation.exclude_seen
         ).sample(self.config.max_lists, context.seed)
         retrieve = retrieving(model, dataset.candidates, context.schema, self.config.candidates)
-        return candidate_lists(events, questions, retrieve, features, context.schema)
+        return candidate_lists(events, questions, retrieve, features, self.config.history)
 
     def make_examples(self, events: CandidateLists, context: StageContext) -> BatchPlan:
         """One example a list that holds a target."""

@@ -25,7 +25,7 @@ _EASE_ITEMS = 6_000
 _DAY = 86_400
 _WINDOWS = (7, 30, 120)
 ITEM_COLUMNS = ("log_events", *(f"log_events_{days}_days" for days in _WINDOWS))
-_STEPS, _STEP_WEIGHT, _BACKWARD, _FOLLOWERS_POWER = 7, 0.7, np.float32(0.5), -0.3
+_FOLLOWERS_POWER = -0.3
 # A bag of at most so many values is compared as a vector, a larger one by its nearest neighbours.
 _DENSE_VALUES = 256
 
@@ -81,27 +81,35 @@ def _co_visitation(source: Source) -> Similarity:
     return SparseSimilarity(model.fit(source.interactions).similarities, "co_visitation")
 
 
-def _sequence(source: Source) -> Similarity:
-    return SparseSimilarity(keep_largest(followers(source.interactions), NEIGHBOURS), "sequence")
+def _followers_of(*, steps: int, decay: float, backward: float) -> Callable[[Source], Similarity]:
+    def fit(source: Source) -> Similarity:
+        table = followers(source.interactions, steps=steps, decay=decay, backward=backward)
+        return SparseSimilarity(keep_largest(table, NEIGHBOURS), "followers")
+
+    return fit
 
 
-def followers(interactions: Interactions) -> sp.csr_array:
+def followers(interactions: Interactions, *, steps: int, decay: float, backward: float) -> sp.csr_array:
     """How often one item follows another in a user's events, near ones counting more.
 
-    Pairs within seven steps, weighted by .7 to the power of the steps between them, backward pairs by half of it, over
-    the product of both items' counts to the power of .3.
+    Args:
+        interactions: Sorted by user and time.
+        steps: Between the two items of a pair, at most.
+        decay: A pair weighs this to the power of the steps between its items.
+        backward: What a pair in the reverse order weighs beside one in this order.
 
     Returns:
-        `[items, items] float32`, sparse: row i holds what comes around item i.
+        `[items, items] float32`, sparse: row i holds what comes around item i, over the product of both items' counts
+        to the power of .3.
     """
     items, users, size = interactions.item_rows, interactions.user_rows, interactions.num_items
     total = sp.csr_array((size, size), dtype=np.float32)
-    for steps in range(1, _STEPS + 1):
-        pairs = (users[:-steps] == users[steps:]) & (items[:-steps] != items[steps:])
-        earlier, later = items[:-steps][pairs], items[steps:][pairs]
-        weights = np.full(len(earlier), _STEP_WEIGHT ** (steps - 1), np.float32)
+    for apart in range(1, steps + 1):
+        pairs = (users[:-apart] == users[apart:]) & (items[:-apart] != items[apart:])
+        earlier, later = items[:-apart][pairs], items[apart:][pairs]
+        weights = np.full(len(earlier), decay ** (apart - 1), np.float32)
         forward = sp.csr_array((weights, (earlier, later)), shape=(size, size))
-        total = total + forward + _BACKWARD * forward.T.tocsr()
+        total = total + forward + np.float32(backward) * forward.T.tocsr()
     scale = sp.diags_array((np.maximum(interactions.popularity, 1) ** _FOLLOWERS_POWER).astype(np.float32))
     return sp.csr_array(scale @ total @ scale)
 
@@ -116,7 +124,9 @@ SIMILARITIES: Mapping[str, Callable[[Source], Similarity]] = {
     "ease": _ease,
     "cosine": _cosine,
     "co_visitation": _co_visitation,
-    "sequence": _sequence,
+    "sequence": _followers_of(steps=7, decay=0.7, backward=0.5),
+    "next": _followers_of(steps=7, decay=0.7, backward=0.0),
+    "around": _followers_of(steps=30, decay=0.93, backward=1.0),
     "als": _als,
 }
 """By name; one for each item feature with a vocabulary comes on top."""

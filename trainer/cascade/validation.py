@@ -19,17 +19,17 @@ class ListValidation:
 
     def __init__(self, lists: CandidateLists, *, cutoff: int) -> None:
         """Keeps the lists; `cutoff` places are judged."""
-        self._lists, self._cutoff = lists, cutoff
+        self.lists, self._cutoff = lists, cutoff
         places = np.broadcast_to(np.arange(lists.rows.shape[1]), lists.rows.shape)
         self._retrieval = self._ndcg(places)
 
     def __call__(self, model: ListRanker) -> Mapping[str, float]:
         """Mean NDCG of the model's order and of retrieval's."""
-        return {NDCG: self._ndcg(order_of(logits_of(model, self._lists))), RETRIEVAL_NDCG: self._retrieval}
+        return {NDCG: self._ndcg(order_of(logits_of(model, self.lists))), RETRIEVAL_NDCG: self._retrieval}
 
     def _ndcg(self, order: Int64) -> float:
-        hits = np.take_along_axis(self._lists.labels, order[:, : self._cutoff], axis=1) > 0
-        return float(ndcg_of_hits(hits, self._lists.num_targets).mean())
+        hits = np.take_along_axis(self.lists.labels, order[:, : self._cutoff], axis=1) > 0
+        return float(ndcg_of_hits(hits, self.lists.num_targets).mean())
 
 
 def logits_of(model: ListRanker, lists: CandidateLists) -> Float32:

@@ -15,6 +15,9 @@ class ListRankerConfig:
     better than retrieval."""
     candidates: int = 300
     """Items that retrieval finds for each query of the training, as many as it will be served."""
+    history: int = 300
+    """Last items of a user that the ranker compares candidates with; more than the encoder's `history` feature keeps
+    costs retrieval nothing."""
     folds: int = 2
     """Windows of later training events that the ranker learns from; retrieval is trained once for each."""
     fold_kind: Literal["per_user", "by_time"] = "per_user"
@@ -45,7 +48,7 @@ class ListRankerConfig:
     """Seconds between checkpoints within an epoch; one more follows each epoch."""
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "folds", "max_lists", "members"):
+        for name in ("candidates", "history", "folds", "max_lists", "members"):
             require("list_ranking", self, name, getattr(self, name) >= 1, "a whole number of at least 1")
         require("list_ranking", self, "gap", 0 <= self.gap < 1, "a share in [0, 1)")
         require("list_ranking", self, "window", 0 < self.window < 1, "a share in (0, 1)")

@@ -8,7 +8,7 @@ import numpy as np
 
 from features.disk.manifest import read_manifest
 from features.schema import Schema
-from trainer.cascade.lists import Questions, candidate_lists, retrieving
+from trainer.cascade.lists import CandidateLists, Questions, candidate_lists, retrieving
 from trainer.cascade.model import ListRanker
 from trainer.cascade.stage import ListRankingStage, candidate_features
 from trainer.cascade.validation import logits_of, order_of, ranks_better
@@ -87,6 +87,17 @@ def cascade_orders(
     trained: Trained[ListRanker], context: StageContext, judged: JudgedSplit, stage: ListRankingStage
 ) -> CascadeOrders:
     """Candidates of each query of a split, exactly, in retrieval's order and in the list ranker's."""
+    lists = cascade_lists(trained, context, judged, stage)
+    rows = lists.rows.astype(np.int64)
+    return CascadeOrders(
+        retrieval=rows, list_ranker=np.take_along_axis(rows, order_of(logits_of(trained.model, lists)), axis=1)
+    )
+
+
+def cascade_lists(
+    trained: Trained[ListRanker], context: StageContext, judged: JudgedSplit, stage: ListRankingStage
+) -> CandidateLists:
+    """Candidates of each query of a split, exactly, with their features, in retrieval's order."""
     dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
     model = stage.train_retrieval(context, stage.retrieval)
     features = candidate_features(dataset, stage.retrieval.load_events(context, dataset), model)
@@ -98,11 +109,7 @@ def cascade_orders(
     )
     count = max(stage.config.candidates, *evaluation.cutoffs)
     retrieve = retrieving(model, trained.candidates, context.schema, count)
-    lists = candidate_lists(judged.events, questions, retrieve, features, context.schema)
-    rows = lists.rows.astype(np.int64)
-    return CascadeOrders(
-        retrieval=rows, list_ranker=np.take_along_axis(rows, order_of(logits_of(trained.model, lists)), axis=1)
-    )
+    return candidate_lists(judged.events, questions, retrieve, features, stage.config.history)
 
 
 def _by_label(

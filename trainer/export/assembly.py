@@ -22,7 +22,7 @@ from trainer.data.raw_catalogue import read_raw_candidates
 from trainer.export.histories import user_histories
 from trainer.export.items import ItemFeatures
 from trainer.export.orders import ListOrder, Order, RankingOrder, RetrievalOrder
-from trainer.export.query import QueryInputs
+from trainer.export.query import QueryInputs, UserHistories
 from trainer.export.recommender import RecommenderServable
 from trainer.export.servables import Ranker, RankingServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
@@ -91,7 +91,12 @@ class Assembly:
         """`recommender`: both stages."""
         retrieval, built = self._retrieval("retrieval", self._towers)
         exclude_seen = self._list_ranking.retrieval.evaluation.exclude_seen
-        return RecommenderServable(retrieval, self._order(), self._cascade_config(), exclude_seen=exclude_seen), built
+        order = self._order()
+        histories = self._histories(self._list_ranking.config.history) if isinstance(order, ListOrder) else None
+        servable = RecommenderServable(
+            retrieval, order, self._cascade_config(), exclude_seen=exclude_seen, histories=histories
+        )
+        return servable, built
 
     def _cascade_config(self) -> ExportConfig:
         """The export's settings; a list ranker is given as many candidates as it was trained and evaluated on."""
@@ -114,7 +119,7 @@ class Assembly:
         catalogue = EncodedDataset(encoder=self.encoder, candidates=self.candidates)
         events = stage.retrieval.load_events(self.job.context, catalogue)
         features = candidate_features(catalogue, events, self._trained.model)
-        return ListOrder(features, trained.call, trained.variables)
+        return ListOrder(features, trained.call, trained.variables, stage.config.history)
 
     @property
     def _list_ranking(self) -> ListRankingStage:
@@ -125,10 +130,12 @@ class Assembly:
     @cached_property
     def query(self) -> QueryInputs:
         """The query side, the same for every model."""
+        return QueryInputs(self.job.context.schema, self._histories())
+
+    def _histories(self, length: int | None = None) -> UserHistories | None:
         # Items that have left the catalogue still say what their users like.
         known = _ids(self._dataset.candidates)
-        histories = user_histories(self.encoder, self._splits, known, self.job.export.lookup_history)
-        return QueryInputs(self.job.context.schema, histories)
+        return user_histories(self.encoder, self._splits, known, self.job.export.lookup_history, length=length)
 
     @cached_property
     def _dataset(self) -> EncodedDataset:

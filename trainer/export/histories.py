@@ -15,7 +15,12 @@ _ROWS = "rows of the catalogue"
 
 
 def user_histories(
-    encoder: SchemaEncoder, splits: list[EncodedEvents], item_ids: Sequence[bytes], enabled: bool
+    encoder: SchemaEncoder,
+    splits: list[EncodedEvents],
+    item_ids: Sequence[bytes],
+    enabled: bool,
+    *,
+    length: int | None = None,
 ) -> UserHistories | None:
     """Collects the last items of each user with an embedding, over all splits.
 
@@ -24,6 +29,7 @@ def user_histories(
         splits: Events of training, validation and test, in this order: the last record of a user is the most complete.
         item_ids: The catalogue that the events' rows refer to.
         enabled: Whether histories are looked up at all.
+        length: Most items of a user; those of the schema's history if it is None.
 
     Returns:
         None if they are not, or if the schema has no history or no user id.
@@ -32,7 +38,7 @@ def user_histories(
     if not enabled or schema.history is None or schema.user_id not in {f.name for f in schema.query}:
         return None
     users = encoder.lookup(schema.user_id)
-    shape = (len(users.vocabulary.tokens), schema.history.length)
+    shape = (len(users.vocabulary.tokens), length or schema.history.length)
     known: dict[str, npt.NDArray[np.int64]] = {_ROWS: np.full(shape, -1, np.int64)}
     known |= {feature.name: np.full(shape, 0, np.int64) for feature in schema.history_companions}
     for events in splits:

@@ -80,13 +80,28 @@ class ListOrder(Order):
         features: CandidateFeatures,
         logits: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
         variables: Iterable[tf.Variable],
+        history: int,
     ) -> None:
-        """Takes the candidates' features, the trained network as a plain function, and the variables behind it."""
+        """Takes the candidates' features, the trained network as a plain function, and the variables behind it.
+
+        Args:
+            features: With the tables of all training events.
+            logits: The network.
+            variables: Those that `logits` reads.
+            history: Most entries of a history, as in the training.
+        """
         super().__init__(name="list_order")
+        self._history = history
         self.features, self._variables = features, list(variables)
         self._logits = Untracked(logits)
 
     def log_chances(self, found: Found) -> tf.Tensor:
         """Log softmax over the items found."""
-        query = Query(history=found.history, candidates=found.rows, scores=found.scores)
+        query = Query(history=last_items(found.history, self._history), candidates=found.rows, scores=found.scores)
         return tf.nn.log_softmax(self._logits.value(self.features(query), found.rows >= 0), axis=1)
+
+
+def last_items(history: tf.Tensor, length: int) -> tf.Tensor:
+    """Drops all but the last items of each history, `[batch, h] int32`; what is dropped becomes -1, as padding is."""
+    later = tf.cumsum(tf.cast(history >= 0, tf.int32), axis=1, exclusive=True, reverse=True)
+    return tf.where(later < length, history, -1)

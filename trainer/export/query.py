@@ -165,16 +165,20 @@ class QueryInputs(tf.Module):
 class HistoryEntries(tf.Module):
     """The history of a request as rows of an index: the one in the request, or else the known one."""
 
-    def __init__(self, query: QueryInputs, item_ids: ItemIds, *, with_ages: bool) -> None:
+    def __init__(
+        self, query: QueryInputs, item_ids: ItemIds, *, with_ages: bool, histories: UserHistories | None = None
+    ) -> None:
         """Maps the known histories to the rows of the index, whose catalogue may not be that of the training.
 
         Args:
             query: The query inputs, with the known histories.
             item_ids: Item ids of the index.
             with_ages: Whether to compute the ages of the entries, if the schema has event times.
+            histories: Known histories in place of those of `query`, such as longer ones.
         """
         super().__init__(name="history_entries")
-        self._query, self._item_ids, histories = query, item_ids, query.histories
+        histories = histories or query.histories
+        self._query, self._item_ids, self._histories = query, item_ids, histories
         known = [b""] if histories is None else histories.item_ids
         rows = item_ids.numbers(tf.constant(known, tf.string))
         self._row_of_known = tf.Variable(rows, trainable=False, name="row_of_known")
@@ -185,7 +189,7 @@ class HistoryEntries(tf.Module):
 
     def __call__(self, request: Tensors, encoded: Tensors) -> EntriesOfHistories:
         """The history entries of a batch of requests, given raw and encoded."""
-        sent, histories = self._query.sent_history(request), self._query.histories
+        sent, histories = self._query.sent_history(request), self._histories
         rows, present = self._item_ids.numbers(sent), sent != ""
         ages = self._query.sent_ages(request) if self._with_ages else None
         if histories is None:

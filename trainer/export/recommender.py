@@ -7,7 +7,7 @@ import tensorflow as tf
 from features.encoding.encoder import Tensors
 from trainer.config.export import ExportConfig
 from trainer.export.orders import Found, Order
-from trainer.export.query import HistoryEntries
+from trainer.export.query import HistoryEntries, UserHistories
 from trainer.export.servables import EXCLUSIONS, RetrievalServable, checked_count
 from trainer.export.signatures import Input, Outputs, make_signature
 
@@ -17,7 +17,15 @@ EXCLUDE_SEEN = "exclude_seen"
 class RecommenderServable(tf.Module):
     """The first stage, an order of what it finds, and the best of it."""
 
-    def __init__(self, retrieval: RetrievalServable, order: Order, config: ExportConfig, *, exclude_seen: bool) -> None:
+    def __init__(
+        self,
+        retrieval: RetrievalServable,
+        order: Order,
+        config: ExportConfig,
+        *,
+        exclude_seen: bool,
+        histories: UserHistories | None = None,
+    ) -> None:
         """Puts the stages together.
 
         Args:
@@ -25,12 +33,15 @@ class RecommenderServable(tf.Module):
             order: The second stage.
             config: How many items are retrieved, and returned where a request does not say how many.
             exclude_seen: Whether items of the history are left out where a request does not say.
+            histories: Known histories of the second stage, if they are longer than those of the first.
         """
         super().__init__(name="recommender")
         self.retrieval, self.order = retrieval, order
         self._candidates, self._limit = config.recommender_candidates, config.recommender_limit
         self._exclude_seen = exclude_seen
-        self._history_entries = HistoryEntries(retrieval.query, retrieval.retriever.item_ids, with_ages=False)
+        self._history_entries = HistoryEntries(
+            retrieval.query, retrieval.retriever.item_ids, with_ages=False, histories=histories
+        )
 
     def signatures(self) -> dict[str, Any]:
         """`serving_default`: query features, optional restrictions, `limit` and `exclude_seen` to ids and scores."""

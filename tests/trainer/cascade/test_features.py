@@ -10,10 +10,12 @@ PAIRS = np.array([[[1.0, 0.0], [2.0, -1.0], [4.0, 0.5], [9.0, 9.0]]], np.float32
 HISTORY = np.array([[5, 7, 6, -1]], np.int32)
 
 
-def test_a_similarity_is_summed_over_the_history_in_five_ways() -> None:
-    total, most, recent, last_five, last = (part.numpy()[0] for part in over_history(PAIRS, HISTORY))
+def test_a_similarity_is_summed_over_the_history_in_seven_ways() -> None:
+    total, most, top, lately, recent, last_five, last = (part.numpy()[0] for part in over_history(PAIRS, HISTORY))
     np.testing.assert_allclose(total, [7.0, -0.5])
     np.testing.assert_allclose(most, [4.0, 0.5])
+    np.testing.assert_allclose(top, [7.0, 0.5])
+    np.testing.assert_allclose(lately, [1.0 * 0.98**2 + 2.0 * 0.98 + 4.0, -1.0 * 0.98 + 0.5], rtol=1e-6)
     np.testing.assert_allclose(recent, [1.0 * 0.81 + 2.0 * 0.9 + 4.0, -1.0 * 0.9 + 0.5], rtol=1e-6)
     np.testing.assert_allclose(last_five, total)
     np.testing.assert_allclose(last, [4.0, 0.5])
@@ -24,6 +26,16 @@ def test_an_item_outside_the_catalogue_takes_no_place_in_the_history() -> None:
     pairs = PAIRS[:, [0, 1, 3, 2]]
     for plain, gapped in zip(over_history(PAIRS, HISTORY), over_history(pairs, with_gap), strict=True):
         np.testing.assert_allclose(plain.numpy(), gapped.numpy(), rtol=1e-6)
+
+
+def test_padding_changes_nothing_and_an_empty_history_says_nothing() -> None:
+    unlike = np.array([[[-1.0], [-2.0]]], np.float32)
+    padded = np.pad(unlike, [[0, 0], [0, 3], [0, 0]])
+    full, longer = np.array([[4, 5]], np.int32), np.array([[4, 5, -1, -1, -1]], np.int32)
+    for one, other in zip(over_history(unlike, full), over_history(padded, longer), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    for aggregate in over_history(tf.zeros([1, 0, 2]), tf.zeros([1, 0], tf.int32)):
+        np.testing.assert_array_equal(aggregate.numpy(), np.zeros((1, 2)))
 
 
 def test_the_last_five_are_the_last_five() -> None:

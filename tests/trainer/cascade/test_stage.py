@@ -9,6 +9,7 @@ import pytest
 from features.disk.layout import RunLayout
 from features.errors import ConfigError, InputError
 from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA, write_small_dataset
+from trainer.cascade.lists import history_rows
 from trainer.cascade.stage import FoldRetrieval, ListRankingStage, candidate_features
 from trainer.cascade.validation import NDCG, RETRIEVAL_NDCG
 from trainer.config.cascade import ListRankerConfig
@@ -83,6 +84,16 @@ def test_a_fold_knows_nothing_of_its_window(context: StageContext) -> None:
     assert len(earlier) + len(targets) == 4 * 16
 
 
+def test_a_history_holds_the_last_items_that_came_strictly_before(context: StageContext) -> None:
+    events = stage_of(RANKER).retrieval.load_events(context, encode_dataset(SCHEMA, context.dataset))
+    asked_at = events.record_splits[:-1] + 3
+    rows = history_rows(events, asked_at, 2)
+    np.testing.assert_array_equal(rows, events.candidate_row[asked_at[:, None] - [2, 1]])
+    longer = history_rows(events, asked_at, 5)
+    np.testing.assert_array_equal(longer[:, :3], events.candidate_row[asked_at[:, None] - [3, 2, 1]])
+    assert (longer[:, 3:] == -1).all()
+
+
 def test_the_restored_ranker_orders_as_the_trained_one(context: StageContext, finished) -> None:
     stage = stage_of(RANKER)
     model = restore(context, stage).model
@@ -125,6 +136,7 @@ def test_a_killed_training_goes_on_with_its_folds(context: StageContext, tmp_pat
     [
         ({"folds": 5}, "folds"),
         ({"candidates": 0}, "candidates"),
+        ({"history": 0}, "history"),
         ({"window": 0.0}, "window"),
         ({"gap": 1.0}, "gap"),
         ({"hidden": (0,)}, "hidden"),
