@@ -161,7 +161,7 @@ def save(layout: ModelLayout, name: ModelName, module: Any, candidates: EncodedC
         signatures,
         module,
         requests={key: [request(function, size) for size in WARMUP_BATCHES] for key, function in chosen.items()},
-        describe=lambda extra: manifest.write(extra.manifest),
+        describe=lambda staged: manifest.write(staged.extra.manifest),
     )
     version = publish_version(staged)
     print(f"{layout.version(version)}: {len(candidates):,} items")

@@ -63,7 +63,8 @@ def read_records(directory: Path, spec: dict[str, Any], batch_size: int) -> tf.d
         raise InputError(f"{directory}: {total} TFRecord shards expected, {len(files)} found; {MEND_DATASET}")
     records = tf.data.TFRecordDataset([str(file) for file in files], compression_type="GZIP")
     batches = records.batch(batch_size)
-    return batches.map(lambda serialized: tf.io.parse_example(serialized, spec), num_parallel_calls=tf.data.AUTOTUNE)
+    parse = tf.autograph.experimental.do_not_convert(lambda serialized: tf.io.parse_example(serialized, spec))
+    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 @contextmanager

@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from features.disk.layout import ExtraLayout, ModelLayout
+from features.disk.layout import ModelLayout
 from features.disk.manifest import Manifest
 from serving.models.saved_model import load_saved_model
 from serving.models.servable import Servable
 from trainer.config.index import ScannHashConfig
-from trainer.export.publish import remove_old_versions
+from trainer.export.publish import StagedVersion, remove_old_versions
 from trainer.export.rollback import roll_back
 from trainer.export.saving import build_version, publish_version
 from trainer.export.signatures import Input, make_signature
@@ -34,8 +34,8 @@ def publish(layout: ModelLayout) -> None:
         {"query": Input(spec=tf.TensorSpec([None, DIM], tf.float32))},
     )
 
-    def describe(extra: ExtraLayout) -> None:
-        Manifest(kind="saved_model", schema_fingerprint="s", inputs={}).write(extra.manifest)
+    def describe(staged: StagedVersion) -> None:
+        Manifest(kind="saved_model", schema_fingerprint="s", inputs={}).write(staged.extra.manifest)
 
     signatures = {"serving_default": signature}
     publish_version(build_version(layout, "retrieval", signatures, retriever, requests={}, describe=describe))

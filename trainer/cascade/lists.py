@@ -159,7 +159,7 @@ def history_rows(events: EncodedEvents, asked_at: Int64, length: int) -> Int32:
 
 
 def _features(features: CandidateFeatures, history: Int32, rows: Int32, scores: Float32) -> Float32:
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def compute(history: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         return features(Query(history=history, candidates=rows, scores=scores))
 

@@ -51,7 +51,8 @@ class BatchPlan:
         parts = order.reshape(self.steps_per_epoch, context.num_input_pipelines, -1, per_replica, *order.shape[1:])
         mine = parts[first_step:, context.input_pipeline_id].reshape(-1, per_replica, *order.shape[1:])
         dataset = tf.data.Dataset.from_tensor_slices(mine)
-        return dataset.map(self.gather, num_parallel_calls=2, deterministic=True).prefetch(2)
+        gather = tf.autograph.experimental.do_not_convert(self.gather)
+        return dataset.map(gather, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
 def batch_size_for(wanted: int, available: int, replicas: int) -> int:

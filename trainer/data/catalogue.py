@@ -51,6 +51,7 @@ def load_catalogue(layout: DatasetLayout, encoder: SchemaEncoder) -> EncodedCata
     schema = encoder.schema
     records = read_records(layout.candidates, candidate_parsing_spec(schema), _RECORDS_A_BATCH)
 
+    @tf.autograph.experimental.do_not_convert
     def encode(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         fixed = {"item_ids": raw[schema.item_id], TRAIN_FREQUENCY: raw[TRAIN_FREQUENCY]}
         return {f"feature/{name}": value for name, value in encoder.encode_candidate(raw).items()} | fixed

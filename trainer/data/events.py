@@ -138,7 +138,8 @@ def load_events(
     """
     schema = encoder.schema
     parsed = read_records(directory, interaction_parsing_spec(schema, records=records), _RECORDS_A_BATCH)
-    encoded = parsed.map(lambda raw: _encode(raw, encoder, item_row), num_parallel_calls=tf.data.AUTOTUNE)
+    encode = tf.autograph.experimental.do_not_convert(lambda raw: _encode(raw, encoder, item_row))
+    encoded = parsed.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
     with reading(directory):
         batches = list(encoded.prefetch(1).as_numpy_iterator()) or [_no_records(encoded)]
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
@@ -171,11 +172,9 @@ def _encode(
         columns[WEIGHT] = columns[WEIGHT] / raw[SAMPLING_PROBABILITY].flat_values
     if ITEM_EVENTS in raw:
         columns[ITEM_EVENTS] = raw[ITEM_EVENTS].flat_values
-    # Assigned first: AutoGraph does not know assignment expressions, and would warn of the whole function.
-    types, times = schema.history_event_types, schema.history_times
-    if types is not None:
+    if (types := schema.history_event_types) is not None:
         columns[f"companion/{types.name}"] = encoder.encode(types, raw[EVENT_TYPE].flat_values)
-    if times is not None:
+    if (times := schema.history_times) is not None:
         # Encoded with each history: the time since the entry before depends on the entries of that history.
         columns[f"companion/{times.name}"] = raw[schema.timestamp].flat_values
     for feature in schema.user_features:

@@ -67,7 +67,7 @@ def predict_pairs(trained: Trained[RankingModel], events: EncodedEvents, pairs: 
     """
     gather = pair_examples(events, pairs, trained.encoder.schema)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
     def predict(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = gather(numbers)
         candidate = {**trained.candidates.gather(batch["candidate_row"]), **batch["pair"]}

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from google.protobuf import json_format
 
 from features.disk.layout import ExtraLayout, ModelName
 from features.disk.manifest import Manifest
-from trainer.export.model_card import input_defaults, model_card
+from trainer.export.model_card import input_defaults, model_card, signatures_section
 from trainer.export.plot import plot_curve
 from trainer.export.requests import Request, predict_request
 from trainer.index.report import IndexReport
@@ -24,6 +25,8 @@ class Description:
     model: ModelName
     signatures: Mapping[str, Any]
     """Signatures by name, made by `make_signature`."""
+    outputs: Mapping[str, Mapping[str, tf.TensorSpec]]
+    """Outputs by signature and name, as `saved_outputs` reads them."""
     requests: Mapping[str, Sequence[Request]]
     """Example requests by signature."""
     report: IndexReport | None
@@ -36,7 +39,8 @@ class Description:
             _write_example(extra, self.model, signature, requests[0], input_defaults(self.signatures[signature]))
         if self.report is not None and self.report.curve:
             plot_curve(self.report, extra.curve)
-        card = model_card(self.model, self.signatures, self.report, self.manifest)
+        signatures = signatures_section(self.signatures, self.outputs)
+        card = model_card(self.model, signatures, self.report, self.manifest)
         extra.model_card.write_text(card, encoding="utf-8")
         self.manifest.write(extra.manifest)
 

@@ -68,7 +68,7 @@ def _users(assembly: Assembly) -> dict[Entity, tuple[Sequence[bytes], Vectors]]:
     """Ids and vectors of the users; empty if queries do not name their user."""
     if assembly.query.required != assembly.job.context.schema.user_id:
         return {}
-    embed = tf.function(assembly.query_embedder(), input_signature=[tf.TensorSpec([None], tf.string)])
+    embed = tf.function(assembly.query_embedder(), input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     ids = assembly.user_ids
     blocks = [ids[start : start + _BLOCK] for start in range(0, len(ids), _BLOCK)]
     return {"users": (ids, np.concatenate([embed(tf.constant(block)).numpy() for block in blocks]))}

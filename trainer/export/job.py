@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from features.disk.layout import ExtraLayout, ModelName, StageLayout, StageName
+from features.disk.layout import ModelName, StageLayout, StageName
 from features.disk.manifest import Manifest, finished_with, producer_versions, read_manifest
 from features.errors import ConfigError, InputError
 from features.schema import fingerprint
@@ -17,7 +17,7 @@ from trainer.export.inputs import fingerprints
 from trainer.export.publish import StagedVersion, discard
 from trainer.export.requests import example_requests
 from trainer.export.rollback import was_rolled_back
-from trainer.export.saving import Exported, build_version, directory_bytes, prune, publish_version
+from trainer.export.saving import Exported, build_version, directory_bytes, prune, publish_version, saved_outputs
 from trainer.export.server_files import write_server_files
 from trainer.index.build import BuiltIndex
 from trainer.restore import require_trained
@@ -155,14 +155,15 @@ def _build(assembly: Assembly, model: ModelName, inputs: Mapping[str, str]) -> S
     signatures = servable.signatures()
     requests = example_requests(assembly, signatures)
 
-    def describe(extra: ExtraLayout) -> None:
+    def describe(staged: StagedVersion) -> None:
         Description(
             model=model,
             signatures=signatures,
+            outputs=saved_outputs(staged.directory, signatures),
             requests=requests,
             report=index.report if index else None,
             manifest=_manifest(assembly, model, inputs, index, time.perf_counter() - start),
-        ).write(extra)
+        ).write(staged.extra)
 
     layout = assembly.job.workdir.model(model)
     staged = build_version(layout, model, signatures, servable, requests=requests, describe=describe)

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from features.disk.layout import ModelName
 from features.disk.manifest import Manifest
 from trainer.index.report import IndexReport
@@ -26,12 +28,12 @@ _SHOWN_COUNTS = (
 )
 
 
-def model_card(model: ModelName, signatures: Mapping[str, Any], report: IndexReport | None, manifest: Manifest) -> str:
+def model_card(model: ModelName, signatures: str, report: IndexReport | None, manifest: Manifest) -> str:
     """Writes the model card.
 
     Args:
         model: The model.
-        signatures: Signatures by name, made by `make_signature`.
+        signatures: Section on the signatures, made by `signatures_section`.
         report: Report of the index; None for a model without one.
         manifest: Manifest of the version.
 
@@ -42,7 +44,7 @@ def model_card(model: ModelName, signatures: Mapping[str, Any], report: IndexRep
         f"# {model}",
         _PURPOSE[model],
         "Made by " + ", ".join(f"{name} {version}" for name, version in manifest.producer.items()) + ".",
-        _signatures(signatures),
+        signatures,
         _data(manifest),
         _quality(manifest),
         _index(report),
@@ -57,14 +59,22 @@ def input_defaults(signature: Any) -> Mapping[str, Any]:
     return defaults
 
 
-def _signatures(signatures: Mapping[str, Any]) -> str:
+def signatures_section(signatures: Mapping[str, Any], outputs: Mapping[str, Mapping[str, tf.TensorSpec]]) -> str:
+    """Lists the inputs and outputs of each signature.
+
+    Args:
+        signatures: Signatures by name, made by `make_signature`.
+        outputs: Outputs by signature and name, as `saved_outputs` reads them.
+
+    Returns:
+        Markdown.
+    """
     lines = ["## Signatures"]
     for name, signature in signatures.items():
         lines += [f"\n`{name}`\n", "| input | type | shape | |", "|---|---|---|---|"]
         lines += _inputs(signature)
         lines += ["\n| output | type | shape |", "|---|---|---|"]
-        outputs = signature.get_concrete_function().structured_outputs
-        lines += [f"| `{key}` | {_type(spec)} | {_shape(spec)} |" for key, spec in outputs.items()]
+        lines += [f"| `{key}` | {_type(spec)} | {_shape(spec)} |" for key, spec in outputs[name].items()]
     return "\n".join(lines)
 
 

@@ -1,14 +1,15 @@
 """Builds one version of a model: graph, warm-up requests, description."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
-from features.disk.layout import ExtraLayout, ModelLayout, ModelName
+from features.disk.layout import ModelLayout, ModelName
 from features.errors import RecstackError
 from trainer.export.publish import StagedVersion, publish, remove_old_versions, staging
 from trainer.export.requests import Request, write_warmup
@@ -37,7 +38,7 @@ def build_version(
     module: tf.Module,
     *,
     requests: Mapping[str, Sequence[Request]],
-    describe: Callable[[ExtraLayout], None],
+    describe: Callable[[StagedVersion], None],
 ) -> StagedVersion:
     """Saves a servable as a complete version that is not published yet.
 
@@ -58,7 +59,7 @@ def build_version(
         tf.saved_model.save(module, str(staged.directory), signatures=dict(signatures), options=options)
         staged.extra.root.mkdir()
         write_warmup(staged.extra.warmup_requests, name, requests)
-        describe(staged.extra)
+        describe(staged)
     return staged
 
 
@@ -70,6 +71,26 @@ def publish_version(staged: StagedVersion) -> int:
     """
     with _disk_errors(staged.model):
         return publish(staged)
+
+
+def saved_outputs(directory: Path, names: Iterable[str]) -> dict[str, dict[str, tf.TensorSpec]]:
+    """Reads the outputs of each signature from a saved version, which is far cheaper than tracing them once more.
+
+    Args:
+        directory: The version's directory.
+        names: The signatures' names.
+
+    Returns:
+        By name of the signature: the outputs' types and shapes by name, sorted.
+    """
+    saved = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+    signatures = saved.meta_graphs[0].signature_def
+    return {
+        name: {
+            key: tf.TensorSpec(info.tensor_shape, info.dtype) for key, info in sorted(signatures[name].outputs.items())
+        }
+        for name in names
+    }
 
 
 @contextlib.contextmanager

@@ -36,4 +36,4 @@ def make_signature(function: Callable[[dict[str, tf.Tensor]], Outputs], inputs: 
     def call(inputs: dict[str, tf.Tensor] = defaults) -> Outputs:
         return function(inputs)
 
-    return tf.function(call, input_signature=[specs])
+    return tf.function(call, input_signature=[specs], autograph=False)

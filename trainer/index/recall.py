@@ -37,7 +37,7 @@ def recall_at_k(found: npt.NDArray[np.int32], expected: npt.NDArray[np.int32]) -
 
 def search_rows(index: Index, queries: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int32]:
     """Returns the rows `[num_queries, k] int32` an index finds, searched in batches of bounded size."""
-    search = tf.function(index.search, input_signature=search_signature(index))
+    search = tf.function(index.search, input_signature=search_signature(index), autograph=False)
     batches = np.split(queries, range(QUERIES_PER_BATCH, len(queries), QUERIES_PER_BATCH))
     return np.concatenate([search(batch, tf.constant(k)).rows.numpy() for batch in batches])
 

@@ -79,11 +79,11 @@ def _measurement(
 ) -> Callable[[int, int], OperatingPoint]:
     scalar = tf.TensorSpec([], tf.int32)
     signature = [*search_signature(index), scalar, scalar]
-    search = tf.function(index.search_at, input_signature=signature)
+    search = tf.function(index.search_at, input_signature=signature, autograph=False)
     k = tf.constant(index.tuned_k)
     batches = np.split(queries, range(QUERIES_PER_BATCH, len(queries), QUERIES_PER_BATCH))
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def search_one_by_one(queries: tf.Tensor, k: tf.Tensor, leaves: tf.Tensor, num_rescored: tf.Tensor) -> tf.Tensor:
         # Inside one graph, because a call from Python costs several times what the search does.
         return tf.map_fn(

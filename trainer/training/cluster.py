@@ -87,7 +87,7 @@ class Cluster:
             first = tf.equal(replica.replica_id_in_sync_group, 0)
             return replica.all_reduce("sum", tf.where(first, tf.constant(values, tf.float64), 0.0))
 
-        summed = self.strategy.run(tf.function(share))
+        summed = self.strategy.run(tf.function(share, autograph=False))
         return [float(value) for value in self.strategy.experimental_local_results(summed)[0].numpy()]
 
 

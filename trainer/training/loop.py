@@ -171,7 +171,7 @@ def make_step(plan: TrainingPlan, state: TrainingState) -> Callable[[Batch], Non
         return loss
 
     # Sets of users differ in how many events they hold: without this, each would be compiled anew.
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(batch: Batch) -> None:
         losses = strategy.run(replica_step, args=(batch,))
         state.loss.assign_add(tf.cast(strategy.reduce("sum", losses, axis=None), tf.float64))

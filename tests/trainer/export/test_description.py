@@ -118,6 +118,7 @@ def test_model_card_names_every_signature_and_input(checkerboard: StackConfig) -
     assert "| `user_id` | string | [?] | required |" in card
     assert "| `number_max` | float32 | [?] | optional |" in card
     assert "recall@2 | 1.0000" in card
+    assert "| `item_ids` | string | [?, ?] |\n| `scores` | float32 | [?, ?] |" in card
     assert "(recall_latency.svg)" in card
 
 
@@ -126,14 +127,14 @@ def test_model_card_names_the_confidence_of_the_evaluation(confidence: float, pe
     evaluation = {"split": "test", "confidence": confidence, "metrics": {"auc": {"value": 0.5, "low": 0, "high": 1}}}
     metrics = {"evaluation": {"ranking": evaluation}}
     manifest = Manifest(kind="saved_model", schema_fingerprint="s", inputs={}, metrics=metrics)
-    card = model_card("ranking", {}, None, manifest)
+    card = model_card("ranking", "", None, manifest)
     assert f"ranking, test split, with {percent} confidence intervals:" in card
     assert "| auc | 0.5000 | 0.0000 to 1.0000 |" in card
 
 
 def test_model_card_of_a_model_that_was_not_evaluated() -> None:
     manifest = Manifest(kind="saved_model", schema_fingerprint="s", inputs={})
-    assert "Not evaluated before this export." in model_card("ranking", {}, None, manifest)
+    assert "Not evaluated before this export." in model_card("ranking", "", None, manifest)
 
 
 def test_curve_is_a_picture_where_there_is_a_curve(checkerboard: StackConfig) -> None:
