@@ -34,6 +34,7 @@ settings.load_profile("recstack")
 FOLDERS_OF_THE_CHECKERBOARD = (
     "tests/end_to_end",
     "tests/examples",
+    "tests/recstack",
     "tests/recstack/retraining",
     "tests/trainer/baselines",
     "tests/trainer/evaluation",
@@ -42,6 +43,9 @@ FOLDERS_OF_THE_CHECKERBOARD = (
 
 # Their subfolders share the fixtures of one `conftest.py`, such as a running server.
 FOLDERS_THAT_SHARE_FIXTURES = ("tests/serving", "tests/beam_pipelines/sources/stores")
+
+# What takes longest, which runs first: so no process is left with it while the others have nothing to do.
+LONGEST = ("checkerboard", "tests/serving", "tests/trainer/index", "tests/trainer", "tests/beam_pipelines/passes")
 
 PRICE = NumericStatistics(count=4, missing=1, mean=10.0, std=2.0, minimum=7.0, maximum=13.0)
 YEAR = NumericStatistics(
@@ -56,12 +60,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     class ByFolder(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            folder = nodeid.partition("::")[0].rpartition("/")[0]
-            if folder in FOLDERS_OF_THE_CHECKERBOARD:
-                return "checkerboard"
-            return next((shared for shared in FOLDERS_THAT_SHARE_FIXTURES if folder.startswith(shared)), folder)
+            return scope_of(nodeid)
 
+    config.option.loadscopereorder = False  # by number of tests; `pytest_collection_modifyitems` knows better
     return ByFolder(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(scope) if (scope := scope_of(item.nodeid)) in LONGEST else len(LONGEST))
+
+
+def scope_of(nodeid: str) -> str:
+    folder = nodeid.partition("::")[0].rpartition("/")[0]
+    if folder in FOLDERS_OF_THE_CHECKERBOARD:
+        return "checkerboard"
+    return next((shared for shared in FOLDERS_THAT_SHARE_FIXTURES if folder.startswith(shared)), folder)
 
 
 @pytest.fixture(scope="session")

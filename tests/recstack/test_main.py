@@ -23,6 +23,14 @@ def run(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def exit_code(arguments: list[str]) -> int | str | None:
+    """Of the verb, or of the parser of its flags, which exits by itself."""
+    try:
+        return main(arguments)
+    except SystemExit as ended:
+        return ended.code
+
+
 def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
     code = (
         "import sys; from recstack.__main__ import main; code = main(['--help']);"
@@ -67,14 +75,26 @@ def test_unknown_verb_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> Non
         (["query", "--address", "localhost:1"], 1, ["localhost:1", "UNAVAILABLE"]),
     ],
 )
-def test_mistake_ends_in_a_clear_message_without_traceback(
-    tmp_path: Path, arguments: list[str], code: int, words: list[str]
+def test_mistake_ends_in_a_clear_message(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    words: list[str],
 ) -> None:
-    done = run(*arguments, cwd=tmp_path)
-    assert done.returncode == code
-    assert "Traceback" not in done.stderr
-    assert all(word in done.stderr for word in words), done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(arguments) == code
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_ends_the_process_without_traceback(tmp_path: Path) -> None:
+    done = run("train", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "recstack prepare" in done.stderr
 
 
 def test_flags_override_the_file(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_similarities_survive_saving(tmp_path) -> None:
         module = tf.Module()
         module.similarity = similarity
         spec = tf.TensorSpec([None, None], tf.int32)
-        module.pairs = tf.function(_pairs_of(similarity), input_signature=[spec, spec])
+        module.pairs = tf.function(_pairs_of(similarity), input_signature=[spec, spec], autograph=False)
         tf.saved_model.save(module, str(tmp_path / name))
         loaded = tf.saved_model.load(str(tmp_path / name))
         np.testing.assert_array_equal(

@@ -51,7 +51,7 @@ def embed_item(trained: Trained) -> Embed:
 
 
 def traced(function: Embed, signature: Mapping[str, tf.TensorSpec]) -> Embed:
-    return tf.function(function, input_signature=[dict(signature)])
+    return tf.function(function, input_signature=[dict(signature)], autograph=False)
 
 
 def strings(values: Sequence[bytes]) -> tf.Tensor:

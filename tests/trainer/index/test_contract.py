@@ -28,13 +28,15 @@ def best_rows(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
 
 @pytest.fixture(scope="module")
 def search(index):
-    return tf.function(index.search, input_signature=search_signature(index))
+    return tf.function(index.search, input_signature=search_signature(index), autograph=False)
 
 
 @pytest.fixture(scope="module")
 def retrieve(index):
     exclusions = tf.TensorSpec([None, None], tf.string)
-    return tf.function(Retriever(index, ITEM_IDS).retrieve, input_signature=[*search_signature(index), exclusions])
+    return tf.function(
+        Retriever(index, ITEM_IDS).retrieve, input_signature=[*search_signature(index), exclusions], autograph=False
+    )
 
 
 class TestIndexContract:

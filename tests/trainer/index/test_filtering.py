@@ -82,7 +82,9 @@ def retrieve(index):
     retriever = Retriever(index, ITEM_IDS, ATTRIBUTES, max_filtered_candidates=100)
     exclusions = tf.TensorSpec([None, None], tf.string)
     return tf.function(
-        retriever.retrieve, input_signature=[*search_signature(index), exclusions, retriever.filter_specs()]
+        retriever.retrieve,
+        input_signature=[*search_signature(index), exclusions, retriever.filter_specs()],
+        autograph=False,
     )
 
 

@@ -54,8 +54,8 @@ def save(retriever, directory):
     plain = dict(zip(("queries", "k"), search_signature(retriever.index), strict=True))
     full = plain | {"exclude_item_ids": tf.TensorSpec([None, None], tf.string)} | retriever.filter_specs()
     signatures = {
-        "serving_default": tf.function(retrieve).get_concrete_function(**full),
-        "plain": tf.function(retrieve).get_concrete_function(**plain),
+        "serving_default": tf.function(retrieve, autograph=False).get_concrete_function(**full),
+        "plain": tf.function(retrieve, autograph=False).get_concrete_function(**plain),
     }
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
     tf.saved_model.save(retriever, str(directory), signatures=signatures, options=options)

@@ -103,7 +103,7 @@ def test_frozen_and_saved_towers_say_the_same(small_dataset, tmp_path):
     module = tf.Module()
     module.model = frozen
     specs = {name: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for name, value in query().items()}
-    module.embed = tf.function(lambda encoded: frozen.query_tower(encoded), input_signature=[specs])
+    module.embed = tf.function(lambda encoded: frozen.query_tower(encoded), input_signature=[specs], autograph=False)
     tf.saved_model.save(module, str(tmp_path / "model"))
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     np.testing.assert_allclose(loaded.embed(query()), expected, rtol=1e-5, atol=1e-6)

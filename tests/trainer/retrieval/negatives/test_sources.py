@@ -49,7 +49,7 @@ def test_weights_make_the_sum_of_exponentials_unbiased(config):
     generator = np.random.default_rng(0)
     scores = generator.normal(size=50).astype(np.float32)
     share = (FREQUENCY + 1) / (FREQUENCY + 1).sum()
-    draw = tf.function(source.draw)
+    draw = tf.function(source.draw, autograph=False)
     estimates = []
     for step in range(500):
         positives = tf.constant(generator.choice(50, 8, p=share), tf.int32)
