@@ -80,6 +80,10 @@ def _in_64_bits(value: int) -> int:
     return value
 
 
+MOVED_FIELDS = "MOVED"
+"""Class attribute of a configuration node: where fields of former versions are now, by their old name."""
+
+
 def unstructure(value: object) -> Any:
     """Returns the value as dictionaries, lists and scalars, ready for JSON or TOML."""
     return _without_none(_converter().unstructure(value))
@@ -126,7 +130,11 @@ def _first_error(error: BaseException, path: str, data: object) -> ConfigError:
         extra = sorted(error.extra_fields)[0]
         known = sorted(getattr(error.cl, "__dataclass_fields__", {}))
         value = data.get(extra) if isinstance(data, Mapping) else None
-        return ConfigError(f"{path}.{extra}".lstrip("."), value, f"no such field; the fields are {', '.join(known)}")
+        moved = getattr(error.cl, MOVED_FIELDS, {}).get(extra)
+        expected = (
+            f"nothing: the field is now {moved}" if moved else f"no such field; the fields are {', '.join(known)}"
+        )
+        return ConfigError(f"{path}.{extra}".lstrip("."), value, expected)
     if isinstance(error, KeyError):
         return ConfigError(path, None, "a value; the field is required")
     return ConfigError(path, data, _expectation(error))

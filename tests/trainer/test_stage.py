@@ -218,7 +218,7 @@ def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
     events = load_events(
         small_dataset.interactions("validation"), trained.encoder, trained.candidates.rows(), records="retrieval"
     )
-    validation = RetrievalValidation(events, SCHEMA, trained.candidates, num_queries=10, seed=0)
+    validation = RetrievalValidation(events, SCHEMA, trained.candidates, EvaluationConfig(), num_queries=10, seed=0)
     assert len(validation) == 10
     # Twelve items, so every target that was not seen is within the first 20.
     assert validation(trained.model)["recall@20"] == 1.0
@@ -259,15 +259,13 @@ def test_validation_judges_as_the_evaluation_does(small_dataset, tmp_path):
     rows = np.zeros([encoder.encoded(SCHEMA.item_id_feature).num_indices, len(candidates)])
     rows[candidates.features["item_id"].numpy(), np.arange(len(candidates))] = 1.0
 
-    def ndcg(*, exclude_seen: bool, only_next: bool) -> float:
-        validation = RetrievalValidation(
-            events, SCHEMA, candidates, num_queries=1, seed=0, exclude_seen=exclude_seen, only_next=only_next
-        )
+    def ndcg(evaluation: EvaluationConfig) -> float:
+        validation = RetrievalValidation(events, SCHEMA, candidates, evaluation, num_queries=1, seed=0)
         return validation(ScoresByHistory(rows))["ndcg@10"]
 
-    assert ndcg(exclude_seen=False, only_next=True) == pytest.approx(1.0)
-    assert ndcg(exclude_seen=False, only_next=False) < 1.0
-    assert ndcg(exclude_seen=True, only_next=True) == 0.0
+    assert ndcg(EvaluationConfig(exclude_seen=False, targets="next")) == pytest.approx(1.0)
+    assert ndcg(EvaluationConfig(exclude_seen=False, targets="all")) < 1.0
+    assert ndcg(EvaluationConfig(exclude_seen=True, targets="next")) == 0.0
 
 
 def test_a_stage_that_was_validated_otherwise_is_another_one(small_dataset, tmp_path):

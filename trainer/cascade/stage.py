@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from features.disk.layout import RunLayout, StageName, shards
 from features.errors import InputError
-from features.schema import Schema, fingerprint
+from features.schema import Schema
 from trainer.cascade.features import CandidateFeatures
 from trainer.cascade.folds import Fold, fold_of
 from trainer.cascade.lists import CandidateLists, candidate_lists, joined, questions_of, retrieving
@@ -30,6 +30,7 @@ from trainer.metrics.protocol import Interactions
 from trainer.retrieval.model import TwoTowerModel
 from trainer.retrieval.stage import RetrievalStage
 from trainer.retrieval.two_towers import TwoTowers
+from trainer.training.inputs import config_fingerprint
 from trainer.training.stage import Stage, StageContext
 
 RetrievalTraining: TypeAlias = Callable[[StageContext, RetrievalStage], TwoTowers]
@@ -86,8 +87,13 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         self.retrieval.require(schema)
 
     def inputs(self) -> Mapping[str, str]:
-        """The first stage."""
-        return {"retrieval": fingerprint([repr(self.retrieval.config)]), **self.retrieval.inputs()}
+        """The first stage, and the length of the lists by which the validation chooses the epoch."""
+        first = {"retrieval": config_fingerprint(self.retrieval.config), **self.retrieval.inputs()}
+        return first | {"validation_cutoff": str(self._cutoff)}
+
+    @property
+    def _cutoff(self) -> int:
+        return min(self.retrieval.evaluation.cutoffs)
 
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> CandidateLists:
         """The candidates of every fold's window, a sample of them where there are very many."""
@@ -172,7 +178,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         model = self.train_retrieval(context, self.retrieval)
         features = candidate_features(dataset, self.retrieval.load_events(context, dataset), model)
         lists = self.lists(context, dataset, events, model, features)
-        return ListValidation(lists, cutoff=min(self.retrieval.evaluation.cutoffs))
+        return ListValidation(lists, cutoff=self._cutoff)
 
 
 def candidate_features(dataset: EncodedDataset, events: EncodedEvents, model: TwoTowers) -> CandidateFeatures:

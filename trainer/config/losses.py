@@ -1,7 +1,9 @@
 """The kinds of retrieval loss and the options of each. Imports no TensorFlow."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from features.kinds import Kinds
 from trainer.config.training import require
@@ -14,6 +16,14 @@ class LossConfig:
     `softmax`, corrected for how the negatives were drawn, is the best in nearly every comparison; `bce`, `gbce` and
     `bpr` look at each negative by itself.
     """
+
+    MOVED: ClassVar[Mapping[str, str]] = {
+        "negatives": "retrieval.negatives.kind",
+        **{
+            name: f"retrieval.negatives.{name}"
+            for name in ("num_negatives", "popularity_power", "memory", "hard_negatives", "index_steps")
+        },
+    }
 
     temperature: float = 0.1
     """Scores are divided by it before they are compared."""

@@ -119,6 +119,10 @@ class RankingConfig:
     RankingConfig(task={"rating": TaskTraining(weight=0.5)})  # a task that counts half
     """
 
+    MOVED: ClassVar[Mapping[str, str]] = {
+        name: f"ranking.network.{name}" for name in ("cross_layers", "cross_rank", "hidden", "dropout")
+    }
+
     dimension: int = 16
     """Components of each feature's embedding."""
     network: NetworkConfig = field(default_factory=DCNConfig)

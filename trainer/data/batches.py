@@ -128,17 +128,18 @@ def gather_query(
                 query[HISTORY_ROWS] = tf.gather(rows, places)
             for name, values in beside.items():
                 companion = tf.gather(values, places)
-                query[name] = _encoded(companion)
-                if with_entries and companion.dtype == tf.int64:
+                are_times = _are_times(schema, name)
+                query[name] = time_gaps(companion) if are_times else companion
+                if with_entries and are_times:
                     query[HISTORY_AGES] = age_buckets(companion)
         return query
 
     return gather
 
 
-def _encoded(companion: tf.Tensor) -> tf.Tensor:
-    """Kinds are indices already; times, `[n, length] int64`, become gaps."""
-    return time_gaps(companion) if companion.dtype == tf.int64 else companion
+def _are_times(schema: Schema, companion: str) -> bool:
+    """Whether a companion holds times, which become gaps within a history; kinds of events are indices already."""
+    return schema.history_times is not None and schema.history_times.name == companion
 
 
 def sequence_examples(events: EncodedEvents, schema: Schema) -> Gather:
@@ -175,7 +176,12 @@ def sequence_examples(events: EncodedEvents, schema: Schema) -> Gather:
             "query": query,
             "items": tf.where(positions >= 0, tf.gather(item_index, event), 0),
             "positions": tf.cast(positions, tf.int32),
-            "beside": {name: _packed(values, event, positions) for name, values in companions.items()},
+            "beside": {
+                name: _packed_gaps(values, event, positions)
+                if _are_times(schema, name)
+                else tf.where(positions >= 0, tf.gather(values, event), 0)
+                for name, values in companions.items()
+            },
             "state": tf.stack([states // width, states % width], axis=1),
             "positive_query": query_of_target,
             "positive_row": tf.gather(rows, target),
@@ -185,13 +191,10 @@ def sequence_examples(events: EncodedEvents, schema: Schema) -> Gather:
     return gather
 
 
-def _packed(companion: tf.Tensor, event: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """What belongs to the events of packed rows, `[R, W] int32`, 0 for padding; a stretch's first event has no gap."""
-    values = tf.gather(companion, event)
-    if companion.dtype != tf.int64:
-        return tf.where(positions >= 0, values, 0)
-    before = tf.gather(companion, tf.maximum(event - 1, 0))
-    return tf.where(positions > 0, gap_buckets(values, before), 0)
+def _packed_gaps(times: tf.Tensor, event: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Buckets of the time before each event of packed rows, `[R, W] int32`; 0 for padding and where a stretch begins."""
+    before = tf.gather(times, tf.maximum(event - 1, 0))
+    return tf.where(positions > 0, gap_buckets(tf.gather(times, event), before), 0)
 
 
 def event_examples(events: EncodedEvents, schema: Schema, *, with_entries: bool = False) -> Gather:
@@ -278,7 +281,13 @@ def set_examples(events: EncodedEvents, schema: Schema) -> Gather:
         query |= {name: tf.gather(values, tf.gather(last_event, records)) for name, values in context.items()}
         if history is not None:
             query[history.name] = members.with_flat_values(tf.gather(item_index, members.flat_values))
-            query |= {name: members.with_flat_values(_of_set(v, members)) for name, v in companions.items()}
+            for name, values in companions.items():
+                entries = (
+                    _gaps_of_sets(values, members)
+                    if _are_times(schema, name)
+                    else tf.gather(values, members.flat_values)
+                )
+                query[name] = members.with_flat_values(entries)
         row = tf.gather(rows, members.flat_values)
         known = tf.cast(row >= 0, tf.float32)
         return {
@@ -291,11 +300,9 @@ def set_examples(events: EncodedEvents, schema: Schema) -> Gather:
     return gather
 
 
-def _of_set(companion: tf.Tensor, members: tf.RaggedTensor) -> tf.Tensor:
-    """What belongs to the events of ragged sets, `[members] int32`; a set's first event has no gap."""
+def _gaps_of_sets(times: tf.Tensor, members: tf.RaggedTensor) -> tf.Tensor:
+    """Buckets of the time before each event of ragged sets, `[members] int32`; 0 for a set's first event."""
     event = members.flat_values
-    values = tf.gather(companion, event)
-    if companion.dtype != tf.int64:
-        return values
     is_first = tf.gather(members.row_starts(), members.value_rowids()) == tf.range(tf.size(event, tf.int64))
-    return tf.where(is_first, 0, gap_buckets(values, tf.gather(companion, tf.maximum(event - 1, 0))))
+    before = tf.gather(times, tf.maximum(event - 1, 0))
+    return tf.where(is_first, 0, gap_buckets(tf.gather(times, event), before))

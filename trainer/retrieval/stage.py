@@ -74,10 +74,9 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTow
             events,
             context.schema,
             dataset.candidates,
+            self.evaluation,
             num_queries=self.config.validation_queries,
             seed=context.seed,
-            exclude_seen=self.evaluation.exclude_seen,
-            only_next=self.evaluation.targets == "next",
         )
         return lambda model: validation(model.towers)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from features.schema import Schema
+from trainer.config.evaluation import EvaluationConfig
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.events import EncodedEvents, Int64
 from trainer.metrics.lists import query_metrics
@@ -20,27 +21,25 @@ _SHOWN = ("recall@", "ndcg@")
 class RetrievalValidation:
     """A fixed sample of validation users; each is asked once, at the first of the events to predict."""
 
-    def __init__(  # noqa: PLR0913 - what it is made from, by name
+    def __init__(
         self,
         events: EncodedEvents,
         schema: Schema,
         candidates: EncodedCatalogue,
+        evaluation: EvaluationConfig,
         *,
         num_queries: int,
         seed: int,
-        exclude_seen: bool = True,
-        only_next: bool = False,
     ) -> None:
         """Chooses the users and gathers their queries, seen items and targets.
 
         Args:
-            events: of the validation split.
-            schema: of the dataset.
-            candidates: the catalogue.
-            num_queries: users asked, at most.
-            seed: of the sample.
-            exclude_seen: whether items of the history are left out of the rankings.
-            only_next: whether the events of the first target's moment alone are to be found.
+            events: Encoded events of the validation split.
+            schema: The dataset's schema.
+            candidates: The catalogue.
+            evaluation: Says which items are left out of the rankings, and which events are to be found.
+            num_queries: Largest number of users asked.
+            seed: Seed of the sample of users.
         """
         first_target = _first_targets(events)
         sample = np.random.default_rng(seed).permutation(len(first_target))[:num_queries]
@@ -50,8 +49,8 @@ class RetrievalValidation:
         self._blocks = list(query_blocks(events, schema, first_target))
         starts = events.record_splits[:-1]
         context_ends = starts + events.num_context
-        ends = events.ends_of_moments(context_ends) if only_next else events.record_splits[1:]
-        self._seen = _rows(events, starts[records], context_ends[records]) if exclude_seen else None
+        ends = events.ends_of_moments(context_ends) if evaluation.targets == "next" else events.record_splits[1:]
+        self._seen = _rows(events, starts[records], context_ends[records]) if evaluation.exclude_seen else None
         self._targets = _rows(events, context_ends[records], ends[records])
 
     def __len__(self) -> int:
