@@ -47,10 +47,10 @@ def _structure_kind(converter: cattrs.Converter, data: Any, base: type) -> Any:
     options = kinds.options(name)
     known = option_names(options)
     for key in sorted(data.keys() - {"kind", *known}):
-        expected = (
+        others = (
             f"an option of kind {name!r}: {', '.join(known)}" if known else f"nothing: kind {name!r} has no options"
         )
-        raise ConfigError(f".{key}", data[key], expected)
+        raise ConfigError(f".{key}", data[key], _moved(options, key) or others)
     return converter.structure({key: value for key, value in data.items() if key != "kind"}, options)
 
 
@@ -138,6 +138,12 @@ def _first_error(error: BaseException, path: str, data: object) -> ConfigError:
     if isinstance(error, KeyError):
         return ConfigError(path, None, "a value; the field is required")
     return ConfigError(path, data, _expectation(error))
+
+
+def _moved(cls: type, field: str) -> str:
+    """What is expected in place of a field of former versions; empty if there was none."""
+    place = getattr(cls, MOVED_FIELDS, {}).get(field)
+    return f"nothing: the field is now {place}" if place else ""
 
 
 def _expectation(error: BaseException) -> str:

@@ -192,7 +192,7 @@ def sequence_examples(events: EncodedEvents, schema: Schema) -> Gather:
 
 
 def _packed_gaps(times: tf.Tensor, event: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Buckets of the time before each event of packed rows, `[R, W] int32`; 0 for padding and where a stretch begins."""
+    """Buckets of the time before each event of packed rows, `[R, W] int32`; 0 for padding and first events."""
     before = tf.gather(times, tf.maximum(event - 1, 0))
     return tf.where(positions > 0, gap_buckets(tf.gather(times, event), before), 0)
 
