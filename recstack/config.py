@@ -56,7 +56,7 @@ class StackConfig:
     strategy: StrategyName = "default"
     """How training is distributed."""
     seed: int = 0
-    """Of everything random."""
+    """Seed of everything random."""
     keep_runs: int = 2
     """Training runs kept beside the current one, those used last; older ones are removed when a training ends."""
 

@@ -23,7 +23,7 @@ class Trained(Generic[TrainedT]):
     encoder: SchemaEncoder
     """Raw features to encoded ones."""
     model: TrainedT
-    """With the weights that validation liked best."""
+    """The model with the weights that were best on validation."""
     candidates: EncodedCatalogue
     """The catalogue."""
 

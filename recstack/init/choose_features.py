@@ -137,9 +137,9 @@ def _no_context(column: ColumnProfile, tables: Tables) -> str:
     if lists_items(column, tables.roles.item.column):
         return "lists items without times: histories are made of the events"
     if _is_other_identifier(column):
-        return "an identifier of something else"
+        return "it identifies something else"
     if column.kind == "integer" and column.distinct > _ROW_NUMBERS * tables.events.num_rows:
-        return "numbers the rows"
+        return "it numbers the rows"
     return "vectors describe items and users only" if column.kind == "vector" else ""
 
 

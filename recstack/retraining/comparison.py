@@ -51,9 +51,9 @@ class Comparison:
     num_queries: int
     """Queries that both answered."""
     metrics: Mapping[str, ComparedMetric]
-    """Of retrieval, by name."""
+    """Metrics of retrieval, by name."""
     trained_elsewhere: tuple[str, ...]
-    """Those of the two runs that were trained on another dataset than the present one."""
+    """Which of the two runs were trained on another dataset than the present one."""
 
 
 def compare_runs(

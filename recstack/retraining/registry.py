@@ -21,7 +21,7 @@ class TrainedStage:
     """One trained stage of a run."""
 
     fingerprint: str
-    """Of the stage's manifest."""
+    """Metrics in the stage's manifest."""
     config: str
     """Fingerprint of the stage's configuration."""
     validation: Mapping[str, float]
@@ -49,7 +49,7 @@ class RegisteredRun:
     code: str
     """Version of recstack that trained it."""
     seed: str
-    """Of everything random."""
+    """Seed of everything random."""
     stages: Mapping[StageName, TrainedStage]
     """Its finished stages."""
     is_current: bool

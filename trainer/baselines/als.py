@@ -57,7 +57,7 @@ class ALS(Baseline):
     iterations: int = 15
     """Alternations."""
     seed: int = 0
-    """Of the initial factors."""
+    """Seed of the initial factors."""
     grid: ClassVar[Grid] = {
         "factors": (32, 64, 128),
         "alpha": (1.0, 5.0, 20.0),

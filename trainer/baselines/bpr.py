@@ -58,7 +58,7 @@ class BPR(Baseline):
     iterations: int = 100
     """Passes over the train events."""
     seed: int = 0
-    """Of the initial factors and the samples."""
+    """Seed of the initial factors and the samples."""
     grid: ClassVar[Grid] = {"learning_rate": (0.02, 0.05, 0.1, 0.2), "regularisation": (0.01, 0.03, 0.1)}
 
     def __post_init__(self) -> None:

@@ -36,7 +36,7 @@ class SVD(Baseline):
     factors: int = 64
     """Singular vectors kept."""
     seed: int = 0
-    """Of the random projection that the decomposition starts from."""
+    """Seed of the random projection that the decomposition starts from."""
     grid: ClassVar[Grid] = {"factors": (16, 32, 64, 128, 256)}
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ def make_baseline(
     Args:
         name: one of `BaselineName`.
         item_texts: the text of each item, in the order of the item rows; only `content` reads it.
-        seed: of those baselines that draw random numbers.
+        seed: Seed of those baselines that draw random numbers.
         **parameters: fields of its class; the class's defaults hold for the others.
 
     Raises:

@@ -30,7 +30,7 @@ def fold_of(events: EncodedEvents, kind: FoldKind, *, gap: float, window: float,
     """Cuts the training events.
 
     Args:
-        events: of the training split, sorted by user and time.
+        events: Encoded events of the training split, sorted by user and time.
         kind: `per_user` cuts each user's events by number, `by_time` all events at the same moments.
         gap: Share of the events between the earlier ones and the window.
         window: Share of the events in the window.

@@ -43,10 +43,10 @@ class FoldRetrieval(RetrievalStage):
     ranker: ListRankerConfig
     """How the folds are cut."""
     number: int
-    """Of the fold."""
+    """Number of the fold."""
 
     def inputs(self) -> Mapping[str, str]:
-        """Which events are left out as well."""
+        """Adds how the fold is cut."""
         cut = f"{self.ranker.fold_kind}, gap {self.ranker.gap}, window {self.ranker.window}, fold {self.number}"
         return {**super().inputs(), "fold": cut}
 
@@ -164,7 +164,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         return model
 
     def trained(self, model: ListRanker) -> ListRanker:
-        """The model itself."""
+        """Returns the model itself."""
         return model
 
     def make_validation(self, context: StageContext, dataset: EncodedDataset) -> ListValidation | None:

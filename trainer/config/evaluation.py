@@ -29,7 +29,7 @@ class EvaluationConfig:
     confidence: float = 0.95
     """Level of the intervals, in (0, 1)."""
     seed: int = 0
-    """Of the resampling."""
+    """Seed of the resampling."""
 
     def __post_init__(self) -> None:
         if not self.cutoffs or any(cutoff < 1 for cutoff in self.cutoffs):

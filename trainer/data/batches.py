@@ -37,7 +37,7 @@ class BatchPlan:
     batch_size: int
     """Examples a step, over all replicas."""
     seed: int
-    """Of the orders."""
+    """Seed of the orders."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -65,10 +65,10 @@ def plan_batches(indices: Int64, gather: Gather, *, batch_size: int, replicas: i
 
     Args:
         indices: `[examples]`, what `gather` is given.
-        gather: turns some of the indices into a batch.
-        batch_size: examples a step, over all replicas, at most; an epoch has at least eight steps.
-        replicas: the batch's equal parts.
-        seed: of the orders.
+        gather: Turns some of the indices into a batch.
+        batch_size: Examples a step, over all replicas, at most; an epoch has at least eight steps.
+        replicas: Number of equal parts of a batch.
+        seed: Seed of the orders.
 
     Raises:
         InputError: there are no examples.
@@ -146,8 +146,8 @@ def sequence_examples(events: EncodedEvents, schema: Schema) -> Gather:
     """Packed rows of events: every event is a positive for what its user had done strictly before it.
 
     Args:
-        events: of the training split.
-        schema: of the dataset; it has a history.
+        events: Encoded events of the training split.
+        schema: Schema of the dataset; it has a history.
 
     Returns:
         A function of `[R, W, 2] int64`: events and their positions in their stretches, -1 for padding.

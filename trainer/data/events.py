@@ -129,7 +129,7 @@ def load_events(
 
     Args:
         directory: the split's shards.
-        encoder: of the dataset.
+        encoder: Encoder of the dataset.
         item_row: item id to row of the catalogue, -1 for ids that are not there.
         records: what the shards hold: positive interactions for `retrieval`, labelled events for `ranking`.
 

@@ -49,7 +49,7 @@ class LabelledPairs:
         return len(self.event)
 
     def label_moments(self) -> tuple[LabelMoments, ...]:
-        """Of each task's known labels, by weight; one half each of a task without any."""
+        """Moments of each task's known labels, by weight; one half each for a task without any."""
         return tuple(_moments(self.labels[:, place], self.weight) for place in range(self.labels.shape[1]))
 
 
@@ -70,8 +70,8 @@ def pair_examples(events: EncodedEvents, pairs: LabelledPairs, schema: Schema) -
 
     Args:
         events: the split that the pairs' events belong to.
-        pairs: of these events.
-        schema: of the dataset.
+        pairs: Pairs of these events.
+        schema: Schema of the dataset.
 
     Returns:
         A function of `[batch] int64` to `query`: encoded query features; `candidate_row [batch] int32`; `pair`: encoded

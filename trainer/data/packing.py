@@ -9,7 +9,7 @@ def stretches(events: EncodedEvents, length: int) -> tuple[Int64, Int64]:
     """Cuts each record, from its end, into stretches of at most `length + 1` events.
 
     Args:
-        events: of the training split.
+        events: Encoded events of the training split.
         length: items of a history, at most.
 
     Returns:

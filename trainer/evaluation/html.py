@@ -26,8 +26,8 @@ def write_report(result: Result, path: Path) -> None:
     """Writes the report of a retrieval evaluation.
 
     Args:
-        result: content of `metrics.json`.
-        path: of the report.
+        result: Content of `metrics.json`.
+        path: Path of the report.
     """
     model = result["model"]
     title = f"Retrieval on the {result['split']} split"

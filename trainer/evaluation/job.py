@@ -30,7 +30,7 @@ class EvaluationJob:
     config: EvaluationConfig
     """Split, metrics and baselines."""
     progress: Callable[[str], None] = field(default=lambda message: None, repr=False)
-    """Told in one line what was measured."""
+    """Called with one line about each measurement."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class EvaluationResult:
     """What an evaluation measured."""
 
     content: Mapping[str, Any]
-    """Of the stage's `metrics.json`."""
+    """Content of the stage's `metrics.json`."""
     layout: StageLayout
     """The stage's directory, which holds the file and perhaps a report."""
     nothing_to_do: bool

@@ -27,7 +27,7 @@ def training_interactions(events: EncodedEvents, schema: Schema, first_user_inde
 
     Args:
         events: the training split.
-        schema: of the dataset.
+        schema: Schema of the dataset.
         first_user_index: index of the user vocabulary's first token.
         num_items: items in the catalogue.
     """
@@ -62,7 +62,7 @@ def evaluation_set(
 
     Args:
         events: the validation or the test split.
-        schema: of the dataset.
+        schema: Schema of the dataset.
         users: the training users.
         first_user_index: index of the user vocabulary's first token.
         num_items: items in the catalogue.

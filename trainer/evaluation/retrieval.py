@@ -30,7 +30,7 @@ class JudgedSplit:
     """One split, as events and as queries with targets."""
 
     events: EncodedEvents
-    """Of the split, with what came before as context."""
+    """Events of the split, with what came before as context."""
     queries: EvaluationSet
     """One query a record with targets."""
     asked_at: Int64
@@ -60,8 +60,8 @@ def evaluate_retrieval(
         trained: the restored model.
         dataset: it was trained on.
         config: split, metrics and baselines.
-        seed: of the baselines that draw random numbers.
-        progress: told in one line what was measured.
+        seed: Seed of the baselines that draw random numbers.
+        progress: Called with one line about each measurement.
 
     Returns:
         `model` and `baselines`: each an `Evaluation` as plain data; `versus`: paired tests of the model against each
@@ -105,7 +105,7 @@ def judge_model(trained: Trained[TwoTowers], dataset: DatasetLayout, config: Eva
 
     Args:
         trained: the restored model.
-        dataset: whose queries are asked.
+        dataset: Dataset whose queries are asked.
         config: split and metrics.
 
     Raises:

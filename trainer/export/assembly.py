@@ -56,7 +56,7 @@ class ExportJob:
     catalogue: DatasetLayout | None = None
     """Items to index instead of those that the models were trained on."""
     progress: Callable[[str], None] = field(default=lambda message: None, repr=False)
-    """Told in one line what is being done."""
+    """Called with one line about each step."""
 
 
 class Assembly:

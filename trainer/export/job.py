@@ -69,7 +69,7 @@ def build_models(job: ExportJob) -> list[BuiltModel]:
     Pass the result to `publish_models`, or discard each `staged` by `trainer.export.publish.discard`.
 
     Raises:
-        InputError: as of `export_models`.
+        InputError: As in `export_models`.
     """
     _check_names(job)
     _check_catalogue(job)

@@ -40,7 +40,7 @@ def build_index(
         held_out_queries: `[num_queries, dim] float32` query embeddings as they will come in serving, at least two.
             Half tune, the other half measure the recall of the report. None: item embeddings stand in, which is
             optimistic for models whose queries lie elsewhere.
-        seed: of the choice of queries; ScaNN's own clustering has no seed.
+        seed: Seed of the choice of queries; ScaNN's own clustering has no seed.
 
     Returns:
         The index and its report.

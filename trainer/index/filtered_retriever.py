@@ -62,7 +62,7 @@ class Retriever(tf.Module):
             item_ids: the id of each indexed embedding, in order.
             attributes: what items can be filtered by, in the same order; without it only by an allow-list.
             max_filtered_candidates: see `IndexConfig`.
-            seed: of the sample of items on which the share a filter lets through is estimated.
+            seed: Seed of the sample of items on which the share a filter lets through is estimated.
 
         Raises:
             InputError: the number of ids is not the number of items, an id is empty or occurs twice, an attribute

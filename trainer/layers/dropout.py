@@ -18,9 +18,9 @@ class StepDropout(tf.keras.layers.Layer):
         """Keeps what the mask is drawn from.
 
         Args:
-            rate: share of components that are zeroed.
+            rate: Share of components that are zeroed.
             step: `[] int64`, the step of the training.
-            number: tells the layers of a model apart: equal numbers draw equal masks.
+            number: Tells the layers of a model apart: equal numbers draw equal masks.
         """
         super().__init__()
         self.rate = rate

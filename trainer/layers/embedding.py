@@ -32,7 +32,7 @@ def weighted_sum(table: EmbeddingTable, indices: tf.Tensor, weights: tf.Tensor, 
     """The weighted sum of rows of a table.
 
     Args:
-        table: of the embeddings.
+        table: Table of the embeddings.
         indices: `[batch, width] int32`.
         weights: `[batch, width] float32`, 0 for padding.
         training: whether a gradient is wanted: over a small table, the sum is then a product of the whole table with
@@ -59,7 +59,7 @@ class FeatureVector(tf.keras.layers.Layer):
         Args:
             encoded: what comes in.
             table: the embedding table; none for a dense feature.
-            dimension: of what comes out.
+            dimension: Number of components of what comes out.
         """
         super().__init__()
         self.form = encoded.form
@@ -103,10 +103,10 @@ def make_tables(
 
     Args:
         features: encoded features by name, of queries and candidates together.
-        dimension: of the embeddings.
+        dimension: Number of components of the embeddings.
         random_tables: tables that start from noise; the others start from zero, as corrections to these.
-        stddev: of the noise.
-        seed: of the noise.
+        stddev: Standard deviation of the noise.
+        seed: Seed of the noise.
     """
     sizes = {encoded.table: encoded.num_indices for encoded in features.values() if encoded.form != "dense"}
     tables = {}

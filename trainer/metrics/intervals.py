@@ -28,7 +28,7 @@ class PairedTest:
     difference: Interval
     """Model minus baseline."""
     p_value: float
-    """Of the two-sided paired t-test; 1 if no user differs or there is only one."""
+    """P-value of the two-sided paired t-test; 1 if no user differs or there is only one."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SeedSpread:
 
     mean: float
     standard_deviation: float
-    """Of the sample (divided by runs - 1); 0 for a single run."""
+    """Standard deviation of the sample (divided by runs - 1); 0 for a single run."""
     low: float
     """The lowest run."""
     high: float
@@ -63,7 +63,7 @@ def bootstrap_means(
             because queries of one user resemble each other. None takes each query for a user.
         resamples: resamples drawn.
         confidence: share of the resampled means inside the interval.
-        seed: of the resampling.
+        seed: Seed of the resampling.
 
     Raises:
         ValueError: if there are no queries.
@@ -115,8 +115,8 @@ def paired_test(
         values: `[queries] float64`: the model's.
         baseline: `[queries] float64`: the baseline's, in the same order.
         groups: `[queries] int64`: as `bootstrap_means` takes it.
-        confidence: of the bootstrap interval of the difference.
-        seed: of the bootstrap.
+        confidence: Level of the bootstrap interval of the difference.
+        seed: Seed of the bootstrap.
 
     Raises:
         ValueError: if the lengths differ or there are no queries.

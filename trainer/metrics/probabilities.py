@@ -38,7 +38,7 @@ class ProbabilityMetrics:
     """Mean, over tenths of the examples' weight by probability, of |mean probability - share of positives|."""
 
     def to_dict(self) -> dict[str, float | int | None]:
-        """As it goes into `metrics.json`."""
+        """Returns the plain form that `metrics.json` holds."""
         return asdict(self)
 
 
@@ -94,7 +94,7 @@ def auc_interval(
         weights: `[examples]`: above 0, what each example counts; None counts all alike.
         resamples: resamples drawn.
         confidence: share of the resampled values inside the interval.
-        seed: of the resampling.
+        seed: Seed of the resampling.
     """
     _require_examples(labels, scores)
     weights = np.ones(len(labels)) if weights is None else weights

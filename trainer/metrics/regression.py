@@ -26,7 +26,7 @@ class RegressionMetrics:
     """Mean absolute error, in the unit of the label."""
 
     def to_dict(self) -> dict[str, float | int]:
-        """As it goes into `metrics.json`."""
+        """Returns the plain form that `metrics.json` holds."""
         return asdict(self)
 
 
@@ -69,7 +69,7 @@ def rmse_interval(
         weights: `[examples]`: above 0, what each example counts; None counts all alike.
         resamples: Resamples drawn.
         confidence: Share of the resampled values inside the interval.
-        seed: Of the resampling.
+        seed: Seed of the resampling.
     """
     weights = _checked_weights(labels, predictions, weights)
     squares = np.square(predictions.astype(np.float64) - labels)

@@ -53,7 +53,7 @@ class Evaluation:
     """`[queries] int64`: the user of each query, numbered from 0; not part of `to_dict`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As it goes into `metrics.json`."""
+        """Returns the plain form that `metrics.json` holds."""
         shown = {name: value for name, value in self.__dict__.items() if name not in ("per_query", "user_groups")}
         shown["metrics"] = {name: asdict(interval) for name, interval in self.metrics.items()}
         shown["catalogue"] = dict(self.catalogue)

@@ -41,12 +41,12 @@ class RankingModel(tfrs.Model):
         """Creates every weight, under the strategy's scope if there is one.
 
         Args:
-            config: of the model.
-            encoder: of the dataset.
+            config: Configuration of the model.
+            encoder: Encoder of the dataset.
             candidates: the catalogue, which the batches' rows refer to.
-            seed: of the initial weights.
-            label_moments: of each task's labels in training, which the model starts from; none for a model whose
-                weights are restored.
+            seed: Seed of the initial weights.
+            label_moments: Mean and deviation of each task's labels in training, which the model starts from; empty
+                where weights are restored.
             extra: names of the numbers that come with each pair, see `trainer.data.labelled_pairs`.
         """
         super().__init__()

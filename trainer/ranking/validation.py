@@ -23,7 +23,7 @@ class RankingValidation:
         """Gathers the pairs' features.
 
         Args:
-            gather: of the pairs, from `pair_examples`.
+            gather: Gather function of the pairs, from `pair_examples`.
             pairs: to be predicted.
             candidates: the catalogue.
         """

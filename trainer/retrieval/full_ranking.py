@@ -59,7 +59,7 @@ def embed_queries(
     Args:
         towers: embed them.
         queries: at least one block.
-        num_items: of the catalogue that the queries' history rows refer to.
+        num_items: Number of items of the catalogue that the queries' history rows refer to.
 
     Returns:
         `[queries, d] float32` and `[queries, num_items] float32`, in the order in which they were asked; None where

@@ -1,4 +1,4 @@
-"""What the item embeddings start from."""
+"""Initial values of the item embeddings."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,10 +21,10 @@ def initialise_items(
 
     Args:
         model: its item tables are changed, at the rows of items with co-occurrences.
-        events: of the training split.
+        events: Encoded events of the training split.
         candidates: the catalogue.
-        config: of the model.
-        seed: of the randomised decomposition (Halko et al. 2011, https://arxiv.org/abs/0909.4061).
+        config: Configuration of the model.
+        seed: Seed of the randomised decomposition (Halko et al. 2011, https://arxiv.org/abs/0909.4061).
     """
     if config.initialisation == "random":
         return
@@ -46,7 +46,7 @@ def cooccurrences(events: EncodedEvents, *, num_indices: int) -> sp.csr_matrix:
     """How often two items occur near each other in a record, with weight 0.7^(steps apart - 1).
 
     Args:
-        events: of the training split.
+        events: Encoded events of the training split.
         num_indices: rows of the item table.
 
     Returns:

@@ -22,10 +22,10 @@ class ItemVectors(tf.keras.layers.Layer):
         """Takes the catalogue's features.
 
         Args:
-            features: of the candidate tower.
+            features: Features of the candidate tower.
             candidates: the catalogue.
             item_id: name of the item's id among the features.
-            first_index: of the item embeddings that belong to one item alone; those before are shared.
+            first_index: First index of the item embeddings that belong to one item alone; those before are shared.
         """
         super().__init__()
         self.features, self.item_id = features, item_id

@@ -1,4 +1,4 @@
-"""What a query's history adds to the scores of the very items that it holds."""
+"""Score bonus for items that are already in the query's history."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ _MOST = 30.0
 
 
 class RepeatBonus(NamedTuple):
-    """What is added to the scores of some pairs of query and item; ascending by query and row, each pair once."""
+    """Sparse bonus added to the scores of some pairs of query and item; ascending by query and row, each pair once."""
 
     query: tf.Tensor
     """`[n] int32`."""
@@ -84,7 +84,7 @@ class RepeatBonusLayer(tf.keras.layers.Layer):
 
 
 def _exp(weights: tf.Tensor) -> tf.Tensor:
-    """Of the weights as they are meant, within what float32 can sum."""
+    """Exponential of scaled weights, bounded to what float32 can sum."""
     return tf.exp(tf.clip_by_value(_SPEED * weights, -_MOST, _MOST))
 
 

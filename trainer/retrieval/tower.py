@@ -62,7 +62,7 @@ class HistoryPart:
     """How a query tower makes a vector of the history."""
 
     name: str
-    """Of the history's feature."""
+    """Name of the history's feature."""
     embedding: HistoryEmbedding
     """Embeds the entries."""
     encoder: HistoryEncoder

@@ -19,7 +19,7 @@ class Checkpoints:
 
         Args:
             checkpoint: the objects to save.
-            directory: of the run; read only.
+            directory: Directory of the run; read only.
             own: where this worker writes: for the chief the same directory.
         """
         self._checkpoint, self._directory = checkpoint, directory

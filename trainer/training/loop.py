@@ -59,7 +59,7 @@ class TrainingState(tf.Module):
         self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def mean_loss(self) -> float:
-        """Of the steps since the epoch began; it stays readable after the epoch's end."""
+        """Mean loss of the steps since the epoch began; it stays readable after the epoch's end."""
         return float(self.loss.numpy()) / max(1, int(self.step_in_epoch.numpy()))
 
     def require_finite_loss(self) -> None:

@@ -24,7 +24,7 @@ class Progress:
     loss: float
     """Mean loss per example since the epoch began."""
     metrics: Metrics
-    """Of the validation after the last epoch; empty before."""
+    """Metrics of the validation after the last epoch; empty before."""
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]

@@ -26,13 +26,13 @@ class StageContext:
     """What all stages of a run share."""
 
     schema: Schema
-    """Of the dataset."""
+    """Schema of the dataset."""
     dataset: DatasetLayout
     """Written by `recstack prepare`."""
     run: RunLayout
     """Where the stages' results go."""
     seed: int = 0
-    """Of initial weights, order and dropout."""
+    """Seed of initial weights, order and dropout."""
     cluster: Cluster = field(default_factory=Cluster)
     """The processes and devices that train together."""
     progress: ProgressCallback = field(default=silent, repr=False)
@@ -92,7 +92,7 @@ class Stage(ABC, Generic[ConfigT, EventsT, ModelT, TrainedT]):
             dataset: encoder and catalogue.
             events: what the model is going to be trained on, which its weights may start from; None where the
                 weights of a finished run replace the initial ones.
-            seed: of the initial weights.
+            seed: Seed of the initial weights.
         """
 
     @abstractmethod

@@ -30,7 +30,7 @@ def start_stage(layout: StageLayout, inputs: Mapping[str, str], dataset: Dataset
     Args:
         layout: the stage's directory.
         inputs: fingerprints of what the stage is trained from.
-        dataset: whose facts the directory keeps.
+        dataset: Dataset whose facts the directory keeps.
 
     Raises:
         InputError: the directory cannot be written, or holds a training from other inputs, which stays.

@@ -1,4 +1,4 @@
-"""What every head is: one task's last layer, its loss, its predictions and what they are judged by.
+"""The contract of a head: one task's last layer, its loss, its predictions and its metrics.
 
 A new type of task is a subclass in a file of its own, a line in `trainer.ranking.heads.HEADS` and a name in
 `features.spec.tasks`.
@@ -30,7 +30,7 @@ class Head(tf.keras.layers.Layer):
         Args:
             task: what is predicted.
             training: loss and weight.
-            moments: of the training labels, which the predictions start from.
+            moments: Mean and deviation of the training labels, which the predictions start from.
         """
         super().__init__()
         self.task_name = task.name
