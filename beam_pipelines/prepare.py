@@ -91,7 +91,7 @@ def prepare_dataset(
         learnt = learn_from_events(events.partitions, job, engine)
         notes += [*check_joins(read, learnt, context), *odd_splits(learnt, schema)]
         catalogue = build_catalogue(schema, read.chunks("items"), learnt.values[schema.item_id])
-        notes += odd_items(catalogue, read)
+        notes += odd_items(catalogue, read, config)
         vocabularies = write_vocabularies(schema, learnt.values, catalogue, dataset, target)
         write_statistics(schema, learnt.reports, catalogue, target)
         _write_schema(schema, target)

@@ -113,10 +113,11 @@ def odd_ratings(read: TablesRead, config: PipelineConfig) -> Iterator[str]:
         )
 
 
-def odd_items(catalogue: Catalogue, read: TablesRead) -> Iterator[str]:
+def odd_items(catalogue: Catalogue, read: TablesRead, config: PipelineConfig) -> Iterator[str]:
     """An items table with several rows per item, such as one row per property."""
     rows = sum(report.rows for report in read.reports if report.table == "items")
-    if catalogue.duplicates > _FEW * rows:
+    is_log = config.items.path == config.interactions.path
+    if catalogue.duplicates > _FEW * rows and not is_log:
         yield (
             f"the items table has {catalogue.duplicates:,} rows whose item has a later row, and only the last row of "
             "an item counts: if each row holds one property, turn the properties into columns first"

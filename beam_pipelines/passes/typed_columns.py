@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from beam_pipelines.config import TableSource
 from beam_pipelines.passes.column_rules import apply_rule
 from beam_pipelines.sources.contract import RawBatch
+from beam_pipelines.sources.list_texts import cut_lists
 from beam_pipelines.sources.numbers import parse_numbers
 from beam_pipelines.sources.shown_items import SEPARATORS
 from beam_pipelines.sources.tables import Column, Table
@@ -194,7 +195,7 @@ def _list(source: pa.Array, separator: str, how: TableSource) -> _Converted:
         lists, undecodable = _cast_list(source), pa.array(np.zeros(len(source), bool))
     else:
         text, undecodable = _present_texts(source, how)
-        lists = pc.split_pattern(text, separator)
+        lists = cut_lists(text, separator)
     lists = _without_empty(lists)
     broken = _holds_line_break(lists.values).to_numpy(zero_copy_only=False)
     parents = pc.list_parent_indices(lists).to_numpy()
@@ -205,7 +206,7 @@ def _list(source: pa.Array, separator: str, how: TableSource) -> _Converted:
 
 def _items(source: pa.Array, how: TableSource) -> _Converted:
     text, undecodable = _present_texts(source, how)
-    lists = pc.split_pattern_regex(pc.utf8_trim_whitespace(text), SEPARATORS)
+    lists = cut_lists(pc.utf8_trim_whitespace(text), SEPARATORS, is_regex=True)
     lists = pa.ListArray.from_arrays(lists.offsets, spell_ids(lists.values, how.ids))
     return _Converted(_without_empty(lists), {"is not UTF-8": undecodable})
 

@@ -13,10 +13,11 @@ from beam_pipelines.config import TableSource
 from beam_pipelines.config.source import TableName
 from beam_pipelines.sources import files
 from beam_pipelines.sources.contract import RawBatch, ReadUnit
+from beam_pipelines.sources.list_texts import cut_lists, share_of_lists
 from beam_pipelines.sources.numbers import DecimalMark, guess_decimal, parse_numbers
 from beam_pipelines.sources.tables import Column, Table
 from beam_pipelines.sources.texts import blank_missing, is_text, spell_ids, to_texts
-from beam_pipelines.sources.vectors import is_list
+from beam_pipelines.sources.vectors import is_list, parse_vectors
 from features.errors import InputError
 
 ProfiledKind: TypeAlias = Literal["integer", "number", "text", "boolean", "time", "list", "vector", "structure"]
@@ -29,6 +30,9 @@ _MOST_REFUSED = 100
 _INT64 = r"^[+-]?([0-8]\d{18}|\d{1,18})$"
 _DIGITS = r"^[+-]?\d+$"
 _EXAMPLES = 3
+_LISTS_LOOKED_AT, _MOST_LISTS = 2000, 0.95
+_SHORTEST_VECTOR, _MOST_FRACTIONS = 3, 0.9
+_FRACTION = r"(^|[\s,;|\[({])[+-]?\d*\.\d+([eE][+-]?\d+)?([\s,;|\])}]|$)"
 
 
 @dataclass(frozen=True)
@@ -234,8 +238,27 @@ def _of_texts(name: str, raw: pa.Array, source: TableSource) -> ColumnProfile:
     decimal = source.decimal or guess_decimal(present.slice(0, _SAMPLE))
     numbers = parse_numbers(trimmed.fill_null(""), decimal).values
     if np.isfinite(numbers).sum() < _NUMBERS_AMONG_TEXTS * len(present):
-        return ColumnProfile(name, "text", values, raw)
+        return _of_lists(name, values, raw) or ColumnProfile(name, "text", values, raw)
     return replace(_of_numbers(name, pa.array(numbers, from_pandas=True), raw), decimal=decimal)
+
+
+def _of_lists(name: str, texts: pa.StringArray, raw: pa.Array) -> ColumnProfile | None:
+    """Lists and vectors in texts; None where they are neither."""
+    sample = texts.drop_null().slice(0, _LISTS_LOOKED_AT)
+    vectors = parse_vectors(sample)
+    lengths = pc.list_value_length(vectors)
+    of_one_length = len(lengths.unique()) == 1 and lengths[0].as_py() >= _SHORTEST_VECTOR
+    if of_one_length and pc.all(pc.is_finite(vectors.flatten())).as_py() and _have_fractions(sample):
+        parsed = parse_vectors(texts.fill_null(""))
+        return ColumnProfile(name, "vector", parsed, raw)
+    if share_of_lists(sample) < _MOST_LISTS:
+        return None
+    return ColumnProfile(name, "list", cut_lists(texts.fill_null(""), ","), raw)
+
+
+def _have_fractions(texts: pa.StringArray) -> bool:
+    """Whether most of the texts hold a number with a decimal point, unlike dates, versions and ranges."""
+    return bool(pc.mean(pc.match_substring_regex(texts, _FRACTION)).as_py() > _MOST_FRACTIONS)
 
 
 def _of_numbers(name: str, values: pa.DoubleArray, raw: pa.Array) -> ColumnProfile:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from beam_pipelines.sources.list_texts import entries_of
 from beam_pipelines.sources.tables import Table
 from features.errors import InputError
 
@@ -52,10 +53,13 @@ def require_no_objects(table: Table, path: str, documents: Sequence[Document]) -
 
 
 def array_of(values: list[Any]) -> pa.Array:
-    """An array of the values' own type, or of their texts where the types are mixed; lists become lists of texts."""
+    """An array of the values' own type, or of their texts where the types are mixed.
+
+    Lists become lists of texts, and lists in lists one list.
+    """
     if any(isinstance(value, list) for value in values):
         lists = [value if value is None or isinstance(value, list) else [value] for value in values]
-        return pa.array([v and [_text(x) for x in v] for v in lists], pa.list_(pa.string()))
+        return pa.array([v and list(entries_of(v)) for v in lists], pa.list_(pa.string()))
     kind = arrow_type(values)
     if pa.types.is_string(kind):
         return pa.array([_text(value) for value in values], kind)

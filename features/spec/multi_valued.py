@@ -11,7 +11,8 @@ from features.spec.strings import StringFeature
 class MultiValuedFeature(StringFeature):
     """Several strings at once, such as genres or tags, through a vocabulary or hash buckets.
 
-    The raw column holds lists of strings, or strings that are split at `separator`.
+    The raw column holds lists of strings, lists in brackets written into one string (JSON's, Python's and NumPy's
+    notation), or strings that are split at `separator`. White space around the parts of a string is dropped.
     """
 
     separator: str = "|"

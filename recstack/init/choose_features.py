@@ -114,10 +114,12 @@ def _of_events(tables: Tables, log: Log) -> Chosen:
                 why = "follows from the item: a column of the items table, if it tells something"
                 yield LeftOut(table="interactions", column=column.name, why=why)
             continue
-        encoding = encode_column(column, names.identifier(column.name), of_items=False)
+        follows_user = _constant(column, log.users, log.rows)
+        seen = _of_each(column, log.users, log.rows) if follows_user else column
+        encoding = encode_column(seen, names.identifier(column.name), of_items=False)
         if encoding.feature is None:
             yield LeftOut(table="interactions", column=column.name, why=encoding.why)
-        elif _constant(column, log.users, log.rows):
+        elif follows_user:
             why = f"{encoding.why}; the same in all events of a user"
             yield FeatureChoice(table="interactions", column=column.name, feature=encoding.feature, why=why)
         elif set(names.words(column.name)) & names.CONTEXT or names.role_score(column.name, names.USER):
@@ -200,7 +202,7 @@ def _constant(column: ColumnProfile, owners: _Integers, rows: _Integers) -> bool
 
 
 def _of_each(column: ColumnProfile, owners: _Integers, rows: _Integers) -> ColumnProfile:
-    """The column of an items table made of the interactions: one row an item."""
+    """The column of an items or users table made of the interactions: one row an owner."""
     _, first = np.unique(owners, return_index=True)
     return ColumnProfile(column.name, column.kind, column.values.take(pa.array(rows[first])))
 

@@ -13,7 +13,8 @@ def _set(words: str) -> frozenset[str]:
 
 USER = _set(
     "user users customer customers client member visitor account buyer reader viewer listener subscriber player "
-    "person patient student reviewer household shopper guest profile uid cust consumer usuario utilisateur benutzer "
+    "person patient student reviewer household shopper guest profile uid cust consumer username nickname login email "
+    "usuario utilisateur benutzer "
     "nutzer kunde cliente utente gebruiker kullanıcı пользователь клиент 用户 会员 顾客 ユーザー ユーザ 사용자"
 )
 ITEM = _set(
@@ -21,6 +22,9 @@ ITEM = _set(
     "business venue place location poi ad news goods stock stockcode material recipe game anime document page url "
     "show episode course job hotel restaurant post channel app iid pid artikel produkt producto produit articulo "
     "artículo prodotto produto товар фильм книга 商品 物品 产品 电影 アイテム 상품"
+)
+TITLE = _set(
+    "title titles name titel titre titulo título titolo nom nombre naam 标题 名称 题名 題名 タイトル 제목 название"
 )
 TIME = _set(
     "timestamp time datetime date day ts created at when dt eventtime unixtime utc occurred "
@@ -42,6 +46,8 @@ NO_GRADE = _set(
     "page level step slot index distance price cost session episode season version width height length group tier "
     "menge anzahl monat tag stunde cantidad quantite количество 数量"
 )
+# Of a number that says which of a user's events came first.
+PLACE = ("number", "sequence", "seq", "step", "turn", "position", "order", "rank")
 # Numbers that come again and again, and how many there are: they order no events.
 CLOCK = {
     "hour": 24,
@@ -54,6 +60,7 @@ CLOCK = {
     "week": 53,
     "quarter": 4,
 }
+_TYPED = re.compile(r":(token|float)(_seq)?$")
 EVENT_TYPE = _set("event type action behavior behaviour kind activity interaction verb")
 CLICK = _set("click clicked purchased bought label converted conversion liked like target response booked ordered")
 CONTEXT = _set(
@@ -64,9 +71,19 @@ CODED = _set("id code category type class group zip postcode department level st
 NUMBERLIKE = _set("price cost amount count year age rank size weight length duration score number quantity")
 
 
+def without_type(name: str) -> str:
+    """The name without the type that RecBole's files write behind it: `age:token` is `age`."""
+    return name.removesuffix("_seq").removesuffix(":token").removesuffix(":float") if _TYPED.search(name) else name
+
+
+def is_typed_sequence(name: str) -> bool:
+    """Whether the name says that a value is several entries with blanks between them, as RecBole's `:token_seq`."""
+    return bool(_TYPED.search(name)) and name.endswith("_seq")
+
+
 def words(name: str) -> list[str]:
     """The words of a column's name: `Customer ID`, `customerId` and `CUSTOMER_ID` are `customer`, `id`."""
-    normal = unicodedata.normalize("NFKC", name)
+    normal = unicodedata.normalize("NFKC", without_type(name))
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\x00-\x7f])(?=[A-Za-z])", " ", normal)
     found = [word.lower() for word in re.split(r"[\W_]+", spaced) if word]
     return [part for word in found for part in _without_suffix(word)]
@@ -108,6 +125,6 @@ def identifier(name: str) -> str:
 
     TensorFlow names the inputs of SavedModels in ASCII only.
     """
-    latin = anyascii(unicodedata.normalize("NFKC", name)).lower()
+    latin = anyascii(unicodedata.normalize("NFKC", without_type(name))).lower()
     made = re.sub(r"[^a-z0-9]+", "_", latin).strip("_") or "column"
     return made if made.isidentifier() else f"c_{made}"

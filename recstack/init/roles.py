@@ -20,8 +20,9 @@ _DOUBTFUL = 0.5
 _LEAST_SCORE = 0.9
 # Of ids that are whole numbers without large gaps: two tables number from 1, whatever they number.
 _DENSE = 0.5
-_MOST_IN_A_WORD = 3
-_MOST_WITHOUT_ID = 0.5
+_MOST_IN_A_WORD, _MOST_IN_A_TITLE, _COMES_AGAIN = 3, 12, 0.5
+_MOST_OF_BEST = 0.5
+_MOST_WITHOUT_ID, _NAMED = 0.5, 2
 _FLAGS = {"user": "--user-id", "item": "--item-id"}
 _WORDS = {"user": names.USER, "item": names.ITEM}
 _KEYS = {"user": "users", "item": "items"}
@@ -166,7 +167,11 @@ def _can_be_ids(column: ColumnProfile) -> bool:
     if column.kind == "integer":
         return True
     words = pc.list_value_length(pc.utf8_split_whitespace(column.values.drop_null().slice(0, 1000)))
-    return float(pc.mean(words).as_py()) <= _MOST_IN_A_WORD
+    # Titles name items where they come again and their column is called so, such as `game`.
+    is_title = names.role_score(column.name, names.ITEM) >= _NAMED and column.distinct < _COMES_AGAIN * len(
+        column.values
+    )
+    return float(pc.mean(words).as_py()) <= (_MOST_IN_A_TITLE if is_title else _MOST_IN_A_WORD)
 
 
 def _best_pair(scored: Mapping[str, list[_Scored]], events: TableProfile, ask: Ask) -> tuple[Choice, Choice]:
@@ -237,7 +242,17 @@ def find_key(table: TableProfile, column: ColumnProfile, role: str) -> Choice:
     """
     keys = keys_of(table)
     shares = {key.name: _overlap(column, key) for key in keys}
-    named = {key.name: max(3.5 * (key.name == column.name), names.role_score(key.name, _WORDS[role])) for key in keys}
+    # Values decide before names do: a column called `url` that holds none of the log's ids is not their key.
+    most = max(shares.values(), default=0.0)
+    keys = [key for key in keys if shares[key.name] >= _MOST_OF_BEST * most]
+    named = {
+        key.name: max(
+            3.5 * (key.name == column.name),
+            names.role_score(key.name, _WORDS[role]),
+            1.0 * (set(names.words(key.name)) <= names.IDENTIFIER),
+        )
+        for key in keys
+    }
     dense = {key.name: _is_dense(key) and _is_dense(column) for key in keys}
     best = max(
         keys,
@@ -260,15 +275,28 @@ def _names_the_role(candidate: ColumnProfile, column: ColumnProfile, role: str) 
 
 def _several_rows(table: TableProfile, column: ColumnProfile, role: str) -> str:
     rows = table.num_rows / max(column.distinct, 1)
-    others = [c for c in table.columns if c.name != column.name]
+    moment = next((c for c in table.columns if c is not column and _is_time(c)), None)
+    others = [c for c in table.columns if c.name != column.name and c is not moment]
     pivot = ""
     if len(others) == 2:
-        wide = f"table.pivot(index={column.name!r}, columns={others[0].name!r}, values={others[1].name!r})"
-        pivot = f", such as pandas' {wide}.reset_index()"
+        wide = f"pivot(index={column.name!r}, columns={others[0].name!r}, values={others[1].name!r})"
+        last = _last_of_each(table, column, others[0], moment)
+        pivot = f", such as pandas' table.{last}{wide}.reset_index()"
     return (
         f"{table.path}: no column holds the ids of the interactions once: {column.name!r} does, but in {rows:.1f} rows "
         f"an {role}; one row an {role} is needed: make a column of each property{pivot}"
     ).replace("an user", "a user")
+
+
+def _last_of_each(
+    table: TableProfile, column: ColumnProfile, named: ColumnProfile, moment: ColumnProfile | None
+) -> str:
+    """What a pivot needs first where a property of an item stands in several rows: pandas refuses to choose one."""
+    pairs = pa.table([table.column(column.name).values, named.values], ["id", "property"]).group_by(["id", "property"])
+    if pairs.aggregate([]).num_rows == table.num_rows:
+        return ""
+    by_time = f"sort_values({moment.name!r})." if moment is not None else ""
+    return f"{by_time}drop_duplicates([{column.name!r}, {named.name!r}], keep='last')."
 
 
 def keys_of(table: TableProfile) -> list[ColumnProfile]:

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from beam_pipelines.config import TableSource
 from beam_pipelines.config.source import ROW_ORDER
@@ -22,6 +24,8 @@ _DOUBTFUL, _NAMED = 0.5, 2.0
 _AHEAD = 0.01
 _SAME_MOMENT, _DAY = 0.9, 86_400
 _SHOWN = 12
+
+_Candidate: TypeAlias = tuple[float, ColumnProfile, TimeFormat]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,19 +71,47 @@ def find_time(events: TableProfile, given: str, others: frozenset[str], ask: Ask
         return TimeChoice(column=None, format=TimeFormat(ROW_ORDER, is_order=True), why=why, is_given=True)
     if given:
         return _named(events.column(given), events)
-    scored = sorted(_candidates(events, others), key=lambda entry: -entry[0])
+    scored: Sequence[_Candidate] = sorted(_candidates(events, others), key=lambda entry: -entry[0])
     # Times in the future are none, unless nothing else is there to be mended.
     past = [entry for entry in scored if not _is_future(entry[1], entry[2])]
-    scored = past or [entry for entry in scored if entry[0] > _NAMED]
+    scored = past or [entry for entry in scored if entry[0] > _NAMED] or _places(events, others, ask)
     if not scored:
         raise _no_time(events)
-    best = scored[0]
+    best = _finest([entry for entry in scored if entry is scored[0] or _agree(scored[0], entry)])
     rivals = [entry for entry in scored[1:] if best[0] - entry[0] < _DOUBTFUL and not _agree(best, entry)]
     if rivals:
         question = Question(table=events.path, role="time", flag=_FLAG, choices=(best[1], rivals[0][1]))
         chosen = ask(question)
         best = next(entry for entry in scored if entry[1].name == chosen)
     return _checked(_choice(best), events)
+
+
+def _finest(alike: Sequence[_Candidate]) -> _Candidate:
+    """Of columns that tell the same moments: the one that tells most of them apart, numbers before texts."""
+    return max(alike, key=lambda entry: (entry[1].distinct, entry[1].kind != "text", entry[0]))
+
+
+def _places(events: TableProfile, others: frozenset[str], ask: Ask) -> Sequence[_Candidate]:
+    """Where nothing tells a moment: the column that is said to number each user's events or orders."""
+    found = []
+    for column in events.columns:
+        rank = next((n for n, word in enumerate(names.PLACE) if word in names.words(column.name)), None)
+        how = guess_time_format(column.values) if rank is not None and column.name not in others else None
+        if rank is not None and how is not None and how.is_order and not _is_clock(column, how) and _counts(column):
+            found.append((rank, column, how))
+    if not found:
+        return []
+    ranked = sorted(found, key=lambda entry: entry[0])
+    choices = tuple(column for _, column, _ in ranked[:2])
+    chosen = ask(Question(table=events.path, role="order of a user's events", flag=_FLAG, choices=choices))
+    return [(_NAMED, column, how) for _, column, how in ranked if column.name == chosen]
+
+
+def _counts(column: ColumnProfile) -> bool:
+    """Whether whole numbers count from 0 or 1 on without large gaps, and come again."""
+    values = column.values.drop_null()
+    lowest, highest = (int(bound) for bound in pc.min_max(values).as_py().values())
+    return lowest in (0, 1) and 2 * column.distinct > highest and column.distinct < 0.5 * len(values)
 
 
 def _named(column: ColumnProfile, events: TableProfile) -> TimeChoice:
@@ -95,7 +127,7 @@ def _named(column: ColumnProfile, events: TableProfile) -> TimeChoice:
     return TimeChoice(column=column, format=found, why=why + _alternative(found), is_given=True)
 
 
-def _candidates(events: TableProfile, others: frozenset[str]) -> Sequence[tuple[float, ColumnProfile, TimeFormat]]:
+def _candidates(events: TableProfile, others: frozenset[str]) -> Sequence[_Candidate]:
     scored = []
     for column in events.columns:
         found = None if column.name in others else guess_time_format(column.values)
@@ -130,13 +162,13 @@ def _seconds(column: ColumnProfile, found: TimeFormat) -> np.ndarray:
     return np.asarray(seconds.fill_null(0).to_numpy(zero_copy_only=False))
 
 
-def _agree(first: tuple[float, ColumnProfile, TimeFormat], second: tuple[float, ColumnProfile, TimeFormat]) -> bool:
+def _agree(first: _Candidate, second: _Candidate) -> bool:
     """Whether two columns tell the same moments, such as seconds and the same date as a text."""
     apart = np.abs(_seconds(first[1], first[2]) - _seconds(second[1], second[2]))
     return bool(np.mean(apart <= _DAY) >= _SAME_MOMENT)
 
 
-def _choice(found: tuple[float, ColumnProfile, TimeFormat]) -> TimeChoice:
+def _choice(found: _Candidate) -> TimeChoice:
     score, column, how = found
     why = f"named so, and {_how(column, how)}" if score > 2 else _how(column, how)
     return TimeChoice(column=column, format=how, why=why + _alternative(how))

@@ -57,7 +57,9 @@ def prepare(stack: StackConfig, voice: Voice) -> Manifest:
     manifest, dataset = result.manifest, stack.layout.dataset
     state = "nothing to do, up to date" if result.nothing_to_do else f"done in {manifest.seconds:.1f} s"
     voice.show(_splits_table(manifest.counts))
-    for line in (*_rows(manifest.counts), *manifest.notes):
+    pipeline = stack.pipeline
+    from_log = pipeline.items.path == pipeline.interactions.path
+    for line in (*_rows(manifest.counts, items_from_log=from_log), *manifest.notes):
         voice.progress(line)
     if dataset.report.exists():
         voice.progress(f"what the data looks like, for a browser: {dataset.report}")
@@ -85,7 +87,7 @@ def _splits_table(counts: Mapping[str, int]) -> Table:
     return table
 
 
-def _rows(counts: Mapping[str, int]) -> Iterator[str]:
+def _rows(counts: Mapping[str, int], *, items_from_log: bool = False) -> Iterator[str]:
     """What became of the tables' rows: of what was refused or left out only what there is."""
     tables = [table for table in ("interactions", "items", "users") if f"{table}_read" in counts]
     read = ", ".join(f"{counts[f'{table}_read']:,} {table}" for table in tables)
@@ -98,6 +100,9 @@ def _rows(counts: Mapping[str, int]) -> Iterator[str]:
             yield f"lines of {table} that continue a row inside quotes: {continued:,}"
     if earlier := counts.get("earlier_events", 0):
         yield f"events made of the lists of earlier items: {earlier:,}"
-    left_out = [f"{count:,} {what}" for key, what in _LEFT_OUT.items() if (count := counts.get(key, 0))]
+    # Where the log describes its items, all but the last event of an item repeat what is said of it.
+    silent = "items_duplicates" if items_from_log else ""
+    shown = {key: what for key, what in _LEFT_OUT.items() if key != silent}
+    left_out = [f"{count:,} {what}" for key, what in shown.items() if (count := counts.get(key, 0))]
     if left_out:
         yield f"left out: {', '.join(left_out)}"
