@@ -80,6 +80,8 @@ def _lists(column: ColumnProfile, name: str) -> Encoding:
     entries = column.entries.slice(0, _SAMPLE)
     if pc.mean(pc.match_substring_regex(entries, r"^\{.*\}$")).as_py() > 0.5:
         return Encoding(None, "lists of objects: make a list of one of their parts to use it")
+    if column.distinct >= _FEWEST_NAMES and column.distinct > _OWN_VALUE * len(column.entries):
+        return Encoding(None, "nearly all entries of its lists occur once")
     return _several(column.values, name, "", "lists")
 
 

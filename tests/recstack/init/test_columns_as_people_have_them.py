@@ -104,6 +104,7 @@ def test_a_column_that_names_the_item_again_is_its_title(tmp_path: Path, title: 
         ([f"{1990 + n}-02-03" for n in range(NUM_ITEMS)], "a date"),
         ([*map(str, range(NUM_ITEMS - 3)), "Free to Play", "free", "Free"], "'Free to Play' in some rows"),
         ([f"[{{'id': {n % 4}, 'name': 'a'}}]" for n in range(NUM_ITEMS)], "lists of objects"),
+        ([f"['about {n}', 'more of {n}']" for n in range(NUM_ITEMS)], "occur once"),
         ([f"code{n}" for n in range(NUM_ITEMS)], "value of its own"),
     ],
 )
