@@ -130,6 +130,21 @@ def cascade_tables(result: Mapping[str, Any]) -> Iterator[Table]:
             f"Cascade on the {result['split']} split: {result['model']['num_queries']:,} queries; served: {served}"
         )
         yield table
+    for task, metrics in result["by_label"].items():
+        yield _label_table(task, metrics)
+
+
+def _label_table(task: str, metrics: Mapping[str, Any]) -> Table:
+    """What is served beside retrieval's order, judged by the targets that are positive for one task alone."""
+    table = Table(title=f"Cascade judged by positive {task} alone", caption="difference: paired bootstrap interval")
+    for name in ("metric", "cascade", "retrieval", "difference"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for name, row in metrics.items():
+        if name.startswith(("recall", "ndcg", "mrr")):
+            difference = row["difference"]
+            spread = f"{difference['value']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
+            table.add_row(name, f"{row['cascade']:.4f}", f"{row['retrieval']:.4f}", spread)
+    return table
 
 
 _TABLES: Mapping[StageName, Callable[[Mapping[str, Any]], Iterator[Table]]] = {

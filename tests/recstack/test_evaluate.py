@@ -6,7 +6,7 @@ from typing import get_args
 from rich.console import Console
 
 from recstack.arguments import parse
-from recstack.verbs.evaluate import EvaluateArguments, retrieval_tables
+from recstack.verbs.evaluate import EvaluateArguments, cascade_tables, retrieval_tables
 from trainer.config.baselines import BaselineName, BaselinesConfig
 
 
@@ -37,6 +37,31 @@ def test_each_model_has_its_intervals_and_a_star_only_where_the_difference_is_ce
     assert "*" not in lines["close"] + lines["two_tower"]
     assert "0.400-0.600" in text
     assert "0.500" in lines["two_tower"]
+
+
+def test_the_cascade_shows_what_is_served_and_what_each_task_gains() -> None:
+    gain = {"value": 0.0312, "low": -0.0045, "high": 0.0678}
+    result = {
+        "split": "test",
+        "cutoffs": [1, 5],
+        "model": row("cascade", 0.5),
+        "baselines": {"retrieval": row("retrieval", 0.4)},
+        "versus": {"retrieval": {name: {"p_value": 0.001} for name in ("recall@1", "ndcg@1", "recall@5")}},
+        "ranks": False,
+        "by_label": {"liked": {"ndcg@1": {"cascade": 0.5312, "retrieval": 0.5, "difference": gain}}},
+    }
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(*cascade_tables(result))
+    lines = console.export_text().splitlines()
+    assert any("served: retrieval's order" in line for line in lines)
+    assert any("positive liked alone" in line for line in lines)
+    (of_task,) = (line for line in lines if "0.5312" in line)
+    assert [cell.strip() for cell in of_task.strip("│ ").split("│")] == [
+        "ndcg@1",
+        "0.5312",
+        "0.5000",
+        "+0.0312 [-0.0045, +0.0678]",
+    ]
 
 
 def test_baselines_of_the_command_line_replace_those_of_the_file() -> None:

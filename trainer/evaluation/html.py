@@ -1,4 +1,4 @@
-"""`report.html`: what `metrics.json` of a retrieval run says, as plots and tables; one file, no outside parts."""
+"""`report.html`: what `metrics.json` of retrieval or of the cascade says, as plots and tables; no outside parts."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,22 +30,61 @@ def write_report(result: Result, path: Path) -> None:
         path: Path of the report.
     """
     model = result["model"]
-    title = f"Retrieval on the {result['split']} split"
-    parts = [
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>",
-        f"<h1>{title}</h1>",
+    introduction = (
         f"<p>{model['num_queries']:,} queries over the full catalogue with {model['num_targets']:,} targets, of which "
         f"{model['num_unreachable_targets']:,} are in no catalogue. Lines and ranges are bootstrap intervals over "
-        "users; * differs from the model (paired t-test, p below 0.05).</p>",
+        "users; * differs from the model (paired t-test, p below 0.05).</p>"
+    )
+    tuned = "<h2>Parameters that validation chose for the baselines</h2>" + _tuned(result)
+    _write(f"Retrieval on the {result['split']} split", [introduction, *_parts(result), tuned], path)
+
+
+def write_cascade_report(result: Result, path: Path) -> None:
+    """Writes the report of the cascade, in the order that is served, beside retrieval's order and the list ranker's.
+
+    Args:
+        result: Content of `metrics.json`.
+        path: Path of the report.
+    """
+    served = "the list ranker's order" if result["ranks"] else "retrieval's order, which was better on validation"
+    introduction = (
+        f"<p>{result['model']['num_queries']:,} queries; all orders are over the same candidates of retrieval. Served: "
+        f"{served}. Lines and ranges are bootstrap intervals over users; * differs from what is served (paired "
+        "t-test, p below 0.05).</p>"
+    )
+    by_label = [_by_label(task, metrics) for task, metrics in result["by_label"].items()]
+    _write(f"Cascade on the {result['split']} split", [introduction, *_parts(result), *by_label], path)
+
+
+def _write(title: str, parts: Sequence[str], path: Path) -> None:
+    head = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
+    write_text_atomically(path, "\n".join([head, f"<h1>{title}</h1>", *parts]) + "\n</html>\n")
+
+
+def _parts(result: Result) -> list[str]:
+    return [
         f"<h2>By the length of the list</h2>{_plot_by_cutoff(result)}",
         f"<h2>By part</h2>{_plot_slices(result)}",
         "<p>A slice of users (<i>user</i>, <i>history</i>) holds their queries; a slice of items judges by the targets "
         "in it alone, so <i>item: cold</i> says how well items without training events are found.</p>",
         "<h2>All metrics</h2>" + _table(_metric_rows(result), result),
         "<h2>What the lists show of the catalogue</h2>" + _table(_catalogue_rows(result), result),
-        "<h2>Parameters that validation chose for the baselines</h2>" + _tuned(result),
     ]
-    write_text_atomically(path, "\n".join(parts) + "\n</html>\n")
+
+
+def _by_label(task: str, metrics: Result) -> str:
+    """The order that is served beside retrieval's, judged by the targets that are positive for one task alone."""
+    body = (
+        f"<tr><td>{name}</td><td>{row['cascade']:.4f}</td><td>{row['retrieval']:.4f}</td>"
+        f"<td>{_signed(row['difference'])}</td></tr>"
+        for name, row in metrics.items()
+    )
+    head = "<tr><th></th><th>cascade</th><th>retrieval</th><th>paired difference</th></tr>"
+    return f"<h2>Judged by positive {escape(task)} alone</h2><table>{head}{''.join(body)}</table>"
+
+
+def _signed(interval: Result) -> str:
+    return f"{interval['value']:+.4f}<br><small>{interval['low']:+.4f} to {interval['high']:+.4f}</small>"
 
 
 def _models(result: Result) -> dict[str, Result]:

@@ -14,7 +14,7 @@ from features.schema import fingerprint
 from features.serialization import unstructure
 from trainer.config.evaluation import EvaluationConfig
 from trainer.evaluation.cascade import evaluate_cascade
-from trainer.evaluation.html import write_report
+from trainer.evaluation.html import write_cascade_report, write_report
 from trainer.evaluation.ranking import evaluate_ranking
 from trainer.evaluation.retrieval import evaluate_retrieval
 from trainer.restore import Trained, require_trained, restore
@@ -62,7 +62,10 @@ _MEASURES: Mapping[StageName, Callable[[Trained[Any], EvaluationJob, AnyStage], 
     "ranking": _ranking,
     "list_ranking": _list_ranking,
 }
-_REPORTS: Mapping[StageName, Callable[[Mapping[str, Any], Path], None]] = {"retrieval": write_report}
+_REPORTS: Mapping[StageName, Callable[[Mapping[str, Any], Path], None]] = {
+    "retrieval": write_report,
+    "list_ranking": write_cascade_report,
+}
 
 
 def evaluate_stage(job: EvaluationJob, stage: AnyStage) -> EvaluationResult:

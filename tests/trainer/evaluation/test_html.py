@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from recstack.config import StackConfig
-from trainer.evaluation.html import write_report
+from trainer.evaluation.html import write_cascade_report, write_report
 
 
 def test_every_model_metric_and_slice_of_an_evaluation_is_there(checkerboard: StackConfig) -> None:
@@ -31,6 +31,22 @@ def test_the_same_metrics_give_the_same_bytes(checkerboard: StackConfig, tmp_pat
     run = checkerboard.layout.current_run.stage("retrieval")
     write_report(json.loads(run.metrics.read_text()), tmp_path / "report.html")
     assert (tmp_path / "report.html").read_bytes() == run.report.read_bytes()
+
+
+def test_the_report_of_the_cascade_says_what_is_served_and_what_each_task_gains(
+    checkerboard: StackConfig, tmp_path: Path
+) -> None:
+    result = json.loads(checkerboard.layout.current_run.stage("retrieval").metrics.read_text())
+    gain = {"value": 0.0312, "low": -0.0045, "high": 0.0678}
+    of_task = {"ndcg@2": {"cascade": 0.5312, "retrieval": 0.5, "difference": gain}}
+    for ranks, served in ((True, "the list ranker's order"), (False, "retrieval's order")):
+        cascade = result | {"ranks": ranks, "by_label": {"liked": of_task}}
+        write_cascade_report(cascade, tmp_path / "report.html")
+        page = (tmp_path / "report.html").read_text()
+        assert f"Served: {served}" in page
+        assert "Judged by positive liked alone" in page
+        assert "<td>ndcg@2</td><td>0.5312</td><td>0.5000</td><td>+0.0312<br><small>-0.0045 to +0.0678</small>" in page
+        assert f"{result['model']['metrics']['recall@2']['value']:.4f}" in page
 
 
 def texts(svg: ElementTree.Element) -> set[str]:
