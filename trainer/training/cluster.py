@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -81,14 +81,19 @@ class Cluster:
 
     def _of_chief(self, values: list[float]) -> list[float]:
         """The chief's values, summed over the replicas of all workers, of which only the chief's first counts."""
+        summed = self.strategy.run(self._sum_of_first, args=(tf.constant(values, tf.float64),))
+        return [float(value) for value in self.strategy.experimental_local_results(summed)[0].numpy()]
 
-        def share() -> tf.Tensor:
+    @cached_property
+    def _sum_of_first(self) -> tf.types.experimental.PolymorphicFunction:
+        """Compiled once: the workers agree at every step of a training."""
+
+        def share(values: tf.Tensor) -> tf.Tensor:
             replica = tf.distribute.get_replica_context()
             first = tf.equal(replica.replica_id_in_sync_group, 0)
-            return replica.all_reduce("sum", tf.where(first, tf.constant(values, tf.float64), 0.0))
+            return replica.all_reduce("sum", tf.where(first, values, 0.0))
 
-        summed = self.strategy.run(tf.function(share, autograph=False))
-        return [float(value) for value in self.strategy.experimental_local_results(summed)[0].numpy()]
+        return tf.function(share, reduce_retracing=True, autograph=False)
 
 
 def make_cluster(name: StrategyName) -> Cluster:

@@ -78,6 +78,9 @@ from trainer.training.cluster import Cluster
 cluster = Cluster(strategy=tf.distribute.MirroredStrategy(["CPU:0", "CPU:1", "CPU:2"]), num_workers=2)
 assert cluster.num_replicas == 3
 assert cluster.agree({"a": 1 / 3, "b": -2.0}) == {"a": 1 / 3, "b": -2.0}
+traced = cluster._sum_of_first.experimental_get_tracing_count()
+assert cluster.agree({"a": 5.0, "b": 1 / 7}) == {"a": 5.0, "b": 1 / 7}
+assert cluster._sum_of_first.experimental_get_tracing_count() == traced
 """
 
 

@@ -1,5 +1,8 @@
 """Optimizers of tables against their formulas, row by row."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -139,3 +142,16 @@ def test_adagrad_keeps_one_number_a_row():
     train(optimizer, table)
     squares = [START + sum(np.mean(gradient**2) for gradient in gradients_of(row)) for row in range(ROWS)]
     np.testing.assert_allclose(optimizer._accumulators[0], squares, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_devices_move_a_row_by_the_sum_of_their_gradients(tmp_path):
+    """A row that both look up moves once: moved by each in turn, it would count two steps."""
+    out = tmp_path / "tables.npz"
+    command = [sys.executable, "-m", "tests.trainer.training.two_devices_rows", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(out) as tables:
+        for make, path in ((adam, adam_path), (adagrad, adagrad_path)):
+            expected = [1 + path(gradients_of(row)) for row in range(ROWS)]
+            np.testing.assert_allclose(tables[make.__name__], expected, rtol=1e-4)
