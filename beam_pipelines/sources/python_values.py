@@ -25,7 +25,13 @@ def field_of(document: Document, name: str) -> Any:
 
 def field_names(documents: Sequence[Document]) -> list[str]:
     """The dotted paths of all fields that hold no object, in order of appearance."""
-    return list(dict.fromkeys(name for document in documents for name in _leaves(document)))
+    names = dict.fromkeys(name for document in documents for name in _leaves(document))
+    # What is an object in one document may be null in another, and is no column then.
+    return [name for name in names if not any(_holds_parts(field_of(document, name)) for document in documents)]
+
+
+def _holds_parts(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(True for _ in _leaves(value))
 
 
 def _leaves(document: Document, prefix: str = "") -> Iterator[str]:
@@ -44,8 +50,7 @@ def require_no_objects(table: Table, path: str, documents: Sequence[Document]) -
     """
     for column in table.columns:
         found = next((v for d in documents if isinstance(v := field_of(d, column.source), Mapping)), None)
-        if found:
-            parts = field_names([{column.source: found}])
+        if found and (parts := field_names([{column.source: found}])):
             raise InputError(
                 f"{path}: column {column.source!r} holds objects; name one of their parts in pipeline.{table.name}."
                 f"columns, such as {column.name.lstrip('.')} = {parts[0]!r} (the parts are {', '.join(parts)})"

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pipelines.sources import files
+from beam_pipelines.sources.python_values import field_names
 from features.errors import InputError
 from tests.beam_pipelines.sources.text_tables import read, table_of
 
@@ -132,3 +133,16 @@ def test_a_damaged_file_is_an_error_for_the_user(
     path.write_bytes(magic.get(ending.rpartition(".")[2], b"") + data)
     with pytest.raises(InputError):
         read(path, ["user"])
+
+
+@pytest.mark.parametrize(
+    ("objects", "names"),
+    [
+        ([{"user": None}, {"user": {"id": 1}}], ["user.id"]),
+        ([{"user": {"id": 1, "home": {"city": "x"}}}, {"user": {"home": None}}], ["user.id", "user.home.city"]),
+        ([{"user": 1, "user.id": 2}], ["user", "user.id"]),
+        ([{"user": {}}, {"user": None}], ["user"]),
+    ],
+)
+def test_an_object_that_is_missing_somewhere_is_no_column(objects: list[dict[str, object]], names: list[str]) -> None:
+    assert field_names(objects) == names
