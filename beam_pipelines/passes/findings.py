@@ -108,8 +108,8 @@ def odd_ratings(read: TablesRead, config: PipelineConfig) -> Iterator[str]:
     lone = not_rated(counts)
     if lone is not None:
         yield (
-            f"{config.label.rating_column} {lone:g} ({counts[f'{lone:g}']:,} events) lies below the scale of the other "
-            "ratings: it may mean 'not rated'; remove it from the log or write it as a missing value"
+            f"{config.label.rating_column} {lone:g} ({counts[f'{lone:g}']:,} events) lies outside the scale of the "
+            "other ratings: it may mean 'not rated'; remove it from the log or write it as a missing value"
         )
 
 

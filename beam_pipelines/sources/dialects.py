@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from beam_pipelines.config import TableSource
 from beam_pipelines.sources.opening import without_compression
 
+BLANKS = "blanks"
+"""As a delimiter: any number of blanks and tabs, also before the first field."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
     """Delimiter, quote and escape of one file; an empty text where there is none."""
 
     delimiter: str
-    """Between two fields; one or several characters."""
+    """Between two fields; one or several characters, or `BLANKS`."""
     quote: str = ""
     """Around a field that holds a delimiter, a line break or a quote."""
     escape: str = ""

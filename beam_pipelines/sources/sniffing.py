@@ -15,7 +15,7 @@ from charset_normalizer import CharsetMatch, from_bytes
 
 from beam_pipelines.config import TableSource
 from beam_pipelines.sources import files
-from beam_pipelines.sources.dialects import Dialect
+from beam_pipelines.sources.dialects import BLANKS, Dialect
 from beam_pipelines.sources.formats.quoted_lines import fields_of
 from beam_pipelines.sources.formats.text import text_blocks
 from beam_pipelines.sources.opening import open_stream
@@ -24,7 +24,7 @@ from features.errors import InputError
 
 _TEXT_FORMAT = "csv"
 _SAMPLE_BYTES, _SAMPLE_LINES = 1 << 20, 500
-_DELIMITERS = ("\t", ",", ";", "|", "::", "||", "^", "~", "\x01", " ")
+_DELIMITERS = ("\t", ",", ";", "|", "::", "||", "^", "~", "\x01", " ", BLANKS)
 _CONSISTENT = 0.9
 _MOST_SKIPPED = 30
 _NUMBER = re.compile(r"\s*[+-]?[\d.,]*\d[\d.,]*([eE][+-]?\d+)?\s*$")
@@ -167,7 +167,11 @@ def _with_dialect(source: TableSource, path: str, lines: Sequence[str]) -> tuple
 def _best_delimiter(source: TableSource, path: str, lines: Sequence[str]) -> tuple[float, int, str]:
     """Share of the lines that it cuts alike, into how many fields, and the delimiter: the most consistent one."""
     scored = []
+    in_columns = sum("  " in line for line in lines) > 0.5 * len(lines)
     for place, delimiter in enumerate(_DELIMITERS):
+        if delimiter == " " and in_columns:
+            # One blank of several would cut empty fields.
+            continue
         dialect = Dialect.of(replace(source, delimiter=delimiter), path)
         widths = [len(fields_of(line, dialect)) for line in lines]
         width, count = _modal(widths)
@@ -175,8 +179,18 @@ def _best_delimiter(source: TableSource, path: str, lines: Sequence[str]) -> tup
         if width > 1:
             # Of two that cut all lines alike, the one that cuts them into more fields; blanks are within texts too.
             # A header that another number of fields cuts is none: the delimiter is one within the fields.
-            fits_first = widths[0] == width
-            scored.append((round(min(share, 0.98), 1), delimiter != " ", fits_first, width, -place, share, delimiter))
+            fits_first = width == len(source.header) if source.header else widths[0] == width
+            scored.append(
+                (
+                    round(min(share, 0.98), 1),
+                    delimiter not in (" ", BLANKS),
+                    fits_first,
+                    width,
+                    -place,
+                    share,
+                    delimiter,
+                )
+            )
     if not scored:
         return 0.0, 1, ","
     *_, width, _, share, delimiter = max(scored)
@@ -206,9 +220,10 @@ def _is_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
     if any(_NUMBER.match(field) for field in first):
         return False
     names = [field.strip() for field in first if field.strip()]
-    if len(set(names)) < len(names) or not names:
-        return False
     columns = list(zip(*body, strict=True)) or [()] * len(first)
     over_numbers = any(sum(map(bool, map(_NUMBER.match, column))) > 0.9 * len(column) for column in columns if column)
+    # The same name twice is a mistake above numbers, and a sign of data elsewhere.
+    if not names or (len(set(names)) < len(names) and not over_numbers):
+        return False
     comes_again = sum(name in column[:_SAMPLE_LINES] for name, column in zip(first, columns, strict=True) if name)
     return over_numbers or not comes_again

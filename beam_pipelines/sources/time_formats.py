@@ -21,7 +21,7 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M:%S %p", " %I:%M %p")
 _OTHERS = (
     *("%Y%m%d", "%Y%m%d%H%M%S", "%Y%m%d %H:%M:%S", "%Y%m%dT%H%M%S", "%Y-%m-%d %H-%M-%S"),
     *("%d %b %Y", "%d %b %Y %H:%M:%S", "%d-%b-%Y", "%b %d, %Y", "%b %d, %Y %H:%M:%S", "%a %b %d %H:%M:%S %Y"),
-    "%m %d, %Y",
+    *("%m %d, %Y", "%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p"),
 )
 _WITH_ZONE = (
     *("%a %b %d %H:%M:%S %z %Y", "%a, %d %b %Y %H:%M:%S %z", "%d %b %Y %H:%M:%S %z", "%d/%b/%Y:%H:%M:%S %z"),

@@ -14,7 +14,7 @@ _FRACTION = r"(:\d{2})[.,]\d+"
 _UNITS_PER_SECOND = {ROW_ORDER: 1, "s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 # At most as many digits as an int64 can hold.
 _WHOLE = r"^\s*-?([0-8]\d{18}|\d{1,18})\s*$"
-_DECIMAL = r"^\s*-?\d{1,19}(\.\d*)?\s*$"
+_DECIMAL = r"^\s*-?\d{1,19}(\.\d*)?([eE][+]?\d{1,2})?\s*$"
 # 2026-11-24T03:59:29.123+01:00, with a blank for T, without the fraction, the seconds, the time or the zone.
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?)?$"
 _ISO_WITH_ZONE = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)$"

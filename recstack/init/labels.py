@@ -34,7 +34,7 @@ _WEIGHTS = {
     2.0: "like share comment rate follow download",
     1.0: "view click pageview detail play open visit read watch listen pv",
 }
-_UNCLEAR = 1.0
+_UNCLEAR, _SEVERAL = 1.0, 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def find_labels(events: TableProfile, taken: frozenset[str], log: Log) -> Labels
         log: the events.
     """
     free = [column for column in events.columns if column.name not in taken]
-    for find in (_event_types, _clicks, _ratings, partial(_grades, log=log)):
+    for find in (_event_types, _clicks, partial(_ratings, log=log), partial(_grades, log=log)):
         for column in free:
             found = find(column)
             if found is not None:
@@ -123,9 +123,15 @@ def _typed(column: ColumnProfile, weights: dict[str, float], what: str, why: str
     )
 
 
-def _ratings(column: ColumnProfile) -> Labels | None:
-    is_named = set(names.words(column.name)) & names.RATING
-    if column.kind not in ("integer", "number") or not is_named or not 2 <= column.distinct <= _MOST_RATINGS:
+def _ratings(column: ColumnProfile, log: Log) -> Labels | None:
+    named = set(names.words(column.name)) & names.RATING
+    if column.kind not in ("integer", "number") or not named or column.distinct < 2:
+        return None
+    if column.distinct > _MOST_RATINGS and not named & {"rating", "ratings"}:
+        # A score of any fineness may be how well something fitted, not what a user thought of it.
+        return None
+    if len(log) > _SEVERAL * log.num_items and not _differs_within(column, log.items, log.rows):
+        # What all users of an item have in common is its average.
         return None
     return _rated(column, "named so")
 
@@ -139,7 +145,7 @@ def _grades(column: ColumnProfile, log: Log) -> Labels | None:
         return None
     counts = rating_levels(_numbers(column))
     lone = not_rated(counts)
-    levels = np.array(sorted(map(float, counts)))[0 if lone is None else 1 :]
+    levels = np.array(sorted(float(level) for level in counts if float(level) != lone))
     steps = np.diff(levels)
     is_scale = len(levels) >= 4 and np.allclose(steps, steps[0]) and steps[0] in (0.5, 1.0)
     if not is_scale or levels[0] not in (0, 0.5, 1) or levels[-1] not in _BEST_GRADES:
@@ -161,7 +167,7 @@ def _numbers(column: ColumnProfile) -> npt.NDArray[np.float64]:
 
 def _rated(column: ColumnProfile, why: str) -> Labels:
     values = _numbers(column)
-    counts = rating_levels(values)
+    counts = rating_levels(values, most=len(values))
     lone = not_rated(counts)
     levels, of_levels = np.unique(values if lone is None else values[values != lone], return_counts=True)
     at_least = np.cumsum(of_levels[::-1])[::-1] / of_levels.sum()
@@ -171,11 +177,11 @@ def _rated(column: ColumnProfile, why: str) -> Labels:
     what = f"{why}; {len(levels)} different values from {levels[0]:g} to {levels[-1]:g}"
     notices: tuple[str, ...] = ()
     if lone is not None:
-        said = f"{counts[f'{lone:g}']:,} are {lone:g}, which lies below the scale and may mean 'not rated'"
+        said = f"{counts[f'{lone:g}']:,} are {lone:g}, which lies outside the scale and may mean 'not rated'"
         what += f"; {said}"
         notices = (
-            f"{column.name}: {said}; as it stands it is the lowest rating: remove these events from the log, or all "
-            "ratings if they are few",
+            f"{column.name}: {said}; as it stands it is a rating like any other: remove these events from the log, or "
+            "all ratings if they are few",
         )
     is_used = column.missing <= PipelineConfig().max_reject_ratio
     if not is_used:

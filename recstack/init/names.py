@@ -48,6 +48,9 @@ NO_GRADE = _set(
 )
 # Of a number that says which of a user's events came first.
 PLACE = ("number", "sequence", "seq", "step", "turn", "position", "order", "rank")
+QUANTITY = _set(
+    "quantity qty count amount units total price menge anzahl cantidad quantite quantité количество 数量 數量"
+)
 # Numbers that come again and again, and how many there are: they order no events.
 CLOCK = {
     "hour": 24,

@@ -7,10 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.profile.raw_table import ColumnProfile, TableProfile
+from beam_pipelines.sources.texts import is_text, to_texts
 from beam_pipelines.sources.time_formats import guess_time_format
 from features.errors import InputError
 from recstack.init import names
 from recstack.init.questions import Ask, Question
+from recstack.init.shapes import instead_of_users, other_shape
 from recstack.init.times import TimeChoice, find_time
 
 # Fewer different values are groups of users or items, not these themselves.
@@ -23,6 +25,7 @@ _DENSE = 0.5
 _MOST_IN_A_WORD, _MOST_IN_A_TITLE, _COMES_AGAIN = 3, 12, 0.5
 _MOST_OF_BEST = 0.5
 _MOST_WITHOUT_ID, _NAMED = 0.5, 2
+_SHORTENED = r"^\s*[+-]?\d+([.,]\d+)?[eE][+]?\d+\s*$"
 _FLAGS = {"user": "--user-id", "item": "--item-id"}
 _WORDS = {"user": names.USER, "item": names.ITEM}
 _KEYS = {"user": "users", "item": "items"}
@@ -162,8 +165,14 @@ def _score(column: ColumnProfile, columns: list[ColumnProfile], role: str, table
 
 def _can_be_ids(column: ColumnProfile) -> bool:
     """Whether the values could be names of somebody or something: several, of one kind, and no sentences."""
-    if column.kind not in ("integer", "text") or column.distinct < 2:
+    if column.kind not in ("integer", "text", "number") or column.distinct < 2:
         return False
+    if len(shortened(column)):
+        return False
+    if column.kind == "number":
+        # Such as 1234567890.1609459200 in a text.
+        is_named = names.role_score(column.name, names.USER | names.ITEM) > _LEAST_SCORE
+        return is_named and column.raw is not None and is_text(column.raw.type)
     if column.kind == "integer":
         return True
     words = pc.list_value_length(pc.utf8_split_whitespace(column.values.drop_null().slice(0, 1000)))
@@ -172,6 +181,14 @@ def _can_be_ids(column: ColumnProfile) -> bool:
         column.values
     )
     return float(pc.mean(words).as_py()) <= (_MOST_IN_A_TITLE if is_title else _MOST_IN_A_WORD)
+
+
+def shortened(column: ColumnProfile) -> pa.StringArray:
+    """The values of which a spreadsheet left the first digits, such as `9.78E+12`."""
+    if column.raw is None or not is_text(column.raw.type):
+        return pa.array([], pa.string())
+    texts, _ = to_texts(column.raw)
+    return texts.filter(pc.match_substring_regex(texts, _SHORTENED))
 
 
 def _best_pair(scored: Mapping[str, list[_Scored]], events: TableProfile, ask: Ask) -> tuple[Choice, Choice]:
@@ -206,10 +223,15 @@ def _by_values(chosen: dict[str, _Scored], events: TableProfile, ask: Ask) -> tu
         rest = [
             column
             for column in _identifiers(list(events.columns))
-            if column.name not in taken and not set(names.words(column.name)) & others and not _is_time(column)
+            if column.name not in taken
+            and not set(names.words(column.name)) & others
+            and not _is_time(column)
+            and not len(shortened(column))
         ]
         if len(rest) + len(taken) < 2:
-            raise _no_column(events, f"could be the {role}", f"name one by {_FLAGS[role]}")
+            instead = instead_of_users(events) if role == "user" else ""
+            hint = f"name one by {_FLAGS[role]}{instead}{other_shape(events)}"
+            raise _no_column(events, f"could be the {role}", hint)
         most = sorted(rest, key=lambda column: -column.distinct)[:2]
         name = ask(_question(events, role, most))
         chosen[role] = _Scored(score=100, column=events.column(name), why="chosen by you")
@@ -338,7 +360,18 @@ def _plain(column: ColumnProfile) -> pa.StringArray:
     return pc.replace_substring_regex(pc.replace_substring_regex(texts, r"\.0+$", ""), r"^0+(\d)", r"\1")
 
 
+def _shortened(table: TableProfile) -> str:
+    """A column of ids of which a spreadsheet left the first digits."""
+    for column in table.columns:
+        if names.role_score(column.name, names.USER | names.ITEM) > _LEAST_SCORE and len(short := shortened(column)):
+            return (
+                f" ({column.name!r} holds {short[0].as_py()!r}, which is what spreadsheets leave of long numbers: "
+                "export the table once more with its ids as text)"
+            )
+    return ""
+
+
 def _no_column(table: TableProfile, role: str, option: str) -> InputError:
     known = ", ".join(repr(column.name) for column in table.columns[:_SHOWN])
     more = f" and {len(table.columns) - _SHOWN} more" if len(table.columns) > _SHOWN else ""
-    return InputError(f"{table.path}: no column {role}; the columns are {known}{more}; {option}")
+    return InputError(f"{table.path}: no column {role}{_shortened(table)}; the columns are {known}{more}; {option}")

@@ -18,6 +18,7 @@ from beam_pipelines.sources.times import to_seconds
 from features.errors import InputError
 from recstack.init import names
 from recstack.init.questions import Ask, Question
+from recstack.init.shapes import other_shape
 
 _FLAG = "--timestamp"
 _DOUBTFUL, _NAMED = 0.5, 2.0
@@ -214,4 +215,5 @@ def _no_time(events: TableProfile) -> InputError:
     return InputError(
         f"{events.path}: no column could be the time of the event{tried}; the columns are {known}{more}; name one by "
         f"{_FLAG} (its position in the user's list will do), or say {_FLAG} {ROW_ORDER} if later rows happened later"
+        f"{other_shape(events)}"
     )

@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from beam_pipelines.config import TableSource
 from beam_pipelines.sources.contract import RawBatch, ReadUnit, SourceFile, column_sources, require_columns
-from beam_pipelines.sources.dialects import Dialect
+from beam_pipelines.sources.dialects import BLANKS, Dialect
 from beam_pipelines.sources.formats.quoted_lines import ParsedLines, ends_in_quotes, fields_of, parse_quoted
 from beam_pipelines.sources.formats.text import text_blocks, whole_file
 from beam_pipelines.sources.tables import Table
@@ -27,6 +27,7 @@ _LINE_FEED = 10
 # Stand in for a delimiter of several bytes; whichever the text does not hold.
 _STAND_INS = "\x1f\x1e\x1d\x1c\x01\x02\x03\x04"
 _OTHER_DELIMITERS = ("::", ";", "\t", "|", ",", "^")
+_AROUND_LINES, _AROUND_DELIMITERS = re.compile(rb"(?m)^[ \t]+|[ \t]+$"), re.compile(rb"[ \t]+")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?$")
 
 
@@ -113,13 +114,19 @@ def _parse(block: bytes, width: int, dialect: Dialect, *, is_last: bool) -> tupl
         return ParsedLines([pa.array([], pa.binary())] * width), b""
     if len(dialect.delimiter.encode()) > 1:
         stand_in = next(c for c in _STAND_INS if c.encode() not in block)
-        block = block.replace(dialect.delimiter.encode(), stand_in.encode())
+        block = _with_delimiter(block, dialect.delimiter, stand_in.encode())
         dialect = replace(dialect, delimiter=stand_in)
     parsed = _by_arrow(block, width, dialect) if _is_utf8(block) else None
     # Arrow takes a quote that is open at the end of the block for a closed one.
     if parsed is not None and parsed.num_rows == num_lines and not ends_in_quotes(block, dialect):
         return parsed, b""
     return parse_quoted(block, width, dialect, is_last=is_last)
+
+
+def _with_delimiter(block: bytes, delimiter: str, stand_in: bytes) -> bytes:
+    if delimiter != BLANKS:
+        return block.replace(delimiter.encode(), stand_in)
+    return _AROUND_DELIMITERS.sub(stand_in, _AROUND_LINES.sub(b"", block))
 
 
 def _is_utf8(block: bytes) -> bool:

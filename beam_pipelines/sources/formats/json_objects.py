@@ -12,6 +12,7 @@ import pyarrow.json
 
 from beam_pipelines.sources.contract import RawBatch, ReadUnit, SourceFile, column_sources, require_columns
 from beam_pipelines.sources.formats.text import text_blocks, whole_file
+from beam_pipelines.sources.json_tables import rows_of
 from beam_pipelines.sources.nested import column_of
 from beam_pipelines.sources.python_values import (
     Document,
@@ -61,7 +62,7 @@ def _is_lines(first: bytes) -> bool:
     """Whether one of the first two lines is an object by itself, or nothing in the block begins like JSON."""
     lines = [line for line in first[:_BLOCK_BYTES].split(b"\n", 50) if line.strip()][:2]
     objects = [o for line in lines if isinstance(o := _object_of(line), dict)]
-    if len(lines) == 1 and objects and _wrapped(objects[0]):
+    if len(lines) == 1 and objects and rows_of(objects[0]):
         return False
     return bool(objects) or not first.lstrip().startswith((b"{", b"["))
 
@@ -164,7 +165,7 @@ def _read_objects(table: Table, path: str, objects: Iterator[Any]) -> Iterator[R
 
 
 def _objects_of(data: bytes, path: str) -> Iterator[Any]:
-    """The entries of the arrays of a text, or its objects; of a single object with one list in it, the list's entries.
+    """The entries of the arrays of a text, or its objects; of a single object that holds a table, its rows.
 
     Raises:
         InputError: the text is not JSON.
@@ -179,14 +180,8 @@ def _objects_of(data: bytes, path: str) -> Iterator[Any]:
             line = text.count("\n", 0, getattr(error, "pos", place)) + 1
             raise InputError(f"{path}: line {line}: cannot be read as JSON ({error}); mend the file") from error
         several += value if isinstance(value, list) else [value]
-    wrapped = _wrapped(several[0]) if len(several) == 1 and isinstance(several[0], dict) else None
-    yield from wrapped or several
-
-
-def _wrapped(value: Document) -> list[Document] | None:
-    """The objects in the one list of an object, such as `{"count": 2, "rows": [{...}, {...}]}`."""
-    lists = [v for v in value.values() if isinstance(v, list) and v and all(isinstance(entry, dict) for entry in v)]
-    return lists[0] if len(lists) == 1 else None
+    rows = rows_of(several[0]) if len(several) == 1 and isinstance(several[0], dict) else None
+    yield from rows or several
 
 
 def _after_space(text: str, place: int) -> int:

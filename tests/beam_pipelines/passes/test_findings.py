@@ -146,7 +146,7 @@ def test_words_for_missing_are_no_users(prepared: Callable[..., Manifest], word:
 def test_a_value_below_the_scale_is_told(prepared: Callable[..., Manifest], lone: int) -> None:
     log = changed(LOG, lambda n, _: {"stars": lone if n % 3 == 0 else n % 5 + 1})
     [note] = prepared(log, label=LabelConfig(rating_column="stars")).notes
-    assert note.startswith(f"stars {lone} (80 events) lies below the scale")
+    assert note.startswith(f"stars {lone} (80 events) lies outside the scale")
 
 
 @pytest.mark.parametrize("mark", [",", "."])

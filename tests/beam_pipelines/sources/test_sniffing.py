@@ -1,6 +1,7 @@
 """What is sniffed reads the rows that were written, in every combination of delimiter, quote, header and encoding."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +27,7 @@ ROWS = [[f"u{n % 9}", f"{n}.5", TITLES[n % len(TITLES)]] for n in range(1, 120)]
 many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def sniffed(path: Path, text: str, encoding: str = "utf-8", **source: str) -> SniffedSource:
+def sniffed(path: Path, text: str, encoding: str = "utf-8", **source: Any) -> SniffedSource:
     path.write_bytes(text.encode(encoding))
     return sniff_source(TableSource(path=str(path), **source))
 
@@ -106,3 +107,15 @@ def test_any_bytes_are_sniffed_or_an_error_for_the_user(tmp_path: Path, data: by
     except InputError:
         return
     found.source.check("pipeline.interactions")
+
+
+@pytest.mark.parametrize("has_header", [True, False])
+@pytest.mark.parametrize("between", ["  ", "     "])
+def test_any_number_of_blanks_is_a_delimiter(tmp_path: Path, between: str, has_header: bool) -> None:
+    names = ["user", "item", "rating", "second"]
+    rows = [[f"u{n % 7}", str(n % 5), str(n % 3), str(1_600_000_000 + n)] for n in range(50)]
+    lines = [between.join(row) for row in ([names] if has_header else []) + rows]
+    given = {} if has_header else {"header": tuple(names)}
+    found = sniffed(tmp_path / "t.txt", "".join(f"  {line}  \n" for line in lines), format="csv", **given)
+    assert found.source.delimiter == "blanks"
+    assert read(tmp_path / "t.txt", names, format="csv", delimiter="blanks", **given).rows == rows

@@ -73,7 +73,7 @@ def test_dates_are_their_midnight() -> None:
 
 
 def test_what_is_no_number_is_no_time() -> None:
-    assert seconds(pa.array(["12", "twelve", None, "1e3", "12.7"])) == [12, None, None, None, 12]
+    assert seconds(pa.array(["12", "twelve", None, "1e", "12.7", "1.2e3"])) == [12, None, None, None, 12, 1200]
     assert seconds(pa.array([float("nan"), 1e300, float("inf"), 7.9])) == [None, None, None, 7]
 
 
