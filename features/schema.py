@@ -26,7 +26,17 @@ RESERVED_NAMES = frozenset(
         "item_events",
     }
     # ... and inputs and outputs of the signatures.
-    | {"k", "item_ids", "scores", "exclude_item_ids", "allow_item_ids", "embedding", "limit", "exclude_seen"}
+    | {
+        "k",
+        "item_ids",
+        "scores",
+        "exclude_item_ids",
+        "allow_item_ids",
+        "embedding",
+        "limit",
+        "exclude_seen",
+        "diversity",
+    }
 )
 
 

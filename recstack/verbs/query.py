@@ -37,6 +37,8 @@ class QueryArguments(StackArguments):
     """Item ids not to recommend."""
     filters: tuple[str, ...] = ()
     """What items must be, each `name=value` with the model's input names: `year_min=1990 genres_any_of=Drama,War`."""
+    diversity: float | None = None
+    """How much the items differ from each other, from 0, relevance alone, to 1; none: as the model is configured."""
     k: int = 10
     """Number of recommendations."""
     address: str = "localhost:8500"
@@ -60,8 +62,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     """Asks the server and shows its answer.
 
     Raises:
-        InputError: `k`, the timeout, the address, a feature or a filter is not as it must be, or a history is given and
-            the features have none.
+        InputError: `k`, the timeout, the address, a feature, a filter or the diversity is not as it must be, or a
+            history is given and the features have none.
         CallError: the server cannot be reached or refuses.
     """
     from serving.client import RecommenderClient
@@ -79,7 +81,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
         voice.progress(f"not given by --context, so not known to the model: {', '.join(unknown)}")
     with RecommenderClient(arguments.address, model=arguments.model, timeout_seconds=arguments.timeout) as client:
         exclude = [list(arguments.exclude)] if arguments.exclude else None
-        items = client.recommend(inputs, k=arguments.k, exclude=exclude, filters=_filters(arguments.filters))[0]
+        wanted = _filters(arguments.filters) | _diversity(arguments.diversity)
+        items = client.recommend(inputs, k=arguments.k, exclude=exclude, filters=wanted)[0]
     voice.show(_table(items, _titles(arguments, items) if arguments.titles else {}))
     voice.result(
         f"{len(items)} items for user {arguments.user!r} from {arguments.model} at {arguments.address}",
@@ -147,6 +150,15 @@ def _filters(given: Sequence[str]) -> dict[str, object]:
             raise InputError(f"--filters {text}: expected name=value, such as year_min=1990 or genres_any_of=Drama,War")
         filters[name] = _bound(text, value) if name.endswith(("_min", "_max")) else value.split(",")
     return filters
+
+
+def _diversity(given: float | None) -> dict[str, object]:
+    """The input `diversity`; empty where none is given."""
+    if given is None:
+        return {}
+    if not 0 <= given <= 1:
+        raise InputError(f"--diversity {given}: expected a strength from 0 to 1")
+    return {"diversity": given}
 
 
 def _bound(text: str, value: str) -> float:

@@ -103,7 +103,8 @@ class RecommenderClient:
             k: Number of items per query.
             exclude: Item ids not to return, a list per query; a single list applies to the whole batch.
             filters: What items must satisfy, by input name, such as `{"year_min": 1990, "genres_any_of": ["Drama",
-                "War"], "allow_item_ids": [...]}`: one bound or list for the whole batch, or one per query.
+                "War"], "allow_item_ids": [...]}`: one bound or list for the whole batch, or one per query. The model's
+                other optional inputs go here too, such as `{"diversity": 0.3}` for `recommender`.
             model: Model to call instead of the client's: `retrieval`, `retrieval_exact` or `recommender`.
             timeout_seconds: Deadline instead of the client's.
 

@@ -18,7 +18,7 @@ from features.spec.time import TimestampFeature
 from features.spec.vector import VectorFeature
 from recstack.console import Voice
 from recstack.display import read_display_data, read_titles
-from recstack.verbs.query import QueryArguments, _context, _filters, _note_on_user, query
+from recstack.verbs.query import QueryArguments, _context, _diversity, _filters, _note_on_user, query
 from serving.config import ServerConfig
 from serving.server import Server
 from tests.checkerboard import NUM_ITEMS
@@ -46,6 +46,18 @@ def test_filters_are_bounds_or_lists():
 def test_a_filter_that_is_none_is_named(text):
     with pytest.raises(InputError, match=f"--filters {text}: expected"):
         _filters([text])
+
+
+def test_diversity_is_an_input_of_the_model_and_none_leaves_the_models_own():
+    assert _diversity(0.25) == {"diversity": 0.25}
+    assert _diversity(0.0) == {"diversity": 0.0}
+    assert _diversity(None) == {}
+
+
+@pytest.mark.parametrize("given", [-0.5, 1.01, float("nan")])
+def test_a_diversity_out_of_range_is_refused(given):
+    with pytest.raises(InputError, match=f"--diversity {given}: expected a strength from 0 to 1"):
+        _diversity(given)
 
 
 def test_context_takes_the_types_of_the_features():

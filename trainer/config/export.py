@@ -1,9 +1,10 @@
 """Options of the export. Imports no TensorFlow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from features.disk.layout import MODEL_NAMES, ModelName
 from features.errors import ConfigError
+from trainer.config.reranking import MMRConfig, RerankerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class ExportConfig:
     """Number of items that the cascade retrieves and ranks."""
     recommender_limit: int = 10
     """Number of items that the cascade returns by default."""
+    reranker: RerankerConfig = field(default_factory=MMRConfig)
+    """How the cascade re-ranks its candidates for diversity; off unless a request or the configuration says so."""
     keep_versions: int = 3
     """Number of published versions to keep per model; older ones are removed after publication."""
     smallest_refresh: float = 0.5
@@ -34,15 +37,15 @@ class ExportConfig:
     """Time that such a server waits for a batch to fill, in microseconds."""
 
     def __post_init__(self) -> None:
-        for field in (
+        for name in (
             "retrieval_k",
             "recommender_candidates",
             "recommender_limit",
             "keep_versions",
             "max_batch_size",
         ):
-            if getattr(self, field) < 1:
-                raise ConfigError(f"export.{field}", getattr(self, field), "at least 1")
+            if getattr(self, name) < 1:
+                raise ConfigError(f"export.{name}", getattr(self, name), "at least 1")
         if not 0 <= self.smallest_refresh <= 1:
             raise ConfigError("export.smallest_refresh", self.smallest_refresh, "a share from 0 to 1")
         if self.recommender_limit > self.recommender_candidates:

@@ -30,6 +30,7 @@ from trainer.index.build import BuiltIndex, build_index
 from trainer.index.filtered_retriever import Retriever
 from trainer.index.item_ids import ItemIds
 from trainer.ranking.model import RankingModel
+from trainer.reranking.caps import make_caps
 from trainer.restore import Trained, restore
 from trainer.retrieval.full_ranking import embed_queries, query_blocks
 from trainer.retrieval.two_towers import TwoTowers
@@ -94,7 +95,12 @@ class Assembly:
         order = self._order()
         histories = self._histories(self._list_ranking.config.history) if isinstance(order, ListOrder) else None
         servable = RecommenderServable(
-            retrieval, order, self._cascade_config(), exclude_seen=exclude_seen, histories=histories
+            retrieval,
+            order,
+            self._cascade_config(),
+            exclude_seen=exclude_seen,
+            histories=histories,
+            caps=make_caps(self._attributes.categorical, self.job.export.reranker.caps),
         )
         return servable, built
 

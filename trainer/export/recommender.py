@@ -1,5 +1,7 @@
-"""`recommender`: the cascade in one call. Retrieve, leave out what is known or excluded, rank, cut."""
+"""`recommender`: the cascade in one call. Retrieve, leave out what is known or excluded, rank, re-rank, cut."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -10,12 +12,16 @@ from trainer.export.orders import Found, Order
 from trainer.export.query import HistoryEntries, UserHistories
 from trainer.export.servables import EXCLUSIONS, RetrievalServable, checked_count
 from trainer.export.signatures import Input, Outputs, make_signature
+from trainer.index.base import TopK
+from trainer.reranking.caps import Cap
+from trainer.reranking.greedy import Ranked, Reranking
 
 EXCLUDE_SEEN = "exclude_seen"
+DIVERSITY = "diversity"
 
 
 class RecommenderServable(tf.Module):
-    """The first stage, an order of what it finds, and the best of it."""
+    """The first stage, an order of what it finds, and the best of it, re-ranked for diversity on request."""
 
     def __init__(
         self,
@@ -25,29 +31,38 @@ class RecommenderServable(tf.Module):
         *,
         exclude_seen: bool,
         histories: UserHistories | None = None,
+        caps: Sequence[Cap] = (),
     ) -> None:
         """Puts the stages together.
 
         Args:
             retrieval: The first stage.
             order: The second stage.
-            config: How many items are retrieved, and returned where a request does not say how many.
+            config: How many items are retrieved, how many are returned where a request does not say it, and how they
+                are re-ranked.
             exclude_seen: Whether items of the history are left out where a request does not say.
             histories: Known histories of the second stage, if they are longer than those of the first.
+            caps: Of the re-ranking.
         """
         super().__init__(name="recommender")
         self.retrieval, self.order = retrieval, order
         self._candidates, self._limit = config.recommender_candidates, config.recommender_limit
-        self._exclude_seen = exclude_seen
+        self._exclude_seen, self._diversity = exclude_seen, config.reranker.diversity
+        self.reranking = Reranking(config.reranker, caps, most=self._candidates)
         self._history_entries = HistoryEntries(
             retrieval.query, retrieval.retriever.item_ids, with_ages=False, histories=histories
         )
 
     def signatures(self) -> dict[str, Any]:
-        """`serving_default`: query features, optional restrictions, `limit` and `exclude_seen` to ids and scores."""
+        """`serving_default`: query features and optional inputs to ids and scores.
+
+        Optional are the restrictions of `retrieve`, `limit`, `exclude_seen` and `diversity`, `[batch]` or `[1] float32`
+        from 0 to 1, NaN for the configured strength.
+        """
         choices = {
             "limit": Input(spec=tf.TensorSpec([], tf.int32), default=tf.constant(self._limit)),
             EXCLUDE_SEEN: Input(spec=tf.TensorSpec([], tf.bool), default=tf.constant(self._exclude_seen)),
+            DIVERSITY: Input(spec=tf.TensorSpec([None], tf.float32), default=tf.constant([math.nan])),
         }
         inputs = self.retrieval.query.inputs() | self.retrieval.restrictions() | choices
         return {"serving_default": make_signature(self._recommend, inputs)}
@@ -66,10 +81,43 @@ class RecommenderServable(tf.Module):
         )
         found = Found(query=query, history=history, rows=top.rows, scores=top.scores)
         log_chances = tf.where(tf.math.is_finite(top.scores), self.order.log_chances(found), -float("inf"))
-        best, places = tf.math.top_k(log_chances, k=limit)
+        ranked = TopK(rows=top.rows, scores=log_chances)
+        places = self._places(ranked, self._strength(request, tf.shape(history)[0]), limit)
+        best = tf.gather(log_chances, places, batch_dims=1)
         # Padding keeps its score of -inf; a chance too small for float32 is 0, but in its place.
         scores = tf.where(tf.math.is_finite(best), tf.exp(best), -float("inf"))
         return {"item_ids": retriever.item_ids.ids(tf.gather(top.rows, places, batch_dims=1)), "scores": scores}
+
+    def _strength(self, request: Tensors, batch: tf.Tensor) -> tf.Tensor:
+        """`[batch] float32`: what the request asks for, or the configured strength."""
+        asked = request[DIVERSITY]
+        strength = tf.where(tf.math.is_nan(asked), self._diversity, asked)
+        is_strength = tf.reduce_all((strength >= 0.0) & (strength <= 1.0))
+        with tf.control_dependencies([tf.debugging.Assert(is_strength, ["diversity must be from 0 to 1:", asked])]):
+            return tf.broadcast_to(strength, [batch])
+
+    def _places(self, ranked: TopK, strength: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
+        """`[batch, limit] int32`: the places of the items to return, best first."""
+        if self.reranking.caps:
+            return self._reranked(ranked, strength, limit)
+        # Without diversity nothing is re-ranked, so the answer is the same to the bit.
+        return tf.cond(
+            tf.reduce_any(strength > 0.0),
+            lambda: self._reranked(ranked, strength, limit),
+            lambda: tf.math.top_k(ranked.scores, k=limit).indices,
+        )
+
+    def _reranked(self, ranked: TopK, strength: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
+        """The best candidates re-ranked; of those that a large `limit` asks for besides, the second stage's order."""
+        size = self._candidates
+        scores, places = tf.math.top_k(ranked.scores, k=tf.shape(ranked.scores)[1])
+        rows = tf.gather(ranked.rows, places[:, :size], batch_dims=1)
+        candidates = Ranked(
+            scores=scores[:, :size], rows=rows, vectors=self.retrieval.retriever.index.vectors.gather(rows)
+        )
+        chosen = self.reranking(candidates, strength, tf.minimum(limit, size))
+        first = tf.gather(places, chosen, batch_dims=1)
+        return tf.concat([first, places[:, size : tf.maximum(limit, size)]], axis=1)
 
     def _excluded(self, request: Tensors, history: tf.Tensor) -> tf.Tensor:
         """Rows `[batch, e] int32` that are excluded by id or, if so wished, in the history; -1: none."""

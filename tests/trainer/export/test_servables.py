@@ -42,6 +42,11 @@ def restrictions(exclude: list[str] | None = None, **filters: tf.Tensor) -> dict
     }
 
 
+def choices(diversity: float = np.nan) -> dict[str, tf.Tensor]:
+    """What `recommender` takes besides; NaN is the configured diversity."""
+    return {"exclude_seen": tf.constant(True), "diversity": tf.constant([diversity], tf.float32)}
+
+
 def test_exact_retrieval_equals_the_trainer(trained: Trained, exact: Any) -> None:
     sent = request(STRANGE_USERS, [["i0", "i2"], ["i1", ""], ["", "i3"], ["", ""], ["zzz", "i4"], ["i5", "i7"]])
     raw = dict(sent)
@@ -137,7 +142,7 @@ def test_count_that_is_none_or_takes_all_memory_is_refused(
         exact.signatures["retrieve"](**request(["u2"]), k=tf.constant(k), **restrictions())
     recommend = load(checkerboard, "recommender").signatures["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"limit must be {expected}"):
-        recommend(**request(["u2"]), limit=tf.constant(k), exclude_seen=tf.constant(True), **restrictions())
+        recommend(**request(["u2"]), limit=tf.constant(k), **choices(), **restrictions())
 
 
 def test_ranking_tells_liked_from_disliked(checkerboard: StackConfig) -> None:
@@ -157,7 +162,7 @@ def test_recommender_leaves_out_history_and_exclusions_and_returns_what_is_liked
     loaded = load(checkerboard, "recommender")
     history = [item(n) for n in range(0, 12, 2)]
     answer = loaded.signatures["serving_default"](
-        **request(["u8"], [history]), limit=tf.constant(5), exclude_seen=tf.constant(True), **restrictions(["i12"])
+        **request(["u8"], [history]), limit=tf.constant(5), **choices(), **restrictions(["i12"])
     )
     items = [value.decode() for value in answer["item_ids"].numpy()[0]]
     assert len(set(items)) == 5
@@ -170,10 +175,49 @@ def test_recommender_leaves_out_history_and_exclusions_and_returns_what_is_liked
 
 def test_limit_beyond_the_catalogue_is_padding(checkerboard: StackConfig) -> None:
     answer = load(checkerboard, "recommender").signatures["serving_default"](
-        **request(["u8"]), limit=tf.constant(NUM_ITEMS + 5), exclude_seen=tf.constant(True), **restrictions()
+        **request(["u8"]), limit=tf.constant(NUM_ITEMS + 5), **choices(), **restrictions()
     )
     assert answer["item_ids"].shape == (1, NUM_ITEMS + 5)
     assert answer["item_ids"].numpy()[0, -5:].tolist() == [b""] * 5
+
+
+def test_diversity_zero_is_the_order_without_and_scores_stay_with_their_items(checkerboard: StackConfig) -> None:
+    recommend = load(checkerboard, "recommender").signatures["serving_default"]
+
+    def scored(diversity: float, users: list[str]) -> list[dict[bytes, float]]:
+        answer = recommend(**request(users), limit=tf.constant(12), **choices(diversity), **restrictions())
+        pairs = zip(answer["item_ids"].numpy(), answer["scores"].numpy(), strict=True)
+        return [dict(zip(items.tolist(), scores.tolist(), strict=True)) for items, scores in pairs]
+
+    users = ["u8", "u3", "nobody"]
+    plain, off, diverse = scored(np.nan, users), scored(0.0, users), scored(1.0, users)
+    assert [list(each.items()) for each in plain] == [list(each.items()) for each in off]
+    assert [list(each) for each in plain] != [list(each) for each in diverse]
+    for before, after in zip(plain, diverse, strict=True):
+        assert next(iter(before)) == next(iter(after))
+        shared = before.keys() & after.keys()
+        np.testing.assert_allclose([before[each] for each in shared], [after[each] for each in shared], rtol=1e-6)
+
+
+@pytest.mark.parametrize("diversity", [-0.1, 1.5, np.inf])
+def test_diversity_out_of_range_is_refused(checkerboard: StackConfig, diversity: float) -> None:
+    recommend = load(checkerboard, "recommender").signatures["serving_default"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="diversity must be from 0 to 1"):
+        recommend(**request(["u2"]), limit=tf.constant(3), **choices(diversity), **restrictions())
+
+
+def test_a_limit_beyond_the_candidates_re_ranks_them_and_keeps_the_others_order(checkerboard: StackConfig) -> None:
+    recommend = load(checkerboard, "recommender").signatures["serving_default"]
+    size = checkerboard.export.recommender_candidates
+    plain, diverse = (
+        recommend(**request(["u8"]), limit=tf.constant(size + 4), **choices(value), **restrictions())["item_ids"]
+        .numpy()[0]
+        .tolist()
+        for value in (0.0, 0.8)
+    )
+    assert plain[:size] != diverse[:size]
+    assert sorted(plain[:size]) == sorted(diverse[:size])
+    assert plain[size:] == diverse[size:]
 
 
 STAGES_OF = {
