@@ -132,6 +132,7 @@ def cascade_tables(result: Mapping[str, Any]) -> Iterator[Table]:
         yield table
     for task, metrics in result["by_label"].items():
         yield _label_table(task, metrics)
+    yield _diversity_table(result["diversity"], min(result["cutoffs"]))
 
 
 def _label_table(task: str, metrics: Mapping[str, Any]) -> Table:
@@ -144,6 +145,22 @@ def _label_table(task: str, metrics: Mapping[str, Any]) -> Table:
             difference = row["difference"]
             spread = f"{difference['value']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
             table.add_row(name, f"{row['cascade']:.4f}", f"{row['retrieval']:.4f}", spread)
+    return table
+
+
+def _diversity_table(curves: Mapping[str, Any], cutoff: int) -> Table:
+    """The served lists re-ranked by each kind and strength."""
+    table = Table(
+        title=f"Served lists re-ranked for diversity, first {cutoff} items",
+        caption="distance: mean cosine distance of pairs; then distinct values of item features",
+    )
+    for kind, rows in curves.items():
+        for row in rows:
+            values = {name: value for name, value in row.items() if name != "strength"}
+            if not table.columns:
+                for name in ("re-ranking", *values):
+                    table.add_column(name, justify="left" if name == "re-ranking" else "right")
+            table.add_row(f"{kind} {row['strength']:g}", *(f"{value:.4f}" for value in values.values()))
     return table
 
 

@@ -49,6 +49,7 @@ def test_the_cascade_shows_what_is_served_and_what_each_task_gains() -> None:
         "versus": {"retrieval": {name: {"p_value": 0.001} for name in ("recall@1", "ndcg@1", "recall@5")}},
         "ranks": False,
         "by_label": {"liked": {"ndcg@1": {"cascade": 0.5312, "retrieval": 0.5, "difference": gain}}},
+        "diversity": {"dpp": [{"strength": 0.3, "ndcg": 0.275, "distance": 0.8123, "genres": 3.2}]},
     }
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(*cascade_tables(result))
@@ -62,6 +63,8 @@ def test_the_cascade_shows_what_is_served_and_what_each_task_gains() -> None:
         "0.5000",
         "+0.0312 [-0.0045, +0.0678]",
     ]
+    (of_strength,) = (line for line in lines if "dpp 0.3" in line)
+    assert of_strength.strip("│ ").replace(" ", "").split("│") == ["dpp0.3", "0.2750", "0.8123", "3.2000"]
 
 
 def test_baselines_of_the_command_line_replace_those_of_the_file() -> None:

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from trainer.cascade.similarities import Similarity
 
-_OF_SCORES = ("retrieval_score", "retrieval_gap", "retrieval_log_rank")
+FEATURES_OF_SCORES = ("retrieval_score", "retrieval_gap", "retrieval_log_rank")
+"""Names of the first features."""
 _OVER_HISTORY = ("sum", "most", "top", "lately", "recent", "last_few", "last")
 _CLIP = 5.0
 _LAST, _TOP = 5, 3
@@ -34,7 +35,7 @@ class Query:
 def feature_names(similarities: Iterable[str], item_columns: Iterable[str]) -> tuple[str, ...]:
     """Names of the features, in their order."""
     return (
-        *_OF_SCORES,
+        *FEATURES_OF_SCORES,
         *(f"{name}_{aggregate}" for name in similarities for aggregate in _OVER_HISTORY),
         *item_columns,
     )

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from features.disk.manifest import read_manifest
 from features.schema import Schema
+from trainer.cascade.features import FEATURES_OF_SCORES
 from trainer.cascade.lists import CandidateLists, Questions, candidate_lists, retrieving
 from trainer.cascade.model import ListRanker
 from trainer.cascade.stage import ListRankingStage, candidate_features
@@ -15,6 +17,7 @@ from trainer.cascade.validation import logits_of, order_of, ranks_better
 from trainer.config.evaluation import EvaluationConfig
 from trainer.data.encoded_dataset import EncodedDataset
 from trainer.data.events import Float32
+from trainer.evaluation.diversity import ScoredLists, diversity_curves
 from trainer.evaluation.retrieval import JudgedSplit, load_data
 from trainer.metrics.intervals import paired_test, user_groups
 from trainer.metrics.lists import query_metrics
@@ -35,6 +38,10 @@ class CascadeOrders:
     """`[queries, C] int64`: catalogue rows, -1 where a list is short."""
     list_ranker: Int
     """`[queries, C] int64`: the same rows in the list ranker's order."""
+    retrieval_scores: Float32
+    """`[queries, C]`: retrieval's scores of its order; any number where a list is short."""
+    list_ranker_scores: Float32
+    """`[queries, C]`: the list ranker's logits of its order."""
 
 
 def evaluate_cascade(
@@ -51,7 +58,8 @@ def evaluate_cascade(
     Returns:
         `model`, the order that is served: the list ranker's, or retrieval's where that was better on validation;
         `baselines`, both orders; `versus`, paired tests of the model against each; `ranks`, whether the list ranker is
-        served; `by_label`, the same metrics of the targets with a positive label alone, where labels differ.
+        served; `by_label`, the same metrics of the targets with a positive label alone, where labels differ;
+        `diversity`, what re-ranking the served lists costs and brings.
 
     Raises:
         InputError: the split holds no query.
@@ -80,7 +88,29 @@ def evaluate_cascade(
         },
         "ranks": ranks,
         "by_label": _by_label(judged, served, orders.retrieval, config, context.schema),
+        "diversity": diversity_curves(
+            ScoredLists(
+                rows=served,
+                scores=orders.list_ranker_scores if ranks else orders.retrieval_scores,
+                targets=judged.queries.targets,
+                vectors=_item_vectors(trained, context, stage),
+                values=category_values(trained),
+            ),
+            min(config.cutoffs),
+        ),
     }
+
+
+def _item_vectors(trained: Trained[ListRanker], context: StageContext, stage: ListRankingStage) -> Float32:
+    vectors: Float32 = stage.train_retrieval(context, stage.retrieval).embed_candidates(trained.candidates).numpy()
+    return vectors
+
+
+def category_values(trained: Trained[Any]) -> dict[str, npt.NDArray[np.int32]]:
+    """Values of each item feature that items are filtered by: `[items, values] int32`, 0 for padding."""
+    names = [feature.name for feature in trained.encoder.schema.candidate if feature.filter_by == "values"]
+    encoded = trained.candidates.features
+    return {name: encoded[name].numpy().reshape(len(trained.candidates), -1) for name in names if name in encoded}
 
 
 def cascade_orders(
@@ -88,9 +118,13 @@ def cascade_orders(
 ) -> CascadeOrders:
     """Candidates of each query of a split, exactly, in retrieval's order and in the list ranker's."""
     lists = cascade_lists(trained, context, judged, stage)
-    rows = lists.rows.astype(np.int64)
+    rows, logits = lists.rows.astype(np.int64), logits_of(trained.model, lists)
+    order = order_of(logits)
     return CascadeOrders(
-        retrieval=rows, list_ranker=np.take_along_axis(rows, order_of(logits_of(trained.model, lists)), axis=1)
+        retrieval=rows,
+        list_ranker=np.take_along_axis(rows, order, axis=1),
+        retrieval_scores=lists.features[..., FEATURES_OF_SCORES.index("retrieval_score")],
+        list_ranker_scores=np.take_along_axis(logits, order, axis=1),
     )
 
 

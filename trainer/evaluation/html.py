@@ -53,7 +53,8 @@ def write_cascade_report(result: Result, path: Path) -> None:
         "t-test, p below 0.05).</p>"
     )
     by_label = [_by_label(task, metrics) for task, metrics in result["by_label"].items()]
-    _write(f"Cascade on the {result['split']} split", [introduction, *_parts(result), *by_label], path)
+    diversity = _diversity(result["diversity"], min(result["cutoffs"]))
+    _write(f"Cascade on the {result['split']} split", [introduction, *_parts(result), *by_label, diversity], path)
 
 
 def _write(title: str, parts: Sequence[str], path: Path) -> None:
@@ -81,6 +82,41 @@ def _by_label(task: str, metrics: Result) -> str:
     )
     head = "<tr><th></th><th>cascade</th><th>retrieval</th><th>paired difference</th></tr>"
     return f"<h2>Judged by positive {escape(task)} alone</h2><table>{head}{''.join(body)}</table>"
+
+
+def _diversity(curves: Result, cutoff: int) -> str:
+    """What re-ranking for diversity costs and brings, by kind and strength."""
+    names = [name for name in next(iter(curves.values()))[0] if name not in ("strength", "ndcg", "distance")]
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = (
+        f"<tr><td>{escape(kind)} {row['strength']:g}</td><td>{row['ndcg']:.4f}</td><td>{row['distance']:.3f}</td>"
+        + "".join(f"<td>{row[name]:.2f}</td>" for name in names)
+        + "</tr>"
+        for kind, rows in curves.items()
+        for row in rows
+    )
+    return (
+        f"<h2>What diversity costs</h2><p>The served lists re-ranked by each kind and strength: NDCG@{cutoff} beside "
+        f"the mean cosine distance of the pairs among the first {cutoff} items, and distinct values of item features "
+        f"among them.</p>{_plot_diversity(curves)}<table><tr><th></th><th>ndcg</th><th>distance</th>{head}</tr>"
+        f"{''.join(body)}</table>"
+    )
+
+
+def _plot_diversity(curves: Result) -> str:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (kind, rows) in enumerate(curves.items()):
+        distances, ndcg = ([row[name] for row in rows] for name in ("distance", "ndcg"))
+        axes.plot(distances, ndcg, "o-", markersize=4, label=kind, color=f"C{number}")
+        for row in rows:
+            axes.annotate(f"{row['strength']:g}", (row["distance"], row["ndcg"]), fontsize=7, color=f"C{number}")
+    axes.set(xlabel="mean distance of the items of a list", ylabel="NDCG", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=5, frameon=False)
+    return _svg(figure)
 
 
 def _signed(interval: Result) -> str:

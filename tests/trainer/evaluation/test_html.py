@@ -8,6 +8,11 @@ from xml.etree import ElementTree
 from recstack.config import StackConfig
 from trainer.evaluation.html import write_cascade_report, write_report
 
+CURVE = [
+    {"strength": 0.0, "ndcg": 0.3, "distance": 0.5, "genres": 2.0},
+    {"strength": 0.5, "ndcg": 0.275, "distance": 0.8123, "genres": 3.2},
+]
+
 
 def test_every_model_metric_and_slice_of_an_evaluation_is_there(checkerboard: StackConfig) -> None:
     run = checkerboard.layout.current_run.stage("retrieval")
@@ -40,13 +45,17 @@ def test_the_report_of_the_cascade_says_what_is_served_and_what_each_task_gains(
     gain = {"value": 0.0312, "low": -0.0045, "high": 0.0678}
     of_task = {"ndcg@2": {"cascade": 0.5312, "retrieval": 0.5, "difference": gain}}
     for ranks, served in ((True, "the list ranker's order"), (False, "retrieval's order")):
-        cascade = result | {"ranks": ranks, "by_label": {"liked": of_task}}
+        cascade = result | {"ranks": ranks, "by_label": {"liked": of_task}, "diversity": {"mmr": CURVE}}
         write_cascade_report(cascade, tmp_path / "report.html")
         page = (tmp_path / "report.html").read_text()
         assert f"Served: {served}" in page
         assert "Judged by positive liked alone" in page
         assert "<td>ndcg@2</td><td>0.5312</td><td>0.5000</td><td>+0.0312<br><small>-0.0045 to +0.0678</small>" in page
         assert f"{result['model']['metrics']['recall@2']['value']:.4f}" in page
+        assert "<td>mmr 0.5</td><td>0.2750</td><td>0.812</td><td>3.20</td>" in page
+        assert {"mmr", "0.5", "mean distance of the items of a list"} <= texts(
+            ElementTree.fromstring(re.findall(r"<svg.*?</svg>", page, re.DOTALL)[-1])
+        )
 
 
 def texts(svg: ElementTree.Element) -> set[str]:

@@ -1,7 +1,7 @@
 """The cascade with a list ranker: what is served is what was evaluated."""
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,12 @@ import tensorflow as tf
 
 from recstack.config import StackConfig
 from recstack.stages import evaluate, export, stage_context, train
+from tests.ragged import ragged
 from tests.trainer.export.loading import load
 from trainer.config.cascade import ListRankerConfig
 from trainer.data.encoded_dataset import encode_dataset
-from trainer.evaluation.cascade import cascade_orders
+from trainer.evaluation.cascade import CascadeOrders, cascade_orders
+from trainer.evaluation.diversity import ScoredLists, rerank
 from trainer.evaluation.retrieval import load_data
 from trainer.restore import restore
 from trainer.stage import stages_of
@@ -46,7 +48,7 @@ def cascade(checkerboard: StackConfig, tmp_path_factory: pytest.TempPathFactory)
 def answers(
     stack: StackConfig, users: list[str], histories: list[list[str]], times: Any, **more: Any
 ) -> list[list[str]]:
-    """Item ids of one request to the SavedModel."""
+    """Item ids of one request to the SavedModel, with other choices than the usual ones if they are given."""
     width = max(map(len, histories))
     sent = {
         "user_id": tf.constant(users),
@@ -59,30 +61,68 @@ def answers(
         for name, spec in signature.structured_input_signature[1].items()
         if name not in sent and name not in ("limit", "exclude_seen")
     }
-    found = signature(
-        **defaults,
-        **sent,
-        limit=tf.constant(LIMIT),
-        exclude_seen=tf.constant(True) if not more else more["exclude_seen"],
-    )
+    choices = {"limit": tf.constant(LIMIT), "exclude_seen": tf.constant(True)}
+    found = signature(**(defaults | sent | choices | more))
     return [[item.decode() for item in row] for row in found["item_ids"].numpy()]
 
 
-def test_the_saved_model_orders_as_the_evaluation_does(cascade: StackConfig) -> None:
+@dataclass(frozen=True)
+class Judged:
+    """The evaluation's orders, and the same queries for the SavedModel."""
+
+    orders: CascadeOrders
+    request: tuple[list[str], list[list[str]], Any]
+    ids: np.ndarray
+
+    def named(self, rows: np.ndarray) -> list[list[str]]:
+        return [[self.ids[row].decode() for row in of_query[:LIMIT]] for of_query in rows]
+
+
+@pytest.fixture(scope="module")
+def judged(cascade: StackConfig) -> Judged:
     context, stage = stage_context(cascade), stages_of(cascade)["list_ranking"]
     trained = restore(context, stage)
     judged = load_data(trained, context.dataset, cascade.evaluation).splits["test"]
     orders = cascade_orders(trained, context, judged, stage)
-    content = evaluate(cascade, "list_ranking").content
-    assert content["ranks"], "the list ranker has to be the better one here"
     ids = encode_dataset(cascade.features, context.dataset).candidates.item_ids.numpy()
     records = judged.events.record_of_event()[judged.asked_at]
     users = _user_ids(trained, judged.events.user["user_id"][records])
     histories = [
         [ids[row].decode() for row in judged.queries.history.slice(n, n + 1).values] for n in range(len(users))
     ]
-    served = answers(cascade, users, histories, judged.events.timestamp[judged.asked_at])
-    assert served == [[ids[row].decode() for row in rows[:LIMIT]] for rows in orders.list_ranker]
+    return Judged(orders, (users, histories, judged.events.timestamp[judged.asked_at]), ids)
+
+
+def test_the_saved_model_orders_as_the_evaluation_does(cascade: StackConfig, judged: Judged) -> None:
+    content = evaluate(cascade, "list_ranking").content
+    assert content["ranks"], "the list ranker has to be the better one here"
+    assert answers(cascade, *judged.request) == judged.named(judged.orders.list_ranker)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
+def test_the_saved_model_re_ranks_as_the_evaluation_does(cascade: StackConfig, judged: Judged, strength: float) -> None:
+    context = stage_context(cascade)
+    retrieval = restore(context, stages_of(cascade)["retrieval"])
+    scored = ScoredLists(
+        rows=judged.orders.list_ranker,
+        scores=judged.orders.list_ranker_scores,
+        targets=ragged([]),
+        vectors=retrieval.model.embed_candidates(retrieval.candidates).numpy(),
+        values={},
+    )
+    expected = rerank(scored, "mmr", strength, LIMIT)
+    served = answers(cascade, *judged.request, diversity=tf.constant([strength]))
+    assert served == judged.named(expected)
+    assert (served == judged.named(judged.orders.list_ranker)) == (strength == 0.0)
+
+
+def test_the_evaluation_shows_what_diversity_costs(cascade: StackConfig) -> None:
+    content = evaluate(cascade, "list_ranking").content
+    for rows in content["diversity"].values():
+        assert rows[0]["ndcg"] == pytest.approx(content["model"]["metrics"]["ndcg@2"]["value"])
+        assert rows[-1]["distance"] > rows[0]["distance"]
+        assert {"remainders"} <= rows[0].keys()
+    assert "What diversity costs" in cascade.layout.current_run.stage("list_ranking").report.read_text()
 
 
 def test_items_of_the_history_come_back_on_request(cascade: StackConfig) -> None:
