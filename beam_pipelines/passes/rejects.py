@@ -61,7 +61,7 @@ def check_rejects(reports: Sequence[IngestReport], tables: Sequence[Table], max_
             rejected.update(report.rejected)
         total = sum(report.rows for report in mine)
         if total == 0:
-            raise InputError(f"table {table.name}: the files hold no rows")
+            raise InputError(f"table {table.name}: the files hold no rows; check what wrote them")
         _require_few(table, rejected, total, max_reject_ratio, example=next((r.example for r in mine if r.example), ""))
         counts |= {f"{table.name}_read": total, f"{table.name}_rejected": rejected.total()}
         if continued := sum(report.continuation_lines for report in mine):

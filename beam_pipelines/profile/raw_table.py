@@ -153,7 +153,7 @@ def profile_table(name: TableName, source: TableSource, max_rows: int = MOST_ROW
             refused += [f"{unit.path} row {row}: {reason}, {text!r}" for row, reason, text in raw.malformed]
         read += unit.size
     if num_rows == 0:
-        raise InputError(f"{source.path}: the files hold no rows{_first_of(refused)}")
+        raise InputError(f"{source.path}: the files hold no rows; check what wrote them{_first_of(refused)}")
     return TableProfile(
         name=name,
         path=source.path,

@@ -1,5 +1,8 @@
 """Strings to indices, by a vocabulary or by hash. Index 0 is the empty string, which stands for a missing value."""
 
+import hashlib
+from pathlib import Path
+
 import tensorflow as tf
 
 from features.disk.layout import DatasetLayout
@@ -32,7 +35,7 @@ class VocabularyLookup(tf.Module):
         super().__init__(name=module_name(feature_name, "lookup"))
         path = layout.vocabulary(feature_name)
         self.vocabulary = Vocabulary.read(path, oov_buckets)
-        self._table = _token_table(str(path), empty=not self.vocabulary.tokens)
+        self._table = _token_table(path, empty=not self.vocabulary.tokens)
 
     @property
     def num_indices(self) -> int:
@@ -67,10 +70,25 @@ class HashBuckets:
         return tf.cast(tf.where(values == "", tf.zeros_like(index), index), tf.int32)
 
 
-def _token_table(path: str, *, empty: bool) -> tf.lookup.StaticHashTable:
-    if empty:  # TensorFlow refuses a table from an empty file; the empty string is missing anyway.
-        initializer = tf.lookup.KeyValueTensorInitializer([""], [-1], tf.string, tf.int64)
-    else:
+class _TokenFile(tf.lookup.TextFileInitializer):
+    """Tokens to their line numbers, in a table named by what the file holds.
+
+    TensorFlow names it by the path, and a process keeps a table of one name for good: another dataset in the same place
+    would be encoded by the vocabulary of the former one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            self._digest = hashlib.file_digest(file, "sha256").hexdigest()
         whole_line, line_number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
-        initializer = tf.lookup.TextFileInitializer(path, tf.string, whole_line, tf.int64, line_number)
-    return tf.lookup.StaticHashTable(initializer, default_value=-1)
+        super().__init__(str(path), tf.string, whole_line, tf.int64, line_number)
+
+    @property
+    def _shared_name(self) -> str:
+        return f"tokens_{self._digest}"
+
+
+def _token_table(path: Path, *, empty: bool) -> tf.lookup.StaticHashTable:
+    # TensorFlow refuses a table from an empty file; the empty string is missing anyway.
+    no_tokens = tf.lookup.KeyValueTensorInitializer([""], [-1], tf.string, tf.int64)
+    return tf.lookup.StaticHashTable(no_tokens if empty else _TokenFile(path), default_value=-1)

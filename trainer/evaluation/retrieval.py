@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from features.disk.layout import DatasetLayout, Split
+from features.errors import InputError
 from trainer.baselines.contract import Baseline
 from trainer.baselines.table import make_baseline
 from trainer.baselines.tuning import tune
@@ -23,6 +24,8 @@ from trainer.retrieval.full_ranking import query_blocks, rank_by_model
 from trainer.retrieval.two_towers import TwoTowers
 
 MODEL = "two_tower"
+# So many targets that no list can hold decide what is measured.
+_MANY = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,11 @@ def evaluate_retrieval(
     """
     data = load_data(trained, dataset, config)
     judged = data.splits[config.split]
+    if config.exclude_seen and (share := judged.queries.share_of_seen_targets()) > _MANY:
+        progress(
+            f"{share:.0%} of what is to be found are items that the user had before, which evaluation.exclude_seen = "
+            "true leaves out of every list; set it to false if they are to be recommended again"
+        )
     slices = _slices(trained, dataset, data, config)
     model = _judge(MODEL, _rank_by_model(trained, judged, config), data, config, slices)
     progress(_line(model))
@@ -121,7 +129,7 @@ def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationC
     """The training events, and validation and the split to judge as queries with targets.
 
     Raises:
-        InputError: a split is missing or damaged.
+        InputError: a split is missing or damaged, or the one to judge holds no query.
     """
     encoder, candidates = trained.encoder, trained.candidates
     schema, num_items = encoder.schema, len(candidates)
@@ -143,6 +151,9 @@ def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationC
                 events, schema, users, first_user, num_items, only_next=config.targets == "next"
             )
             splits[name] = JudgedSplit(events=events, queries=queries, asked_at=asked_at)
+    if len(splits[config.split].queries) == 0:
+        where = dataset.interactions(config.split)
+        raise InputError(f"{where}: no event to predict, so there is nothing to measure; look at [pipeline.split]")
     return EvaluationData(interactions=training_interactions(train, schema, first_user, num_items), splits=splits)
 
 

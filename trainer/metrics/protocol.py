@@ -190,6 +190,13 @@ class EvaluationSet:
             targets=self.targets.slice(start, stop),
         )
 
+    def share_of_seen_targets(self) -> float:
+        """Share of the targets that lie in `seen` of their query; 0 without targets."""
+        if not len(self.targets.values):
+            return 0.0
+        wanted, seen = (rows.row_of_value * (self.num_items + 1) + rows.values for rows in (self.targets, self.seen))
+        return float(np.mean(np.isin(wanted, seen) & (self.targets.values != UNKNOWN)))
+
     def history_matrix(self, decay: float = 1.0) -> sp.csr_array:
         """`[queries, num_items] float32`, sparse: the weight of each item in a query's history.
 

@@ -1,11 +1,15 @@
 """Indices of strings, by vocabulary and by hash: ids, categories."""
 
+from pathlib import Path
+
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.encoding.lookup import HashBuckets
+from features.disk.layout import DatasetLayout
+from features.encoding.lookup import HashBuckets, VocabularyLookup
 from features.encoding.schema_encoder import SchemaEncoder
+from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema
 
 USERS = ("u0", "u1", "u2")
@@ -43,3 +47,29 @@ def test_hashed_strings_have_a_bucket_that_depends_on_nothing_else(values: list[
 
 def test_hashed_strings_spread_over_all_buckets() -> None:
     assert set(HashBuckets(4)(tf.constant([f"value {n}" for n in range(100)])).numpy()) == {1, 2, 3, 4}
+
+
+def test_a_vocabulary_that_replaced_another_one_is_looked_up(tmp_path: Path) -> None:
+    layout = DatasetLayout(tmp_path)
+    layout.vocabulary("letter").parent.mkdir()
+    for tokens in (("a", "b", "c"), ("c", "b", "a"), ("c",), ("c", "d", "e")):
+        Vocabulary(tokens).write(layout.vocabulary("letter"))
+        # A second lookup of the same content meets the table of the first one.
+        for lookup in (VocabularyLookup(layout, "letter", 1), VocabularyLookup(layout, "letter", 1)):
+            assert lookup(tf.constant(tokens)).numpy().tolist() == [2 + place for place in range(len(tokens))]
+
+
+def test_features_with_the_same_vocabulary_survive_a_saved_model(tmp_path: Path) -> None:
+    layout = DatasetLayout(tmp_path / "dataset")
+    module = tf.Module()
+    module.lookups = []
+    layout.vocabulary("sent_to").parent.mkdir(parents=True)
+    for name in ("sent_to", "sent_from"):
+        Vocabulary(("de", "fr")).write(layout.vocabulary(name))
+        module.lookups.append(VocabularyLookup(layout, name, 1))
+    countries = tf.constant(["fr", "de", "", "it"])
+    signature = tf.TensorSpec([None], tf.string)
+    module.encode = tf.function(lambda values: [lookup(values) for lookup in module.lookups], [signature])
+    tf.saved_model.save(module, str(tmp_path / "saved"))
+    for encoded in tf.saved_model.load(str(tmp_path / "saved")).encode(countries):
+        assert encoded.numpy().tolist() == [3, 2, 0, 1]

@@ -116,6 +116,16 @@ def test_evaluation_set_slices_every_field() -> None:
     assert as_lists(part.targets) == [[0], [1]]
 
 
+@pytest.mark.parametrize(
+    ("targets", "share"),
+    [([[3], [0], [1]], 0), ([[0], [0], [3]], 2 / 3), ([[1, 0, -1], [3], [2, 0]], 3 / 6), ([[-1], [-1], [-1]], 0)],
+)
+def test_share_of_seen_targets_counts_those_of_the_same_query(targets: list[list[int]], share: float) -> None:
+    queries = EvaluationSet(**valid() | {"targets": ragged_rows(targets)})
+    assert queries.share_of_seen_targets() == pytest.approx(share)
+    assert queries.slice(0, 0).share_of_seen_targets() == 0
+
+
 def test_history_matrix_weighs_steps_back_from_the_newest_occurrence() -> None:
     matrix = EvaluationSet(**valid()).history_matrix(decay=0.5)
     np.testing.assert_array_equal(matrix.toarray(), [[1, 0.5, 0, 0], [0, 0, 0, 0], [0, 0, 0.5, 1]])
