@@ -36,12 +36,13 @@ RESERVED_NAMES = frozenset(
         "limit",
         "exclude_seen",
         "diversity",
+        "shown_item_ids",
     }
 )
 
 
-# Suffixes of the signatures' inputs that filter by a candidate feature, such as `year_min`.
-FILTER_SUFFIXES = ("any_of", "none_of", "min", "max")
+# Suffixes of the signatures' inputs that filter or order by a candidate feature, such as `year_min`.
+FILTER_SUFFIXES = ("any_of", "none_of", "min", "max", "boosted", "buried")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,8 @@ class QueryArguments(StackArguments):
     exclude: tuple[str, ...] = ()
     """Item ids not to recommend."""
     filters: tuple[str, ...] = ()
-    """What items must be, each `name=value` with the model's input names: `year_min=1990 genres_any_of=Drama,War`."""
+    """What items must be, each `name=value` with the model's input names: `year_min=1990 genres_any_of=Drama,War`; and
+    what counts more or less: `genres_boosted=War genres_buried=Drama shown_item_ids=1,1,5`."""
     diversity: float | None = None
     """How much the items differ from each other, from 0, relevance alone, to 1; none: as the model is configured."""
     k: int = 10

@@ -1,10 +1,11 @@
 """Options of the export. Imports no TensorFlow."""
 
+import math
 from dataclasses import dataclass, field
 
 from features.disk.layout import MODEL_NAMES, ModelName
-from features.errors import ConfigError
 from trainer.config.reranking import MMRConfig, RerankerConfig
+from trainer.config.training import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,11 @@ class ExportConfig:
     """Number of items that the cascade returns by default."""
     reranker: RerankerConfig = field(default_factory=MMRConfig)
     """How the cascade re-ranks its candidates for diversity; off unless a request or the configuration says so."""
+    shown_discount: float = 0.2
+    """Share by which an item's chance falls for each time that it was shown before, by the request's
+    `shown_item_ids`."""
+    boost_factor: float = 2.0
+    """Factor of the chance of items with a value that a request boosts; a buried value divides by it."""
     keep_versions: int = 3
     """Number of published versions to keep per model; older ones are removed after publication."""
     smallest_refresh: float = 0.5
@@ -37,24 +43,19 @@ class ExportConfig:
     """Time that such a server waits for a batch to fill, in microseconds."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "retrieval_k",
-            "recommender_candidates",
-            "recommender_limit",
-            "keep_versions",
-            "max_batch_size",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"export.{name}", getattr(self, name), "at least 1")
-        if not 0 <= self.smallest_refresh <= 1:
-            raise ConfigError("export.smallest_refresh", self.smallest_refresh, "a share from 0 to 1")
-        if self.recommender_limit > self.recommender_candidates:
-            raise ConfigError("export.recommender_limit", self.recommender_limit, "at most recommender_candidates")
-        if not self.models:
-            raise ConfigError("export.models", self.models, f"at least one of {', '.join(MODEL_NAMES)}")
-        if self.batch_timeout_micros < 0:
-            raise ConfigError("export.batch_timeout_micros", self.batch_timeout_micros, "0 or more")
-        if not self.served_from.startswith("/") and "://" not in self.served_from:
-            raise ConfigError("export.served_from", self.served_from, "an absolute path or a URL")
-        if any(size < 1 for size in self.warmup_batch_sizes):
-            raise ConfigError("export.warmup_batch_sizes", self.warmup_batch_sizes, "sizes of at least 1")
+        counts = ("retrieval_k", "recommender_candidates", "recommender_limit", "keep_versions", "max_batch_size")
+        for name in counts:
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        self._require("shown_discount", 0 <= self.shown_discount < 1, "a share in [0, 1)")
+        self._require("boost_factor", 1 <= self.boost_factor < math.inf, "a number of at least 1")
+        self._require("smallest_refresh", 0 <= self.smallest_refresh <= 1, "a share from 0 to 1")
+        is_within = self.recommender_limit <= self.recommender_candidates
+        self._require("recommender_limit", is_within, "at most recommender_candidates")
+        self._require("models", bool(self.models), f"at least one of {', '.join(MODEL_NAMES)}")
+        self._require("batch_timeout_micros", self.batch_timeout_micros >= 0, "0 or more")
+        is_place = self.served_from.startswith("/") or "://" in self.served_from
+        self._require("served_from", is_place, "an absolute path or a URL")
+        self._require("warmup_batch_sizes", all(n >= 1 for n in self.warmup_batch_sizes), "sizes of at least 1")
+
+    def _require(self, name: str, ok: bool, expected: str) -> None:
+        require("export", self, name, ok, expected)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from features.encoding.encoder import Tensors
 from trainer.config.export import ExportConfig
+from trainer.export.adjustments import Adjustments
 from trainer.export.orders import Found, Order
 from trainer.export.query import HistoryEntries, UserHistories
 from trainer.export.servables import EXCLUSIONS, RetrievalServable, checked_count
@@ -48,6 +49,7 @@ class RecommenderServable(tf.Module):
         self.retrieval, self.order = retrieval, order
         self._candidates, self._limit = config.recommender_candidates, config.recommender_limit
         self._exclude_seen, self._diversity = exclude_seen, config.reranker.diversity
+        self.adjustments = Adjustments(retrieval.retriever, config)
         self.reranking = Reranking(config.reranker, caps, most=self._candidates)
         self._history_entries = HistoryEntries(
             retrieval.query, retrieval.retriever.item_ids, with_ages=False, histories=histories
@@ -56,15 +58,16 @@ class RecommenderServable(tf.Module):
     def signatures(self) -> dict[str, Any]:
         """`serving_default`: query features and optional inputs to ids and scores.
 
-        Optional are the restrictions of `retrieve`, `limit`, `exclude_seen` and `diversity`, `[batch]` or `[1] float32`
-        from 0 to 1, NaN for the configured strength.
+        Optional are the restrictions of `retrieve`, what `trainer.export.adjustments` names, `limit`, `exclude_seen`
+        and `diversity`, `[batch]` or `[1] float32` from 0 to 1, NaN for the configured strength.
         """
         choices = {
             "limit": Input(spec=tf.TensorSpec([], tf.int32), default=tf.constant(self._limit)),
             EXCLUDE_SEEN: Input(spec=tf.TensorSpec([], tf.bool), default=tf.constant(self._exclude_seen)),
             DIVERSITY: Input(spec=tf.TensorSpec([None], tf.float32), default=tf.constant([math.nan])),
         }
-        inputs = self.retrieval.query.inputs() | self.retrieval.restrictions() | choices
+        optional = self.retrieval.restrictions() | self.adjustments.inputs() | choices
+        inputs = self.retrieval.query.inputs() | optional
         return {"serving_default": make_signature(self._recommend, inputs)}
 
     def _recommend(self, request: Tensors) -> Outputs:
@@ -80,7 +83,8 @@ class RecommenderServable(tf.Module):
             retrieval.bonus(request, query),
         )
         found = Found(query=query, history=history, rows=top.rows, scores=top.scores)
-        log_chances = tf.where(tf.math.is_finite(top.scores), self.order.log_chances(found), -float("inf"))
+        adjusted = self.order.log_chances(found) + self.adjustments(request, top.rows)
+        log_chances = tf.where(tf.math.is_finite(top.scores), adjusted, -float("inf"))
         ranked = TopK(rows=top.rows, scores=log_chances)
         places = self._places(ranked, self._strength(request, tf.shape(history)[0]), limit)
         best = tf.gather(log_chances, places, batch_dims=1)

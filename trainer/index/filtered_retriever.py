@@ -81,6 +81,10 @@ class Retriever(tf.Module):
         """Returns the filter inputs that `retrieve` understands, by name; see `trainer.index.attributes`."""
         return self._filtered.specs()
 
+    def admits(self, rows: tf.Tensor, filters: Filters) -> tf.Tensor:
+        """Returns `[batch, c] bool`: which rows `[batch, c] int32` pass the filters; row -1 may be either."""
+        return self._filtered.admits(rows, filters)
+
     def retrieve(
         self,
         query_embeddings: tf.Tensor,

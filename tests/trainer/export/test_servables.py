@@ -44,7 +44,12 @@ def restrictions(exclude: list[str] | None = None, **filters: tf.Tensor) -> dict
 
 def choices(diversity: float = np.nan) -> dict[str, tf.Tensor]:
     """What `recommender` takes besides; NaN is the configured diversity."""
-    return {"exclude_seen": tf.constant(True), "diversity": tf.constant([diversity], tf.float32)}
+    lists = ("shown_item_ids", "remainders_boosted", "remainders_buried")
+    return {
+        "exclude_seen": tf.constant(True),
+        "diversity": tf.constant([diversity], tf.float32),
+        **{name: tf.constant([[""]]) for name in lists},
+    }
 
 
 def test_exact_retrieval_equals_the_trainer(trained: Trained, exact: Any) -> None:
@@ -218,6 +223,37 @@ def test_a_limit_beyond_the_candidates_re_ranks_them_and_keeps_the_others_order(
     assert plain[:size] != diverse[:size]
     assert sorted(plain[:size]) == sorted(diverse[:size])
     assert plain[size:] == diverse[size:]
+
+
+def test_shown_boosted_and_buried_items_change_their_chances_by_the_configured_factors(
+    checkerboard: StackConfig,
+) -> None:
+    recommend = load(checkerboard, "recommender").signatures["serving_default"]
+    size = checkerboard.export.recommender_candidates
+
+    def chances(**asked: list[list[str]]) -> list[dict[str, float]]:
+        given = choices() | {name: tf.constant(values) for name, values in asked.items()}
+        answer = recommend(**request(["u8", "u3"]), limit=tf.constant(size), **given, **restrictions())
+        ids, scores = answer["item_ids"].numpy().astype(str), answer["scores"].numpy()
+        assert (np.diff(scores, axis=1) <= 0).all()
+        return [dict(zip(*pair, strict=True)) for pair in zip(ids, scores, strict=True)]
+
+    plain = chances()
+    twice, once, *_ = plain[0]
+    found = chances(
+        shown_item_ids=[[twice, once, twice, "unknown"], [""] * 4],
+        remainders_boosted=[["three0", "five1"]],  # for both queries
+        remainders_buried=[["five0"], [""]],
+    )
+    factor, kept = checkerboard.export.boost_factor, 1 - checkerboard.export.shown_discount
+    for place, (before, after) in enumerate(zip(plain, found, strict=True)):
+        assert before.keys() == after.keys()
+        for name, chance in before.items():
+            n = int(name[1:])
+            expected = chance * (factor if n % 3 == 0 or n % 5 == 1 else 1.0)
+            if place == 0:
+                expected *= kept ** ((name == twice) * 2 + (name == once)) / (factor if n % 5 == 0 else 1.0)
+            assert after[name] == pytest.approx(expected, rel=1e-5)
 
 
 STAGES_OF = {
