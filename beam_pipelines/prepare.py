@@ -133,6 +133,12 @@ def prepare_dataset(
     return StageResult(manifest=manifest, directory=dataset.root, nothing_to_do=False)
 
 
+def is_prepared(schema: Schema, config: PipelineConfig, dataset: DatasetLayout, *, seed: int) -> bool:
+    """Whether `prepare_dataset` has nothing to do; arguments and errors are as its own."""
+    origins = [find_origin(table) for table in raw_tables(schema, config)]
+    return finished_dataset(dataset, dataset_inputs(schema, config, origins, seed)) is not None
+
+
 def _write_schema(schema: Schema, target: DatasetLayout) -> None:
     write_text_atomically(target.schema, json.dumps(unstructure(schema), indent=1, sort_keys=True) + "\n")
 

@@ -25,6 +25,10 @@ VERBS: dict[str, Verb] = {
     "train": Verb("dataset -> trained retrieval and ranking models", "recstack.verbs.train"),
     "evaluate": Verb("trained models -> metrics over the full catalogue, beside baselines", "recstack.verbs.evaluate"),
     "export": Verb("trained models -> indexed SavedModels with the next version number", "recstack.verbs.export"),
+    "retrain": Verb(
+        "new data -> models that passed the gate, published; one command a night", "recstack.verbs.retrain"
+    ),
+    "promote": Verb("the newest version of the models becomes the stable one", "recstack.verbs.promote"),
     "runs": Verb("the training runs: data, code, metrics, and which is served", "recstack.verbs.runs"),
     "compare": Verb("two runs over the same queries, with intervals", "recstack.verbs.compare"),
     "rollback": Verb("a former version of the SavedModels becomes the newest again", "recstack.verbs.rollback"),
@@ -45,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process if not given.
 
     Returns:
-        The exit code: 0 done or nothing to do, 1 failed work, 2 bad configuration or input.
+        The exit code: 0 done or nothing to do, 1 failed work, 2 bad configuration or input, 3 refused by the gate.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
@@ -119,8 +123,8 @@ def _usage() -> str:
         "TensorFlow Recommenders from the tutorial to production.\n\n"
         f"verbs:\n{verbs}\n\n"
         "`recstack <verb> --help` lists a verb's options. Start with `recstack demo`.\n"
-        "Exit codes: 0 done or nothing to do, 1 failed work, 2 bad configuration or input, 130 interrupted;\n"
-        "`recstack serve` exits with 255 if it cannot start.\n"
+        "Exit codes: 0 done or nothing to do, 1 failed work, 2 bad configuration or input, 3 refused by the gate of\n"
+        "`recstack retrain`, 130 interrupted; `recstack serve` exits with 255 if it cannot start.\n"
     )
 
 

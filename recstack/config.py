@@ -22,6 +22,7 @@ from features.disk.manifest import Manifest, read_manifest, require_schema
 from features.errors import ConfigError, InputError
 from features.schema import Schema
 from features.serialization import structure, unstructure
+from recstack.retraining.config import GateConfig, RetrainConfig
 from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.export import ExportConfig
@@ -51,6 +52,10 @@ class StackConfig:
     """Metrics and baselines."""
     export: ExportConfig = ExportConfig()
     """The SavedModels."""
+    retrain: RetrainConfig = RetrainConfig()
+    """`recstack retrain`."""
+    gate: GateConfig = GateConfig()
+    """What a retrained model has to pass."""
     workdir: Path = Path("recstack-work")
     """Folder for the dataset, the runs and the SavedModels; made if it is not there."""
     strategy: StrategyName = "default"

@@ -20,6 +20,7 @@ from features.disk.files import exclusive, in_use, write_text_atomically
 from features.disk.layout import DatasetLayout, RunLayout, StageName
 from features.disk.manifest import StageResult
 from recstack.config import StackConfig
+from recstack.retraining.registry import served_runs
 
 if TYPE_CHECKING:
     from trainer.evaluation.job import EvaluationResult
@@ -49,17 +50,23 @@ def prepare(stack: StackConfig, progress: Report = silent) -> StageResult:
 
 
 def train(
-    stack: StackConfig, name: StageName, progress: "ProgressCallback" = silent, report: Report = silent
+    stack: StackConfig,
+    name: StageName,
+    progress: "ProgressCallback" = silent,
+    report: Report = silent,
+    *,
+    current: bool = True,
 ) -> StageResult:
     """The dataset to one trained stage, in the run of these settings; other runs stay as they are.
 
-    `runs/current` names the run as soon as it has all stages that the current run has.
+    `runs/current` names the run as soon as it has all stages that the current run has, if `current` says so.
 
     Args:
         stack: the configuration.
         name: the stage.
         progress: called about once a second while it is trained.
         report: told in one line what becomes of the runs.
+        current: whether the run may become the current one; if not, `make_run_current` does that later.
 
     Raises:
         ConfigError: the configuration asks for a feature that the schema does not have.
@@ -77,8 +84,22 @@ def train(
         if context.cluster.is_chief and not layout.config.exists():
             write_text_atomically(layout.config, stack.to_toml())
     if context.cluster.is_chief:
-        _settle(stack, context.run, report)
+        _settle(stack, context.run, report, current=current)
     return result
+
+
+def is_trained(stack: StackConfig) -> bool:
+    """Whether the run of these settings has all its stages."""
+    from trainer.training.runs import run_of
+
+    return set(stack.stage_names) <= set(run_of(stack.layout.runs, _run_inputs(stack)).finished())
+
+
+def make_run_current(stack: StackConfig, report: Report = silent) -> None:
+    """Lets `runs/current` name the run of these settings, if it has all stages that the current run has."""
+    from trainer.training.runs import run_of
+
+    _settle(stack, run_of(stack.layout.runs, _run_inputs(stack)), report, current=True)
 
 
 def evaluate(stack: StackConfig, name: StageName, progress: Report = silent) -> "EvaluationResult":
@@ -183,18 +204,18 @@ def _run_inputs(stack: StackConfig) -> "RunInputs":
     return {name: stage_inputs(stage, stack.features, dataset, stack.seed) for name, stage in stages_of(stack).items()}
 
 
-def _settle(stack: StackConfig, run: RunLayout, report: Report) -> None:
+def _settle(stack: StackConfig, run: RunLayout, report: Report, *, current: bool) -> None:
     """Lets the run be the current one if it has all that it needs, and removes the oldest runs."""
     from trainer.training.runs import make_current, prune_runs
 
     runs = stack.layout.runs
-    missing = make_current(runs, run)
+    missing = make_current(runs, run) if current else ()
     if missing:
         report(
             f"{runs.current_file} stays as it is: the current run also has {' and '.join(missing)}, run {run.id} not "
             "yet; run `recstack train`"
         )
-    prune_runs(runs, stack.keep_runs, report)
+    prune_runs(runs, stack.keep_runs, report, served_runs(stack.layout))
 
 
 @contextmanager

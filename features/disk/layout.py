@@ -316,6 +316,66 @@ class EmbeddingsLayout:
 
 
 @dataclass(frozen=True)
+class RetrainingLayout:
+    """One retraining, written by `recstack retrain`."""
+
+    root: Path
+
+    @property
+    def id(self) -> str:
+        """Its name among the retrainings."""
+        return self.root.name
+
+    @property
+    def record(self) -> Path:
+        """What the retraining did, step by step, and how it ended; rewritten after each step."""
+        return self.root / "record.json"
+
+    @property
+    def gate(self) -> Path:
+        """What the gate measured and decided."""
+        return self.root / "gate.json"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.root / "config.toml"
+
+    @property
+    def staged(self) -> "Workdir":
+        """Holds the SavedModels before they are published, and what a server of them needs."""
+        return Workdir(self.root)
+
+
+@dataclass(frozen=True)
+class RetrainingsLayout:
+    """All retrainings of one recommender, a directory each."""
+
+    root: Path
+
+    @property
+    def lease(self) -> Path:
+        """Names the process that retrains at the moment."""
+        return self.root / "lease.json"
+
+    @property
+    def attempts(self) -> Path:
+        """One line of JSON for each call of `recstack retrain`, the newest last."""
+        return self.root / "attempts.jsonl"
+
+    def retraining(self, retraining_id: str) -> RetrainingLayout:
+        """One retraining."""
+        return RetrainingLayout(self.root / retraining_id)
+
+    def all(self) -> list[RetrainingLayout]:
+        """Every retraining that has a record, by id."""
+        if not self.root.is_dir():
+            return []
+        paths = sorted(path for path in self.root.iterdir() if path.is_dir() and _is_name(path.name))
+        return [layout for layout in map(RetrainingLayout, paths) if layout.record.exists()]
+
+
+@dataclass(frozen=True)
 class Workdir:
     """The folder that holds one recommender: dataset, runs and SavedModels."""
 
@@ -343,6 +403,11 @@ class Workdir:
         return run
 
     @property
+    def retrainings(self) -> RetrainingsLayout:
+        """The retrainings, with what they staged and what the gate said."""
+        return RetrainingsLayout(self.root / "retrainings")
+
+    @property
     def saved_models(self) -> Path:
         """The models' base paths."""
         return self.root / "saved_models"
@@ -365,6 +430,11 @@ class Workdir:
     def model_config(self) -> Path:
         """`--model_config_file` of a server for all models."""
         return self.saved_models / "models.config"
+
+    @property
+    def stable_file(self) -> Path:
+        """By model, the version that the label `stable` names; without the file it is the one before the newest."""
+        return self.saved_models / "stable.json"
 
     def server_file(self, name: ServerFile) -> Path:
         """A configuration file for a server that finds the models below `export.served_from`."""

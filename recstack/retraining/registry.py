@@ -6,14 +6,16 @@ It is read from the manifests that `recstack` writes in any case, so that there 
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from features.disk.layout import MODEL_NAMES, RunLayout, StageLayout, StageName, Workdir
+from features.disk.layout import MODEL_NAMES, STAGE_NAMES, RunLayout, StageLayout, StageName, Workdir
 from features.disk.manifest import Manifest, read_manifest
 from features.errors import InputError
+from trainer.export.labels import stable_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,39 @@ def live_stages(workdir: Workdir) -> Mapping[str, frozenset[str]]:
                 continue
             found[model] = frozenset(inputs.values())
     return found
+
+
+def served_runs(workdir: Workdir) -> list[RunLayout]:
+    """The runs that the newest and the stable version of each model were made from, as far as they are still there.
+
+    Of several runs that share a version's stages, the current one counts, else the last in order.
+
+    Raises:
+        InputError: a run's manifest is damaged.
+    """
+    runs = [run for run in workdir.runs.all() if run.finished()]
+    runs.sort(key=lambda run: run == workdir.runs.current)
+    trained = {run.id: set(_fingerprints(run).items()) for run in runs}
+    served: dict[str, RunLayout] = {}
+    for made_from in _stages_of_versions(workdir):
+        found = [run for run in runs if made_from <= trained[run.id]]
+        served |= {run.id: run for run in found[-1:]}
+    return list(served.values())
+
+
+def _stages_of_versions(workdir: Workdir) -> Iterator[set[tuple[StageName, str]]]:
+    """Names and fingerprints of the stages that each newest and each stable version was made from."""
+    for model in MODEL_NAMES:
+        layout = workdir.model(model)
+        versions = {layout.current, stable_version(workdir, model)}
+        for version in (each for each in versions if each is not None):
+            with suppress(InputError):  # published by something else
+                inputs = read_manifest(layout.manifest(version), "saved_model").inputs
+                yield {(stage, inputs[stage]) for stage in STAGE_NAMES if stage in inputs}
+
+
+def _fingerprints(run: RunLayout) -> dict[StageName, str]:
+    return {name: read_manifest(run.stage(name).manifest, "run").fingerprint() for name in run.finished()}
 
 
 def read_run(run: RunLayout, *, is_current: bool, live: Mapping[str, frozenset[str]]) -> RegisteredRun:

@@ -18,7 +18,8 @@ class RollbackArguments(StackArguments):
     models: tyro.conf.Positional[tuple[ModelName, ...]] = field(default=())
     """Which models; without any, every exported one."""
     to: int | None = None
-    """The version to go back to, of one model; without it, the one before the newest."""
+    """The version to go back to, of one model. Without it, the stable one if the newest is a canary, else the one
+    before the newest."""
 
 
 def main(arguments: list[str]) -> int:
@@ -37,11 +38,15 @@ def rollback(stack: StackConfig, models: tuple[ModelName, ...], to: int | None, 
     chosen = models or stack.export.models
     if to is not None and len(chosen) != 1:
         raise InputError(f"--to {to}: one model expected, {', '.join(chosen)} found; versions count for each by itself")
+    from recstack.retraining.release import canaries
+    from trainer.export.labels import set_stable
     from trainer.export.rollback import former_version, roll_back
     from trainer.export.server_files import write_server_files
 
-    former = {model: former_version(stack.layout.model(model), to) for model in chosen}
+    stable = canaries(stack)
+    former = {model: former_version(stack.layout.model(model), to or stable.get(model)) for model in chosen}
     newest = {model: roll_back(stack.layout.model(model), version) for model, version in former.items()}
+    set_stable(stack.layout, newest)
     write_server_files(stack.layout, stack.export)
     for model, version in newest.items():
         voice.progress(f"{model}: version {version} is version {former[model]} again")

@@ -42,7 +42,7 @@ def chosen(stack: StackConfig, choice: StageName | Literal["all"]) -> tuple[Stag
 def train(stack: StackConfig, stage: StageName, voice: Voice) -> Manifest:
     """Trains one stage and says where the run is."""
     with progress_bar(f"{stage}") as update:
-        result = stages.train(stack, stage, _shown(update), voice.progress)
+        result = stages.train(stack, stage, shown(update), voice.progress)
     manifest, directory = result.manifest, result.directory
     state = "nothing to do, up to date" if result.nothing_to_do else f"done in {manifest.seconds:.1f} s"
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items())
@@ -58,7 +58,9 @@ def train(stack: StackConfig, stage: StageName, voice: Voice) -> Manifest:
     return manifest
 
 
-def _shown(update: Callable[[int, int, str], None]) -> "Callable[[Progress], None]":
+def shown(update: Callable[[int, int, str], None]) -> "Callable[[Progress], None]":
+    """Shows a training's progress by `update(done, total, text)`."""
+
     def show(progress: "Progress") -> None:
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in progress.metrics.items())
         update(progress.step, progress.total_steps, f"epoch {progress.epoch}  loss {progress.loss:.4f}  {metrics}")

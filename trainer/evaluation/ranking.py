@@ -3,13 +3,16 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from features.disk.layout import DatasetLayout
 from features.errors import InputError
 from trainer.config.evaluation import EvaluationConfig
-from trainer.data.events import EncodedEvents, load_events
+from trainer.data.batches import gather_query
+from trainer.data.events import EncodedEvents, Int64, load_events
 from trainer.data.labelled_pairs import LabelledPairs, logged_pairs, pair_examples
+from trainer.metrics.protocol import Int
 from trainer.ranking.heads.contract import Values
 from trainer.ranking.model import RankingModel
 from trainer.restore import Trained
@@ -80,6 +83,24 @@ def predict_pairs(trained: Trained[RankingModel], events: EncodedEvents, pairs: 
         head.task_name: np.concatenate([block[head.task_name].numpy() for block in blocks]).astype(np.float64)
         for head in trained.model.heads
     }
+
+
+def predict_candidates(
+    trained: Trained[RankingModel], events: EncodedEvents, asked_at: Int64, rows: Int
+) -> dict[str, npt.NDArray[np.float32]]:
+    """What the model predicts of several items a query, as they are now: `[queries, n] float32` by task.
+
+    Args:
+        trained: the restored model.
+        events: those that the queries are asked at.
+        asked_at: `[queries] int64`: the event whose user, context and moment each query has.
+        rows: `[queries, n] int64`: rows of the catalogue.
+    """
+    query = gather_query(events, trained.encoder.schema)(tf.constant(asked_at))
+    candidates = trained.candidates.gather(tf.constant(rows.reshape(-1), tf.int32))
+    query_of_pair = tf.repeat(tf.range(len(rows)), rows.shape[1])
+    predictions = trained.model.predictions(trained.model(query, candidates, query_of_pair))
+    return {task: values.numpy().reshape(rows.shape) for task, values in predictions.items()}
 
 
 def _item_means(train: LabelledPairs, num_items: int) -> Values:

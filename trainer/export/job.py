@@ -13,7 +13,8 @@ from features.schema import fingerprint
 from features.serialization import unstructure
 from trainer.export.assembly import Assembly, ExportJob
 from trainer.export.description import Description
-from trainer.export.inputs import fingerprints
+from trainer.export.inputs import fingerprints, newest_event
+from trainer.export.labels import stable_version
 from trainer.export.publish import StagedVersion, discard
 from trainer.export.requests import example_requests
 from trainer.export.rollback import was_rolled_back
@@ -73,7 +74,7 @@ def build_models(job: ExportJob) -> list[BuiltModel]:
     """
     _check_names(job)
     _check_catalogue(job)
-    inputs = {model: _inputs(job, model) for model in job.export.models}
+    inputs = export_inputs(job)
     for name in _stages_of(job, *job.export.models):
         require_trained(job.context, job.stages[name])
     assembly, built = Assembly(job), list[BuiltModel]()
@@ -90,6 +91,15 @@ def build_models(job: ExportJob) -> list[BuiltModel]:
     return built
 
 
+def export_inputs(job: ExportJob) -> dict[ModelName, dict[str, str]]:
+    """Fingerprints of all that each model is made from, as its version's manifest records them.
+
+    Raises:
+        InputError: a stage or the dataset is missing.
+    """
+    return {model: _inputs(job, model) for model in job.export.models}
+
+
 def publish_models(job: ExportJob, built: Sequence[BuiltModel]) -> list[Exported]:
     """Publishes what `build_models` returned, and removes the oldest versions."""
     exported = []
@@ -100,7 +110,8 @@ def publish_models(job: ExportJob, built: Sequence[BuiltModel]) -> list[Exported
         assert layout.current is not None, "published now or before"
         exported.append(_exported(job, each.model, layout.current, nothing_to_do=each.staged is None))
     for model in job.export.models:
-        prune(job.workdir.model(model), job.export.keep_versions, job.progress)
+        layout, spared = job.workdir.model(model), stable_version(job.workdir, model)
+        prune(layout, job.export.keep_versions, job.progress, [] if spared is None else [spared])
     write_server_files(job.workdir, job.export)
     return exported
 
@@ -193,6 +204,7 @@ def _manifest(
     trained = {name: job.context.run.stage(name) for name in _stages_of(job, model)}
     evaluation = {name: result for name, layout in trained.items() if (result := evaluation_of(layout)) is not None}
     measured: dict[str, Any] = {"index": asdict(index.report)} if index else {}
+    measured["newest_event"] = newest_event(job.context.dataset)
     dataset = read_manifest(job.context.dataset.manifest, "dataset")
     return Manifest(
         kind="saved_model",

@@ -3,11 +3,18 @@
 import contextlib
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.disk.files import make_directory, remove_leftovers, sync_directory, sync_tree, temporary_sibling
+from features.disk.files import (
+    link_tree,
+    make_directory,
+    remove_leftovers,
+    sync_directory,
+    sync_tree,
+    temporary_sibling,
+)
 from features.disk.layout import ExtraLayout, ModelLayout
 
 # Servers do not read it as a version number, and `remove_leftovers` recognises it.
@@ -72,18 +79,34 @@ def publish(staged: StagedVersion) -> int:
             return version
 
 
+def stage_copy(source: Path, model: ModelLayout) -> StagedVersion:
+    """Stages a copy of a complete version that lies elsewhere; its files are linked where the file system allows it.
+
+    Args:
+        source: The version's directory, which stays.
+        model: Where it is to be published.
+
+    Raises:
+        InputError: The model's base path cannot be created or written.
+    """
+    with staging(model) as staged:
+        for path in source.iterdir():
+            link_tree(path, staged.directory / path.name)
+    return staged
+
+
 def discard(staged: StagedVersion) -> None:
     """Removes a staged version that is not to be published."""
     shutil.rmtree(staged.directory, ignore_errors=True)
 
 
-def remove_old_versions(model: ModelLayout, keep: int) -> list[int]:
-    """Removes all but the newest `keep` versions and returns the removed ones.
+def remove_old_versions(model: ModelLayout, keep: int, spared: Collection[int] = ()) -> list[int]:
+    """Removes all but the newest `keep` versions and those that are spared; returns the removed ones.
 
     Each version is renamed before it is deleted, so that a server sees it whole or not at all.
     """
     removed = []
-    for version in model.versions()[:-keep]:
+    for version in (number for number in model.versions()[:-keep] if number not in spared):
         doomed = temporary_sibling(model.base / _STAGING_NAME)
         try:
             model.version(version).rename(doomed)

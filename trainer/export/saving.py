@@ -1,7 +1,7 @@
 """Builds one version of a model: graph, warm-up requests, description."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,9 @@ def _disk_errors(layout: ModelLayout) -> Iterator[None]:
         ) from error
 
 
-def prune(layout: ModelLayout, keep: int, progress: Callable[[str], None]) -> None:
-    """Removes all but the newest `keep` versions and reports the removed ones to `progress`."""
-    removed = remove_old_versions(layout, keep)
+def prune(layout: ModelLayout, keep: int, progress: Callable[[str], None], spared: Collection[int] = ()) -> None:
+    """Removes all but the newest `keep` versions and those that are spared; reports the removed ones to `progress`."""
+    removed = remove_old_versions(layout, keep, spared)
     if removed:
         progress(f"{layout.base.name}: removed version {', '.join(map(str, removed))} (keep_versions = {keep})")
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -71,18 +71,22 @@ def make_current(runs: RunsLayout, run: RunLayout) -> tuple[StageName, ...]:
     return missing
 
 
-def prune_runs(runs: RunsLayout, keep: int, report: Callable[[str], None]) -> None:
-    """Removes all runs but the current one and the last used `keep` others; none that is trained, judged or exported.
+def prune_runs(runs: RunsLayout, keep: int, report: Callable[[str], None], served: Collection[RunLayout] = ()) -> None:
+    """Removes all runs but the current one, those that are served and the last used `keep` others.
+
+    A run that is being trained, judged or exported stays.
 
     Args:
         runs: all runs.
-        keep: how many runs stay beside the current one.
+        keep: how many other runs stay.
         report: told of each run that is removed.
+        served: runs whose models are served.
     """
     remove_leftovers(runs.root / _REMOVED_NAME)
     removed = []
     with exclusive(runs.root, _WORK, wait=True):
-        others = sorted((run for run in runs.all() if run != runs.current), key=_last_opened, reverse=True)
+        others = [run for run in runs.all() if run != runs.current and run not in served]
+        others.sort(key=_last_opened, reverse=True)
         for run in others[keep:]:
             with suppress(InputError):  # in use
                 removed.append(_put_aside(runs, run))

@@ -167,6 +167,13 @@ def test_the_newest_runs_and_the_current_one_are_kept(runs: RunsLayout) -> None:
     assert {path.name for path in runs.root.iterdir()} == {"current", *(by_age[n].id for n in (0, 1, 4))}
 
 
+def test_runs_that_are_served_are_kept_beside_the_newest(runs: RunsLayout) -> None:
+    by_age = [aged(train(runs, settings(runs, str(hours)), "retrieval"), hours) for hours in range(5)]
+    make_current(runs, by_age[0])
+    prune_runs(runs, 1, print, served=[by_age[4], by_age[0]])
+    assert {run.id for run in runs.all()} == {by_age[n].id for n in (0, 1, 4)}
+
+
 def test_a_run_that_has_just_been_opened_is_the_newest(runs: RunsLayout) -> None:
     """Its stages may all have come along from an older run."""
     oldest = aged(train(runs, settings(runs), "retrieval"), 9)
