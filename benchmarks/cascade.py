@@ -25,7 +25,7 @@ from trainer.cascade.lists import CandidateLists
 from trainer.cascade.stage import ListRankingStage
 from trainer.cascade.validation import order_of
 from trainer.data.encoded_dataset import EncodedDataset
-from trainer.evaluation.cascade import cascade_lists, evaluate_cascade
+from trainer.evaluation.cascade import cascade_lists, evaluate_cascade, splits_before
 from trainer.evaluation.retrieval import load_data
 from trainer.metrics.intervals import paired_test, seed_spread, user_groups
 from trainer.metrics.lists import query_metrics
@@ -129,7 +129,7 @@ def measure_trees(stack: StackConfig, context: StageContext, stage: ListRankingS
     validation = stage.make_validation(context, dataset)
     assert validation is not None
     judged = load_data(trained, context.dataset, replace(stack.evaluation, split="test")).splits["test"]
-    lists = cascade_lists(trained, context, judged, stage)
+    lists = cascade_lists(trained, context, judged, stage, known=splits_before("test"))
     started = time.monotonic()
     scores = trees(stage.load_events(context, dataset), validation.lists, lists)
     print(f"seed {context.seed}: LambdaMART took {time.monotonic() - started:.0f} s", flush=True)

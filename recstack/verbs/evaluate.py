@@ -124,11 +124,12 @@ def _with_interval(row: Mapping[str, Any], metric: str) -> str:
 
 def cascade_tables(result: Mapping[str, Any]) -> Iterator[Table]:
     """What is served beside retrieval's order and the list ranker's, over the same candidates."""
-    served = "the list ranker's order" if result["ranks"] else "retrieval's order: the list ranker was not better"
+    served = "the list ranker's order" if result["ranks"] else "retrieval's order"
     for table in retrieval_tables(result):
         table.title = (
             f"Cascade on the {result['split']} split: {result['model']['num_queries']:,} queries; served: {served}"
         )
+        table.caption = f"{result['reason']}\n{table.caption}"
         yield table
     for task, metrics in result["by_label"].items():
         yield _label_table(task, metrics)

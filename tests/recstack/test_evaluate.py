@@ -48,6 +48,7 @@ def test_the_cascade_shows_what_is_served_and_what_each_task_gains() -> None:
         "baselines": {"retrieval": row("retrieval", 0.4)},
         "versus": {"retrieval": {name: {"p_value": 0.001} for name in ("recall@1", "ndcg@1", "recall@5")}},
         "ranks": False,
+        "reason": "why it is so",
         "by_label": {"liked": {"ndcg@1": {"cascade": 0.5312, "retrieval": 0.5, "difference": gain}}},
         "diversity": {"dpp": [{"strength": 0.3, "ndcg": 0.275, "distance": 0.8123, "genres": 3.2}]},
     }
@@ -55,6 +56,7 @@ def test_the_cascade_shows_what_is_served_and_what_each_task_gains() -> None:
     console.print(*cascade_tables(result))
     lines = console.export_text().splitlines()
     assert any("served: retrieval's order" in line for line in lines)
+    assert any("why it is so" in line for line in lines)
     assert any("positive liked alone" in line for line in lines)
     (of_task,) = (line for line in lines if "0.5312" in line)
     assert [cell.strip() for cell in of_task.strip("│ ").split("│")] == [

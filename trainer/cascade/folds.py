@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from trainer.data.events import EncodedEvents, Int64, history_ranges
 
-FoldKind: TypeAlias = Literal["per_user", "by_time"]
+FoldKind: TypeAlias = Literal["per_user_fraction", "leave_last_out", "global_time"]
 Bool: TypeAlias = npt.NDArray[np.bool_]
 
 
@@ -22,6 +22,8 @@ class Fold:
 
     earlier: EncodedEvents
     """The events before the gap."""
+    known: EncodedEvents
+    """The events before the window, those of the gap included."""
     window: EncodedEvents
     """All events up to the window's end; those before the window are context only."""
 
@@ -31,13 +33,16 @@ def fold_of(events: EncodedEvents, kind: FoldKind, *, gap: float, window: float,
 
     Args:
         events: Encoded events of the training split, sorted by user and time.
-        kind: `per_user` cuts each user's events by number, `by_time` all events at the same moments.
-        gap: Share of the events between the earlier ones and the window.
-        window: Share of the events in the window.
+        kind: `per_user_fraction` cuts each user's events by number, `global_time` all events at the same moments, and
+            `leave_last_out` takes each user's last moment for the window.
+        gap: Share of the events between the earlier ones and the window; with `leave_last_out` none.
+        window: Share of the events in the window; with `leave_last_out` it is one moment of each user.
         number: 0 puts the window at the end of the events, 1 before that of fold 0, and so on.
     """
-    place = _places_of_events(events, kind)
-    end = 1.0 - number * window
+    if kind == "leave_last_out":
+        place, gap, window, end = -_moments_after(events).astype(np.float64), 0.0, 1.0, 1.0 - number
+    else:
+        place, end = _places_of_events(events, kind), 1.0 - number * window
     first = end - window
     is_window_or_before = place < end
     until_end = taken(events, is_window_or_before)
@@ -46,13 +51,14 @@ def fold_of(events: EncodedEvents, kind: FoldKind, *, gap: float, window: float,
     context = np.bincount(records[~in_window], minlength=until_end.num_records).astype(np.int64)
     return Fold(
         earlier=taken(events, place < first - gap),
+        known=taken(events, place < first),
         window=replace(until_end, num_context=context),
     )
 
 
 def _places_of_events(events: EncodedEvents, kind: FoldKind) -> npt.NDArray[np.float64]:
     """`[events]`: the share of the events, of the user or of all, that come before; events of one moment share it."""
-    if kind == "by_time":
+    if kind == "global_time":
         before = np.searchsorted(np.sort(events.timestamp), events.timestamp, side="left")
         return np.asarray(before / max(len(events), 1), np.float64)
     lengths = np.diff(events.record_splits)
@@ -60,13 +66,26 @@ def _places_of_events(events: EncodedEvents, kind: FoldKind) -> npt.NDArray[np.f
     return np.asarray(before / np.maximum(np.repeat(lengths, lengths), 1), np.float64)
 
 
+def _moments_after(events: EncodedEvents) -> Int64:
+    """`[events]`: how many later moments the event's user has."""
+    moment = np.cumsum(_is_first_of_moment(events))
+    last = moment[np.maximum(events.record_splits[1:] - 1, 0)] if len(events) else np.zeros(0, np.int64)
+    after: Int64 = last[events.record_of_event()] - moment
+    return after
+
+
 def _first_of_moment(events: EncodedEvents) -> Int64:
+    first: Int64 = np.maximum.accumulate(np.where(_is_first_of_moment(events), np.arange(len(events)), 0))
+    return first
+
+
+def _is_first_of_moment(events: EncodedEvents) -> Bool:
+    """`[events]`: whether the event before is of another user or of another moment."""
     is_first = np.ones(len(events), bool)
     is_first[1:] = events.timestamp[1:] != events.timestamp[:-1]
     starts = events.record_splits[:-1]
     is_first[starts[starts < len(events)]] = True
-    first: Int64 = np.maximum.accumulate(np.where(is_first, np.arange(len(events)), 0))
-    return first
+    return is_first
 
 
 def taken(events: EncodedEvents, keep: Bool) -> EncodedEvents:

@@ -56,6 +56,8 @@ class CandidateLists:
     """`[lists, C]`: 1 for a target."""
     num_targets: Int64
     """`[lists]`: targets, those that are no candidates included."""
+    records: Int64
+    """`[lists]`: the records of the events, one a user, that the lists belong to."""
 
     def sample(self, most: int, seed: int) -> "CandidateLists":
         """At most so many lists, drawn at random, in their order."""
@@ -67,6 +69,7 @@ class CandidateLists:
             features=self.features[drawn],
             labels=self.labels[drawn],
             num_targets=self.num_targets[drawn],
+            records=self.records[drawn],
         )
 
 
@@ -77,6 +80,7 @@ def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
         features=np.concatenate([part.features for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         num_targets=np.concatenate([part.num_targets for part in parts]),
+        records=np.concatenate([part.records for part in parts]),
     )
 
 
@@ -125,6 +129,7 @@ def candidate_lists(
         features=_features(features, history_rows(events, questions.asked_at, history), rows, found.scores),
         labels=find_hits(found.item_rows, questions.targets).astype(np.float32),
         num_targets=questions.targets.lengths,
+        records=events.record_of_event()[questions.asked_at].astype(np.int64),
     )
 
 

@@ -6,21 +6,21 @@ later window: each list's other candidates are the negatives. What is served ran
 was trained on all training events, with the tables of all training events.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from features.disk.layout import RunLayout, StageName, shards
+from features.disk.layout import RunLayout, Split, StageName, shards
 from features.errors import InputError
 from features.schema import Schema
 from trainer.cascade.features import CandidateFeatures
 from trainer.cascade.folds import Fold, fold_of
 from trainer.cascade.lists import CandidateLists, candidate_lists, joined, questions_of, retrieving
 from trainer.cascade.model import ListRanker
-from trainer.cascade.tables import Source, fit_candidate_features, num_candidate_features
+from trainer.cascade.tables import ItemCounts, Source, fit_candidate_features, num_candidate_features
 from trainer.cascade.validation import NDCG, ListValidation
 from trainer.config.cascade import ListRankerConfig
 from trainer.data.batches import Batch, BatchPlan, plan_batches
@@ -110,8 +110,52 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         directory = context.run.stage(self.name).directory / "folds" / str(number)
         model = self.train_retrieval(replace(context, run=RunLayout(directory)), stage)
         fold = stage.fold(events)
-        features = candidate_features(dataset, fold.earlier, model)
+        features = self.features(dataset, fold.earlier, model, known=[fold.known])
         return self.lists(context, dataset, fold.window, model, features)
+
+    def features(
+        self, dataset: EncodedDataset, events: EncodedEvents, model: TwoTowers, *, known: Sequence[EncodedEvents]
+    ) -> CandidateFeatures:
+        """The candidates' features, with tables of the events that a retrieval model was trained on.
+
+        Args:
+            dataset: Encoder and catalogue; the events' catalogue rows refer to it.
+            events: That the retrieval model was trained on.
+            model: The retrieval model.
+            known: Events that had happened when the queries are asked; items are counted over these, but not over the
+                context of their records.
+        """
+        is_item = events.candidate_row >= 0
+        interactions = Interactions.from_events(
+            events.record_of_event()[is_item].astype(np.int64),
+            events.candidate_row[is_item].astype(np.int64),
+            events.timestamp[is_item],
+            num_users=events.num_records,
+            num_items=len(dataset.candidates),
+        )
+        source = Source(
+            interactions=interactions,
+            counts=item_counts(known, len(dataset.candidates)),
+            item_vectors=model.embed_candidates(dataset.candidates).numpy(),
+            item_values=item_values(dataset),
+            neighbours=self.config.neighbours,
+        )
+        return fit_candidate_features(source)
+
+    def served_features(
+        self, context: StageContext, dataset: EncodedDataset, model: TwoTowers, known: Sequence[Split]
+    ) -> CandidateFeatures:
+        """The features behind the retrieval model that is served, with tables of all training events.
+
+        Args:
+            context: Dataset and run.
+            dataset: Encoder and catalogue, which may be a newer one than the models were trained on.
+            model: The retrieval model that is served.
+            known: Splits over whose events items are counted: those before the queries.
+        """
+        directory, rows = context.dataset.interactions, dataset.candidates.rows()
+        counted = [load_events(directory(split), dataset.encoder, rows, records="retrieval") for split in known]
+        return self.features(dataset, self.retrieval.load_events(context, dataset), model, known=counted)
 
     def lists(
         self,
@@ -176,31 +220,17 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         if len(events.targets()) == 0:
             return None
         model = self.train_retrieval(context, self.retrieval)
-        features = candidate_features(dataset, self.retrieval.load_events(context, dataset), model)
+        features = self.served_features(context, dataset, model, known=("train",))
         lists = self.lists(context, dataset, events, model, features)
         return ListValidation(lists, cutoff=self._cutoff)
 
 
-def candidate_features(dataset: EncodedDataset, events: EncodedEvents, model: TwoTowers) -> CandidateFeatures:
-    """The tables of some training events and of the retrieval model that was trained on them.
-
-    Args:
-        dataset: Encoder and catalogue; the events' catalogue rows refer to it.
-        events: That the retrieval model was trained on.
-        model: The retrieval model.
-    """
-    known = events.candidate_row >= 0
-    interactions = Interactions.from_events(
-        events.record_of_event()[known].astype(np.int64),
-        events.candidate_row[known].astype(np.int64),
-        events.timestamp[known],
-        num_users=events.num_records,
-        num_items=len(dataset.candidates),
-    )
-    vectors = model.embed_candidates(dataset.candidates).numpy()
-    return fit_candidate_features(
-        Source(interactions=interactions, item_vectors=vectors, item_values=item_values(dataset))
-    )
+def item_counts(known: Sequence[EncodedEvents], num_items: int) -> ItemCounts:
+    """The items and times of some events; those that are a record's context belong to others."""
+    targets = [events.targets() for events in known]
+    rows = [events.candidate_row[places] for events, places in zip(known, targets, strict=True)]
+    times = [events.timestamp[places] for events, places in zip(known, targets, strict=True)]
+    return ItemCounts(rows=np.concatenate(rows).astype(np.int64), times=np.concatenate(times), num_items=num_items)
 
 
 def item_values(dataset: EncodedDataset) -> dict[str, np.ndarray]:

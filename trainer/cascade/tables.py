@@ -17,10 +17,8 @@ from trainer.baselines.item_cf import ItemCF
 from trainer.baselines.similarity import keep_largest, unit_rows
 from trainer.cascade.features import CandidateFeatures, feature_names
 from trainer.cascade.similarities import SameItem, Similarity, SparseSimilarity, VectorSimilarity
-from trainer.metrics.protocol import Float, Interactions
+from trainer.metrics.protocol import Float, Int, Interactions
 
-NEIGHBOURS = 300
-"""Neighbours kept of each item; 12 bytes each in a SavedModel."""
 _EASE_ITEMS = 6_000
 _DAY = 86_400
 _WINDOWS = (7, 30, 120)
@@ -31,23 +29,39 @@ _DENSE_VALUES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
+class ItemCounts:
+    """The events that are known when a query is asked: those that retrieval was trained on, and later ones."""
+
+    rows: Int
+    """`[events] int64`: rows of the catalogue."""
+    times: Int
+    """`[events] int64`: seconds since 1970-01-01 UTC."""
+    num_items: int
+    """Rows of the catalogue."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """What tables are fitted on."""
 
     interactions: Interactions
     """The events, by catalogue rows."""
+    counts: ItemCounts
+    """Which events the counts of items are of."""
     item_vectors: Float
     """`[items, d] float32`: of the retrieval model."""
     item_values: Mapping[str, npt.NDArray[np.int32]]
     """`[items, values] int32` for each feature with a vocabulary: indices, 0 for padding."""
+    neighbours: int
+    """Neighbours kept of each item in a table of pairs."""
 
 
 def fit_candidate_features(source: Source) -> CandidateFeatures:
     """Fits every table."""
     similarities: dict[str, Similarity] = {name: fit(source) for name, fit in SIMILARITIES.items()}
     for name, values in source.item_values.items():
-        similarities[name] = same_values(values, name)
-    return CandidateFeatures(similarities, item_columns(source.interactions))
+        similarities[name] = same_values(values, name, source.neighbours)
+    return CandidateFeatures(similarities, item_columns(source.counts))
 
 
 def num_candidate_features(item_values: Mapping[str, npt.NDArray[np.int32]]) -> int:
@@ -65,26 +79,26 @@ def _tower(source: Source) -> Similarity:
 
 def _ease(source: Source) -> Similarity:
     fitted = EASE(max_items=_EASE_ITEMS).fit(source.interactions)
-    weights = sp.coo_array(_strongest(fitted.weights, NEIGHBOURS))
+    weights = sp.coo_array(_strongest(fitted.weights, source.neighbours))
     num_items = source.interactions.num_items
     rows, columns = fitted.items[weights.row], fitted.items[weights.col]
     return SparseSimilarity(sp.csr_array((weights.data, (rows, columns)), shape=(num_items, num_items)), "ease")
 
 
 def _cosine(source: Source) -> Similarity:
-    fitted = ItemCF(num_neighbours=NEIGHBOURS).fit(source.interactions)
+    fitted = ItemCF(num_neighbours=source.neighbours).fit(source.interactions)
     return SparseSimilarity(fitted.similarities, "cosine")
 
 
 def _co_visitation(source: Source) -> Similarity:
-    model = ItemCF(num_neighbours=NEIGHBOURS, user_exponent=0.25, popularity_exponent=0.3)
+    model = ItemCF(num_neighbours=source.neighbours, user_exponent=0.25, popularity_exponent=0.3)
     return SparseSimilarity(model.fit(source.interactions).similarities, "co_visitation")
 
 
 def _followers_of(*, steps: int, decay: float, backward: float) -> Callable[[Source], Similarity]:
     def fit(source: Source) -> Similarity:
         table = followers(source.interactions, steps=steps, decay=decay, backward=backward)
-        return SparseSimilarity(keep_largest(table, NEIGHBOURS), "followers")
+        return SparseSimilarity(keep_largest(table, source.neighbours), "followers")
 
     return fit
 
@@ -132,7 +146,7 @@ SIMILARITIES: Mapping[str, Callable[[Source], Similarity]] = {
 """By name; one for each item feature with a vocabulary comes on top."""
 
 
-def same_values(values: npt.NDArray[np.int32], name: str) -> Similarity:
+def same_values(values: npt.NDArray[np.int32], name: str, neighbours: int) -> Similarity:
     """Cosine of the items' TF-IDF vectors over the values of one feature, `[items, values] int32`, 0 for padding."""
     item, place = np.nonzero(values)
     index = values[item, place]
@@ -141,16 +155,16 @@ def same_values(values: npt.NDArray[np.int32], name: str) -> Similarity:
     weighted = unit_rows(sp.csr_array(counts @ sp.diags_array(np.log1p(len(values) / holders).astype(np.float32))))
     if weighted.shape[1] <= _DENSE_VALUES:
         return VectorSimilarity(weighted.toarray(), name)
-    return SparseSimilarity(keep_largest(sp.csr_array(weighted @ weighted.T), NEIGHBOURS), name)
+    return SparseSimilarity(keep_largest(sp.csr_array(weighted @ weighted.T), neighbours), name)
 
 
-def item_columns(interactions: Interactions) -> dict[str, npt.NDArray[np.float32]]:
+def item_columns(counted: ItemCounts) -> dict[str, npt.NDArray[np.float32]]:
     """Log counts of each item's events: all, and of the last 7, 30 and 120 days before the newest event."""
-    end = interactions.timestamps.max(initial=0)
-    counts = [interactions.popularity]
+    end = counted.times.max(initial=0)
+    counts = [np.bincount(counted.rows, minlength=counted.num_items)]
     for days in _WINDOWS:
-        recent = interactions.item_rows[interactions.timestamps > end - days * _DAY]
-        counts.append(np.bincount(recent, minlength=interactions.num_items))
+        recent = counted.rows[counted.times > end - days * _DAY]
+        counts.append(np.bincount(recent, minlength=counted.num_items))
     return {name: np.log1p(of_items).astype(np.float32) for name, of_items in zip(ITEM_COLUMNS, counts, strict=True)}
 
 

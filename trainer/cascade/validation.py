@@ -1,16 +1,20 @@
-"""How well the list ranker orders what retrieval found, beside retrieval's own order."""
+"""How well the list ranker orders what retrieval found, beside retrieval's order, and which of the two is served."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from trainer.cascade.lists import CandidateLists
 from trainer.cascade.model import ListRanker
-from trainer.data.events import Float32, Int64
+from trainer.data.events import Float32, Float64, Int64
+from trainer.metrics.intervals import paired_test
 from trainer.metrics.lists import ndcg_of_hits
 
 NDCG, RETRIEVAL_NDCG = "ndcg", "retrieval_ndcg"
+GAIN_LOW, GAIN_HIGH = "gain_low", "gain_high"
+"""Bounds of the 95 % bootstrap interval of the mean difference in NDCG, paired by user."""
 _LISTS_A_BLOCK = 256
 
 
@@ -20,16 +24,55 @@ class ListValidation:
     def __init__(self, lists: CandidateLists, *, cutoff: int) -> None:
         """Keeps the lists; `cutoff` places are judged."""
         self.lists, self._cutoff = lists, cutoff
+        self._users = np.unique(lists.records, return_inverse=True)[1]
         places = np.broadcast_to(np.arange(lists.rows.shape[1]), lists.rows.shape)
         self._retrieval = self._ndcg(places)
 
     def __call__(self, model: ListRanker) -> Mapping[str, float]:
-        """Mean NDCG of the model's order and of retrieval's."""
-        return {NDCG: self._ndcg(order_of(logits_of(model, self.lists))), RETRIEVAL_NDCG: self._retrieval}
+        """Mean NDCG of the model's order and of retrieval's, and the interval of their difference."""
+        ndcg = self._ndcg(order_of(logits_of(model, self.lists)))
+        gain = paired_test(ndcg, self._retrieval, self._users).difference
+        return {
+            NDCG: float(ndcg.mean()),
+            RETRIEVAL_NDCG: float(self._retrieval.mean()),
+            GAIN_LOW: gain.low,
+            GAIN_HIGH: gain.high,
+        }
 
-    def _ndcg(self, order: Int64) -> float:
+    def _ndcg(self, order: Int64) -> Float64:
         hits = np.take_along_axis(self.lists.labels, order[:, : self._cutoff], axis=1) > 0
-        return float(ndcg_of_hits(hits, self.lists.num_targets).mean())
+        return ndcg_of_hits(hits, self.lists.num_targets)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which order is served, by the validation."""
+
+    ranks: bool
+    """Whether it is the list ranker's; else it is retrieval's."""
+    reason: str
+    """The numbers that decided, for people."""
+
+
+def verdict(metrics: Mapping[str, Any]) -> Verdict:
+    """Serves the list ranker where it was better on validation by more than chance.
+
+    That is where the whole 95 % interval of the difference in NDCG lies above 0. Few users leave a wide interval, and a
+    second stage that may be of no use costs time in every request.
+
+    Args:
+        metrics: Of the stage's manifest.
+    """
+    if GAIN_LOW not in metrics:
+        return Verdict(False, "there are no validation lists to compare the list ranker with retrieval on")
+    low, high = metrics[GAIN_LOW], metrics[GAIN_HIGH]
+    ours, theirs = metrics[NDCG], metrics[RETRIEVAL_NDCG]
+    ranks = bool(low > 0)
+    reason = (
+        f"validation NDCG {ours:.4f} by the list ranker, {theirs:.4f} by retrieval, difference {ours - theirs:+.4f} "
+        f"[{low:+.4f}, {high:+.4f}], {'all' if ranks else 'not all'} above 0"
+    )
+    return Verdict(ranks, reason)
 
 
 def logits_of(model: ListRanker, lists: CandidateLists) -> Float32:
@@ -42,11 +85,3 @@ def order_of(logits: Float32) -> Int64:
     """`[lists, C]`: the places of each list's candidates, best first; equal logits keep retrieval's order."""
     order: Int64 = np.argsort(-logits, axis=1, kind="stable")
     return order
-
-
-def ranks_better(metrics: Mapping[str, Any]) -> bool:
-    """Whether the list ranker ordered the validation lists better than retrieval did, by a stage's metrics.
-
-    Without validation data there is nothing to say so, and retrieval's order is kept.
-    """
-    return bool(metrics.get(NDCG, 0.0) > metrics.get(RETRIEVAL_NDCG, 0.0))

@@ -20,12 +20,16 @@ class ListRankerConfig:
     costs retrieval nothing."""
     folds: int = 2
     """Windows of later training events that the ranker learns from; retrieval is trained once for each."""
-    fold_kind: Literal["per_user", "by_time"] = "per_user"
-    """Whether a window holds the last events of each user, or of all users by time; as `pipeline.split.kind` does."""
+    fold_kind: Literal["per_user_fraction", "leave_last_out", "global_time"] = "per_user_fraction"
+    """Whether a window holds the latest events of each user, the last one of each, or the latest of all users by time;
+    set it to `pipeline.split.kind`."""
     gap: float = 0.1
-    """Share of the training events between those that a fold's retrieval is trained on and its window."""
+    """Share of the training events between those that a fold's retrieval is trained on and its window; `leave_last_out`
+    has none."""
     window: float = 0.2
-    """Share of the training events in a fold's window."""
+    """Share of the training events in a fold's window; with `leave_last_out` it is each user's last moment."""
+    neighbours: int = 300
+    """Neighbours kept of each item in each of six tables of item pairs; 8 bytes each in the SavedModel."""
     max_lists: int = 10_000
     """Lists that the ranker learns from and is validated by, each at most; a list of 300 takes some 70 KB."""
     members: int = 4
@@ -48,13 +52,18 @@ class ListRankerConfig:
     """Seconds between checkpoints within an epoch; one more follows each epoch."""
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "history", "folds", "max_lists", "members"):
+        for name in ("candidates", "history", "folds", "neighbours", "max_lists", "members"):
             require("list_ranking", self, name, getattr(self, name) >= 1, "a whole number of at least 1")
         require("list_ranking", self, "gap", 0 <= self.gap < 1, "a share in [0, 1)")
         require("list_ranking", self, "window", 0 < self.window < 1, "a share in (0, 1)")
         left = 1 - self.gap - self.folds * self.window
+        is_share = self.fold_kind != "leave_last_out"
         require(
-            "list_ranking", self, "folds", left > 0, "windows that leave earlier events: 1 - gap - folds * window > 0"
+            "list_ranking",
+            self,
+            "folds",
+            left > 0 or not is_share,
+            "windows that leave earlier events: 1 - gap - folds * window > 0",
         )
         require("list_ranking", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
         require("list_ranking", self, "dropout", 0 <= self.dropout < 1, "a share in [0, 1)")

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from features.disk.layout import SPLITS, Split
 from features.disk.manifest import read_manifest
 from features.schema import Schema
 from trainer.cascade.features import FEATURES_OF_SCORES
 from trainer.cascade.lists import CandidateLists, Questions, candidate_lists, retrieving
 from trainer.cascade.model import ListRanker
-from trainer.cascade.stage import ListRankingStage, candidate_features
-from trainer.cascade.validation import logits_of, order_of, ranks_better
+from trainer.cascade.stage import ListRankingStage
+from trainer.cascade.validation import logits_of, order_of, verdict
 from trainer.config.evaluation import EvaluationConfig
 from trainer.data.encoded_dataset import EncodedDataset
 from trainer.data.events import Float32
@@ -58,8 +59,8 @@ def evaluate_cascade(
     Returns:
         `model`, the order that is served: the list ranker's, or retrieval's where that was better on validation;
         `baselines`, both orders; `versus`, paired tests of the model against each; `ranks`, whether the list ranker is
-        served; `by_label`, the same metrics of the targets with a positive label alone, where labels differ;
-        `diversity`, what re-ranking the served lists costs and brings.
+        served, and `reason`, the numbers that decided; `by_label`, the same metrics of the targets with a positive
+        label alone, where labels differ; `diversity`, what re-ranking the served lists costs and brings.
 
     Raises:
         InputError: the split holds no query.
@@ -67,9 +68,9 @@ def evaluate_cascade(
     metrics = read_manifest(context.run.stage(stage.name).manifest, "run").metrics
     data = load_data(trained, context.dataset, config)
     judged = data.splits[config.split]
-    orders = cascade_orders(trained, context, judged, stage)
-    ranks = ranks_better(metrics)
-    served = orders.list_ranker if ranks else orders.retrieval
+    orders = cascade_orders(trained, context, judged, stage, known=splits_before(config.split))
+    decided = verdict(metrics)
+    served = orders.list_ranker if decided.ranks else orders.retrieval
     slices = standard_slices(judged.queries, data.interactions.popularity)
     named = {CASCADE: served, RETRIEVAL: orders.retrieval, LIST_RANKER: orders.list_ranker}
     evaluations = {
@@ -86,12 +87,13 @@ def evaluate_cascade(
             name: {metric: asdict(test) for metric, test in compare(model, evaluation, model.metrics).items()}
             for name, evaluation in evaluations.items()
         },
-        "ranks": ranks,
+        "ranks": decided.ranks,
+        "reason": decided.reason,
         "by_label": _by_label(judged, served, orders.retrieval, config, context.schema),
         "diversity": diversity_curves(
             ScoredLists(
                 rows=served,
-                scores=orders.list_ranker_scores if ranks else orders.retrieval_scores,
+                scores=orders.list_ranker_scores if decided.ranks else orders.retrieval_scores,
                 targets=judged.queries.targets,
                 vectors=_item_vectors(trained, context, stage),
                 values=category_values(trained),
@@ -113,11 +115,24 @@ def category_values(trained: Trained[Any]) -> dict[str, npt.NDArray[np.int32]]:
     return {name: encoded[name].numpy().reshape(len(trained.candidates), -1) for name in names if name in encoded}
 
 
+def splits_before(split: Split) -> tuple[Split, ...]:
+    """The splits whose events had happened when the queries of this one are asked."""
+    return SPLITS[: max(SPLITS.index(split), 1)]
+
+
 def cascade_orders(
-    trained: Trained[ListRanker], context: StageContext, judged: JudgedSplit, stage: ListRankingStage
+    trained: Trained[ListRanker],
+    context: StageContext,
+    judged: JudgedSplit,
+    stage: ListRankingStage,
+    *,
+    known: Sequence[Split],
 ) -> CascadeOrders:
-    """Candidates of each query of a split, exactly, in retrieval's order and in the list ranker's."""
-    lists = cascade_lists(trained, context, judged, stage)
+    """Candidates of each query of a split, exactly, in retrieval's order and in the list ranker's.
+
+    The arguments are those of `cascade_lists`.
+    """
+    lists = cascade_lists(trained, context, judged, stage, known=known)
     rows, logits = lists.rows.astype(np.int64), logits_of(trained.model, lists)
     order = order_of(logits)
     return CascadeOrders(
@@ -129,12 +144,25 @@ def cascade_orders(
 
 
 def cascade_lists(
-    trained: Trained[ListRanker], context: StageContext, judged: JudgedSplit, stage: ListRankingStage
+    trained: Trained[ListRanker],
+    context: StageContext,
+    judged: JudgedSplit,
+    stage: ListRankingStage,
+    *,
+    known: Sequence[Split],
 ) -> CandidateLists:
-    """Candidates of each query of a split, exactly, with their features, in retrieval's order."""
+    """Candidates of each query of a split, exactly, with their features, in retrieval's order.
+
+    Args:
+        trained: The restored list ranker.
+        context: Schema, dataset and run.
+        judged: The split.
+        stage: The list ranking stage.
+        known: Splits over whose events items are counted; a SavedModel counts over all.
+    """
     dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
     model = stage.train_retrieval(context, stage.retrieval)
-    features = candidate_features(dataset, stage.retrieval.load_events(context, dataset), model)
+    features = stage.served_features(context, dataset, model, known)
     evaluation = stage.retrieval.evaluation
     questions = Questions(
         asked_at=judged.asked_at,

@@ -46,11 +46,11 @@ def write_cascade_report(result: Result, path: Path) -> None:
         result: Content of `metrics.json`.
         path: Path of the report.
     """
-    served = "the list ranker's order" if result["ranks"] else "retrieval's order, which was better on validation"
+    served = "the list ranker's order" if result["ranks"] else "retrieval's order"
     introduction = (
         f"<p>{result['model']['num_queries']:,} queries; all orders are over the same candidates of retrieval. Served: "
-        f"{served}. Lines and ranges are bootstrap intervals over users; * differs from what is served (paired "
-        "t-test, p below 0.05).</p>"
+        f"{served} ({escape(result['reason'])}). Lines and ranges are bootstrap intervals over users; * differs from "
+        "what is served (paired t-test, p below 0.05).</p>"
     )
     by_label = [_by_label(task, metrics) for task, metrics in result["by_label"].items()]
     diversity = _diversity(result["diversity"], min(result["cutoffs"]))

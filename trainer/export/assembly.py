@@ -11,8 +11,8 @@ import tensorflow as tf
 from features.disk.layout import SPLITS, DatasetLayout, ModelName, StageName, Workdir
 from features.disk.manifest import read_manifest
 from features.encoding.schema_encoder import SchemaEncoder
-from trainer.cascade.stage import ListRankingStage, candidate_features
-from trainer.cascade.validation import ranks_better
+from trainer.cascade.stage import ListRankingStage
+from trainer.cascade.validation import verdict
 from trainer.config.export import ExportConfig
 from trainer.config.index import ExactConfig, IndexConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
@@ -117,14 +117,12 @@ class Assembly:
         if not stage.config.enabled:
             return RankingOrder(self.ranking(), temperature)
         trained = restore(self.job.context, stage, self._dataset).model
-        if not ranks_better(read_manifest(self.job.context.run.stage(stage.name).manifest, "run").metrics):
-            self.job.progress(
-                "recommender: retrieval's own order, which was better than the list ranker's on validation"
-            )
+        decided = verdict(read_manifest(self.job.context.run.stage(stage.name).manifest, "run").metrics)
+        if not decided.ranks:
+            self.job.progress(f"recommender: retrieval's own order: {decided.reason}")
             return RetrievalOrder(temperature)
         catalogue = EncodedDataset(encoder=self.encoder, candidates=self.candidates)
-        events = stage.retrieval.load_events(self.job.context, catalogue)
-        features = candidate_features(catalogue, events, self._trained.model)
+        features = stage.served_features(self.job.context, catalogue, self._trained.model, known=SPLITS)
         return ListOrder(features, trained.call, trained.variables, stage.config.history)
 
     @property

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from features.disk.layout import RunLayout
 from features.errors import ConfigError, InputError
 from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA, write_small_dataset
 from trainer.cascade.lists import history_rows
-from trainer.cascade.stage import FoldRetrieval, ListRankingStage, candidate_features
-from trainer.cascade.validation import NDCG, RETRIEVAL_NDCG
+from trainer.cascade.stage import FoldRetrieval, ListRankingStage
+from trainer.cascade.validation import GAIN_HIGH, GAIN_LOW, NDCG, RETRIEVAL_NDCG
 from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.retrieval import RetrievalConfig
@@ -76,12 +77,12 @@ def test_a_fold_knows_nothing_of_its_window(context: StageContext) -> None:
     earlier = fold_stage.load_events(context, dataset)
     fold = fold_stage.fold(stage.retrieval.load_events(context, dataset))
     model = fold_stage.trained(fold_stage.make_model(dataset, earlier, 0))
-    features = candidate_features(dataset, earlier, model)
+    features = stage.features(dataset, earlier, model, known=[fold.known])
     targets = fold.window.targets()
-    counts = np.bincount(earlier.candidate_row, minlength=NUM_ITEMS)
+    counts = np.bincount(fold.known.candidate_row, minlength=NUM_ITEMS)
     place = features.item_names.index("log_events")
     np.testing.assert_allclose(features.item_table.numpy()[:, place], np.log1p(counts), rtol=1e-6)
-    assert len(earlier) + len(targets) == 4 * 16
+    assert len(earlier) + len(targets) == 4 * 16  # without a gap
 
 
 def test_a_history_holds_the_last_items_that_came_strictly_before(context: StageContext) -> None:
@@ -102,15 +103,29 @@ def test_the_restored_ranker_orders_as_the_trained_one(context: StageContext, fi
     assert measured[NDCG] == pytest.approx(finished.manifest.metrics[NDCG])
 
 
-def test_evaluation_shows_the_served_order_beside_both_orders(context: StageContext, finished) -> None:
-    stage = stage_of(RANKER)
-    result = evaluate_cascade(restore(context, stage), context, EVALUATION, stage)
+@pytest.mark.parametrize(("gain_low", "served"), [(0.01, "list_ranker"), (-0.01, "retrieval")])
+def test_evaluation_shows_the_served_order_beside_both_orders(
+    context: StageContext, finished, tmp_path: Path, gain_low: float, served: str
+) -> None:
+    stage, run = stage_of(RANKER), RunLayout(tmp_path / "run")
+    shutil.copytree(context.run.root, run.root)
+    decided = replace(finished.manifest, metrics={**finished.manifest.metrics, GAIN_LOW: gain_low})
+    decided.write(run.stage("list_ranking").manifest)
+    config = replace(EVALUATION, cutoffs=(8,))
+    result = evaluate_cascade(restore(context, stage), replace(context, run=run), config, stage)
     assert set(result["baselines"]) == {"retrieval", "list_ranker"}
-    assert result["ranks"]
-    assert result["model"]["metrics"] == result["baselines"]["list_ranker"]["metrics"]
-    difference = result["versus"]["retrieval"]["ndcg@3"]["difference"]["value"]
-    of = {name: part["metrics"]["ndcg@3"]["value"] for name, part in result["baselines"].items()}
-    assert difference == pytest.approx(of["list_ranker"] - of["retrieval"])
+    assert result["ranks"] == (served == "list_ranker")
+    assert f"[{gain_low:+.4f}, " in result["reason"]
+    assert result["model"]["metrics"] == result["baselines"][served]["metrics"]
+    difference = result["versus"]["retrieval"]["ndcg@8"]["difference"]["value"]
+    of = {name: part["metrics"]["ndcg@8"]["value"] for name, part in result["baselines"].items()}
+    assert of["list_ranker"] != of["retrieval"]
+    assert difference == pytest.approx(of[served] - of["retrieval"])
+
+
+def test_the_manifest_holds_what_decides(finished) -> None:
+    metrics = finished.manifest.metrics
+    assert metrics[GAIN_LOW] <= metrics[NDCG] - metrics[RETRIEVAL_NDCG] <= metrics[GAIN_HIGH]
 
 
 def test_lists_without_a_target_are_an_error(context: StageContext, tmp_path) -> None:
@@ -137,6 +152,7 @@ def test_a_killed_training_goes_on_with_its_folds(context: StageContext, tmp_pat
         ({"folds": 5}, "folds"),
         ({"candidates": 0}, "candidates"),
         ({"history": 0}, "history"),
+        ({"neighbours": 0}, "neighbours"),
         ({"window": 0.0}, "window"),
         ({"gap": 1.0}, "gap"),
         ({"hidden": (0,)}, "hidden"),

@@ -45,10 +45,11 @@ def test_the_report_of_the_cascade_says_what_is_served_and_what_each_task_gains(
     gain = {"value": 0.0312, "low": -0.0045, "high": 0.0678}
     of_task = {"ndcg@2": {"cascade": 0.5312, "retrieval": 0.5, "difference": gain}}
     for ranks, served in ((True, "the list ranker's order"), (False, "retrieval's order")):
-        cascade = result | {"ranks": ranks, "by_label": {"liked": of_task}, "diversity": {"mmr": CURVE}}
+        shown = {"ranks": ranks, "reason": "difference <0", "by_label": {"liked": of_task}}
+        cascade = result | shown | {"diversity": {"mmr": CURVE}}
         write_cascade_report(cascade, tmp_path / "report.html")
         page = (tmp_path / "report.html").read_text()
-        assert f"Served: {served}" in page
+        assert f"Served: {served} (difference &lt;0)" in page
         assert "Judged by positive liked alone" in page
         assert "<td>ndcg@2</td><td>0.5312</td><td>0.5000</td><td>+0.0312<br><small>-0.0045 to +0.0678</small>" in page
         assert f"{result['model']['metrics']['recall@2']['value']:.4f}" in page

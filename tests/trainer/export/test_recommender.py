@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from features.disk.layout import SPLITS
 from recstack.config import StackConfig
 from recstack.stages import evaluate, export, stage_context, train
 from tests.ragged import ragged
 from tests.trainer.export.loading import load
+from trainer.cascade.validation import Verdict
 from trainer.config.cascade import ListRankerConfig
 from trainer.data.encoded_dataset import encode_dataset
 from trainer.evaluation.cascade import CascadeOrders, cascade_orders
@@ -83,7 +85,8 @@ def judged(cascade: StackConfig) -> Judged:
     context, stage = stage_context(cascade), stages_of(cascade)["list_ranking"]
     trained = restore(context, stage)
     judged = load_data(trained, context.dataset, cascade.evaluation).splits["test"]
-    orders = cascade_orders(trained, context, judged, stage)
+    # The SavedModel counts over all events that there are, the evaluation over those before the queries.
+    orders = cascade_orders(trained, context, judged, stage, known=SPLITS)
     ids = encode_dataset(cascade.features, context.dataset).candidates.item_ids.numpy()
     records = judged.events.record_of_event()[judged.asked_at]
     users = _user_ids(trained, judged.events.user["user_id"][records])
@@ -138,9 +141,10 @@ def test_without_a_better_list_ranker_retrieval_orders(cascade: StackConfig, mon
     from trainer.evaluation import cascade as judging
 
     context, stage = stage_context(cascade), stages_of(cascade)["list_ranking"]
-    monkeypatch.setattr(judging, "ranks_better", lambda metrics: False)
+    monkeypatch.setattr(judging, "verdict", lambda metrics: Verdict(False, "as told"))
     result = judging.evaluate_cascade(restore(context, stage), context, cascade.evaluation, stage)
     assert not result["ranks"]
+    assert result["reason"] == "as told"
     assert result["model"]["metrics"] == result["baselines"]["retrieval"]["metrics"]
 
 
