@@ -8,6 +8,7 @@ from beam_pipelines.config.source import IdRules, TableName
 from beam_pipelines.passes.time_checks import TimeSummary, may_be_cycle
 from beam_pipelines.profile.raw_table import TableProfile
 from features.errors import InputError
+from recstack.init.choose_cascade import choose_cascade
 from recstack.init.choose_features import Tables, choose_features
 from recstack.init.choose_settings import (
     choose_cleaning,
@@ -106,6 +107,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         *choose_cleaning(log),
         *choose_split(log),
         *choose_models(log, examples, why, has_negatives=labels.has_negatives),
+        *choose_cascade(log, choose_split(log)),
     )
     return Proposal(
         tables=tuple(table for table in (events, items, users) if table is not None),
