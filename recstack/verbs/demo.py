@@ -1,7 +1,7 @@
 """`recstack demo`: the main job on real films, from raw ratings to recommendations that came back over gRPC."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,8 @@ def run_demo(stack: StackConfig, *, as_json: bool) -> dict[str, Any]:
         exported = export(stack, voice("export"))
         with stopwatch() as serving:
             recommendations = _ask(stack, read_display_data(stack.features, stack.layout.dataset), voice("serve"))
+        if "list_ranking" in judged:
+            voice("evaluate").show(second_stage(judged["list_ranking"]))
     # Each stage's own record of its time, so that a second run, which has nothing to do, tells the same.
     seconds = {
         "prepare": manifest.seconds,
@@ -101,6 +103,30 @@ def _ask(stack: StackConfig, catalogue: DisplayData, voice: Voice) -> dict[str, 
                     for item in items
                 ]
     return answers
+
+
+def second_stage(result: Mapping[str, Any]) -> Table:
+    """What is served beside retrieval's order, by metric: of all targets, and of each task's positive ones."""
+    served = "the list ranker" if result["ranks"] else "retrieval itself"
+    table = Table(
+        title=f"What the second stage brings: {served} orders what retrieval finds",
+        title_justify="left",
+        caption="difference: paired bootstrap interval over users",
+    )
+    for name in ("test split", "retrieval", "cascade", "difference"):
+        table.add_column(name, justify="left" if name == "test split" else "right")
+    first = f"@{result['cutoffs'][0]}"
+    for metric in (f"ndcg{first}", f"recall{first}"):
+        of_all = {
+            "retrieval": result["baselines"]["retrieval"]["metrics"][metric]["value"],
+            "cascade": result["model"]["metrics"][metric]["value"],
+            "difference": result["versus"]["retrieval"][metric]["difference"],
+        }
+        rows = {"taken": of_all} | {task: metrics[metric] for task, metrics in result["by_label"].items()}
+        for task, row in rows.items():
+            spread = "{value:+.4f} [{low:+.4f}, {high:+.4f}]".format(**row["difference"])
+            table.add_row(f"{metric}, {task}", f"{row['retrieval']:.4f}", f"{row['cascade']:.4f}", spread)
+    return table
 
 
 def _typical_users(catalogue: DisplayData) -> list[str]:
