@@ -152,8 +152,8 @@ def _label_table(task: str, metrics: Mapping[str, Any]) -> Table:
 def _diversity_table(curves: Mapping[str, Any], cutoff: int) -> Table:
     """The served lists re-ranked by each kind and strength."""
     table = Table(
-        title=f"Served lists re-ranked for diversity, first {cutoff} items",
-        caption="distance: mean cosine distance of pairs; then distinct values of item features",
+        title=f"Diversity@{cutoff}",
+        caption="served lists re-ranked; distance: mean\ncosine distance of pairs; then distinct\nvalues of item features",
     )
     for kind, rows in curves.items():
         for row in rows:

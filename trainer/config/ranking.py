@@ -8,6 +8,7 @@ from features.errors import ConfigError
 from features.kinds import Kinds
 from features.schema import Schema
 from features.spec.tasks import TaskType
+from trainer.config.calibration import CALIBRATIONS, AutoCalibrationConfig, CalibrationConfig
 from trainer.config.training import OptimizerConfig, check_training, require
 
 
@@ -101,6 +102,8 @@ class TaskTraining:
     for a regression."""
     weight: float = 1.0
     """What the task's loss counts beside the losses of the other tasks."""
+    calibration: CalibrationConfig | None = None
+    """How a binary task's chances are corrected after the training; without a table of its own, `auto`."""
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
@@ -109,6 +112,11 @@ class TaskTraining:
     def loss_of(self, task_type: TaskType) -> RankingLossConfig:
         """The loss of a task of the given type."""
         return self.loss or _DEFAULT_LOSSES[task_type]
+
+    @property
+    def chosen_calibration(self) -> CalibrationConfig:
+        """The calibration of a binary task."""
+        return self.calibration or AutoCalibrationConfig()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,10 +161,10 @@ class RankingConfig:
 
 
 def require_tasks(config: RankingConfig, schema: Schema) -> None:
-    """Refuses options of tasks that the schema does not have, and losses that do not suit their tasks.
+    """Refuses options of tasks that the schema does not have, and losses and calibrations that do not suit their tasks.
 
     Raises:
-        ConfigError: there is such an option or loss.
+        ConfigError: there is such an option, loss or calibration.
     """
     types = {task.name: task.type for task in schema.task}
     for name, training in config.task.items():
@@ -168,3 +176,8 @@ def require_tasks(config: RankingConfig, schema: Schema) -> None:
             kind = RANKING_LOSSES.name_of(loss)
             expected = f"a loss of {types[name]} tasks: {', '.join(fitting)}"
             raise ConfigError(f"ranking.task.{name}.loss.kind", kind, expected)
+        if training.calibration is not None and types[name] != "binary":
+            kind = CALIBRATIONS.name_of(training.calibration)
+            raise ConfigError(
+                f"ranking.task.{name}.calibration.kind", kind, "none: it corrects chances of binary tasks"
+            )

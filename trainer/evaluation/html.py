@@ -36,7 +36,7 @@ def write_report(result: Result, path: Path) -> None:
         "users; * differs from the model (paired t-test, p below 0.05).</p>"
     )
     tuned = "<h2>Parameters that validation chose for the baselines</h2>" + _tuned(result)
-    _write(f"Retrieval on the {result['split']} split", [introduction, *_parts(result), tuned], path)
+    write_page(f"Retrieval on the {result['split']} split", [introduction, *_parts(result), tuned], path)
 
 
 def write_cascade_report(result: Result, path: Path) -> None:
@@ -54,10 +54,11 @@ def write_cascade_report(result: Result, path: Path) -> None:
     )
     by_label = [_by_label(task, metrics) for task, metrics in result["by_label"].items()]
     diversity = _diversity(result["diversity"], min(result["cutoffs"]))
-    _write(f"Cascade on the {result['split']} split", [introduction, *_parts(result), *by_label, diversity], path)
+    write_page(f"Cascade on the {result['split']} split", [introduction, *_parts(result), *by_label, diversity], path)
 
 
-def _write(title: str, parts: Sequence[str], path: Path) -> None:
+def write_page(title: str, parts: Sequence[str], path: Path) -> None:
+    """Writes a report of these parts."""
     head = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
     write_text_atomically(path, "\n".join([head, f"<h1>{title}</h1>", *parts]) + "\n</html>\n")
 
@@ -116,7 +117,7 @@ def _plot_diversity(curves: Result) -> str:
     axes.set(xlabel="mean distance of the items of a list", ylabel="NDCG", ylim=(0, None))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=5, frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _signed(interval: Result) -> str:
@@ -142,7 +143,7 @@ def _plot_by_cutoff(result: Result) -> str:
         axes.set(xticks=list(places), xticklabels=[f"@{k}" for k in cutoffs], title=metric, ylim=(0, None))
         axes.grid(axis="y", alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _plot_slices(result: Result) -> str:
@@ -162,7 +163,7 @@ def _plot_slices(result: Result) -> str:
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=5, frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _shift(number: int, models: int) -> float:
@@ -216,7 +217,8 @@ def _tuned(result: Result) -> str:
     return f"<ul>{''.join(lines)}</ul>"
 
 
-def _svg(figure: Any) -> str:
+def svg(figure: Any) -> str:
+    """A figure as it stands in a page."""
     import matplotlib as mpl
 
     text = io.StringIO()

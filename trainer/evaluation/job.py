@@ -16,6 +16,7 @@ from trainer.config.evaluation import EvaluationConfig
 from trainer.evaluation.cascade import evaluate_cascade
 from trainer.evaluation.html import write_cascade_report, write_report
 from trainer.evaluation.ranking import evaluate_ranking
+from trainer.evaluation.ranking_html import write_ranking_report
 from trainer.evaluation.retrieval import evaluate_retrieval
 from trainer.restore import Trained, require_trained, restore
 from trainer.training.stage import AnyStage, StageContext
@@ -64,12 +65,13 @@ _MEASURES: Mapping[StageName, Callable[[Trained[Any], EvaluationJob, AnyStage], 
 }
 _REPORTS: Mapping[StageName, Callable[[Mapping[str, Any], Path], None]] = {
     "retrieval": write_report,
+    "ranking": write_ranking_report,
     "list_ranking": write_cascade_report,
 }
 
 
 def evaluate_stage(job: EvaluationJob, stage: AnyStage) -> EvaluationResult:
-    """Measures one stage's model on the configured split and writes its `metrics.json`, and its report if it has one.
+    """Measures one stage's model on the configured split and writes its `metrics.json` and its report.
 
     Raises:
         InputError: the dataset or the run is missing, or the split holds nothing to judge by.
@@ -89,8 +91,7 @@ def evaluate_stage(job: EvaluationJob, stage: AnyStage) -> EvaluationResult:
         "seconds": round(time.perf_counter() - start, 2),
         **measured,
     }
-    if stage.name in _REPORTS:
-        _REPORTS[stage.name](content, layout.report)
+    _REPORTS[stage.name](content, layout.report)
     write_text_atomically(layout.metrics, json.dumps(content, indent=1) + "\n")
     return EvaluationResult(content=content, layout=layout, nothing_to_do=False)
 

@@ -10,10 +10,11 @@ from features.disk.layout import DatasetLayout
 from features.errors import InputError
 from trainer.config.evaluation import EvaluationConfig
 from trainer.data.batches import gather_query
-from trainer.data.events import EncodedEvents, Int64, load_events
+from trainer.data.events import EncodedEvents, Float32, Int64, load_events
 from trainer.data.labelled_pairs import LabelledPairs, logged_pairs, pair_examples
 from trainer.metrics.protocol import Int
-from trainer.ranking.heads.contract import Values
+from trainer.ranking.calibration.choose import NONE
+from trainer.ranking.heads.contract import Head, Values
 from trainer.ranking.model import RankingModel
 from trainer.restore import Trained
 
@@ -33,8 +34,9 @@ def evaluate_ranking(
         config: split and intervals.
 
     Returns:
-        `tasks`: by the name of each task its `type`, and for `model` and `baselines` (`item_mean`) what its head
-        measures, as plain data.
+        `tasks`: by the name of each task its `type`, the `calibration` that validation chose, and for `model` and
+        `baselines` (`item_mean`, and `uncalibrated` where the model is calibrated) what its head measures, as plain
+        data.
 
     Raises:
         InputError: the split holds no labelled event.
@@ -45,7 +47,7 @@ def evaluate_ranking(
     pairs = logged_pairs(events)
     if len(pairs) == 0:
         raise InputError(f"{dataset.ranking(config.split)}: no labelled event to predict; check pipeline.split")
-    predictions = predict_pairs(trained, events, pairs)
+    scores = score_pairs(trained, events, pairs)
     item_means = _item_means(train, len(trained.candidates))[pairs.candidate_row]
     tasks = {}
     for place, (task, head) in enumerate(zip(trained.encoder.schema.task, trained.model.heads, strict=True)):
@@ -53,15 +55,28 @@ def evaluate_ranking(
         known = ~np.isnan(labels)
         if not known.any():
             raise InputError(f"{dataset.ranking(config.split)}: no event with a label of task {task.name!r}")
-        judged = {"model": predictions[task.name], "item_mean": item_means[:, place]}
+        judged = _predictions(head, scores[task.name]) | {"item_mean": item_means[:, place]}
         weights = pairs.weight[known].astype(np.float64)
         found = {name: head.evaluation(labels[known], of[known], weights, config) for name, of in judged.items()}
-        tasks[task.name] = {"type": task.type, "model": found.pop("model"), "baselines": found}
+        tasks[task.name] = {
+            "type": task.type,
+            "calibration": head.calibration,
+            "model": found.pop("model"),
+            "baselines": found,
+        }
     return {"tasks": tasks}
 
 
-def predict_pairs(trained: Trained[RankingModel], events: EncodedEvents, pairs: LabelledPairs) -> dict[str, Values]:
-    """What the model predicts of pairs, `[pairs] float64` by task.
+def _predictions(head: Head, scores: Float32) -> dict[str, Values]:
+    """What the model predicts, and what it would without its calibration."""
+    found = {"model": head.prediction(head.calibrated(scores)).numpy().astype(np.float64)}
+    if head.calibration != NONE:
+        found["uncalibrated"] = head.prediction(tf.constant(scores)).numpy().astype(np.float64)
+    return found
+
+
+def score_pairs(trained: Trained[RankingModel], events: EncodedEvents, pairs: LabelledPairs) -> dict[str, Float32]:
+    """The model's scores of pairs before calibration, `[pairs] float32` by task.
 
     Args:
         trained: the restored model.
@@ -71,16 +86,16 @@ def predict_pairs(trained: Trained[RankingModel], events: EncodedEvents, pairs: 
     gather = pair_examples(events, pairs, trained.encoder.schema)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
-    def predict(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+    def score(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = gather(numbers)
         candidate = {**trained.candidates.gather(batch["candidate_row"]), **batch["pair"]}
-        return dict(trained.model.predictions(trained.model(batch["query"], candidate)))
+        return dict(trained.model(batch["query"], candidate))
 
     numbers = np.arange(len(pairs), dtype=np.int64)
     starts = range(0, len(pairs), _PAIRS_A_BLOCK)
-    blocks = [predict(tf.constant(numbers[start : start + _PAIRS_A_BLOCK])) for start in starts]
+    blocks = [score(tf.constant(numbers[start : start + _PAIRS_A_BLOCK])) for start in starts]
     return {
-        head.task_name: np.concatenate([block[head.task_name].numpy() for block in blocks]).astype(np.float64)
+        head.task_name: np.concatenate([block[head.task_name].numpy() for block in blocks])
         for head in trained.model.heads
     }
 

@@ -267,7 +267,7 @@ def ranker_of(model: RankingModel) -> Ranker:
     return Ranker(
         score=model.call,
         predictions=model.predictions,
-        log_chance=lambda scores: first.log_chance(scores[first.task_name]),
+        log_chance=lambda scores: first.log_chance(first.calibrated(scores[first.task_name])),
         variables=model.variables,
     )
 

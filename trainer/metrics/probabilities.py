@@ -116,14 +116,52 @@ def _auc_by_group(labels: Values, group: npt.NDArray[np.intp], weights: Values) 
     return float(positive @ below / (positive.sum() * negative.sum()))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """Examples with similar probabilities."""
+
+    predicted: float
+    """Their mean probability."""
+    observed: float
+    """Share of positives among them."""
+    share: float
+    """Share of the weight of all examples."""
+
+
+def reliability(labels: Values, probabilities: Values, weights: Values | None = None) -> list[ReliabilityBin]:
+    """What a reliability diagram shows: tenths of the examples' weight, by probability.
+
+    Arguments are those of `probability_metrics`. Equal probabilities stay together, so there may be fewer than ten.
+    """
+    weights = np.ones(len(labels)) if weights is None else weights
+    _require_examples(labels, probabilities)
+    tenth = _tenths(probabilities, weights)
+    mass, predicted, observed = (
+        np.bincount(tenth, weights * values, minlength=_CALIBRATION_BINS)
+        for values in (np.ones(len(labels)), probabilities, labels)
+    )
+    return [
+        ReliabilityBin(
+            predicted=float(predicted[place] / mass[place]),
+            observed=float(observed[place] / mass[place]),
+            share=float(mass[place] / mass.sum()),
+        )
+        for place in np.flatnonzero(mass)
+    ]
+
+
 def _calibration_error(labels: Values, probabilities: Values, weights: Values) -> float:
+    bins = reliability(labels, probabilities, weights)
+    return sum(each.share * abs(each.predicted - each.observed) for each in bins)
+
+
+def _tenths(probabilities: Values, weights: Values) -> npt.NDArray[np.int64]:
     _, place = np.unique(probabilities, return_inverse=True)
     mass = np.bincount(place, weights)
     # Equal probabilities stay together, in the tenth that their middle falls into.
     tenth = np.minimum(_CALIBRATION_BINS * (np.cumsum(mass) - mass / 2) / mass.sum(), _CALIBRATION_BINS - 1)
-    tenth_of_example = tenth.astype(np.int64)[place]
-    surplus = np.bincount(tenth_of_example, weights * (probabilities - labels))
-    return float(np.abs(surplus).sum() / mass.sum())
+    of_examples: npt.NDArray[np.int64] = tenth.astype(np.int64)[place]
+    return of_examples
 
 
 def _require_examples(labels: Values, predictions: Values) -> None:

@@ -88,7 +88,7 @@ class RankingModel(tfrs.Model):
 
     def predictions(self, scores: Tensors) -> Tensors:
         """Scores to what is predicted, in the unit of the labels: chances of binary tasks, values of regressions."""
-        return {head.task_name: head.prediction(scores[head.task_name]) for head in self.heads}
+        return {head.task_name: head.prediction(head.calibrated(scores[head.task_name])) for head in self.heads}
 
     def compute_loss(self, inputs: Mapping[str, Any], training: bool = False) -> tf.Tensor:
         """Weighted sum of the tasks' losses and of the penalty on the embeddings.

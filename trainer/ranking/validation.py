@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from trainer.data.batches import Gather
 from trainer.data.catalogue import EncodedCatalogue
+from trainer.data.events import Float32
 from trainer.data.labelled_pairs import LabelledPairs
-from trainer.ranking.heads.contract import Values
 from trainer.ranking.model import RankingModel
 
 LOSS = "loss"
@@ -33,25 +33,29 @@ class RankingValidation:
         self._batches = [gather(tf.constant(numbers[start : start + _PAIRS_A_BLOCK])) for start in starts]
 
     def __call__(self, model: RankingModel) -> Mapping[str, float]:
-        """`loss`, and what each head measures, as `task/metric`."""
-        predictions = self._predictions(model)
+        """`loss`, and what each head measures, as `task/metric`, before calibration; calibrates each head.
+
+        So a checkpoint of an epoch has the calibration of that epoch's scores, and the choice of the epoch owes nothing
+        to it.
+        """
+        scores = self._scores(model)
         metrics: dict[str, float] = {LOSS: 0.0}
         for place, head in enumerate(model.heads):
             labels = self._pairs.labels[:, place]
             known = ~np.isnan(labels)
             if known.any():
-                loss, found = head.validation(
-                    labels[known], predictions[head.task_name][known], self._pairs.weight[known]
-                )
+                of_task, weights = scores[head.task_name][known], self._pairs.weight[known]
+                predictions = head.prediction(of_task).numpy().astype(np.float64)
+                loss, found = head.validation(labels[known], predictions, weights)
                 metrics[LOSS] += head.loss_weight * loss
                 metrics |= {f"{head.task_name}/{name}": value for name, value in found.items()}
+                head.calibrate(labels[known], of_task, weights)
         return metrics
 
-    def _predictions(self, model: RankingModel) -> dict[str, Values]:
-        """By task: `[pairs]`."""
+    def _scores(self, model: RankingModel) -> dict[str, Float32]:
+        """By task: `[pairs] float32`."""
         scores = [
             model(batch["query"], {**self._candidates.gather(batch["candidate_row"]), **batch["pair"]})
             for batch in self._batches
         ]
-        whole = {head.task_name: tf.concat([each[head.task_name] for each in scores], axis=0) for head in model.heads}
-        return {name: values.numpy().astype(np.float64) for name, values in model.predictions(whole).items()}
+        return {head.task_name: np.concatenate([each[head.task_name] for each in scores]) for head in model.heads}

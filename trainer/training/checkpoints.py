@@ -61,11 +61,11 @@ def restoring(layout: StageLayout) -> Iterator[None]:
     """Says in one line what is wrong with a checkpoint that the block cannot restore.
 
     Raises:
-        InputError: it is damaged.
+        InputError: it is damaged, or of a model with other weights.
     """
     try:
         yield
-    except (tf.errors.OpError, IndexError, ValueError) as error:
+    except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"run {layout.directory}: a checkpoint cannot be restored ({reason}); delete that directory and run "

@@ -3,7 +3,7 @@ from math import log, sqrt
 import numpy as np
 import pytest
 
-from trainer.metrics.probabilities import auc_interval, probability_metrics
+from trainer.metrics.probabilities import auc_interval, probability_metrics, reliability
 
 LABELS = np.array([1.0, 0.0, 1.0, 0.0])
 PROBABILITIES = np.array([0.9, 0.6, 0.5, 0.2])
@@ -94,3 +94,17 @@ def test_auc_interval_has_the_width_that_theory_gives() -> None:
     deviation = sqrt(variance / (positives * negatives))
     assert interval.low < auc < interval.high
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * deviation, rel=0.25)
+
+
+def test_a_reliability_diagram_has_tenths_of_the_weight_with_their_means():
+    probabilities = np.linspace(0.01, 0.99, 100)
+    labels = (np.arange(100) % 4 == 0).astype(np.float64)
+    bins = reliability(labels, probabilities)
+    assert [each.share for each in bins] == pytest.approx([0.1] * 10)
+    assert [each.predicted for each in bins] == pytest.approx(probabilities.reshape(10, 10).mean(axis=1))
+    assert [each.observed for each in bins] == pytest.approx(labels.reshape(10, 10).mean(axis=1))
+
+
+def test_equal_probabilities_make_one_point_of_a_reliability_diagram():
+    (only,) = reliability(np.array([1.0, 0.0, 0.0]), np.full(3, 0.3), np.array([2.0, 1.0, 1.0]))
+    assert (only.predicted, only.observed, only.share) == pytest.approx((0.3, 0.5, 1.0))

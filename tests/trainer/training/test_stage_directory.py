@@ -123,3 +123,10 @@ def test_damaged_checkpoint_is_named_with_what_to_do(damaged: StageLayout) -> No
     checkpoint = tf.train.Checkpoint(weight=tf.Variable(tf.zeros(99)))
     with pytest.raises(InputError, match=r"cannot be restored \(.+\); delete that directory"), restoring(damaged):
         checkpoint.restore(str(damaged.best_checkpoints / "ckpt"))
+
+
+def test_a_checkpoint_without_a_weight_of_the_model_is_named_with_what_to_do(finished: StageLayout) -> None:
+    of_another_release = tf.train.Checkpoint(weight=tf.Variable(tf.zeros(99)), added=tf.Variable(1.0))
+    with pytest.raises(InputError, match=r"cannot be restored \(.+\); delete that directory"), restoring(finished):
+        status = of_another_release.restore(str(finished.best_checkpoints / "ckpt"))
+        status.assert_existing_objects_matched()

@@ -1,14 +1,21 @@
 """The head of a binary task: the score is a logit, P(label = 1) = σ(score)."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score
 
+from features.spec.tasks import Task
 from trainer.config.evaluation import EvaluationConfig
+from trainer.config.ranking import TaskTraining
 from trainer.data.labelled_pairs import LabelMoments
-from trainer.metrics.probabilities import auc_interval, probability_metrics
+from trainer.metrics.probabilities import auc_interval, probability_metrics, reliability
+from trainer.ranking.calibration.choose import fit_calibration
+from trainer.ranking.calibration.contract import LabelledScores
+from trainer.ranking.calibration.layer import CalibrationLayer
 from trainer.ranking.heads.contract import Head, Values
 
 # Shares of positive labels beyond this start from it, so that the first logit is finite.
@@ -17,6 +24,28 @@ _LEAST_SHARE = 1e-3
 
 class BinaryHead(Head):
     """Predicts the chance that the label is 1."""
+
+    def __init__(self, task: Task, training: TaskTraining, moments: LabelMoments) -> None:
+        """Adds the calibration."""
+        super().__init__(task, training, moments)
+        self._calibration_config = training.chosen_calibration
+        self._calibration = CalibrationLayer()
+
+    def calibrate(self, labels: Values, scores: Values, weights: Values) -> None:
+        """Fits the configured calibration."""
+        examples = LabelledScores(
+            scores=scores.astype(np.float64), labels=labels.astype(np.float64), weights=weights.astype(np.float64)
+        )
+        self._calibration.assign(fit_calibration(self._calibration_config, examples))
+
+    def calibrated(self, scores: tf.Tensor) -> tf.Tensor:
+        """Calibrated logits."""
+        return self._calibration(scores)
+
+    @property
+    def calibration(self) -> str:
+        """Name of the kind."""
+        return self._calibration.kind
 
     def first_score(self, moments: LabelMoments) -> float:
         """The logit of the share of positive labels."""
@@ -47,8 +76,9 @@ class BinaryHead(Head):
     def evaluation(
         self, labels: Values, predictions: Values, weights: Values, config: EvaluationConfig
     ) -> dict[str, Any]:
-        """`ProbabilityMetrics` and, where both labels occur, `auc_interval`."""
+        """`ProbabilityMetrics`, `reliability` and, where both labels occur, `auc_interval`."""
         result: dict[str, Any] = probability_metrics(labels, predictions, weights).to_dict()
+        result["reliability"] = [asdict(each) for each in reliability(labels, predictions, weights)]
         if 0 < labels.sum() < len(labels):
             interval = auc_interval(
                 labels,

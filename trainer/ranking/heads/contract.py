@@ -16,6 +16,7 @@ from features.spec.tasks import Task
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.ranking import RANKING_LOSSES, TaskTraining
 from trainer.data.labelled_pairs import LabelMoments
+from trainer.ranking.calibration.choose import NONE
 from trainer.ranking.losses.contract import RankingLoss
 
 Values: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64]
@@ -57,6 +58,18 @@ class Head(tf.keras.layers.Layer):
         is_known = ~tf.math.is_nan(labels)
         known = self.scaled(tf.where(is_known, labels, 0.0))
         return self.loss_weight * self._loss(known, scores, tf.where(is_known, weights, 0.0))
+
+    def calibrate(self, labels: Values, scores: Values, weights: Values) -> None:
+        """Fits what `calibrated` does on labelled scores, `[pairs]` each, none unknown; nothing by default."""
+
+    def calibrated(self, scores: tf.Tensor) -> tf.Tensor:
+        """Scores corrected by what validation said of them; the same shape. By default they stay as they are."""
+        return scores
+
+    @property
+    def calibration(self) -> str:
+        """Name of the calibration that was fitted."""
+        return NONE
 
     @abstractmethod
     def first_score(self, moments: LabelMoments) -> float:
