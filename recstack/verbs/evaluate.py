@@ -153,7 +153,7 @@ def _diversity_table(curves: Mapping[str, Any], cutoff: int) -> Table:
     """The served lists re-ranked by each kind and strength."""
     table = Table(
         title=f"Diversity@{cutoff}",
-        caption="served lists re-ranked; distance: mean\ncosine distance of pairs; then distinct\nvalues of item features",
+        caption="served lists re-ranked; distance: mean\ncosine distance of pairs; then distinct\nvalues of features",
     )
     for kind, rows in curves.items():
         for row in rows:

@@ -127,6 +127,6 @@ def test_damaged_checkpoint_is_named_with_what_to_do(damaged: StageLayout) -> No
 
 def test_a_checkpoint_without_a_weight_of_the_model_is_named_with_what_to_do(finished: StageLayout) -> None:
     of_another_release = tf.train.Checkpoint(weight=tf.Variable(tf.zeros(99)), added=tf.Variable(1.0))
+    status = of_another_release.restore(str(finished.best_checkpoints / "ckpt"))
     with pytest.raises(InputError, match=r"cannot be restored \(.+\); delete that directory"), restoring(finished):
-        status = of_another_release.restore(str(finished.best_checkpoints / "ckpt"))
         status.assert_existing_objects_matched()
