@@ -55,6 +55,10 @@ def test_both_tasks_are_learnt(stack: StackConfig) -> None:
     assert (rating["type"], liked["type"]) == ("regression", "binary")
     # Half of what each item got is 5 and half is 1, so its mean says nothing: an error of about 2.
     assert rating["model"]["rmse"] < 0.5 < 1.5 < rating["baselines"]["item_mean"]["rmse"]
+    # Nor do users and items apart: who likes what is in the pairs, which factors alone can learn.
+    assert min(rating["baselines"][name]["rmse"] for name in ("global_mean", "user_item_means")) > 1.5
+    assert rating["baselines"]["als"]["rmse"] < 1.0
+    assert rating["baselines"].keys() == {"item_mean", "global_mean", "user_item_means", "svd", "als"}
     assert liked["model"]["auc"] > 0.99
     assert {"rating/rmse", "liked/auc"} <= headline(result)["model"].keys()
 

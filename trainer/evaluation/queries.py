@@ -49,6 +49,18 @@ def training_users(events: EncodedEvents, schema: Schema, first_user_index: int)
     return Users(keys=np.unique(_user_keys(events, schema, first_user_index)))
 
 
+def rows_of_records(events: EncodedEvents, schema: Schema, users: Users, first_user_index: int) -> Int:
+    """`[records] int64`: number of each record's user among the training users, `UNKNOWN` for others.
+
+    Args:
+        events: any split.
+        schema: Schema of the dataset.
+        users: the training users.
+        first_user_index: index of the user vocabulary's first token.
+    """
+    return users.rows(_user_keys(events, schema, first_user_index))
+
+
 def evaluation_set(
     events: EncodedEvents,
     schema: Schema,

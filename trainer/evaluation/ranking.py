@@ -1,4 +1,4 @@
-"""The ranking model on the labelled events of a split, beside each item's mean label, task by task."""
+"""The ranking model on the labelled events of a split, beside baselines, task by task."""
 
 from typing import Any
 
@@ -10,16 +10,15 @@ from features.disk.layout import DatasetLayout
 from features.errors import InputError
 from trainer.config.evaluation import EvaluationConfig
 from trainer.data.batches import gather_query
-from trainer.data.events import EncodedEvents, Float32, Int64, load_events
-from trainer.data.labelled_pairs import LabelledPairs, logged_pairs, pair_examples
+from trainer.data.events import EncodedEvents, Float32, Int64
+from trainer.data.labelled_pairs import LabelledPairs, pair_examples
+from trainer.evaluation.label_baselines import load_splits, predicted_by_baselines
 from trainer.metrics.protocol import Int
 from trainer.ranking.calibration.choose import NONE
 from trainer.ranking.heads.contract import Head, Values
 from trainer.ranking.model import RankingModel
 from trainer.restore import Trained
 
-# Training pairs that an item's mean label is worth before its own count: a Beta prior of this weight.
-_PRIOR_PAIRS = 10.0
 _PAIRS_A_BLOCK = 8192
 
 
@@ -34,28 +33,25 @@ def evaluate_ranking(
         config: split and intervals.
 
     Returns:
-        `tasks`: by the name of each task its `type`, the `calibration` that validation chose, and for `model` and
-        `baselines` (`item_mean`, and `uncalibrated` where the model is calibrated) what its head measures, as plain
-        data.
+        `tasks`: by the name of each task its `type`, the `calibration` that validation chose, and what its head
+        measures, as plain data, for `model` and `baselines`: `uncalibrated` where the model is calibrated, and those
+        of `trainer.evaluation.label_baselines`.
 
     Raises:
         InputError: the split holds no labelled event.
     """
-    rows = trained.candidates.rows()
-    train = logged_pairs(load_events(dataset.ranking("train"), trained.encoder, rows, records="ranking"))
-    events = load_events(dataset.ranking(config.split), trained.encoder, rows, records="ranking")
-    pairs = logged_pairs(events)
+    splits = load_splits(trained, dataset, config.split)
+    pairs = splits.judged
     if len(pairs) == 0:
         raise InputError(f"{dataset.ranking(config.split)}: no labelled event to predict; check pipeline.split")
-    scores = score_pairs(trained, events, pairs)
-    item_means = _item_means(train, len(trained.candidates))[pairs.candidate_row]
+    scores = score_pairs(trained, splits.judged_events, pairs)
     tasks = {}
     for place, (task, head) in enumerate(zip(trained.encoder.schema.task, trained.model.heads, strict=True)):
         labels = pairs.labels[:, place].astype(np.float64)
         known = ~np.isnan(labels)
         if not known.any():
             raise InputError(f"{dataset.ranking(config.split)}: no event with a label of task {task.name!r}")
-        judged = _predictions(head, scores[task.name]) | {"item_mean": item_means[:, place]}
+        judged = _predictions(head, scores[task.name]) | predicted_by_baselines(splits, task.type, place)
         weights = pairs.weight[known].astype(np.float64)
         found = {name: head.evaluation(labels[known], of[known], weights, config) for name, of in judged.items()}
         tasks[task.name] = {
@@ -116,17 +112,3 @@ def predict_candidates(
     query_of_pair = tf.repeat(tf.range(len(rows)), rows.shape[1])
     predictions = trained.model.predictions(trained.model(query, candidates, query_of_pair))
     return {task: values.numpy().reshape(rows.shape) for task, values in predictions.items()}
-
-
-def _item_means(train: LabelledPairs, num_items: int) -> Values:
-    """Each item's mean training label, `[items, tasks] float64`, drawn towards the overall mean where pairs are few."""
-    columns = []
-    for place, moments in enumerate(train.label_moments()):
-        known = ~np.isnan(train.labels[:, place])
-        rows, labels = train.candidate_row[known], train.labels[known, place].astype(np.float64)
-        weights = train.weight[known].astype(np.float64)
-        weights /= weights.mean() if len(weights) else 1.0
-        sums = np.bincount(rows, weights=weights * labels, minlength=num_items)
-        counts = np.bincount(rows, weights=weights, minlength=num_items)
-        columns.append((sums + _PRIOR_PAIRS * moments.mean) / (counts + _PRIOR_PAIRS))
-    return np.stack(columns, axis=1)
