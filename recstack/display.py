@@ -50,6 +50,21 @@ def read_titles(schema: Schema, dataset: DatasetLayout, item_ids: Iterable[str])
     return titles
 
 
+def unknown_items(schema: Schema, dataset: DatasetLayout, item_ids: Iterable[str]) -> set[str]:
+    """Those of some items that are not in the catalogue, read without TensorFlow; none without a dataset.
+
+    Raises:
+        InputError: The dataset is damaged.
+    """
+    unknown = set(item_ids) if dataset.candidates.is_dir() else set()
+    for shard in shards(dataset.candidates) if unknown else ():
+        for record in read_tfrecords(shard):
+            unknown.discard(_only(Example.FromString(record).features.feature[schema.item_id]))
+            if not unknown:
+                return unknown
+    return unknown
+
+
 def _only(feature: Any) -> str:
     return b"".join(feature.bytes_list.value).decode()
 

@@ -25,6 +25,7 @@ _NAMED_KINDS = 3
 _SAME = 0.99
 _RARE = 1_000_000
 _ROW_NUMBERS = 0.95
+_FEW = 6
 
 _Integers = npt.NDArray[np.int64]
 Chosen = Iterator[FeatureChoice | LeftOut]
@@ -126,10 +127,19 @@ def _of_events(tables: Tables, log: Log) -> Chosen:
             why = f"{encoding.why}; known when the request comes, by its name"
             yield FeatureChoice(table="interactions", column=column.name, feature=encoding.feature, why=why)
         else:
-            why = f"{encoding.why}; use it only if a request can send it: it may be known only after the event"
+            why = f"{encoding.why}{_values(column)}; use it only if a request can send it: it may be known only after "
+            why += "the event"
+            if column.kind == "text" and column.distinct <= _FEW and not tables.labels.columns:
+                why += "; if it tells kinds of events, name it in `pipeline.label.event_type_column`"
             yield FeatureChoice(
                 table="interactions", column=column.name, feature=encoding.feature, why=why, active=False
             )
+
+
+def _values(column: ColumnProfile) -> str:
+    if column.kind != "text" or column.distinct > _FEW:
+        return ""
+    return f" ({', '.join(map(str, column.values.drop_null().unique().to_pylist()))})"
 
 
 def _no_context(column: ColumnProfile, tables: Tables) -> str:

@@ -28,11 +28,22 @@ _NO_YES = (
 )
 # Weight of an example by what its event is called; the first fitting word counts.
 _WEIGHTS = {
-    0.0: "impression impressions exposure display shown served remove removed return returned refund dislike skip hide",
-    5.0: "purchase purchased buy bought order ordered transaction checkout paid conversion booking subscribe",
-    3.0: "cart basket addtocart add wishlist favorite favourite fav save bookmark",
-    2.0: "like share comment rate follow download",
-    1.0: "view click pageview detail play open visit read watch listen pv",
+    0.0: "impression impressions exposure display shown served remove removed return returned refund dislike skip "
+    "hide angezeigt eingeblendet entfernt retoure zurückgegeben storniert storno mostrado eliminado devuelto "
+    "devolución devolucion affiché supprimé retourné retour rimosso removido devolvido verwijderd geretourneerd "
+    "показ удалено возврат 曝光 展示 退货 表示 返品 노출",
+    5.0: "purchase purchased buy bought order ordered transaction checkout paid conversion booking subscribe kauf "
+    "gekauft bestellung bestellt gebucht bezahlt compra comprado comprar pedido achat acheté achete commande "
+    "acquisto acquistato ordine pago aankoop gekocht besteld zakup kupiono покупка купил купить заказ 购买 下单 支付 "
+    "買 購入 注文 구매 주문 satın",
+    3.0: "cart basket addtocart add wishlist favorite favourite fav save bookmark "
+    "warenkorb merkzettel merkliste gemerkt favorit carrito carrinho panier carrello winkelwagen koszyk sepet корзина "
+    "избранное 加购 加入购物车 购物车 收藏 カート お気に入り 장바구니 찜",
+    2.0: "like share comment rate follow download geteilt teilen kommentar compartir partager condividi лайк "
+    "点赞 分享 评论 いいね 좋아요",
+    1.0: "view click pageview detail play open visit read watch listen pv angesehen gesehen ansicht aufruf "
+    "aufgerufen klick geklickt angeklickt geöffnet gelesen visto vista clic consulté visualizzato "
+    "visualizado bekeken просмотр клик 点击 浏览 查看 閲覧 クリック 조회 클릭",
 }
 _UNCLEAR, _SEVERAL = 1.0, 1.5
 

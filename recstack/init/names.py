@@ -14,25 +14,33 @@ def _set(words: str) -> frozenset[str]:
 USER = _set(
     "user users customer customers client member visitor account buyer reader viewer listener subscriber player "
     "person patient student reviewer household shopper guest profile uid cust consumer username nickname login email "
-    "usuario utilisateur benutzer "
-    "nutzer kunde cliente utente gebruiker kullanıcı пользователь клиент 用户 会员 顾客 ユーザー ユーザ 사용자"
+    "usuario utilisateur benutzer nutzer kunde kunden cliente clientes utente gebruiker klant klient użytkownik "
+    "kullanıcı müşteri пользователь пользователя клиент клиента покупатель покупателя 用户 会员 顾客 买家 會員 "
+    "ユーザー ユーザ 顧客 会員 사용자 고객 회원"
 )
 ITEM = _set(
     "item items product products sku article movie film book track song artist asin isbn content offer listing video "
     "business venue place location poi ad news goods stock stockcode material recipe game anime document page url "
     "show episode course job hotel restaurant post channel app iid pid artikel produkt producto produit articulo "
-    "artículo prodotto produto товар фильм книга 商品 物品 产品 电影 アイテム 상품"
+    "artículo articolo artigo prodotto produto produkty towar ürün товар товара продукт фильм книга 商品 物品 产品 "
+    "货品 电影 製品 アイテム 상품"
 )
 TITLE = _set(
     "title titles name titel titre titulo título titolo nom nombre naam 标题 名称 题名 題名 タイトル 제목 название"
 )
 TIME = _set(
     "timestamp time datetime date day ts created at when dt eventtime unixtime utc occurred "
-    "zeit zeitpunkt datum zeitstempel fecha hora heure data ora tijd zaman время дата "
-    "时间 日期 时间戳 時間 日時 시간 날짜"
+    "zeit zeitpunkt datum uhrzeit zeitstempel fecha hora momento heure data ora tijd czas zaman tarih время дата "
+    "时间 日期 时间戳 時間 日時 日付 시간 날짜"
 )
-LATER_TIME = _set("updated modified changed expires birth birthday delivered shipped end ended release")
-IDENTIFIER = _set("id ids key code no nr num number hash guid uuid identifier nummer 编号 番号 编码 번호")
+LATER_TIME = _set(
+    "updated modified changed expires birth birthday delivered shipped end ended release geburts liefer lieferungs "
+    "ende enddatum nacimiento naissance nascimento entrega livraison consegna geboorte"
+)
+IDENTIFIER = _set(
+    "id ids key code no nr num number hash guid uuid identifier nummer kennung codice codigo código numero número "
+    "numéro kod код номер 编号 番号 编码 번호"
+)
 OTHER_IDENTIFIER = _set(
     "session order invoice basket transaction trans receipt event request cart visit row index unnamed"
 )
@@ -63,12 +71,23 @@ CLOCK = {
     "week": 53,
     "quarter": 4,
 }
+# Before a capital, and between another script than Latin and an ASCII letter, as in `用户id`.
+_BETWEEN_WORDS = re.compile(
+    r"(?<=[a-zß-ÿ])(?=[A-ZÀ-Þ])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[\u0370-\u1fff\u3000-\uffff])(?=[A-Za-z])"
+)
 _TYPED = re.compile(r":(token|float)(_seq)?$")
-EVENT_TYPE = _set("event type action behavior behaviour kind activity interaction verb")
+EVENT_TYPE = _set(
+    "event type action behavior behaviour kind activity interaction verb ereignis aktion evento acción accion azione "
+    "ação acao événement evenement actie gebeurtenis akcja zdarzenie eylem действие событие 行为 操作 事件 行動 "
+    "イベント 행동 이벤트"
+)
 CLICK = _set("click clicked purchased bought label converted conversion liked like target response booked ordered")
 CONTEXT = _set(
-    "device os platform browser country region city state language lang locale channel source referrer referer medium "
-    "campaign app version age gender sex segment tier plan membership store position slot weekday weather"
+    "device os platform browser country region city state language lang locale channel source referrer referer "
+    "medium campaign app version age gender sex segment tier plan membership store position slot weekday weather "
+    "gerät geraet endgerät kanal land stadt sprache betriebssystem filiale wochentag dispositivo país pais ciudad "
+    "idioma canal appareil pays ville langue apparaat taal urządzenie устройство страна город 设备 渠道 国家 城市 "
+    "端末 地域 기기 지역"
 )
 CODED = _set("id code category type class group zip postcode department level status")
 NUMBERLIKE = _set("price cost amount count year age rank size weight length duration score number quantity")
@@ -87,17 +106,20 @@ def is_typed_sequence(name: str) -> bool:
 def words(name: str) -> list[str]:
     """The words of a column's name: `Customer ID`, `customerId` and `CUSTOMER_ID` are `customer`, `id`."""
     normal = unicodedata.normalize("NFKC", without_type(name))
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\x00-\x7f])(?=[A-Za-z])", " ", normal)
+    spaced = _BETWEEN_WORDS.sub(" ", normal)
     found = [word.lower() for word in re.split(r"[\W_]+", spaced) if word]
     return [part for word in found for part in _without_suffix(word)]
 
 
 def _without_suffix(word: str) -> list[str]:
-    """`userid` is `user`, `id`, and `itemcode` is `item`, `code`."""
-    for suffix in ("id", "code", "key", "no", "nr", "编号", "番号", "编码", "번호"):
+    """`userid` is `user`, `id`; `itemcode` is `item`, `code`; `bestelldatum` is `bestell`, `datum`."""
+    for suffix in ("id", "code", "key", "no", "nr", "nummer", "编号", "番号", "编码", "번호"):
         stem = word.removesuffix(suffix)
         if stem != word and stem in USER | ITEM | OTHER_IDENTIFIER:
             return [stem, suffix]
+    for suffix in ("datum", "zeitpunkt", "时间", "日期", "日時"):
+        if word.endswith(suffix) and word != suffix:
+            return [word.removesuffix(suffix), suffix]
     return [word]
 
 

@@ -1,7 +1,9 @@
 """`recstack init`: your tables in, a commented configuration out."""
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +89,7 @@ def init(arguments: InitArguments, voice: Voice, *, command: str) -> StackConfig
     stack = parse_config(text, str(output))
     make_directory(output.parent)
     write_text_atomically(output, text)
-    for table in (_columns_table(proposal), _facts_table(proposal), _settings_table(proposal)):
+    for table in (*_columns_tables(proposal), _facts_table(proposal), _settings_table(proposal)):
         voice.show(table)
     for notice in proposal.notices:
         voice.progress(notice)
@@ -123,18 +125,19 @@ def _sources(arguments: InitArguments) -> "dict[TableName, TableSource]":
     return sources
 
 
-def _columns_table(proposal: "Proposal") -> Table:
+def _columns_tables(proposal: "Proposal") -> Iterator[Table]:
     from recstack.init.explain import column_uses
 
-    table = Table(
-        title="What your columns are taken for", title_justify="left", caption=_CAPTION, caption_justify="left"
-    )
-    for name in ("table", "column", "type", "different", "missing", "taken for", "why"):
-        table.add_column(name, justify="right" if name in ("different", "missing") else "left")
-    for use in column_uses(proposal):
-        missing = f"{use.missing:.1%}" if use.missing else ""
-        table.add_row(use.table, use.column, use.kind, f"{use.distinct:,}", missing, use.taken_for, use.why)
-    return table
+    for name, uses in groupby(column_uses(proposal), key=lambda use: use.table):
+        title = f"What the columns of the {name} are taken for"
+        table = Table(title=title, title_justify="left", caption=_CAPTION, caption_justify="left")
+        for heading in ("column", "type", "different", "missing", "taken for", "why"):
+            is_number = heading in ("different", "missing")
+            table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+        for use in uses:
+            missing = f"{use.missing:.1%}" if use.missing else ""
+            table.add_row(use.column, use.kind, f"{use.distinct:,}", missing, use.taken_for, use.why)
+        yield table
 
 
 def _facts_table(proposal: "Proposal") -> Table:
@@ -149,7 +152,7 @@ def _facts_table(proposal: "Proposal") -> Table:
 def _settings_table(proposal: "Proposal") -> Table:
     table = Table(title="What follows", title_justify="left", caption=_CAPTION, caption_justify="left")
     for name in ("setting", "value", "why"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold", no_wrap=name == "setting")
     for setting in proposal.settings:
         name = setting.path if setting.active else f"({setting.path})"
         table.add_row(name, _shown(setting.value), setting.why)

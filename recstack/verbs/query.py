@@ -1,7 +1,7 @@
 """`recstack query`: recommendations for one user from a running server."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from features.spec.base import Feature
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
-from recstack.display import read_titles
+from recstack.display import read_titles, unknown_items
 
 if TYPE_CHECKING:
     from serving.client import Recommendation
@@ -76,7 +76,7 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     if not arguments.address:
         raise InputError("--address '': expected host:port of a server's gRPC API, such as localhost:8500")
     inputs = _inputs(arguments.stack, arguments)
-    if (note := _note_on_user(arguments, inputs)) is not None:
+    for note in filter(None, (_note_on_user(arguments, inputs), *_notes_on_items(arguments))):
         voice.progress(note)
     if unknown := [name for name in _context_features(arguments.stack.features) if name not in inputs]:
         voice.progress(f"not given by --context, so not known to the model: {', '.join(unknown)}")
@@ -86,7 +86,7 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
         items = client.recommend(inputs, k=arguments.k, exclude=exclude, filters=wanted)[0]
     voice.show(_table(items, _titles(arguments, items) if arguments.titles else {}))
     voice.result(
-        f"{len(items)} items for user {arguments.user!r} from {arguments.model} at {arguments.address}",
+        f"{len(items)} items for {_asker(arguments)} from {arguments.model} at {arguments.address}",
         {"user": arguments.user, "items": [{"item_id": item.item_id, "score": item.score} for item in items]},
     )
     return items
@@ -113,7 +113,7 @@ def _context(schema: Schema, given: Sequence[str]) -> dict[str, object]:
         name, equals, value = text.partition("=")
         if not equals or name not in features:
             others = ", ".join(features) or "no query feature beside the user's id and history"
-            raise InputError(f"--context {text}: expected name=value, where the configuration has {others}")
+            raise InputError(f"--context {text}: expected name=value, with a name that the configuration has: {others}")
         if name in context:
             raise InputError(f"--context {text}: {name} is given twice; separate the values of a list by commas")
         context[name] = _raw_value(text, features[name], value)
@@ -177,7 +177,21 @@ def _note_on_user(arguments: QueryArguments, inputs: Mapping[str, object]) -> st
     path = arguments.stack.layout.dataset.vocabulary(schema.user_id)
     if not path.is_file() or arguments.user in Vocabulary.read(path).tokens:
         return None
-    return f"user {arguments.user!r} is not in the dataset: answered as a new user; {instead}"
+    who = f"user {arguments.user!r} is not in the dataset" if arguments.user else "no --user is given"
+    return f"{who}: answered as a new user; {instead}"
+
+
+def _notes_on_items(arguments: QueryArguments) -> Iterator[str]:
+    """What to say of items that the model does not know, if there is a dataset."""
+    schema, dataset = arguments.stack.features, arguments.stack.layout.dataset
+    unknown = unknown_items(schema, dataset, {*arguments.history, *arguments.exclude})
+    for flag, given in (("--history", arguments.history), ("--exclude", arguments.exclude)):
+        if named := [item for item in given if item in unknown]:
+            yield f"{flag}: not in the dataset, so without effect: {', '.join(named)}"
+
+
+def _asker(arguments: QueryArguments) -> str:
+    return f"user {arguments.user!r}" if arguments.user else "a new user"
 
 
 def _instead_of_user(arguments: QueryArguments) -> str:

@@ -18,7 +18,7 @@ from features.spec.time import TimestampFeature
 from features.spec.vector import VectorFeature
 from recstack.console import Voice
 from recstack.display import read_display_data, read_titles
-from recstack.verbs.query import QueryArguments, _context, _diversity, _filters, _note_on_user, query
+from recstack.verbs.query import QueryArguments, _context, _diversity, _filters, _note_on_user, _notes_on_items, query
 from serving.config import ServerConfig
 from serving.server import Server
 from tests.checkerboard import NUM_ITEMS
@@ -76,7 +76,7 @@ def test_context_takes_the_types_of_the_features():
     [
         (
             ["device"],
-            "--context device: expected name=value, where the configuration has timestamp, device",
+            "--context device: expected name=value, with a name that the configuration has: timestamp, device",
         ),
         (["devise=phone"], "device, age, taste"),
         (["user_id=7"], "--context user_id=7: expected"),
@@ -115,6 +115,21 @@ def test_an_unknown_user_is_said_and_what_the_model_goes_by_instead(checkerboard
     )
     note = _note_on_user(arguments(checkerboard, user="nobody", history=("i0",)), inputs)
     assert note == "user 'nobody' is not in the dataset: answered as a new user; the model goes by --history"
+
+
+def test_no_user_is_a_new_user(checkerboard):
+    note = _note_on_user(arguments(checkerboard, history=("i0",)), {"user_id": [""]})
+    assert note == "no --user is given: answered as a new user; the model goes by --history"
+
+
+def test_items_that_the_model_does_not_know_are_named(checkerboard, tmp_path):
+    given = {"history": ("i0", "I1", "i2"), "exclude": ("i3", " i4")}
+    assert list(_notes_on_items(arguments(checkerboard, **given))) == [
+        "--history: not in the dataset, so without effect: I1",
+        "--exclude: not in the dataset, so without effect:  i4",
+    ]
+    assert not list(_notes_on_items(arguments(checkerboard, history=("i0",), exclude=("i3",))))
+    assert not list(_notes_on_items(arguments(replace(checkerboard, workdir=tmp_path), **given)))
 
 
 def test_a_known_user_needs_no_note(checkerboard):

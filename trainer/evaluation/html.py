@@ -14,7 +14,7 @@ Result: TypeAlias = Mapping[str, Any]
 _PLOTTED = ("recall", "ndcg")
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; max-width: 980px; margin: 0 auto; padding: 24px 16px; }
-table { border-collapse: collapse; margin: 8px 0 24px; }
+table { border-collapse: collapse; margin: 8px 0 24px; display: block; overflow-x: auto; }
 th, td { padding: 4px 12px; text-align: right; border-top: 1px solid #e5e7eb; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; }
 small { color: #6b7280; }
@@ -59,7 +59,8 @@ def write_cascade_report(result: Result, path: Path) -> None:
 
 def write_page(title: str, parts: Sequence[str], path: Path) -> None:
     """Writes a report of these parts."""
-    head = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
+    screen = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+    head = f"<!doctype html><html lang='en'><meta charset='utf-8'>{screen}<title>{title}</title><style>{_STYLE}</style>"
     write_text_atomically(path, "\n".join([head, f"<h1>{title}</h1>", *parts]) + "\n</html>\n")
 
 

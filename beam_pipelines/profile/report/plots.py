@@ -47,7 +47,7 @@ def events_over_time(splits: Mapping[str, SplitProfile]) -> str:
     first, last = merged.intervals[0], merged.intervals[-1]
     width = 1 << merged.log2_seconds
     seconds = (np.arange(first, last + 2) * width).astype(np.float64)
-    figure, axes = _figure(8.6, 2.4, left=0.8, below=0.3)
+    figure, axes = _figure(8.6, 2.55, left=0.8, below=0.45)
     is_time = seconds[-1] > FIRST_TIME
     places = date2num([datetime.fromtimestamp(s, UTC) for s in seconds]) if is_time else seconds
     bottom = np.zeros(last - first + 1)

@@ -227,14 +227,14 @@ def test_names_that_tell_nothing_are_asked_about(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("values", "column"),
     [
-        (("view", "add_to_cart", "purchase"), "aktion"),  # nothing but its values says what the column is
+        (("view", "add_to_cart", "purchase"), "step"),  # nothing but its values says what the column is
         (("view", "mystery"), ""),  # half of the values is not most of them
         (("ios", "android", "desktop"), ""),
     ],
 )
 def test_kinds_of_events_are_found_by_their_values(tmp_path: Path, values: tuple[str, ...], column: str) -> None:
     table = events()
-    table["aktion"] = [values[n % len(values)] for n in range(len(table))]
+    table["step"] = [values[n % len(values)] for n in range(len(table))]
     stack = init(tmp_path, "--interactions", str(write(table, tmp_path / "log.csv")))
     assert stack is not None
     assert stack.pipeline.label.event_type_column == column
