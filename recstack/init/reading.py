@@ -8,19 +8,16 @@ import pyarrow as pa
 
 from beam_pipelines.config import TableSource
 from beam_pipelines.config.source import TableName
-from beam_pipelines.config.source_kinds import formats_by_ending
 from beam_pipelines.profile.raw_table import TableProfile, profile_table
-from beam_pipelines.sources.file_names import files_of
 from beam_pipelines.sources.numbers import parse_numbers
-from beam_pipelines.sources.opening import open_stream, without_compression
 from beam_pipelines.sources.shown_items import lists_shown_items
 from beam_pipelines.sources.sniffing import SniffedSource, sniff_source
 from beam_pipelines.sources.texts import blank_missing, is_text, to_texts
 from beam_pipelines.sources.time_formats import guess_time_format
 from features.errors import InputError
+from recstack.init.file_kinds import with_format
 from recstack.init.proposal import Setting
 
-_MAGIC = {b"PAR1": "parquet", b"ARROW1": "feather", b"ORC": "orc", b"PK\x03\x04": "excel", b"\xd0\xcf\x11\xe0": "excel"}
 # Words beside those of the configuration that stand for a missing value where the others of a column are numbers.
 _MISSING_WORDS = ("?", "-", "--", ".", "missing", "unknown", "undefined", "nil", "(null)", "#N/A", "n.a.", "na", "NONE")
 _NUMBERS_AMONG_TEXTS = 0.99
@@ -52,7 +49,7 @@ def read_table(name: TableName, given: TableSource) -> TableLooks:
     Raises:
         InputError: there is no such table, it cannot be read, or its files do not name their columns.
     """
-    source, why_format = _with_format(given)
+    source, why_format = with_format(given)
     sniffed = sniff_source(source)
     if not sniffed.has_header:
         raise InputError(_no_header(name, sniffed))
@@ -75,41 +72,13 @@ def _shown_items(profile: TableProfile) -> str:
 
 
 def _settings(name: TableName, given: TableSource, source: TableSource, reasons: dict[str, str]) -> Iterator[Setting]:
-    for field in (
-        "format",
-        "delimiter",
-        "quote",
-        "escape",
-        "header",
-        "skip",
-        "encoding",
-        "decimal",
-        "missing",
-        "shown_items",
-    ):
+    for field in _WRITTEN:
         value = getattr(source, field)
         was_given = value != getattr(TableSource(), field) and value == getattr(given, field)
         if field in reasons or was_given:
             listed = list(value) if isinstance(value, tuple) else value
             why = reasons.get(field, "given on the command line")
             yield Setting(table=f"pipeline.{name}", name=field, value=listed, why=why)
-
-
-def _with_format(source: TableSource) -> tuple[TableSource, dict[str, str]]:
-    """The source with the format that the first bytes tell, where the file's ending does not."""
-    files = files_of(source.path)
-    if source.format != "auto" or not files:
-        return source, {}
-    names = [without_compression(path).lower() for path in (files[0].path, source.path.rstrip("/*"))]
-    if any(name.endswith(tuple(formats_by_ending())) for name in names):
-        return source, {}
-    with open_stream(files[0].path) as stream:
-        head = stream.read(1 << 12)
-    found = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
-    if not found:
-        found = "jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[")) else "csv"
-    what = {"csv": "lines of text", "jsonl": "JSON"}.get(found, found)
-    return replace(source, format=found), {"format": f"the file's name says nothing, its beginning reads as {what}"}
 
 
 def _no_header(name: TableName, sniffed: SniffedSource) -> str:

@@ -230,12 +230,24 @@ def _by_values(chosen: dict[str, _Scored], events: TableProfile, ask: Ask) -> tu
         ]
         if len(rest) + len(taken) < 2:
             instead = instead_of_users(events) if role == "user" else ""
+            instead += _why_not(events, role)
             hint = f"name one by {_FLAGS[role]}{instead}{other_shape(events)}"
             raise _no_column(events, f"could be the {role}", hint)
         most = sorted(rest, key=lambda column: -column.distinct)[:2]
         name = ask(_question(events, role, most))
         chosen[role] = _Scored(score=100, column=events.column(name), why="chosen by you")
     return _choice(chosen["user"]), _choice(chosen["item"])
+
+
+def _why_not(events: TableProfile, role: str) -> str:
+    """What keeps a column that is named like the role from having it; empty where none is."""
+    named = [column for column in events.columns if names.role_score(column.name, _WORDS[role]) >= _NAMED]
+    if not named:
+        return ""
+    column = named[0]
+    what = "no value" if column.distinct == 0 else f"one value, {column.examples[0]!r}" if column.distinct == 1 else ""
+    what = what or f"values of type {column.kind}, such as {column.examples[0]!r}"
+    return f"; {column.name!r} is named so, but holds {what}"
 
 
 def _is_time(column: ColumnProfile) -> bool:

@@ -210,10 +210,30 @@ def _no_time(events: TableProfile) -> InputError:
     known = ", ".join(repr(column.name) for column in events.columns[:_SHOWN])
     more = f" and {len(events.columns) - _SHOWN} more" if len(events.columns) > _SHOWN else ""
     named = [column for column in events.columns if set(names.words(column.name)) & names.TIME]
-    first = next((example for column in named[:1] for example in column.examples), "")
-    tried = f" ({named[0].name!r} is named so, but its first value {first!r} does not read as one)" if first else ""
+    tried = _tried(named[0]) if named else ""
     return InputError(
         f"{events.path}: no column could be the time of the event{tried}; the columns are {known}{more}; name one by "
         f"{_FLAG} (its position in the user's list will do), or say {_FLAG} {ROW_ORDER} if later rows happened later"
         f"{other_shape(events)}"
     )
+
+
+def _tried(column: ColumnProfile) -> str:
+    """Why a column that is named so is none."""
+    first = next(iter(column.examples), "")
+    if not first:
+        return f" ({column.name!r} is named so, but has no value)"
+    parts = [column.values.filter(mask) for mask in _halves(column)]
+    read = [guess_time_format(part) for part in parts]
+    if parts and all(map(len, parts)) and all(how is not None and not how.is_order for how in read):
+        written = " and ".join(f"{len(part):,} like {part[0].as_py()!r}" for part in parts)
+        return f" ({column.name!r} is named so, but mixes two notations: {written}; write them alike)"
+    return f" ({column.name!r} is named so, but its first value {first!r} does not read as one)"
+
+
+def _halves(column: ColumnProfile) -> tuple[pa.BooleanArray, ...]:
+    """The values of digits alone, and the others."""
+    if column.kind != "text":
+        return ()
+    is_number = pc.match_substring_regex(column.values, r"^\s*\d+\s*$")
+    return is_number, pc.invert(is_number)
