@@ -13,6 +13,13 @@ from features.errors import RecstackError
 _START_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 _LOG_LINES = 5
+# On Linux the kernel ends the server with the process that started it, however that one dies (PR_SET_PDEATHSIG).
+_SERVE = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+os.execv(sys.executable, [sys.executable, "-m", "recstack", "serve", *sys.argv[1:]])
+"""
 
 
 def free_port() -> int:
@@ -37,7 +44,7 @@ def local_server(flags: Sequence[str], log: Path) -> Iterator[str]:
         RecstackError: the server ended or did not answer in time; the message holds the end of its log.
     """
     port = free_port()
-    command = [sys.executable, "-m", "recstack", "serve", f"--port={port}", *flags]
+    command = [sys.executable, "-c", _SERVE, f"--port={port}", *flags]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:

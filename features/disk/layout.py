@@ -337,6 +337,11 @@ class RetrainingLayout:
         return self.root / "gate.json"
 
     @property
+    def report(self) -> Path:
+        """What the record and the gate say, for a browser."""
+        return self.root / "report.html"
+
+    @property
     def config(self) -> Path:
         """The resolved configuration."""
         return self.root / "config.toml"

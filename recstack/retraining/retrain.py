@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from features.disk.layout import RetrainingLayout
 from features.disk.manifest import producer_versions
-from features.errors import first_line
+from features.errors import RecstackError, first_line
 from recstack import stages
 from recstack.config import StackConfig
 from recstack.retraining.gate.decision import Decision, read_decision
 from recstack.retraining.lease import held_lease
 from recstack.retraining.record import Attempt, RetrainingRecord, StepName, read_record, read_records, utc_now
 from recstack.retraining.release import newest_versions, settle_publication
+from recstack.retraining.report import write_retraining_report
 from recstack.retraining.steps import STEPS
 from recstack.retraining.work import Work
 
@@ -111,15 +112,17 @@ def _run_steps(work: Work, clock: "_Clock", began: str) -> Retrained:
     clock.run("export")
     clock.run("gate")
     decision = read_decision(work.layout.gate)
-    refused = decision.refused_by if decision is not None else ()
-    record = replace(record, refused_by=refused, forced=work.forced)
-    if refused and not work.forced:
+    if decision is None:
+        raise RecstackError(f"{work.layout.gate}: cannot be read; run `recstack retrain` again")
+    record = replace(record, refused_by=decision.refused_by, forced=work.forced)
+    if decision.refused_by and not work.forced:
         record = replace(record, outcome="refused")
     else:
         clock.run("publish")
         record = replace(record, outcome="published", published=newest_versions(work.stack))
     record = replace(record, seconds=dict(clock.seconds), updated=utc_now())
     record.write(work.layout)
+    write_retraining_report(work.layout, record, decision)
     prune_retrainings(work.stack, work.report)
     return Retrained(layout=work.layout, record=record, decision=decision)
 

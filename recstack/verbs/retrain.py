@@ -107,7 +107,7 @@ def _table(checks: tuple[Check, ...]) -> Table:
             f"{check.what}\n{check.detail}".rstrip(),
             f"{check.measured:.4g}",
             f"{check.bound} {check.threshold:.4g}",
-            "passed" if check.passed else "refused",
+            check.verdict,
             style=None if check.passed else "red",
         )
     return table
@@ -119,8 +119,8 @@ def _summary(done: Retrained) -> str:
         return f"nothing to do: {done.nothing_to_do}; retraining {record.id}"
     if record.outcome == "refused":
         return (
-            f"refused by {', '.join(record.refused_by)}: the live models stay; see {done.layout.gate}, or publish with "
-            "--force --reason"
+            f"refused by {', '.join(record.refused_by)}: the live models stay; see {done.layout.report}, or publish "
+            "with --force --reason"
         )
     models = ", ".join(f"{model} {version}" for model, version in record.published.items())
     forced = f" in spite of {', '.join(record.refused_by)} ({record.forced})" if record.refused_by else ""
@@ -129,7 +129,7 @@ def _summary(done: Retrained) -> str:
 
 def _as_json(done: Retrained) -> Mapping[str, Any]:
     checks = [
-        {**unstructure(check), "passed": check.passed} for check in (done.decision.checks if done.decision else ())
+        {**unstructure(check), "verdict": check.verdict} for check in (done.decision.checks if done.decision else ())
     ]
     return {
         "nothing_to_do": bool(done.nothing_to_do),

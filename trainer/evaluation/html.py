@@ -58,7 +58,14 @@ def write_cascade_report(result: Result, path: Path) -> None:
 
 
 def write_page(title: str, parts: Sequence[str], path: Path) -> None:
-    """Writes a report of these parts."""
+    """Writes a page without outside parts.
+
+    Args:
+        title: Plain text.
+        parts: HTML.
+        path: Path of the page.
+    """
+    title = escape(title)
     screen = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
     head = f"<!doctype html><html lang='en'><meta charset='utf-8'>{screen}<title>{title}</title><style>{_STYLE}</style>"
     write_text_atomically(path, "\n".join([head, f"<h1>{title}</h1>", *parts]) + "\n</html>\n")

@@ -29,6 +29,11 @@ class Check:
         at_least = self.bound == "at least"
         return self.measured >= self.threshold if at_least else self.measured <= self.threshold
 
+    @property
+    def verdict(self) -> Literal["passed", "refused"]:
+        """What is shown of it."""
+        return "passed" if self.passed else "refused"
+
 
 def band(smallest: float, largest: float) -> tuple[tuple[Bound, float], tuple[Bound, float]]:
     """The two bounds of a value that must lie between both."""

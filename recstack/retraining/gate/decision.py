@@ -44,7 +44,7 @@ class Decision:
         """Writes `gate.json`, with a verdict beside each check for those who read it."""
         content = unstructure(self)
         for check, entry in zip(self.checks, content["checks"], strict=True):
-            entry["verdict"] = "passed" if check.passed else "refused"
+            entry["verdict"] = check.verdict
         write_text_atomically(path, json.dumps(content | {"refused_by": list(self.refused_by)}, indent=1) + "\n")
 
 
