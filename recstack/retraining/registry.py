@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from features.disk.layout import MODEL_NAMES, STAGE_NAMES, RunLayout, StageLayout, StageName, Workdir
 from features.disk.manifest import Manifest, read_manifest
 from features.errors import InputError
+from recstack.retraining.record import RetrainingRecord, read_records
 from trainer.export.labels import stable_version
 
 
@@ -58,17 +59,34 @@ class RegisteredRun:
     """Whether `runs/current` names it."""
     serves: tuple[str, ...]
     """The models whose newest published version was made from it."""
+    parent: str = ""
+    """Id of the run that was current before, if `recstack retrain` made this one."""
+    retraining: str = ""
+    """Id of that retraining, whose directory has the gate's measurements."""
+    gate: str = ""
+    """How that retraining ended, such as `refused by data`."""
 
 
 def registered_runs(workdir: Workdir) -> list[RegisteredRun]:
     """All runs with a finished stage, the newest first.
 
     Raises:
-        InputError: `runs/current` cannot be read.
+        InputError: `runs/current` or the record of a retraining cannot be read.
     """
     current, live = workdir.runs.current, live_stages(workdir)
     runs = [read_run(run, is_current=run == current, live=live) for run in workdir.runs.all() if run.finished()]
+    retrainings = {record.run: record for record in reversed(read_records(workdir.retrainings))}
+    runs = [_with_retraining(run, retrainings.get(run.id)) for run in runs]
     return sorted(runs, key=lambda run: (run.trained, run.id), reverse=True)
+
+
+def _with_retraining(run: RegisteredRun, record: RetrainingRecord | None) -> RegisteredRun:
+    """The run with what its last retraining did."""
+    if record is None:
+        return run
+    refused = f" by {', '.join(record.refused_by)}" if record.outcome == "refused" else ""
+    forced = f" in spite of {', '.join(record.refused_by)}" if record.forced and record.refused_by else ""
+    return replace(run, parent=record.parent, retraining=record.id, gate=f"{record.outcome}{refused}{forced}")
 
 
 def find_run(workdir: Workdir, name: str) -> RunLayout:

@@ -70,4 +70,5 @@ def _metrics(run: RegisteredRun) -> Iterator[str]:
 
 def _state(run: RegisteredRun) -> str:
     served = [f"serves {', '.join(run.serves)}"] if run.serves else []
-    return "\n".join((["current"] if run.is_current else []) + served)
+    gate = [run.gate] if run.gate else []
+    return "\n".join((["current"] if run.is_current else []) + served + gate)

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -12,6 +13,7 @@ from features.errors import InputError
 from recstack.__main__ import main
 from recstack.config import StackConfig
 from recstack.retraining.comparison import Difference, differences
+from recstack.retraining.record import RetrainingRecord
 from recstack.retraining.registry import find_run, registered_runs
 
 
@@ -68,3 +70,33 @@ def test_differences_are_the_leaves_that_differ() -> None:
         Difference(name="retrieval.epochs", first=3, second=4),
         Difference(name="workdir", first=None, second="w"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "forced", "gate"),
+    [
+        ("refused", "", "refused by data, quality"),
+        ("published", "a new shop", "published in spite of data, quality"),
+    ],
+)
+def test_a_run_tells_what_the_gate_said(
+    checkerboard: StackConfig, tmp_path: Path, outcome: Literal["refused", "published"], forced: str, gate: str
+) -> None:
+    stack = replace(checkerboard, workdir=tmp_path)
+    shutil.copytree(checkerboard.layout.runs.root, stack.layout.runs.root)
+    record = RetrainingRecord(
+        id="r",
+        began="2026-11-29T03:00:00+00:00",
+        updated="2026-11-29T03:10:00+00:00",
+        run=stack.layout.current_run.id,
+        parent="before",
+        dataset="d",
+        window=("", ""),
+        code="0.1.0",
+        outcome=outcome,
+        refused_by=("data", "quality"),
+        forced=forced,
+    )
+    record.write(stack.layout.retrainings.retraining("r"))
+    (run,) = registered_runs(stack.layout)
+    assert (run.parent, run.retraining, run.gate) == ("before", "r", gate)
