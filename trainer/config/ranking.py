@@ -50,11 +50,17 @@ class MLPConfig(NetworkConfig):
         require("network", self, "hidden", len(self.hidden) > 0, "at least one layer; without any, nothing interacts")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DLRMConfig(NetworkConfig):
+    """Inner products of all pairs of embeddings, and dense layers over these and the embeddings."""
+
+
 NETWORKS = Kinds(
     NetworkConfig,
     {
         "dcn": (DCNConfig, "trainer.ranking.networks.dcn:DCN"),
         "mlp": (MLPConfig, "trainer.ranking.networks.mlp:MLP"),
+        "dlrm": (DLRMConfig, "trainer.ranking.networks.dlrm:DLRM"),
     },
     default="dcn",
 )
@@ -134,7 +140,8 @@ class RankingConfig:
     dimension: int = 16
     """Components of each feature's embedding."""
     network: NetworkConfig = field(default_factory=DCNConfig)
-    """What lies between the embeddings and the heads: `dcn` multiplies features, `mlp` is the plainest."""
+    """What lies between the embeddings and the heads: `dcn` multiplies features, `dlrm` takes inner
+    products of their embeddings, `mlp` is the plainest."""
     task: Mapping[str, TaskTraining] = field(default_factory=dict)
     """Loss and weight by the name of a task; a task that is not named here has the defaults."""
     embedding_decay: float = 1e-4

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from features.errors import ConfigError
 from features.serialization import structure
-from trainer.config.ranking import NETWORKS, DCNConfig, MLPConfig, NetworkConfig, RankingConfig
+from trainer.config.ranking import NETWORKS, DCNConfig, DLRMConfig, MLPConfig, NetworkConfig, RankingConfig
 from trainer.ranking.networks.contract import Network
+from trainer.ranking.networks.dlrm import DLRM
 
 FEATURES, DIMENSION, BATCH = 3, 2, 5
 VECTORS = np.random.default_rng(0).normal(size=(BATCH, FEATURES * DIMENSION)).astype(np.float32)
@@ -45,7 +46,7 @@ def network_of(config: NetworkConfig, step: int = 0) -> Network:
     return made
 
 
-@pytest.mark.parametrize("kind", ["dcn", "mlp", "dot"])
+@pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm", "dot"])
 def test_network_keeps_pairs_apart_and_takes_none(kind: str) -> None:
     network = network_of(NETWORKS.options(kind)())
     whole = network(VECTORS).numpy()
@@ -56,7 +57,7 @@ def test_network_keeps_pairs_apart_and_takes_none(kind: str) -> None:
     assert network(VECTORS[:0]).shape == (0, whole.shape[1])
 
 
-@pytest.mark.parametrize("kind", ["dcn", "mlp"])
+@pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm"])
 def test_dropout_depends_on_the_step_in_training_alone(kind: str) -> None:
     config = NETWORKS.options(kind)(dropout=0.5)
     served, first = (network_of(config)(VECTORS, training=training).numpy() for training in (False, True))
@@ -74,6 +75,27 @@ def test_mlp_is_relu_of_products() -> None:
         kernel, bias = (weight.numpy() for weight in layer.weights)
         expected = np.maximum(expected @ kernel + bias, 0.0)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_dlrm_is_the_products_of_all_pairs_beside_dense_layers_over_them() -> None:
+    network = network_of(DLRMConfig(hidden=(4,), dropout=0.0))
+    found = network(VECTORS).numpy()
+    each = VECTORS.reshape(BATCH, FEATURES, DIMENSION)
+    products = np.stack([np.sum(each[:, i] * each[:, j], axis=1) for i, j in ((0, 1), (0, 2), (1, 2))], axis=1)
+    (layer,) = network.hidden
+    kernel, bias = (weight.numpy() for weight in layer.weights)
+    deep = np.maximum(np.concatenate([VECTORS, products], axis=1) @ kernel + bias, 0.0)
+    np.testing.assert_allclose(found, np.concatenate([products, deep], axis=1), rtol=1e-5, atol=1e-6)
+
+
+def test_dlrm_of_one_feature_has_no_product() -> None:
+    network = DLRM(DLRMConfig(hidden=(4,)), num_features=1, dimension=2, step=tf.Variable(0, dtype=tf.int64))
+    assert network(VECTORS[:, :2]).shape == (BATCH, 4)
+
+
+def test_dlrm_without_dense_layers_gives_embeddings_and_products() -> None:
+    found = network_of(DLRMConfig(hidden=(), dropout=0.0))(VECTORS).numpy()
+    assert found.shape == (BATCH, 3 + FEATURES * DIMENSION)
 
 
 @pytest.mark.parametrize("rank", [0, 2])
