@@ -84,6 +84,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
         exclude = [list(arguments.exclude)] if arguments.exclude else None
         wanted = _filters(arguments.filters) | _diversity(arguments.diversity)
         items = client.recommend(inputs, k=arguments.k, exclude=exclude, filters=wanted)[0]
+    if not items:
+        voice.progress("no item is left: --filters, --exclude and what the user had before leave out all of them")
     voice.show(_table(items, _titles(arguments, items) if arguments.titles else {}))
     voice.result(
         f"{len(items)} items for {_asker(arguments)} from {arguments.model} at {arguments.address}",

@@ -103,8 +103,10 @@ def recommend_request(
         restricting: Inputs made by `restrictions`.
 
     Raises:
-        InputError: The model has no such input, or a value does not fit the type of its input.
+        InputError: `k` is below 0, the model has no such input, or a value does not fit the type of its input.
     """
+    if k < 0:
+        raise InputError(f"k: expected 0 or more items per query, got {k}")
     name = RETRIEVE_SIGNATURE if RETRIEVE_SIGNATURE in signatures else DEFAULT_SIGNATURE
     inputs = signatures[name].inputs
     unknown = sorted((query.keys() | restricting.keys()) - inputs.keys())

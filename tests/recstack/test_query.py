@@ -177,10 +177,14 @@ def test_the_answer_has_titles_and_unknown_users_are_said(checkerboard, capsys):
     try:
         given = {"address": f"127.0.0.1:{port}", "model": "retrieval_exact", "k": 3}
         items = query(arguments(checkerboard, user="nobody", **given), Voice("query", as_json=False))
+        everything = read_display_data(checkerboard.features, checkerboard.layout.dataset).titles
+        none = query(arguments(checkerboard, exclude=tuple(everything), **given), Voice("query", as_json=False))
     finally:
         server.stop(grace=0.1)
     printed = capsys.readouterr()
     assert "user 'nobody' is not in the dataset" in printed.err
+    assert not none
+    assert printed.err.count("no item is left") == 1
     titles = read_titles(checkerboard.features, checkerboard.layout.dataset, [item.item_id for item in items])
     assert len(titles) == len(items) == 3
     assert all(title in printed.out for title in titles.values())

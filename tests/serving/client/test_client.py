@@ -163,6 +163,11 @@ def test_an_unknown_feature_is_named_with_those_there_are(client):
         client.recommend({"user_id": ["u"], "colour": ["red"]})
 
 
+def test_a_negative_number_of_items_is_refused_before_the_call(client):
+    with pytest.raises(InputError, match="k: expected 0 or more items per query, got -1"):
+        client.recommend({"user_id": ["u"], "age": [30]}, k=-1)
+
+
 def test_predict_types_lists_by_the_signature(client):
     outputs = client.predict({"user_id": ["u"], "age": [3], "history": [[]]})
     assert outputs["item_ids"].tolist() == [[b"0", b"1", b"2", b"3"]]
