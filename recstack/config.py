@@ -59,7 +59,8 @@ class StackConfig:
     workdir: Path = Path("recstack-work")
     """Folder for the dataset, the runs and the SavedModels; made if it is not there."""
     strategy: StrategyName = "default"
-    """How training is distributed."""
+    """How training is distributed: `default` on one device, `mirrored` over all devices of this machine,
+    `multi_worker_mirrored` over the processes that `TF_CONFIG` names."""
     seed: int = 0
     """Seed of everything random."""
     keep_runs: int = 2

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trainer.evaluation.job import EvaluationResult
     from trainer.export.assembly import ExportJob
     from trainer.export.saving import Exported
+    from trainer.training.cluster import Cluster
     from trainer.training.progress import ProgressCallback
     from trainer.training.runs import RunInputs
     from trainer.training.stage import StageContext
@@ -75,10 +76,11 @@ def train(
     """
     stack.require_dataset()
     from trainer.stage import stages_of, train_stage
+    from trainer.training.cluster import make_cluster
     from trainer.training.runs import opened_stage, run_of
 
     runs, inputs = stack.layout.runs, _run_inputs(stack)
-    context = stage_context(stack, run_of(runs, inputs), progress)
+    context = stage_context(stack, run_of(runs, inputs), progress, make_cluster(stack.strategy))
     with opened_stage(runs, context.run, name, inputs, context.cluster) as layout:
         result = train_stage(context, stages_of(stack)[name])
         if context.cluster.is_chief and not layout.config.exists():
@@ -162,10 +164,13 @@ def run_with(stack: StackConfig, names: Sequence[StageName]) -> RunLayout:
 
 
 def stage_context(
-    stack: StackConfig, run: RunLayout | None = None, progress: "ProgressCallback" = silent
+    stack: StackConfig,
+    run: RunLayout | None = None,
+    progress: "ProgressCallback" = silent,
+    cluster: "Cluster | None" = None,
 ) -> "StageContext":
-    """What the stages of a run share; of the current run if none is given."""
-    from trainer.training.cluster import make_cluster
+    """What the stages of a run share; by default those of the current run, for this process alone."""
+    from trainer.training.cluster import Cluster
     from trainer.training.stage import StageContext
 
     return StageContext(
@@ -173,7 +178,7 @@ def stage_context(
         dataset=stack.layout.dataset,
         run=run or stack.layout.current_run,
         seed=stack.seed,
-        cluster=make_cluster(stack.strategy),
+        cluster=cluster or Cluster(),
         progress=progress,
     )
 

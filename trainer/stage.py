@@ -59,11 +59,13 @@ def train_stage(context: StageContext, stage: AnyStage) -> StageResult:
     stage.require(context.schema)
     layout = context.run.stage(stage.name)
     inputs = stage_inputs(stage, context.schema, context.dataset, context.seed)
-    if (finished := finished_stage(layout, inputs)) is not None:
+    is_finished = context.cluster.agree({"finished": float(finished_stage(layout, inputs) is not None)})["finished"]
+    if is_finished and (finished := finished_stage(layout, inputs)) is not None:
         return StageResult(manifest=finished, directory=layout.directory, nothing_to_do=True)
     with context.cluster.writable(layout.directory) as directory:
         own = StageLayout(directory)
         start_stage(own, inputs, context.dataset)
+        context.cluster.wait()
         tf.keras.utils.set_random_seed(context.seed)
         dataset = encode_dataset(context.schema, context.dataset)
         plan = plan_training(context, stage, dataset)
@@ -80,6 +82,7 @@ def train_stage(context: StageContext, stage: AnyStage) -> StageResult:
             seconds=time.monotonic() - started,
         )
         manifest.write(own.manifest)
+        context.cluster.wait()
     return StageResult(manifest=manifest, directory=layout.directory, nothing_to_do=False)
 
 

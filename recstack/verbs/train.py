@@ -1,6 +1,6 @@
 """`recstack train`: a dataset in, trained models out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +12,7 @@ from recstack import stages
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice, progress_bar
+from recstack.launch import launch
 
 if TYPE_CHECKING:
     from trainer.training.progress import Progress
@@ -23,15 +24,34 @@ class TrainArguments(StackArguments):
 
     stage: tyro.conf.Positional[StageName | Literal["all"]] = "all"
     """Which model."""
+    launch: int = 0
+    """Trains with so many processes on this machine (strategy `multi_worker_mirrored`); 0: in this process."""
 
 
 def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(TrainArguments, "train", arguments)
+    if parsed.launch:
+        return launch(["train", *without_option(arguments, "--launch")], parsed.launch)
     voice = Voice("train", as_json=parsed.json)
     for stage in chosen(parsed.stack, parsed.stage):
         train(parsed.stack, stage, voice)
     return 0
+
+
+def without_option(arguments: Sequence[str], name: str) -> list[str]:
+    """The arguments without an option that has one value, `--name value` or `--name=value`.
+
+    >>> without_option(["--launch", "2", "--json", "--launch=3"], "--launch")
+    ['--json']
+    """
+    rest, given = [], iter(arguments)
+    for argument in given:
+        if argument == name:
+            next(given, None)
+        elif not argument.startswith(f"{name}="):
+            rest.append(argument)
+    return rest
 
 
 def chosen(stack: StackConfig, choice: StageName | Literal["all"]) -> tuple[StageName, ...]:

@@ -6,7 +6,7 @@ from typing import Literal, Protocol, TypeAlias, get_args
 
 from features.errors import ConfigError
 
-StrategyName: TypeAlias = Literal["default", "mirrored"]
+StrategyName: TypeAlias = Literal["default", "mirrored", "multi_worker_mirrored"]
 OptimizerKind: TypeAlias = Literal["auto", "adam", "row_wise_adam", "adagrad", "row_wise_adagrad", "sgd"]
 
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)

@@ -14,6 +14,12 @@ from features.errors import ConfigError
 from trainer.config.training import STRATEGY_NAMES, StrategyName
 from trainer.training.progress import Metrics, ProgressCallback, silent
 
+_TF_CONFIG_EXPECTED = (
+    "the environment variable TF_CONFIG to name this worker and all others, such as "
+    '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}; '
+    "`recstack train --launch 2` starts two workers on this machine"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
@@ -65,6 +71,10 @@ class Cluster:
         with exclusive(directory, work, wait=wait):
             yield
 
+    def wait(self) -> None:
+        """Returns once every worker has called it, such as where one reads what the chief has just written."""
+        self.agree({"waiting": 0.0})
+
     def reporting(self, progress: ProgressCallback) -> ProgressCallback:
         """The callback for the chief, and a silent one for the other workers."""
         return progress if self.is_chief else silent
@@ -97,15 +107,20 @@ class Cluster:
 
 
 def make_cluster(name: StrategyName) -> Cluster:
-    """This process alone, with the strategy of that name over the machine's devices.
+    """What this process trains with: the strategy of that name over its devices, and over those of other processes.
+
+    `multi_worker_mirrored` returns once all processes that `TF_CONFIG` names have called it. No TensorFlow operation
+    may have run before.
 
     Raises:
-        ConfigError: there is no such strategy.
+        ConfigError: There is no such strategy, or `TF_CONFIG` does not name the workers.
     """
     if name == "default":
         return Cluster()
     if name == "mirrored":
         return Cluster(strategy=_mirrored())
+    if name == "multi_worker_mirrored":
+        return _multi_worker()
     raise ConfigError("strategy", name, f"one of {', '.join(STRATEGY_NAMES)}")
 
 
@@ -115,3 +130,16 @@ def _mirrored() -> tf.distribute.Strategy:
     devices = [device.name for device in tf.config.list_logical_devices("GPU")]
     devices = devices or [device.name for device in tf.config.list_logical_devices("CPU")]
     return tf.distribute.MirroredStrategy(devices)
+
+
+@cache
+def _multi_worker() -> Cluster:
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    try:
+        tasks = resolver.cluster_spec().as_dict()
+        workers = [(role, index) for role in ("chief", "worker") for index in range(len(tasks.get(role, ())))]
+        worker = workers.index((resolver.task_type, resolver.task_id))
+    except (ValueError, TypeError) as error:
+        raise ConfigError("strategy", "multi_worker_mirrored", _TF_CONFIG_EXPECTED) from error
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    return Cluster(strategy=strategy, num_workers=len(workers), worker=worker)

@@ -16,6 +16,7 @@ from trainer.training.cluster import Cluster
 from trainer.training.progress import Metrics, Progress, ProgressCallback
 
 _REPORT_SECONDS = 1.0
+_STEPS_BETWEEN_QUESTIONS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +122,11 @@ def fit(plan: TrainingPlan, layout: StageLayout, own: StageLayout, progress: Pro
             if report_due():
                 state.require_finite_loss()
                 progress(_progress(plan, state, metrics))
-            # Workers save together, so the chief's clock counts for all.
-            if cluster.agree({"save": float(save_due())})["save"]:
-                last.save(int(plan.model.step.numpy()))
+            step = int(plan.model.step.numpy())
+            # Workers save together, so the chief's clock counts for all; they do not ask for it at every step.
+            is_asked = cluster.num_workers == 1 or step % _STEPS_BETWEEN_QUESTIONS == 0
+            if is_asked and cluster.agree({"save": float(save_due())})["save"]:
+                last.save(step)
         state.require_finite_loss()
         metrics = _measure(plan)
         _write_summary(writer, plan, state, metrics)
@@ -135,6 +138,7 @@ def fit(plan: TrainingPlan, layout: StageLayout, own: StageLayout, progress: Pro
         progress(_progress(plan, state, metrics))
         state.start_epoch()
         last.save(int(plan.model.step.numpy()))
+    cluster.wait()
     with restoring(layout):
         best.restore()
     return {**_measure(plan), "epochs": float(state.best_epoch.numpy())}

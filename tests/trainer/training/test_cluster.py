@@ -9,6 +9,7 @@ import pytest
 from features.disk.layout import DatasetLayout, RunLayout
 from features.disk.manifest import StageResult
 from features.errors import ConfigError, InputError
+from recstack.launch import worker_config
 from tests.trainer.small_dataset import SCHEMA
 from trainer.config.retrieval import RetrievalConfig
 from trainer.retrieval.stage import RetrievalStage
@@ -90,8 +91,19 @@ def test_values_count_once_however_many_replicas_sum_them() -> None:
 
 
 def test_unknown_strategy_is_refused() -> None:
-    with pytest.raises(ConfigError, match="one of default, mirrored"):
+    with pytest.raises(ConfigError, match="one of default, mirrored, multi_worker_mirrored"):
         make_cluster("parameter_server")  # type: ignore[arg-type]
+
+
+WORKERS = worker_config(["a:1", "b:1"], 2)
+NOT_A_WORKER = worker_config(["a:1"], 0).replace('"type": "worker"', '"type": "ps"')
+
+
+@pytest.mark.parametrize("tf_config", ["", "not JSON", "[]", "{}", WORKERS, NOT_A_WORKER])
+def test_workers_must_be_named(monkeypatch: pytest.MonkeyPatch, tf_config: str) -> None:
+    monkeypatch.setenv("TF_CONFIG", tf_config)
+    with pytest.raises(ConfigError, match=r"TF_CONFIG to name this worker and all others.*--launch 2"):
+        make_cluster("multi_worker_mirrored")
 
 
 def test_a_process_has_one_mirrored_strategy() -> None:

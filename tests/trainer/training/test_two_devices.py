@@ -1,9 +1,10 @@
-"""Two devices follow the gradient that one follows, but for the order of sums in float32.
+"""Two devices, and two processes, follow the gradient that one device follows, but for the order of sums in float32.
 
 Gradients are compared, and trainings with SGD, whose steps are proportional to them. Adam divides each component by its
 own size, so that rounding errors of components near zero become steps as long as any: its weights say nothing here.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from features.disk.layout import DatasetLayout
+from recstack.launch import worker_config
+from recstack.local_server import free_port
 from tests.trainer.small_dataset import NUM_USERS, course, record, write_records, write_small_dataset
 from tests.trainer.training.two_devices import STAGES, Arrays
 
@@ -24,7 +27,9 @@ TOLERANCE = 2.0**-15
 # What replicas that do not know of each other must be off by, to be told apart from rounding without a doubt.
 WRONG = 2.0**-5
 
-GATHERING = ("in_batch", "hard")
+GATHERING = ("in_batch", "hard", "mixed", "cross_batch")
+# What is trained to its end: one kind of examples, of negatives and of stage each.
+TRAINED = ["in_batch", "hard", "repeat", "ensemble", "ranking"]
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +43,29 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
 
 
 def measure(what: str, dataset: DatasetLayout, out: Path, names: list[str]) -> None:
-    command = [sys.executable, "-m", "tests.trainer.training.two_devices", what, str(dataset.root), str(out), *names]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    wait([start([what, "devices", str(dataset.root), str(out), *names])])
+
+
+def measure_in_workers(what: str, dataset: DatasetLayout, out: Path, names: list[str]) -> None:
+    addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    arguments = [what, "workers", str(dataset.root), str(out), *names]
+    wait([start(arguments, TF_CONFIG=worker_config(addresses, worker)) for worker in range(2)])
+
+
+def start(arguments: list[str], **environment: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.trainer.training.two_devices", *arguments]
+    return subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait(processes: "list[subprocess.Popen[str]]") -> None:
+    for process in processes:
+        try:
+            _, errors = process.communicate(timeout=1200)
+        finally:
+            for other in processes:
+                if process.returncode != 0:
+                    other.kill()
+        assert process.returncode == 0, errors[-3000:]
 
 
 def measured(out: Path, name: str, device: str) -> Arrays:
@@ -56,26 +81,31 @@ def largest_difference(found: Arrays, expected: Arrays) -> float:
     return max(np.abs(found[name] - expected[name]).max() / scale for name, scale in scales.items() if scale > 0)
 
 
-# Several in one process too: the exchanges of one training must not be taken for those of the one before.
-@pytest.mark.parametrize(
-    "names",
-    [
-        pytest.param(["in_batch"], id="in_batch"),
-        pytest.param(["hard", "repeat", "ensemble", "ranking"], id="others", marks=pytest.mark.slow),
-    ],
-)
-def test_gradients_of_one_step(dataset, tmp_path, names):
-    measure("gradients", dataset, tmp_path, names)
-    for name in names:
-        one, two, broken = (measured(tmp_path, name, device) for device in ("one", "two", "broken"))
-        assert largest_difference(two, one) < TOLERANCE, name
-        assert (largest_difference(broken, one) > WRONG) == (name in GATHERING), name
+def assert_equal_to_one_device(out: Path, name: str, together: str, broken: str) -> None:
+    one = measured(out, name, "one")
+    assert largest_difference(measured(out, name, together), one) < TOLERANCE, name
+    assert (largest_difference(measured(out, name, broken), one) > WRONG) == (name in GATHERING), name
+
+
+def test_gradients_of_one_step_on_two_devices(dataset, tmp_path):
+    measure("gradients", dataset, tmp_path, ["in_batch"])
+    assert_equal_to_one_device(tmp_path, "in_batch", "two", "broken")
+
+
+# Several in one process: the exchanges of one training must not be taken for those of the one before.
+@pytest.mark.slow
+def test_gradients_of_one_step(dataset, tmp_path):
+    measure("gradients", dataset, tmp_path, list(STAGES))
+    measure_in_workers("gradients", dataset, tmp_path, list(STAGES))
+    for name in STAGES:
+        assert_equal_to_one_device(tmp_path, name, "two", "broken")
+        assert_equal_to_one_device(tmp_path, name, "workers", "broken_workers")
 
 
 @pytest.mark.slow
 def test_trainings_with_sgd(dataset, tmp_path):
-    measure("training", dataset, tmp_path, list(STAGES))
-    for name in STAGES:
-        one, two, broken = (measured(tmp_path, name, device) for device in ("one", "two", "broken"))
-        assert largest_difference(two, one) < TOLERANCE, name
-        assert (largest_difference(broken, one) > WRONG) == (name in GATHERING), name
+    measure("training", dataset, tmp_path, TRAINED)
+    measure_in_workers("training", dataset, tmp_path, TRAINED)
+    for name in TRAINED:
+        assert_equal_to_one_device(tmp_path, name, "two", "broken")
+        assert_equal_to_one_device(tmp_path, name, "workers", "broken_workers")

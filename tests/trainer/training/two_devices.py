@@ -1,14 +1,15 @@
-"""Trains on one logical device and on two, and writes what came of it to files.
+"""Trains on one logical device, on two and in two processes, and writes what came of it to files.
 
-    python -m tests.trainer.training.two_devices gradients|training DATASET OUT NAME...
+    python -m tests.trainer.training.two_devices gradients|training devices DATASET OUT NAME...
+    TF_CONFIG=… python -m tests.trainer.training.two_devices gradients|training workers DATASET OUT NAME...
 
-A process of its own, since TensorFlow fixes its logical devices when it first uses them. Nothing here is drawn by each
-replica for itself, as dropout is. Scores are inner products: of a normalised vector, the parts of the gradient that lie
-along it cancel, and what is left of them is noise.
+Processes of their own, since TensorFlow fixes its logical devices when it first uses them. Nothing here is drawn by
+each replica for itself, as dropout is. Scores are inner products: of a normalised vector, the parts of the gradient
+that lie along it cancel, and what is left of them is noise.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +21,25 @@ import tensorflow as tf
 from features.disk.layout import DatasetLayout, RunLayout
 from tests.trainer.small_dataset import SCHEMA
 from trainer.config.encoders import GRUConfig, TransformerConfig
-from trainer.config.losses import SoftmaxConfig
-from trainer.config.negatives import CrossBatchConfig, InBatchConfig
+from trainer.config.losses import BCEConfig, BPRConfig, GBCEConfig, SoftmaxConfig
+from trainer.config.negatives import (
+    AllConfig,
+    CrossBatchConfig,
+    InBatchConfig,
+    MixedConfig,
+    PopularConfig,
+    UniformConfig,
+)
 from trainer.config.ranking import DCNConfig, RankingConfig
 from trainer.config.retrieval import RetrievalConfig
-from trainer.config.training import OptimizerConfig, StrategyName
+from trainer.config.training import OptimizerConfig
 from trainer.data.encoded_dataset import encode_dataset
 from trainer.ranking.stage import RankingStage
 from trainer.restore import restore
 from trainer.retrieval.negatives import cross_batch, hard, in_batch, mixed
 from trainer.retrieval.stage import RetrievalStage
 from trainer.stage import plan_training, train_stage
-from trainer.training.cluster import make_cluster
+from trainer.training.cluster import Cluster, make_cluster
 from trainer.training.loop import TrainingState, make_step
 from trainer.training.stage import AnyStage, StageContext
 
@@ -47,6 +55,19 @@ _RANKING = RankingConfig(
 STAGES: dict[str, AnyStage] = {
     "in_batch": RetrievalStage(config=replace(_RETRIEVAL, negatives=InBatchConfig())),
     "hard": RetrievalStage(config=replace(_RETRIEVAL, negatives=_HARD)),
+    "mixed": RetrievalStage(
+        config=replace(
+            _RETRIEVAL, examples="set", negatives=MixedConfig(num_negatives=6), loss=BPRConfig(temperature=1.0)
+        )
+    ),
+    "cross_batch": RetrievalStage(config=replace(_RETRIEVAL, negatives=CrossBatchConfig(memory=24))),
+    "popular": RetrievalStage(
+        config=replace(_RETRIEVAL, negatives=PopularConfig(num_negatives=6), loss=BCEConfig(temperature=1.0))
+    ),
+    "uniform": RetrievalStage(
+        config=replace(_RETRIEVAL, negatives=UniformConfig(num_negatives=6), loss=GBCEConfig(temperature=1.0))
+    ),
+    "all": RetrievalStage(config=replace(_RETRIEVAL, negatives=AllConfig())),
     "repeat": RetrievalStage(config=replace(_RETRIEVAL, examples="basket", repeat=1.0)),
     "ensemble": RetrievalStage(
         config=replace(_RETRIEVAL, examples="sequence", encoder=_ENCODERS[0], ensemble=_ENCODERS[1], batch_size=32)
@@ -57,6 +78,7 @@ STAGES: dict[str, AnyStage] = {
 _LONG_STEP = 2.0**20
 
 Arrays = dict[str, np.ndarray]
+Measure = Callable[[Cluster, str, str], None]
 
 
 def gradients(context: StageContext, stage: AnyStage) -> Arrays:
@@ -89,22 +111,37 @@ def broken_gathering() -> Iterator[None]:
         yield
 
 
-def main(what: str, dataset: DatasetLayout, out: Path, names: list[str]) -> None:
+def on_devices(measure: Measure, names: list[str]) -> None:
+    """One logical device, two, and two that do not know of each other's part of the batch."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    measure = {"gradients": gradients, "training": training}[what]
-
-    def measure_on(strategy: StrategyName, name: str, label: str) -> None:
-        run, cluster = RunLayout(out / f"{name}-{label}"), make_cluster(strategy)
-        context = StageContext(schema=SCHEMA, dataset=dataset, run=run, cluster=cluster)
-        np.savez(out / f"{name}-{label}.npz", **measure(context, STAGES[name]))
-
     for name in names:
-        measure_on("default", name, "one")
-        measure_on("mirrored", name, "two")
+        measure(make_cluster("default"), name, "one")
+        measure(make_cluster("mirrored"), name, "two")
         with broken_gathering():
-            measure_on("mirrored", name, "broken")
+            measure(make_cluster("mirrored"), name, "broken")
+
+
+def in_workers(measure: Measure, names: list[str]) -> None:
+    """One of the processes that `TF_CONFIG` names, and one of those that do not know of each other's part."""
+    cluster = make_cluster("multi_worker_mirrored")
+    for name in names:
+        measure(cluster, name, "workers")
+        with broken_gathering():
+            measure(cluster, name, "broken_workers")
+
+
+def main(what: str, where: str, dataset: DatasetLayout, out: Path, names: list[str]) -> None:
+    take = {"gradients": gradients, "training": training}[what]
+
+    def measure(cluster: Cluster, name: str, label: str) -> None:
+        run = RunLayout(out / f"{name}-{label}")
+        arrays = take(StageContext(schema=SCHEMA, dataset=dataset, run=run, cluster=cluster), STAGES[name])
+        if cluster.is_chief:
+            np.savez(out / f"{name}-{label}.npz", **arrays)
+
+    {"devices": on_devices, "workers": in_workers}[where](measure, names)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], DatasetLayout(Path(sys.argv[2])), Path(sys.argv[3]), sys.argv[4:])
+    main(sys.argv[1], sys.argv[2], DatasetLayout(Path(sys.argv[3])), Path(sys.argv[4]), sys.argv[5:])

@@ -7,6 +7,7 @@ https://doi.org/10.1109/TNN.2007.912312). The positive itself is never drawn, so
 """
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +74,10 @@ def of_all_replicas(positive_rows: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return positive_rows
-    return context.all_gather(positive_rows, axis=0)
+    # With one device a process, TensorFlow places nothing by itself, and refuses to gather what has no place.
+    devices = context.strategy.extended.worker_devices
+    with tf.device(devices[0]) if len(devices) == 1 else nullcontext():
+        return context.all_gather(tf.identity(positive_rows), axis=0)
 
 
 def weighted(rows: tf.Tensor, log_expected: tf.Tensor) -> SampledNegatives:

@@ -23,8 +23,9 @@ class UniformItems(NegativeSource):
 
     def draw(self, positive_rows: tf.Tensor, step: tf.Tensor) -> SampledNegatives:
         """Returns one row from each range, each with weight items / n."""
-        lower = tf.constant(np.ceil(self._edges[:-1] - 1e-9), tf.float32)
-        width = tf.constant(np.ceil(self._edges[1:] - 1e-9), tf.float32) - lower
+        # Rows are counted as whole numbers: beyond 2^24, float32 does not tell each from the next.
+        edges = np.ceil(self._edges - 1e-9).astype(np.int32)
+        lower, width = tf.constant(edges[:-1]), tf.constant(np.diff(edges), tf.float32)
         uniform = tf.random.stateless_uniform(tf.shape(lower), tf.stack([step, self._seed]))
-        rows = tf.cast(lower, tf.int32) + tf.cast(tf.floor(uniform * width), tf.int32)
+        rows = lower + tf.cast(tf.floor(uniform * width), tf.int32)
         return SampledNegatives(rows, tf.fill(tf.shape(rows), self._log_weight))

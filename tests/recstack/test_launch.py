@@ -1,0 +1,115 @@
+"""`recstack train --launch N`: real processes that train one model, also where one of them is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.errors import InputError
+from recstack import stages
+from recstack.config import StackConfig
+from recstack.launch import launch
+from recstack.verbs.train import without_option
+from tests.checkerboard import write_checkerboard
+from trainer.config.training import OptimizerConfig
+from trainer.restore import restore
+from trainer.stage import stages_of
+
+SGD = OptimizerConfig(kind="sgd", learning_rate=0.05, warmup_steps=0)
+# In units of a vector's largest component. Proportional to the sums of the gradients, whose order differs.
+TOLERANCE = 1e-3
+
+
+def write_stack(directory: Path, epochs: int) -> tuple[StackConfig, Path]:
+    directory.mkdir(exist_ok=True)
+    stack = write_checkerboard(directory)
+    retrieval = replace(stack.retrieval, optimizer=SGD, epochs=epochs, patience=0, checkpoint_seconds=0.2)
+    stack = replace(stack, retrieval=retrieval)
+    stages.prepare(stack)
+    path = directory / "launched.toml"
+    path.write_text(stack.to_toml(), encoding="utf-8")
+    return stack, path
+
+
+def start(config: Path, workers: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "recstack", "train", "retrieval", "--config", str(config), f"--launch={workers}"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(config: Path, workers: int) -> str:
+    process = start(config, workers)
+    output, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors[-2000:]
+    return output
+
+
+def children(process: "subprocess.Popen[str]") -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8")
+    return [int(child) for child in listed.split()]
+
+
+def wait_for_a_checkpoint(stack: StackConfig, process: "subprocess.Popen[str]") -> None:
+    while process.poll() is None:
+        if any((run.stage("retrieval").last_checkpoints / "checkpoint").exists() for run in stack.layout.runs.all()):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"ended without a checkpoint: {process.communicate()[1][-2000:]}")
+
+
+def item_vectors(stack: StackConfig) -> np.ndarray:
+    trained = restore(stages.stage_context(stack), stages_of(stack)["retrieval"])
+    vectors: np.ndarray = trained.model.embed_candidates(trained.candidates).numpy()
+    return vectors
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("victim", [0, 1])
+def test_two_processes_train_what_one_trains_though_one_of_them_is_killed(tmp_path: Path, victim: int) -> None:
+    stack, config = write_stack(tmp_path / "launched", epochs=20)
+    process = start(config, workers=2)
+    wait_for_a_checkpoint(stack, process)
+    os.kill(children(process)[victim], signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert f"worker {victim} of 2 was ended by signal 9; run the same command again to go on" in errors
+    assert stack.layout.runs.current is None
+    output = run(config, workers=2)
+    assert "nothing to do" not in output
+    assert "nothing to do" in run(config, workers=2)
+    alone, _ = write_stack(tmp_path / "alone", epochs=20)
+    stages.train(alone, "retrieval")
+    launched, expected = item_vectors(stack), item_vectors(alone)
+    np.testing.assert_allclose(launched, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_launched_them(tmp_path: Path) -> None:
+    stack, config = write_stack(tmp_path, epochs=10_000)
+    process = start(config, workers=2)
+    wait_for_a_checkpoint(stack, process)
+    workers = children(process)
+    assert len(workers) == 2
+    process.terminate()
+    process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+
+
+def test_a_launch_without_workers_is_refused() -> None:
+    with pytest.raises(InputError, match="--launch -1: expected at least 1 process"):
+        launch(["train"], -1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--launch", "2", "--json"], ["--launch=2", "--json"], ["--json"], ["--launch", "3", "--json", "--launch"]],
+)
+def test_workers_do_not_launch_workers(arguments: list[str]) -> None:
+    assert without_option(arguments, "--launch") == ["--json"]
