@@ -53,7 +53,7 @@ def train_stage(context: StageContext, stage: AnyStage) -> StageResult:
     Raises:
         ConfigError: the configuration asks for a feature that the schema does not have.
         InputError: the dataset is incomplete, of another schema or has no training events.
-        RecstackError: the training diverged.
+        RecstackError: the training diverged, or another worker ended.
     """
     started = time.monotonic()
     stage.require(context.schema)
@@ -70,7 +70,8 @@ def train_stage(context: StageContext, stage: AnyStage) -> StageResult:
         dataset = encode_dataset(context.schema, context.dataset)
         plan = plan_training(context, stage, dataset)
         require_same_dataset(context.dataset, inputs["dataset"])
-        metrics = fit(plan, layout, own, context.cluster.reporting(context.progress))
+        with context.cluster.together():
+            metrics = fit(plan, layout, own, context.cluster.reporting(context.progress))
         manifest = Manifest(
             kind="run",
             schema_fingerprint=context.schema.fingerprint(),

@@ -14,8 +14,7 @@ from serving.flags import parse_flags
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILES = sorted((ROOT / "deploy").rglob("Dockerfile*"))
-SERVERS = [path for path in DOCKERFILES if path.parent.name == "serving"]
-each_dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+each_dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def instructions(path: Path) -> list[tuple[str, str]]:
@@ -61,15 +60,20 @@ def test_base_images_are_pinned_to_a_release(path: Path) -> None:
         assert re.search(r"\d+\.\d+", tag), f"{name} has no tag with a release"
 
 
-@pytest.mark.parametrize("path", SERVERS, ids=lambda path: path.name)
-def test_the_server_is_no_root_says_its_health_and_gets_its_signals(path: Path) -> None:
+@each_dockerfile
+def test_the_process_is_no_root_and_gets_its_signals(path: Path) -> None:
     stage = dict(final_stage(path))
     assert stage["USER"].isdigit()
     assert int(stage["USER"]) > 0
-    assert "8500" in stage["HEALTHCHECK"]
-    assert stage["EXPOSE"].split() == ["8500", "8501"]
     # The list form: a shell in between would not pass SIGTERM on.
     assert stage["ENTRYPOINT"].startswith("[")
+
+
+@pytest.mark.parametrize("path", [path for path in DOCKERFILES if path.parent.name == "serving"], ids=lambda p: p.name)
+def test_the_server_says_its_health(path: Path) -> None:
+    stage = dict(final_stage(path))
+    assert "8500" in stage["HEALTHCHECK"]
+    assert stage["EXPOSE"].split() == ["8500", "8501"]
     config = parse_flags([flag.strip(' "') for flag in stage["CMD"].strip("[]").split(",")])
     assert (config.port, config.rest_api_port) == (8500, 8501)
 

@@ -1,6 +1,7 @@
 """`recstack train --launch N`: real processes that train one model, also where one of them is killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 from features.errors import InputError
 from recstack import stages
 from recstack.config import StackConfig
-from recstack.launch import launch
+from recstack.launch import launch, worker_config
+from recstack.local_server import free_port
 from recstack.verbs.train import without_option
 from tests.checkerboard import write_checkerboard
 from trainer.config.training import OptimizerConfig
@@ -80,13 +82,40 @@ def test_two_processes_train_what_one_trains_though_one_of_them_is_killed(tmp_pa
     assert process.returncode == 1
     assert f"worker {victim} of 2 was ended by signal 9; run the same command again to go on" in errors
     assert stack.layout.runs.current is None
-    output = run(config, workers=2)
-    assert "nothing to do" not in output
-    assert "nothing to do" in run(config, workers=2)
+    if victim == 0:
+        assert "nothing to do" not in run(config, workers=2)
+        assert "nothing to do" in run(config, workers=2)
+    else:  # what two processes have begun, one ends
+        assert not stages.train(stack, "retrieval").nothing_to_do
     alone, _ = write_stack(tmp_path / "alone", epochs=20)
     stages.train(alone, "retrieval")
     launched, expected = item_vectors(stack), item_vectors(alone)
     np.testing.assert_allclose(launched, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
+
+
+@pytest.mark.slow
+def test_a_worker_says_that_another_one_was_lost(tmp_path: Path) -> None:
+    stack, config = write_stack(tmp_path, epochs=10_000)
+    command = [sys.executable, "-m", "recstack", "train", "retrieval", "--config", str(config)]
+    command += ["--strategy", "multi_worker_mirrored"]
+    addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    chief, other = (
+        subprocess.Popen(
+            command,
+            env=os.environ | {"TF_CONFIG": worker_config(addresses, index)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    )
+    wait_for_a_checkpoint(stack, chief)
+    other.kill()
+    _, errors = chief.communicate(timeout=300)
+    other.communicate()
+    assert chief.returncode == 1
+    assert "Traceback" not in errors
+    assert re.search(r"worker 0 lost one of the other 1 \(.+\); start all again to go on", errors)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import tensorflow as tf
 
 from features.disk.files import exclusive
-from features.errors import ConfigError
+from features.errors import ConfigError, RecstackError
 from trainer.config.training import STRATEGY_NAMES, StrategyName
 from trainer.training.progress import Metrics, ProgressCallback, silent
 
@@ -74,6 +74,24 @@ class Cluster:
     def wait(self) -> None:
         """Returns once every worker has called it, such as where one reads what the chief has just written."""
         self.agree({"waiting": 0.0})
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Says in one line when another worker has ended in the middle of the block.
+
+        Raises:
+            RecstackError: A worker cannot be reached any more.
+        """
+        try:
+            yield
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
+            if self.num_workers == 1:
+                raise
+            reason = str(error.message).strip().splitlines()[-1]
+            raise RecstackError(
+                f"worker {self.worker} lost one of the other {self.num_workers - 1} ({reason}); start all again "
+                "to go on from the last checkpoint"
+            ) from error
 
     def reporting(self, progress: ProgressCallback) -> ProgressCallback:
         """The callback for the chief, and a silent one for the other workers."""
