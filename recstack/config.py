@@ -17,7 +17,7 @@ import tomli_w
 import tyro
 
 from beam_pipelines.config import PipelineConfig
-from features.disk.layout import STAGE_NAMES, StageName, Workdir
+from features.disk.layout import STAGE_NAMES, StageName, Workdir, is_run_id
 from features.disk.manifest import Manifest, read_manifest, require_schema
 from features.errors import ConfigError, InputError
 from features.schema import Schema
@@ -61,6 +61,9 @@ class StackConfig:
     strategy: StrategyName = "default"
     """How training is distributed: `default` on one device, `mirrored` over all devices of this machine,
     `multi_worker_mirrored` over the processes that `TF_CONFIG` names."""
+    start_from: str = ""
+    """Id of a run of this folder whose weights the training of retrieval and ranking starts from; empty starts from
+    chance."""
     seed: int = 0
     """Seed of everything random."""
     keep_runs: int = 2
@@ -70,6 +73,8 @@ class StackConfig:
         """Checks what no node checks."""
         if not 0 <= self.seed < 2**32:
             raise ConfigError("seed", self.seed, "a whole number from 0 to 4294967295")
+        if self.start_from and not is_run_id(self.start_from):
+            raise ConfigError("start_from", self.start_from, "the id of a run, as `recstack runs` shows it")
         if self.keep_runs < 1:
             raise ConfigError("keep_runs", self.keep_runs, "at least 1")
         if any(character in str(self.workdir) for character in "[]*?"):

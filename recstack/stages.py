@@ -178,6 +178,7 @@ def stage_context(
         dataset=stack.layout.dataset,
         run=run or stack.layout.current_run,
         seed=stack.seed,
+        start_from=stack.layout.runs.run(stack.start_from) if stack.start_from else None,
         cluster=cluster or Cluster(),
         progress=progress,
     )
@@ -206,7 +207,10 @@ def _run_inputs(stack: StackConfig) -> "RunInputs":
     from trainer.training.inputs import stage_inputs
 
     dataset = stack.layout.dataset
-    return {name: stage_inputs(stage, stack.features, dataset, stack.seed) for name, stage in stages_of(stack).items()}
+    return {
+        name: stage_inputs(stage, stack.features, dataset, stack.seed, stack.start_from)
+        for name, stage in stages_of(stack).items()
+    }
 
 
 def _settle(stack: StackConfig, run: RunLayout, report: Report, *, current: bool) -> None:

@@ -20,6 +20,7 @@ from trainer.training.loop import TrainingPlan, fit
 from trainer.training.optimizers import make_optimizer
 from trainer.training.stage import AnyStage, StageContext
 from trainer.training.stage_directory import finished_stage, start_stage
+from trainer.warm_start import warm_start
 
 
 def _retrieval(config: TrainerConfig) -> RetrievalStage:
@@ -58,7 +59,8 @@ def train_stage(context: StageContext, stage: AnyStage) -> StageResult:
     started = time.monotonic()
     stage.require(context.schema)
     layout = context.run.stage(stage.name)
-    inputs = stage_inputs(stage, context.schema, context.dataset, context.seed)
+    former = context.start_from.id if context.start_from is not None else ""
+    inputs = stage_inputs(stage, context.schema, context.dataset, context.seed, former)
     is_finished = context.cluster.agree({"finished": float(finished_stage(layout, inputs) is not None)})["finished"]
     if is_finished and (finished := finished_stage(layout, inputs)) is not None:
         return StageResult(manifest=finished, directory=layout.directory, nothing_to_do=True)
@@ -96,6 +98,8 @@ def plan_training(context: StageContext, stage: AnyStage, dataset: EncodedDatase
     with context.cluster.strategy.scope():
         model = stage.make_model(dataset, events, context.seed)
         optimizer = make_optimizer(config.optimizer, config.epochs * examples.steps_per_epoch)
+    if context.start_from is not None and stage.can_start_from:
+        warm_start(model, stage, dataset, context.start_from.stage(stage.name))
     return TrainingPlan(
         stage=stage.name,
         model=model,

@@ -205,7 +205,7 @@ class RunsLayout:
                 "`recstack train` again, which finds finished runs"
             ) from error
         run = self.run(run_id)
-        return run if _is_name(run_id) and run.root.is_dir() else None
+        return run if is_run_id(run_id) and run.root.is_dir() else None
 
     def run(self, run_id: str) -> RunLayout:
         """One run."""
@@ -215,11 +215,11 @@ class RunsLayout:
         """Every run that is there, finished or not, by id."""
         if not self.root.is_dir():
             return []
-        paths = sorted(path for path in self.root.iterdir() if path.is_dir() and _is_name(path.name))
+        paths = sorted(path for path in self.root.iterdir() if path.is_dir() and is_run_id(path.name))
         return [RunLayout(path) for path in paths if path != self.current_file]
 
 
-def _is_name(text: str) -> bool:
+def is_run_id(text: str) -> bool:
     """Whether it can be the id of a run; names with a dot in front are temporary."""
     return bool(text) and not text.startswith(".") and "/" not in text
 

@@ -76,6 +76,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
     name: ClassVar[StageName] = "list_ranking"
     objective: ClassVar[str] = NDCG
     maximise: ClassVar[bool] = True
+    can_start_from: ClassVar[bool] = False
 
     retrieval: RetrievalStage
     """The first stage, whose candidates are ranked."""
@@ -108,7 +109,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             config=self.retrieval.config, evaluation=self.retrieval.evaluation, ranker=self.config, number=number
         )
         directory = context.run.stage(self.name).directory / "folds" / str(number)
-        model = self.train_retrieval(replace(context, run=RunLayout(directory)), stage)
+        model = self.train_retrieval(replace(context, run=RunLayout(directory), start_from=None), stage)
         fold = stage.fold(events)
         features = self.features(dataset, fold.earlier, model, known=[fold.known])
         return self.lists(context, dataset, fold.window, model, features)

@@ -9,8 +9,10 @@ from trainer.config.training import TrainableConfig
 from trainer.training.stage import AnyStage
 
 
-def stage_inputs(stage: AnyStage, schema: Schema, dataset: DatasetLayout, seed: int) -> dict[str, str]:
-    """Fingerprints of everything that a trained stage depends on.
+def stage_inputs(
+    stage: AnyStage, schema: Schema, dataset: DatasetLayout, seed: int, start_from: str = ""
+) -> dict[str, str]:
+    """Fingerprints of everything that a trained stage depends on; `start_from` is the id of a former run, or empty.
 
     Raises:
         InputError: the dataset is incomplete or of another schema.
@@ -18,7 +20,8 @@ def stage_inputs(stage: AnyStage, schema: Schema, dataset: DatasetLayout, seed: 
     manifest = read_manifest(dataset.manifest, "dataset")
     require_schema(manifest, schema.fingerprint(), dataset.manifest)
     own = {"dataset": manifest.fingerprint(), "config": config_fingerprint(stage.config), "seed": str(seed)}
-    return own | dict(stage.inputs())
+    former = {"start_from": start_from} if start_from and stage.can_start_from else {}
+    return own | former | dict(stage.inputs())
 
 
 def config_fingerprint(config: TrainableConfig) -> str:

@@ -31,6 +31,8 @@ class StageContext:
     """Written by `recstack prepare`."""
     run: RunLayout
     """Where the stages' results go."""
+    start_from: RunLayout | None = None
+    """Former run whose weights the training starts from; None starts from chance."""
     seed: int = 0
     """Seed of initial weights, order and dropout."""
     cluster: Cluster = field(default_factory=Cluster)
@@ -53,6 +55,8 @@ class Stage(ABC, Generic[ConfigT, EventsT, ModelT, TrainedT]):
     """The metric that decides which epoch's model is kept."""
     maximise: ClassVar[bool]
     """Whether more of the objective is better."""
+    can_start_from: ClassVar[bool] = True
+    """Whether a training may start from the weights of a former run."""
 
     config: ConfigT
     """Its node of the configuration."""

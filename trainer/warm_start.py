@@ -1,0 +1,66 @@
+"""Warm start: a training that goes on from the weights of a former run, over newer data and longer vocabularies."""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from features.disk.layout import StageLayout
+from features.encoding.schema_encoder import SchemaEncoder
+from features.errors import InputError
+from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
+from trainer.training.checkpoints import restore_best
+from trainer.training.stage import AnyStage
+
+
+def warm_start(model: tfrs.Model, stage: AnyStage, dataset: EncodedDataset, former: StageLayout) -> None:
+    """Gives the model the best weights of a former run of the stage.
+
+    Vocabularies only grow at their end, so the rows of former values are the first ones of each table. The rows of new
+    values start from the mean of these. Optimizer, learning rate and the count of steps start anew.
+
+    Args:
+        model: Of the new training.
+        stage: What is trained, with the same layers as in the former run.
+        dataset: Encoder and catalogue of the new training.
+        former: The finished stage of the former run.
+
+    Raises:
+        InputError: The former run is not finished, has other layers, or its values are not the first ones of today's.
+    """
+    if not former.manifest.exists():
+        raise InputError(
+            f"start_from: run {former.directory.parent.name} has no trained {stage.name}; choose another run of "
+            "`recstack runs`, or leave start_from empty"
+        )
+    before = encode_dataset(dataset.encoder.schema, former.dataset)
+    _require_grown(before.encoder, dataset.encoder, former)
+    # On its own and outside of any strategy: all of it is forgotten once its weights are copied.
+    trained = stage.make_model(before, None, seed=0)
+    try:
+        restore_best(trained, former)
+    except InputError as error:
+        raise InputError(
+            f"start_from: the weights of run {former.directory.parent.name} do not fit {stage.name}: it was trained "
+            f"with other layers, or its checkpoint is damaged; leave start_from empty ({error})"
+        ) from error
+    for new, old in zip(model.trainable_variables, trained.trainable_variables, strict=True):
+        new.assign(_grown(old.numpy(), tuple(new.shape)))
+
+
+def _require_grown(before: SchemaEncoder, now: SchemaEncoder, former: StageLayout) -> None:
+    for name in now.schema.vocabularies:
+        known, tokens = before.lookup(name).vocabulary.tokens, now.lookup(name).vocabulary.tokens
+        if tokens[: len(known)] != known:
+            raise InputError(
+                f"start_from: the values of {name!r} that run {former.directory.parent.name} knows are not the first "
+                "ones of the dataset's, so its rows would mean others; leave start_from empty, and let `recstack "
+                "prepare` extend the dataset that is there instead of beginning anew"
+            )
+
+
+def _grown(old: np.ndarray, shape: tuple[int, ...]) -> tf.Tensor:
+    """The former rows, and as many means of them as rows are missing."""
+    missing = shape[0] - len(old) if shape else 0
+    if missing <= 0:
+        return tf.constant(old)
+    return tf.constant(np.concatenate([old, np.repeat(old.mean(axis=0, keepdims=True), missing, axis=0)]))
