@@ -376,7 +376,7 @@ class RetrainingsLayout:
         """Every retraining that has a record, by id."""
         if not self.root.is_dir():
             return []
-        paths = sorted(path for path in self.root.iterdir() if path.is_dir() and _is_name(path.name))
+        paths = sorted(path for path in self.root.iterdir() if path.is_dir() and is_run_id(path.name))
         return [layout for layout in map(RetrainingLayout, paths) if layout.record.exists()]
 
 

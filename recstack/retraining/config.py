@@ -13,6 +13,9 @@ class RetrainConfig:
     publication: Literal["newest", "canary"] = "newest"
     """`newest`: the label `stable` moves to the new version at once. `canary`: the label stays at the former version,
     until `recstack promote`; the new version has the label `canary`."""
+    warm_start: bool = False
+    """Whether retrieval and ranking go on from the weights of the current run instead of chance. `patience` then ends
+    their training early, once validation gains nothing more."""
     lease_seconds: float = 300.0
     """Seconds without a sign of life after which another machine takes over from a retraining that died. The clocks
     of machines that share the work directory must agree to a fraction of it."""

@@ -9,6 +9,7 @@ from recstack.config import StackConfig
 from recstack.retraining.gate.decision import read_decision
 from recstack.retraining.lease import Lease, read_holder
 from recstack.retraining.record import StepName, read_records, usual_seconds
+from recstack.retraining.warm import with_former_run
 from recstack.retraining.work import Work
 
 
@@ -60,6 +61,7 @@ def _due(stack: StackConfig) -> Iterator[bool]:
     from beam_pipelines.prepare import is_prepared
 
     yield not is_prepared(stack.features, stack.pipeline, stack.layout.dataset, seed=stack.seed)
+    stack = with_former_run(stack)
     yield not stages.is_trained(stack)
     work = Work(stack=stack, lease=Lease(stack.layout.retrainings.lease, ""))
     yield not all(work.run.stage(name).metrics.exists() for name in stack.stage_names)

@@ -17,13 +17,14 @@ from recstack.retraining.record import Attempt, RetrainingRecord, StepName, read
 from recstack.retraining.release import newest_versions, settle_publication
 from recstack.retraining.report import write_retraining_report
 from recstack.retraining.steps import STEPS
+from recstack.retraining.warm import with_former_run
 from recstack.retraining.work import Work
 
 if TYPE_CHECKING:
     from trainer.training.progress import ProgressCallback
 
-# Before these are done, nobody knows which retraining it is.
-_BEFORE_THE_RECORD: tuple[StepName, ...] = ("prepare", "train", "evaluate")
+# After the preparation. Before these are done, nobody knows which retraining it is.
+_BEFORE_THE_RECORD: tuple[StepName, ...] = ("train", "evaluate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,8 @@ def _note(work: Work, attempt: Attempt) -> None:
 
 def _run_steps(work: Work, clock: "_Clock", began: str) -> Retrained:
     parent = work.stack.layout.runs.current
+    clock.run("prepare")
+    clock.work = work = replace(work, stack=with_former_run(work.stack))
     for step in _BEFORE_THE_RECORD:
         clock.run(step)
     record = _record(work, began, parent.id if parent and parent != work.run else "", clock)

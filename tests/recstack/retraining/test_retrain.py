@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from features.disk.layout import MODEL_NAMES, RetrainingLayout
+from features.disk.manifest import read_manifest
 from recstack.__main__ import main
 from recstack.config import StackConfig
 from recstack.retraining.config import BudgetsRule, GateConfig, RetrainConfig
@@ -135,6 +136,21 @@ def test_a_second_night_without_new_data_does_nothing(stack: StackConfig, capsys
         **dict.fromkeys(("export", "gate", "publish"), False),
     }
     assert versions(stack) == all_at(1)
+
+
+def test_a_warm_night_goes_on_from_the_run_before(stack: StackConfig) -> None:
+    former = stack.layout.current_run
+    warm = on_the_next_day(replace(stack, retrain=RetrainConfig(warm_start=True)))
+    assert night(warm) == 0
+    current = warm.layout.current_run
+    assert versions(warm) == all_at(1, 2)
+    for name in warm.stage_names:
+        inputs = read_manifest(current.stage(name).manifest, "run").inputs
+        assert inputs.get("start_from") == (former.id if name != "list_ranking" else None)
+    # The same data again: nothing to do, though the current run is another one now.
+    assert night(warm) == 0
+    assert versions(warm) == all_at(1, 2)
+    assert warm.layout.current_run == current
 
 
 def test_a_good_night_is_published_as_a_canary_until_it_is_promoted(stack: StackConfig) -> None:

@@ -56,13 +56,13 @@ STAGES: dict[str, AnyStage] = {
     "in_batch": RetrievalStage(config=replace(_RETRIEVAL, negatives=InBatchConfig())),
     "hard": RetrievalStage(config=replace(_RETRIEVAL, negatives=_HARD)),
     "mixed": RetrievalStage(
-        config=replace(
-            _RETRIEVAL, examples="set", negatives=MixedConfig(num_negatives=6), loss=BPRConfig(temperature=1.0)
-        )
+        config=replace(_RETRIEVAL, negatives=MixedConfig(num_negatives=2), loss=BPRConfig(temperature=1.0))
     ),
     "cross_batch": RetrievalStage(config=replace(_RETRIEVAL, negatives=CrossBatchConfig(memory=24))),
     "popular": RetrievalStage(
-        config=replace(_RETRIEVAL, negatives=PopularConfig(num_negatives=6), loss=BCEConfig(temperature=1.0))
+        config=replace(
+            _RETRIEVAL, examples="set", negatives=PopularConfig(num_negatives=6), loss=BCEConfig(temperature=1.0)
+        )
     ),
     "uniform": RetrievalStage(
         config=replace(_RETRIEVAL, negatives=UniformConfig(num_negatives=6), loss=GBCEConfig(temperature=1.0))
