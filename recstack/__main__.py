@@ -1,5 +1,6 @@
 """The command line: `recstack <verb> …`. Each verb parses, calls one function and says where the output is."""
 
+import errno
 import importlib
 import logging
 import os
@@ -88,7 +89,7 @@ def _run(name: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        voice.error(f"{error.filename or 'the system'}: {error.strerror or error}")
+        voice.error(_with_advice(f"{error.filename or 'the system'}: {error.strerror or error}"))
         return 1
     except Exception as error:
         if (trouble := _trouble_of_the_machine(error)) is None:
@@ -112,7 +113,12 @@ def _trouble_of_the_machine(error: Exception) -> str | None:
     if not isinstance(error, troubles):
         return None
     text = str(error).partition("}} ")[2] or str(error)
-    return text.partition(" [Op:")[0].splitlines()[0]
+    return _with_advice(text.partition(" [Op:")[0].splitlines()[0])
+
+
+def _with_advice(trouble: str) -> str:
+    is_full = os.strerror(errno.ENOSPC) in trouble
+    return f"{trouble}; free some space and run the same command again: it goes on" if is_full else trouble
 
 
 def _usage() -> str:

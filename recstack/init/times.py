@@ -228,7 +228,9 @@ def _tried(column: ColumnProfile) -> str:
     if parts and all(map(len, parts)) and all(how is not None and not how.is_order for how in read):
         written = " and ".join(f"{len(part):,} like {part[0].as_py()!r}" for part in parts)
         return f" ({column.name!r} is named so, but mixes two notations: {written}; write them alike)"
-    return f" ({column.name!r} is named so, but its first value {first!r} does not read as one)"
+    digits = column.kind == "integer" and int(pc.min(column.values).as_py()) > time.time()
+    trouble = "does not read as one, or lies in the future" if digits else "does not read as one"
+    return f" ({column.name!r} is named so, but its first value {first!r} {trouble})"
 
 
 def _halves(column: ColumnProfile) -> tuple[pa.BooleanArray, ...]:

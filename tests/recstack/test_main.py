@@ -158,9 +158,12 @@ class FailingVerb:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (tf.errors.ResourceExhaustedError(None, None, "/runs/ckpt; No space left on device [Op:SaveV2]"), "No space"),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "/runs/ckpt; No space left on device [Op:SaveV2]"),
+            "device; free",
+        ),
         (MemoryError("Unable to allocate 9 GiB"), "Unable to allocate 9 GiB"),
-        (OSError(errno.ENOSPC, "No space left on device", "/runs"), "/runs: No space left on device"),
+        (OSError(errno.ENOSPC, "No space left on device", "/runs"), "/runs: No space left on device; free"),
     ],
 )
 def test_trouble_of_the_machine_is_one_line(
