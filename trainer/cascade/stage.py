@@ -90,10 +90,11 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
     def inputs(self) -> Mapping[str, str]:
         """The first stage, and the length of the lists by which the validation chooses the epoch."""
         first = {"retrieval": config_fingerprint(self.retrieval.config), **self.retrieval.inputs()}
-        return first | {"validation_cutoff": str(self._cutoff)}
+        return first | {"validation_cutoff": str(self.cutoff)}
 
     @property
-    def _cutoff(self) -> int:
+    def cutoff(self) -> int:
+        """Places of a list by which the validation judges."""
         return min(self.retrieval.evaluation.cutoffs)
 
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> CandidateLists:
@@ -223,7 +224,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         model = self.train_retrieval(context, self.retrieval)
         features = self.served_features(context, dataset, model, known=("train",))
         lists = self.lists(context, dataset, events, model, features)
-        return ListValidation(lists, cutoff=self._cutoff)
+        return ListValidation(lists, cutoff=self.cutoff)
 
 
 def item_counts(known: Sequence[EncodedEvents], num_items: int) -> ItemCounts:

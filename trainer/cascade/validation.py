@@ -26,18 +26,23 @@ class ListValidation:
         self.lists, self._cutoff = lists, cutoff
         self._users = np.unique(lists.records, return_inverse=True)[1]
         places = np.broadcast_to(np.arange(lists.rows.shape[1]), lists.rows.shape)
-        self._retrieval = self._ndcg(places)
+        self.retrieval_ndcg = self._ndcg(places)
+        """`[lists] float64`: NDCG of retrieval's order."""
 
     def __call__(self, model: ListRanker) -> Mapping[str, float]:
         """Mean NDCG of the model's order and of retrieval's, and the interval of their difference."""
-        ndcg = self._ndcg(order_of(logits_of(model, self.lists)))
-        gain = paired_test(ndcg, self._retrieval, self._users).difference
+        ndcg = self.ndcg_of(model)
+        gain = paired_test(ndcg, self.retrieval_ndcg, self._users).difference
         return {
             NDCG: float(ndcg.mean()),
-            RETRIEVAL_NDCG: float(self._retrieval.mean()),
+            RETRIEVAL_NDCG: float(self.retrieval_ndcg.mean()),
             GAIN_LOW: gain.low,
             GAIN_HIGH: gain.high,
         }
+
+    def ndcg_of(self, model: ListRanker) -> Float64:
+        """`[lists] float64`: NDCG of the model's order."""
+        return self._ndcg(order_of(logits_of(model, self.lists)))
 
     def _ndcg(self, order: Int64) -> Float64:
         hits = np.take_along_axis(self.lists.labels, order[:, : self._cutoff], axis=1) > 0

@@ -31,7 +31,7 @@ class ListRankerConfig:
     neighbours: int = 300
     """Neighbours kept of each item in each of six tables of item pairs; 8 bytes each in the SavedModel."""
     max_lists: int = 10_000
-    """Lists that the ranker learns from and is validated by, each at most; a list of 300 takes some 70 KB."""
+    """Lists that the ranker learns from and is validated by, each at most; a list of 300 takes some 110 KB."""
     members: int = 4
     """Networks whose mean ranks; they see the same lists and start from different weights."""
     hidden: tuple[int, ...] = (64, 32)
