@@ -1,6 +1,6 @@
 """What diversity costs: accuracy of re-ranked lists beside how different their items are, by kind and strength."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,29 +60,34 @@ def diversity_curves(lists: ScoredLists, cutoff: int) -> dict[str, list[dict[str
     """
     some = lists.sample(_MOST_QUERIES)
     return {
-        name: [{"strength": strength, **_judged(some, rerank(some, name, strength, cutoff))} for strength in STRENGTHS]
+        name: [
+            {"strength": strength, **_judged(some, ranked)}
+            for strength, ranked in zip(STRENGTHS, rerank(some, name, STRENGTHS, cutoff), strict=True)
+        ]
         for name in RERANKERS.names
     }
 
 
-def rerank(lists: ScoredLists, kind: str, strength: float, count: int) -> Int:
-    """The first `count` rows of each list as `recommender` re-ranks it, `[queries, count] int64`."""
+def rerank(lists: ScoredLists, kind: str, strengths: Sequence[float], count: int) -> list[Int]:
+    """The first `count` rows of each list as `recommender` re-ranks it, `[queries, count] int64` a strength."""
     reranking = Reranking(RERANKERS.options(kind)(), most=lists.rows.shape[1])
     scores = np.where(lists.rows >= 0, lists.scores, -np.inf).astype(np.float32)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def places(rows: tf.Tensor, scores: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
-        strengths = tf.fill([tf.shape(rows)[0]], strength)
-        return reranking(Ranked(scores=scores, rows=rows, vectors=vectors), strengths, tf.constant(count))
+    def places(ranked: dict[str, tf.Tensor], strength: tf.Tensor) -> tf.Tensor:
+        return reranking(Ranked(**ranked), tf.fill([tf.shape(ranked["rows"])[0]], strength), tf.constant(count))
 
-    blocks = [slice(start, start + _LISTS_A_BLOCK) for start in range(0, len(lists.rows), _LISTS_A_BLOCK)]
-    chosen = np.concatenate(
-        [
-            places(lists.rows[block].astype(np.int32), scores[block], lists.vectors[lists.rows[block]]).numpy()
-            for block in blocks
-        ]
-    )
-    return np.take_along_axis(lists.rows, chosen, axis=1)
+    found: list[list[Int]] = [[] for _ in strengths]
+    for start in range(0, len(lists.rows), _LISTS_A_BLOCK):
+        rows = lists.rows[start : start + _LISTS_A_BLOCK]
+        ranked = {
+            "scores": tf.constant(scores[start : start + _LISTS_A_BLOCK]),
+            "rows": tf.constant(rows, tf.int32),
+            "vectors": tf.constant(lists.vectors[rows]),
+        }
+        for strength, blocks in zip(strengths, found, strict=True):
+            blocks.append(np.take_along_axis(rows, places(ranked, tf.constant(strength)).numpy(), axis=1))
+    return [np.concatenate(blocks) for blocks in found]
 
 
 def _judged(lists: ScoredLists, ranked: Int) -> dict[str, float]:

@@ -37,7 +37,7 @@ def test_without_diversity_the_lists_are_judged_as_they_are(kind):
 @pytest.mark.parametrize("kind", RERANKERS.names)
 def test_with_diversity_alone_unlike_items_take_the_places_of_copies(kind):
     last = diversity_curves(lists(), 2)[kind][-1]
-    assert rerank(lists(), kind, 1.0, 2).tolist() == [[0, 4], [1, 4]]
+    assert rerank(lists(), kind, [1.0], 2)[0].tolist() == [[0, 4], [1, 4]]
     assert last == {
         "strength": 1.0,
         "ndcg": pytest.approx((0 + 1 / np.log2(3)) / 2),
@@ -53,7 +53,7 @@ def test_every_kind_has_a_point_for_every_strength():
 
 
 def test_lists_shorter_than_the_cutoff_keep_their_padding():
-    assert rerank(lists(), "mmr", 0.5, 5)[1].tolist() == [1, 4, 0, -1, -1]
+    assert rerank(lists(), "mmr", [0.0, 0.5], 5)[1][1].tolist() == [1, 4, 0, -1, -1]
 
 
 def test_a_sample_is_spread_over_all_lists():

@@ -113,7 +113,7 @@ def test_the_saved_model_re_ranks_as_the_evaluation_does(cascade: StackConfig, j
         vectors=retrieval.model.embed_candidates(retrieval.candidates).numpy(),
         values={},
     )
-    expected = rerank(scored, "mmr", strength, LIMIT)
+    (expected,) = rerank(scored, "mmr", [strength], LIMIT)
     served = answers(cascade, *judged.request, diversity=tf.constant([strength]))
     assert served == judged.named(expected)
     assert (served == judged.named(judged.orders.list_ranker)) == (strength == 0.0)
