@@ -159,6 +159,8 @@ def retrain(tables: Tables, workdir: Path, bad: BadNight | None = None) -> dict[
     command = [sys.executable, "-c", program, "retrain", "--json", "--config", str(config), *flags]
     began = time.monotonic()
     done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode == 1:  # as a scheduler does: it goes on where it failed
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
     ended = json.loads(done.stdout) if done.returncode in (0, 3) else {"error": done.stderr.strip().splitlines()[-1]}
     return {**ended, "code": done.returncode, "seconds": time.monotonic() - began}
 
@@ -190,9 +192,9 @@ def configuration(folder: Path, workdir: Path) -> StackConfig:
 
 def shown(night: int, name: str, ended: Mapping[str, Any], wanted: frozenset[str]) -> Mapping[str, Any]:
     """Prints a night's row; returns it with whether it ended as it should not have."""
-    refused = ended.get("record", {}).get("refused_by", []) if ended["code"] != 1 else []
-    if "error" in ended:
-        refused = ["prepare"]
+    refused = ended.get("record", {}).get("refused_by", [])
+    if "error" in ended:  # what `prepare` refuses never comes to the gate
+        refused = ["prepare"] if ended["code"] == 2 else [ended["error"]]
     outcome = ended.get("record", {}).get("outcome", "failed")
     live, difference = quality(ended.get("gate", []))
     cells = (night + 1, name, outcome, ", ".join(refused) or ended.get("reason", ""), live, difference)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # After the preparation. Before these are done, nobody knows which retraining it is.
 _BEFORE_THE_RECORD: tuple[StepName, ...] = ("train", "evaluate")
+_AFTER_THE_RECORD: tuple[StepName, ...] = ("export", "gate", "publish")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +75,12 @@ def retrain(
         try:
             done = _run_steps(work, clock, began)
         except BaseException as error:
-            reason = first_line(error)
-            _note(work, Attempt(began=began, ended=utc_now(), outcome="failed", step=clock.step, error=reason))
+            reason, name = first_line(error), clock.work.layout.id if clock.step in _AFTER_THE_RECORD else ""
+            ended = utc_now()
+            _note(
+                work,
+                Attempt(began=began, ended=ended, outcome="failed", step=clock.step, retraining=name, error=reason),
+            )
             raise
         outcome = "nothing to do" if done.nothing_to_do else done.record.outcome
         assert outcome != "unfinished", "all steps are done"

@@ -78,8 +78,11 @@ def refused_by(stack: StackConfig) -> list[str]:
 
 
 def attempts(stack: StackConfig) -> list[tuple[str, str]]:
-    lines = stack.layout.retrainings.attempts.read_text().splitlines()
-    return [(attempt["outcome"], attempt["step"]) for attempt in map(json.loads, lines)]
+    """How each call ended and its last step; all calls that came to the gate name their retraining."""
+    found = [json.loads(line) for line in stack.layout.retrainings.attempts.read_text().splitlines()]
+    known = {record.id for record in read_records(stack.layout.retrainings)}
+    assert {attempt["retraining"] for attempt in found} <= known
+    return [(attempt["outcome"], attempt["step"]) for attempt in found]
 
 
 def on_the_next_day(stack: StackConfig, changed: Callable[[dict[str, str]], None] = lambda row: None) -> StackConfig:
