@@ -24,6 +24,8 @@ from trainer.evaluation.ranking import score_pairs
 from trainer.restore import restore
 from trainer.stage import stages_of
 
+pytestmark = pytest.mark.slow
+
 TASKS = (Task(name="rating", type="regression"), Task(name="liked", threshold=4.0))
 
 

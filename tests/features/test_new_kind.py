@@ -22,6 +22,8 @@ from features.spec.kinds import FEATURE_KINDS
 from recstack import stages
 from recstack.config import StackConfig, parse_config
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True, kw_only=True)
 class LengthFeature(ColumnFeature):

@@ -84,6 +84,7 @@ def test_prepare_leaves_the_current_run_whole(stack: StackConfig, tmp_path: Path
             stage_function()
 
 
+@pytest.mark.slow
 def test_old_runs_go_when_a_training_ends(stack: StackConfig) -> None:
     kept = replace(stack, keep_runs=1)
     reports: list[str] = []

@@ -132,7 +132,7 @@ def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(RETRIEVAL, id="event"),
+        pytest.param(RETRIEVAL, id="event", marks=pytest.mark.slow),
         pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow),
         pytest.param(replace(ENSEMBLE, negatives=HARD.negatives), id="ensemble", marks=pytest.mark.slow),
         pytest.param(HARD, id="hard", marks=pytest.mark.slow),

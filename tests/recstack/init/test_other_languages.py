@@ -49,7 +49,9 @@ def test_roles_are_found_by_their_names(tmp_path: Path, language: str) -> None:
     assert dict(stack.pipeline.interactions.columns) == {"user_id": user, "item_id": item, "timestamp": moment}
 
 
-@pytest.mark.parametrize("language", KINDS)
+@pytest.mark.parametrize(
+    "language", ["German", *(pytest.param(name, marks=pytest.mark.slow) for name in list(KINDS)[1:])]
+)
 def test_kinds_of_events_have_their_weights(tmp_path: Path, language: str) -> None:
     column, kinds = KINDS[language]
     of_rows = np.array(kinds)[log().index % 3]

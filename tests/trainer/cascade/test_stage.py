@@ -24,6 +24,8 @@ from trainer.retrieval.stage import RetrievalStage
 from trainer.stage import train_stage
 from trainer.training.stage import StageContext
 
+pytestmark = pytest.mark.slow
+
 RANKER = ListRankerConfig(
     enabled=True, candidates=8, folds=1, gap=0.0, window=0.5, members=2, hidden=(8,), batch_size=4, epochs=30
 )

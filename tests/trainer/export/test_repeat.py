@@ -24,6 +24,8 @@ from trainer.restore import Trained, restore
 from trainer.retrieval.stage import RetrievalStage
 from trainer.retrieval.two_towers import TwoTowers
 
+pytestmark = pytest.mark.slow
+
 HISTORIES = [["i0", "i2", "i0"], ["i1", "", "i5"], ["", "zzz", "i3"], ["", "", ""]]
 TIMES = [[1000, 5000, 900_000], [70, 0, 0], [0, 5, 9000], [0, 0, 0]]
 """Of user u3's histories; the last one sends none, so that the known one counts."""

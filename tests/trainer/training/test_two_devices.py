@@ -87,11 +87,6 @@ def assert_equal_to_one_device(out: Path, name: str, together: str, broken: str)
     assert (largest_difference(measured(out, name, broken), one) > WRONG) == (name in GATHERING), name
 
 
-def test_gradients_of_one_step_on_two_devices(dataset, tmp_path):
-    measure("gradients", dataset, tmp_path, ["in_batch"])
-    assert_equal_to_one_device(tmp_path, "in_batch", "two", "broken")
-
-
 # Several in one process: the exchanges of one training must not be taken for those of the one before.
 @pytest.mark.slow
 def test_gradients_of_one_step(dataset, tmp_path):
