@@ -29,6 +29,7 @@ def job() -> dict[str, Any]:
 
 def unit(path: Path) -> configparser.ConfigParser:
     parsed = configparser.ConfigParser(interpolation=None)
+    # systemd's keys keep their case; the library's documented way to say so is an assignment, which mypy refuses.
     parsed.optionxform = str  # type: ignore[assignment,method-assign]
     parsed.read(path, encoding="utf-8")
     return parsed
@@ -74,7 +75,7 @@ def test_the_job_calls_the_command_and_knows_its_codes(tmp_path: Path) -> None:
     (container,) = job()["template"]["spec"]["containers"]
     verb, *arguments = container["args"]
     assert verb == "retrain"
-    assert parsed(arguments, tmp_path).resolved.workdir == Path("/work")
+    assert parsed(arguments, tmp_path).resolved.workdir == Path("/srv/recstack")
     codes, _ = job()["podFailurePolicy"]["rules"]
     assert codes["onExitCodes"]["containerName"] == container["name"]
     assert set(codes["onExitCodes"]["values"]) == FOR_A_PERSON
@@ -86,8 +87,8 @@ def test_the_job_publishes_where_the_servers_look() -> None:
     claims = {volume["name"]: volume.get("persistentVolumeClaim", {}).get("claimName") for volume in spec["volumes"]}
     mounts = {claims[mount["name"]]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
     serving = yaml.safe_load((FOLDER.parent / "serving" / "kubernetes" / "volume.yaml").read_text(encoding="utf-8"))
-    assert mounts[serving["metadata"]["name"]] == "/work/saved_models"
-    assert mounts[documents()[1]["metadata"]["name"]] == "/work"
+    assert mounts[serving["metadata"]["name"]] == "/srv/recstack/saved_models"
+    assert mounts[documents()[1]["metadata"]["name"]] == "/srv/recstack"
 
 
 def test_airflow_knows_the_codes() -> None:

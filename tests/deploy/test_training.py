@@ -62,7 +62,7 @@ def test_each_pod_knows_all_pods_and_itself(programs: Path, index: int) -> None:
     assert service["spec"]["selector"] == job["spec"]["template"]["metadata"]["labels"]
     assert service["metadata"]["name"] == job["spec"]["template"]["spec"]["subdomain"]
     arguments, tf_config = run(container()["command"], programs, WORKERS=workers, JOB_COMPLETION_INDEX=str(index))
-    assert arguments == "train --config /work/recstack.toml --strategy multi_worker_mirrored"
+    assert arguments == "train --config /srv/recstack/recstack.toml --strategy multi_worker_mirrored"
     # An indexed pod's name is the Job's and its index, below the Service's name.
     name, port = job["metadata"]["name"], container()["ports"][0]["containerPort"]
     hosts = [f"{name}-{number}.{service['metadata']['name']}:{port}" for number in range(2)]
