@@ -2,14 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias
 
 from features.errors import ConfigError
 
 StrategyName: TypeAlias = Literal["default", "mirrored", "multi_worker_mirrored"]
 OptimizerKind: TypeAlias = Literal["auto", "adam", "row_wise_adam", "adagrad", "row_wise_adagrad", "sgd"]
-
-STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 
 
 class TrainableConfig(Protocol):

@@ -1,6 +1,6 @@
 """The processes and devices that train together, and what this one of them may do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from features.disk.files import exclusive
 from features.errors import ConfigError, RecstackError
-from trainer.config.training import STRATEGY_NAMES, StrategyName
+from trainer.config.training import StrategyName
 from trainer.training.progress import Metrics, ProgressCallback, silent
 
 _TF_CONFIG_EXPECTED = (
@@ -124,30 +124,12 @@ class Cluster:
         return tf.function(share, reduce_retracing=True, autograph=False)
 
 
-def make_cluster(name: StrategyName) -> Cluster:
-    """What this process trains with: the strategy of that name over its devices, and over those of other processes.
-
-    `multi_worker_mirrored` returns once all processes that `TF_CONFIG` names have called it. No TensorFlow operation
-    may have run before.
-
-    Raises:
-        ConfigError: There is no such strategy, or `TF_CONFIG` does not name the workers.
-    """
-    if name == "default":
-        return Cluster()
-    if name == "mirrored":
-        return Cluster(strategy=_mirrored())
-    if name == "multi_worker_mirrored":
-        return _multi_worker()
-    raise ConfigError("strategy", name, f"one of {', '.join(STRATEGY_NAMES)}")
-
-
 @cache
-def _mirrored() -> tf.distribute.Strategy:
+def _mirrored() -> Cluster:
     """One for all trainings of the process: TensorFlow would mistake a second one's exchanges for the first one's."""
     devices = [device.name for device in tf.config.list_logical_devices("GPU")]
     devices = devices or [device.name for device in tf.config.list_logical_devices("CPU")]
-    return tf.distribute.MirroredStrategy(devices)
+    return Cluster(strategy=tf.distribute.MirroredStrategy(devices))
 
 
 @cache
@@ -161,3 +143,24 @@ def _multi_worker() -> Cluster:
         raise ConfigError("strategy", "multi_worker_mirrored", _TF_CONFIG_EXPECTED) from error
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     return Cluster(strategy=strategy, num_workers=len(workers), worker=worker)
+
+
+_CLUSTERS: Mapping[StrategyName, Callable[[], Cluster]] = {
+    "default": Cluster,
+    "mirrored": _mirrored,
+    "multi_worker_mirrored": _multi_worker,
+}
+
+
+def make_cluster(name: StrategyName) -> Cluster:
+    """What this process trains with: the strategy of that name over its devices, and over those of other processes.
+
+    `multi_worker_mirrored` returns once all processes that `TF_CONFIG` names have called it. No TensorFlow operation
+    may have run before.
+
+    Raises:
+        ConfigError: There is no such strategy, or `TF_CONFIG` does not name the workers.
+    """
+    if name not in _CLUSTERS:
+        raise ConfigError("strategy", name, f"one of {', '.join(_CLUSTERS)}")
+    return _CLUSTERS[name]()

@@ -122,11 +122,10 @@ def fit(plan: TrainingPlan, layout: StageLayout, own: StageLayout, progress: Pro
             if report_due():
                 state.require_finite_loss()
                 progress(_progress(plan, state, metrics))
-            step = int(plan.model.step.numpy())
             # Workers save together, so the chief's clock counts for all; they do not ask for it at every step.
-            is_asked = cluster.num_workers == 1 or step % _STEPS_BETWEEN_QUESTIONS == 0
+            is_asked = cluster.num_workers == 1 or int(plan.model.step.numpy()) % _STEPS_BETWEEN_QUESTIONS == 0
             if is_asked and cluster.agree({"save": float(save_due())})["save"]:
-                last.save(step)
+                last.save(int(plan.model.step.numpy()))
         state.require_finite_loss()
         metrics = _measure(plan)
         _write_summary(writer, plan, state, metrics)
