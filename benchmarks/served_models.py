@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from features.disk.layout import DatasetLayout, ModelLayout, ModelName, shard_name
+from features.disk.exported import ModelLayout
+from features.disk.layout import DatasetLayout, ModelName, shard_name
 from features.disk.manifest import Manifest
 from features.encoding.schema_encoder import SchemaEncoder
 from features.encoding.statistics import NumericStatistics, Statistics

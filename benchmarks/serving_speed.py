@@ -29,7 +29,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from features.disk.layout import ModelLayout
+from features.disk.exported import ModelLayout
 from serving.client import predict_request
 from serving.extras.load_generator import Outcome, closed_loop, recorded_requests
 from serving.process import GRPC_EXPERIMENTS

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from serving_speed import MODEL, SERVE, free_port, one_query
 
-from features.disk.layout import ModelLayout
+from features.disk.exported import ModelLayout
 from serving.client import PREDICT
 
 CONFIG = """model_config_list {{ config {{

@@ -132,10 +132,11 @@ def _is_abandoned(path: Path) -> bool:
         with contextlib.suppress(FileNotFoundError):  # another process may remove it at this moment
             return time.time() - path.stat().st_mtime > _FOREIGN_LEFTOVER_SECONDS
         return False
-    return not owner.isdigit() or not _is_alive(int(owner))
+    return not owner.isdigit() or not is_alive(int(owner))
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether this machine runs a process of that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

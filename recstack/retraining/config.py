@@ -213,10 +213,10 @@ class DataRule:
 
 @dataclass(frozen=True, kw_only=True)
 class GateConfig:
-    """What a retrained model has to pass before it is published."""
+    """The rules that decide whether `recstack retrain` publishes a model."""
 
     metric: Literal["ndcg", "recall", "hit_rate", "precision", "mrr", "map"] = "ndcg"
-    """What lists are judged by."""
+    """Metric of ranked lists that `quality`, `slices` and `cascade` compare."""
     cutoff: int = 10
     """Length of the lists that are judged."""
     queries: int = 2000

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from features.disk.files import make_directory, write_text_atomically
+from features.disk.files import is_alive, make_directory, write_text_atomically
 from features.errors import InputError, RecstackError
 
 # Signs of life before a lease would end.
@@ -43,7 +43,7 @@ class Holder:
 
     def has_ended(self, seconds: float) -> bool:
         """Whether its process is gone, or silent for so long."""
-        if self.machine and self.machine == _machine() and not _is_alive(self.pid):
+        if self.machine and self.machine == _machine() and not is_alive(self.pid):
             return True
         return time.time() - self.heartbeat > seconds
 
@@ -160,13 +160,3 @@ def _machine() -> str:
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

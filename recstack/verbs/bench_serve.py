@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.table import Table
 
-from features.disk.layout import ModelLayout
+from features.disk.exported import ModelLayout
 from features.errors import InputError
 from recstack.console import Voice
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from features.disk.layout import ExtraLayout
+from features.disk.exported import ExtraLayout
 from serving.errors import from_exception, invalid_argument
 
 MAX_RECORDS = 1000

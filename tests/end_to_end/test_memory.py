@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from features.disk.layout import ModelLayout
+from features.disk.exported import ModelLayout
 from features.disk.manifest import Manifest
 from serving.models.saved_model import load_saved_model
 from serving.models.servable import Servable

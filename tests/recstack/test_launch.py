@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from features.errors import InputError
@@ -52,8 +53,9 @@ def run(config: Path, workers: int) -> str:
 
 
 def children(process: "subprocess.Popen[str]") -> list[int]:
-    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8")
-    return [int(child) for child in listed.split()]
+    return [
+        child.pid for child in sorted(psutil.Process(process.pid).children(), key=lambda child: child.create_time())
+    ]
 
 
 def wait_for_a_checkpoint(stack: StackConfig, process: "subprocess.Popen[str]") -> None:
@@ -71,7 +73,6 @@ def item_vectors(stack: StackConfig) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("victim", [0, 1])
 def test_two_processes_train_what_one_trains_though_one_of_them_is_killed(tmp_path: Path, victim: int) -> None:
     stack, config = write_stack(tmp_path / "launched", epochs=20)
@@ -128,7 +129,7 @@ def test_workers_end_with_the_process_that_launched_them(tmp_path: Path) -> None
     process.terminate()
     process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
-    assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+    assert not [worker for worker in workers if psutil.pid_exists(worker)]
 
 
 def test_a_launch_without_workers_is_refused() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 
-from features.disk.layout import ExtraLayout, ModelName
+from features.disk.exported import ExtraLayout
+from features.disk.layout import ModelName
 from features.disk.manifest import Manifest
 from trainer.export.model_card import input_defaults, model_card, signatures_section
 from trainer.export.plot import plot_curve

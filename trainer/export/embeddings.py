@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from features.disk.exported import EmbeddingsLayout, Entity
 from features.disk.files import make_directory, staged_directory
-from features.disk.layout import EmbeddingsLayout, Entity
 from features.disk.manifest import Manifest, StageResult, finished_with, producer_versions
 from features.schema import fingerprint
 from trainer.export.assembly import Assembly, ExportJob

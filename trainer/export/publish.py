@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.disk.exported import ExtraLayout, ModelLayout
 from features.disk.files import (
     link_tree,
     make_directory,
@@ -15,7 +16,6 @@ from features.disk.files import (
     sync_tree,
     temporary_sibling,
 )
-from features.disk.layout import ExtraLayout, ModelLayout
 
 # Servers do not read it as a version number, and `remove_leftovers` recognises it.
 _STAGING_NAME = "publication"

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from features.disk.exported import ModelLayout
 from features.disk.files import link_or_copy
-from features.disk.layout import ModelLayout
 from features.disk.manifest import read_manifest
 from features.errors import InputError
 from trainer.export.publish import publish, staging

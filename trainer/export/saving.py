@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from features.disk.layout import ModelLayout, ModelName
+from features.disk.exported import ModelLayout
+from features.disk.layout import ModelName
 from features.errors import RecstackError
 from trainer.export.publish import StagedVersion, publish, remove_old_versions, staging
 from trainer.export.requests import Request, write_warmup

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from features.disk.layout import STAGE_NAMES, ModelLayout, Workdir, shard_name, shards
+from features.disk.exported import ModelLayout
+from features.disk.layout import STAGE_NAMES, Workdir, shard_name, shards
 
 
 def test_versions_are_directories_named_by_integers(tmp_path: Path) -> None:

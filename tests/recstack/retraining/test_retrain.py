@@ -170,7 +170,7 @@ def test_a_good_night_is_published_as_a_canary_until_it_is_promoted(stack: Stack
 
 
 def test_an_index_of_the_wrong_vectors_is_refused(stack: StackConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Assembly.vectors.func  # type: ignore[attr-defined]
+    right = vars(Assembly)["vectors"].func
     monkeypatch.setattr(Assembly, "vectors", property(lambda assembly: right(assembly)[::-1].copy()))
     assert night(replace(stack, index=replace(stack.index, tuned_k=4))) == 3
     assert {"index", "quality"} <= set(refused_by(stack))

@@ -9,6 +9,7 @@ from trainer.baselines.ratings import (
     GlobalMean,
     RatedPairs,
     RatingALS,
+    RatingScorer,
     RatingSVD,
     UserItemMeans,
     fit_tuned,
@@ -42,9 +43,9 @@ def factored() -> np.ndarray:
     return additive() + draw.normal(size=(NUM_USERS, 2)) @ draw.normal(size=(2, NUM_ITEMS))
 
 
-def rmse(scorer: object, truth: np.ndarray) -> float:
+def rmse(scorer: RatingScorer, truth: np.ndarray) -> float:
     users, items = np.indices(truth.shape).reshape(2, -1)
-    return float(np.sqrt(np.mean(np.square(scorer.predict(users, items) - truth.ravel()))))  # type: ignore[attr-defined]
+    return float(np.sqrt(np.mean(np.square(scorer.predict(users, items) - truth.ravel()))))
 
 
 def test_the_global_mean_is_weighted():

@@ -11,7 +11,8 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from features.disk.layout import MODEL_NAMES, ExtraLayout, ModelName, StageLayout
+from features.disk.exported import ExtraLayout
+from features.disk.layout import MODEL_NAMES, ModelName, StageLayout
 from features.disk.manifest import Manifest, read_manifest
 from recstack.config import StackConfig
 from trainer.export.job import evaluation_of

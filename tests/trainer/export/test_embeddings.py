@@ -10,7 +10,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
-from features.disk.layout import EmbeddingsLayout
+from features.disk.exported import EmbeddingsLayout
 from recstack.config import StackConfig
 from recstack.stages import export_embeddings
 from trainer.export import embeddings

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from features.disk.layout import ModelLayout
+from features.disk.exported import ModelLayout
 from features.errors import RecstackError
 from tests.trainer.export.test_publish import names, publish
 from trainer.export.saving import build_version

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from features.disk.layout import ModelLayout
+from features.disk.exported import ModelLayout
 from features.errors import InputError
 from trainer.export.publish import discard, remove_old_versions, staging
 from trainer.export.publish import publish as publish_staged

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from features.disk.layout import ModelLayout
+from features.disk.exported import ModelLayout
 from features.disk.manifest import Manifest, read_manifest
 from features.errors import InputError
 from trainer.export.publish import publish as publish_staged

@@ -1,5 +1,6 @@
 """Calibration: every kind against its formula, the choice among them, and the graph against NumPy."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -34,11 +35,11 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-values))
 
 
-def examples(logit: object, size: int = 4000, seed: int = 0) -> LabelledScores:
+def examples(logit: Callable[[np.ndarray], np.ndarray], size: int = 4000, seed: int = 0) -> LabelledScores:
     """Scores between -3 and 3 whose labels have the chance σ(logit(score))."""
     draw = np.random.default_rng(seed)
     scores = draw.uniform(-3, 3, size)
-    labels = (draw.random(size) < sigmoid(logit(scores))).astype(np.float64)  # type: ignore[operator]
+    labels = (draw.random(size) < sigmoid(logit(scores))).astype(np.float64)
     return LabelledScores(scores=scores, labels=labels, weights=np.ones(size))
 
 
