@@ -51,7 +51,7 @@ _SHOWN = ("recall@", "ndcg@", "mrr@")
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments: configuration, seeds and folder of the trainings."""
 
     config: Path
     """Configuration to train and evaluate."""

@@ -45,7 +45,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments: configuration, seed and folder of the trainings."""
 
     config: Path
     """Configuration whose list ranker is taken apart."""

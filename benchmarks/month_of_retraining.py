@@ -45,7 +45,7 @@ RIGHT = "import sys; from recstack.__main__ import main; sys.exit(main(sys.argv[
 
 @dataclass(frozen=True)
 class Tables:
-    """What a night reads."""
+    """The tables of interactions, items and users that one retraining reads."""
 
     events: pd.DataFrame
     items: pd.DataFrame
@@ -204,7 +204,7 @@ def shown(night: int, name: str, ended: Mapping[str, Any], wanted: frozenset[str
 
 
 def quality(checks: list[dict[str, Any]]) -> tuple[str, str]:
-    """What the first check of the rule `quality` says of the live model and of the difference to it."""
+    """The live model's metric and the paired difference of the new one, as the rule `quality` words them, or none."""
     details = [check["detail"] for check in checks if check["rule"] == "quality"]
     live, _, difference = details[0].partition(", ") if details else ("", "", "")
     return live.removeprefix("live "), difference.removeprefix("difference ")

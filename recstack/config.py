@@ -55,11 +55,11 @@ class StackConfig:
     retrain: RetrainConfig = RetrainConfig()
     """`recstack retrain`."""
     gate: GateConfig = GateConfig()
-    """What a retrained model has to pass."""
+    """Rules that decide whether `recstack retrain` publishes a model."""
     workdir: Path = Path("recstack-work")
     """Folder for the dataset, the runs and the SavedModels; made if it is not there."""
     strategy: StrategyName = "default"
-    """How training is distributed: `default` on one device, `mirrored` over all devices of this machine,
+    """Strategy of `tf.distribute` that trains: `default` on one device, `mirrored` over all devices of this machine,
     `multi_worker_mirrored` over the processes that `TF_CONFIG` names."""
     start_from: str = ""
     """Id of a run of this folder whose weights the training of retrieval and ranking starts from; empty starts from
