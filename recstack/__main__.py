@@ -37,7 +37,7 @@ VERBS: dict[str, Verb] = {
     "query": Verb("ask a running server for recommendations", "recstack.verbs.query"),
     "bench-serve": Verb("load on a running server, with a model's own requests", "recstack.verbs.bench_serve"),
     "impressions": Verb("a server's request log -> Parquet tables of what it answered", "recstack.verbs.impressions"),
-    "demo": Verb("all of it on MovieLens, in a few minutes", "recstack.verbs.demo"),
+    "demo": Verb("all of it on MovieLens, in a quarter of an hour", "recstack.verbs.demo"),
 }
 
 _INTERRUPTED = 130  # what a shell reports for a process ended by Ctrl-C
