@@ -153,6 +153,18 @@ class Metrics:
         self.graph_run_time = Counter(
             "/tensorflow/core/graph_run_time_usecs", "The total time spent on executing graphs in microseconds.", []
         )
+        # The real server's metrics do not tell versions apart; a canary is judged by these.
+        self.version_request_count = Counter(
+            "/recstack/serving/version_request_count",
+            "Inference requests by the version that answered or refused them.",
+            ["model_name", "version", "status"],
+        )
+        self.version_request_latency = Histogram(
+            "/recstack/serving/version_request_latency",
+            "Distribution of wall time (in microseconds) of answered inference requests, by version.",
+            ["model_name", "version"],
+            LATENCY_BUCKETS,
+        )
         self.families: list[Counter | Histogram] = [
             each for each in vars(self).values() if isinstance(each, Counter | Histogram)
         ]

@@ -11,7 +11,13 @@ from serving.api.call import Call
 from serving.config import ServerConfig
 from serving.errors import Code, ServingError, invalid_argument
 from serving.metrics import Metrics
-from serving.models.model_config import check_logging, checked_models, configured_models, version_labels
+from serving.models.model_config import (
+    check_logging,
+    checked_models,
+    configured_models,
+    version_labels,
+    with_versions_of,
+)
 from serving.models.store import ModelStore
 
 logger = logging.getLogger(__name__)
@@ -82,15 +88,35 @@ class ConfigReloader:
             check_logging(models)
 
     def _poll(self, applied: bytes) -> None:
+        waiting = b""
         while not self._stopped.wait(self._config.model_config_file_poll_wait_seconds):
             text = self._file_content()
             if text == applied:
                 continue
-            applied = text
             try:
-                self._apply(configured_models(self._config), "model")
+                config = configured_models(self._config)
+                if self._loads_before_labels(config):
+                    if text != waiting:
+                        logger.info("%s: labels move once their versions are loaded", self._config.model_config_file)
+                    waiting = text
+                    continue
+                self._apply(config, "model")
             except ServingError as error:
                 logger.error("%s: not applied, serving goes on: %s", self._config.model_config_file, error.message)
+            applied = text
+
+    def _loads_before_labels(self, config: Any) -> bool:
+        """Whether labels would move to versions that are not loaded yet; these are then loaded beside the present ones.
+
+        So one file can be followed without a failed request. Requests to reload take the two steps themselves, as with
+        the real server.
+        """
+        with self._lock:
+            models = checked_models(config, self._models)
+            if models.keys() != self._models.keys() or not self._store.labels.unavailable(version_labels(models)):
+                return False
+            self._store.set_models(with_versions_of(models, self._models))
+            return True
 
     def _file_content(self) -> bytes:
         # A file that cannot be read counts as empty here: `configured_models` reports why.

@@ -1,7 +1,8 @@
 """The RPCs as both entrypoints call them: find the version, hold it, answer, count and notify observers."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -80,7 +81,7 @@ class Dispatcher:
 
     def _infer(self, name: str, request: Any, call: Call) -> Any:
         started = time.perf_counter()
-        model, response, failure, graph_seconds = "", None, None, 0.0
+        model, version, response, failure, graph_seconds = "", None, None, None, 0.0
         try:
             spec = _first_task(request) if name == "MultiInference" else _model_spec(request)
             model = spec.name
@@ -88,6 +89,7 @@ class Dispatcher:
                 timeout=call.timeout, as_content=self._as_content, check_method=self._check_method
             )
             with self.lease(spec) as held:
+                version = held.version
                 servable = _TimedServable(held)
                 response = INFERENCE[name](servable, request, options)
             graph_seconds = servable.seconds
@@ -95,6 +97,8 @@ class Dispatcher:
             failure = from_exception(error)
         seconds = time.perf_counter() - started
         self._count(name, call, model, failure, seconds, graph_seconds)
+        if version is not None:
+            self._count_version(model, str(version), failure, seconds)
         if name == "MultiInference" and failure is None:
             self._count_examples(model, num_examples(request.input))
         if self._observers:
@@ -119,6 +123,22 @@ class Dispatcher:
         metrics.runtime_latency.add(model, name, "TF1", value=graph_seconds * _MICROSECONDS)
         metrics.graph_runs.add()
         metrics.graph_run_time.add(by=graph_seconds * _MICROSECONDS)
+
+    def _count_version(self, model: str, version: str, failure: ServingError | None, seconds: float) -> None:
+        code = Code.OK if failure is None else failure.code
+        self._metrics.version_request_count.add(model, version, code.name)
+        if failure is None:
+            self._metrics.version_request_latency.add(model, version, value=seconds * _MICROSECONDS)
+
+    @contextmanager
+    def counting_refusals(self, spec: Any) -> Iterator[None]:
+        """Counts an error of the block for the version that a ModelSpec names: the call does not get to its model."""
+        try:
+            yield
+        except Exception as error:
+            with suppress(ServingError), self.lease(spec) as servable:
+                self._count_version(spec.name, str(servable.version), from_exception(error), 0.0)
+            raise
 
     def _count_examples(self, model: str, count: int) -> None:
         # The real server counts the examples of MultiInference only.

@@ -43,16 +43,23 @@ class VersionLabels:
         Raises:
             ServingError: A label names a version that is not available and may not; no label is changed.
         """
-        for name, labels in wanted.items():
-            for label, version in labels.items():
-                if not (self._is_available(name, version) or self._may_wait(name, label, version)):
-                    raise ServingError(
-                        Code.FAILED_PRECONDITION,
-                        f"Request to assign label to version {version} of model {name}, which is not currently "
-                        "available for inference",
-                    )
+        for name, version in self.unavailable(wanted):
+            raise ServingError(
+                Code.FAILED_PRECONDITION,
+                f"Request to assign label to version {version} of model {name}, which is not currently available for "
+                "inference",
+            )
         with self._lock:
             self._labels = wanted
+
+    def unavailable(self, wanted: Labels) -> list[tuple[str, int]]:
+        """Models and versions for which `replace` would refuse the labels."""
+        return [
+            (name, version)
+            for name, labels in wanted.items()
+            for label, version in labels.items()
+            if not (self._is_available(name, version) or self._may_wait(name, label, version))
+        ]
 
     def _is_available(self, name: str, version: int) -> bool:
         status = self._board.of(name).get(version)

@@ -100,6 +100,24 @@ def version_labels(models: dict[str, Any]) -> dict[str, dict[str, int]]:
     return {name: dict(model.version_labels) for name, model in models.items() if model.version_labels}
 
 
+def with_versions_of(wanted: dict[str, Any], served: dict[str, Any]) -> dict[str, Any]:
+    """The models as they are served now, with the wanted versions beside theirs and no label moved.
+
+    Args:
+        wanted: `ModelConfig` by name, whose labels name versions that are not loaded yet.
+        served: the `ModelConfig` of each model that is served now, by name.
+    """
+    merged: dict[str, Any] = {}
+    for name, model in served.items():
+        merged[name] = both = type(model)()
+        both.CopyFrom(model)
+        policy = both.model_version_policy
+        if name in wanted and policy.WhichOneof("policy_choice") == "specific":
+            more = wanted[name].model_version_policy.specific.versions
+            policy.specific.versions.extend(version for version in more if version not in policy.specific.versions)
+    return merged
+
+
 def check_logging(models: dict[str, Any]) -> None:
     """Refuses `logging_config`, as an unmodified `tensorflow_model_server` does, once the models are loaded.
 

@@ -53,8 +53,9 @@ class RestCalls:
         request = predict_pb2.PredictRequest()
         request.model_spec.signature_name = signature_name(document)
         target.fill_spec(request.model_spec)
-        inputs = self._inputs(request.model_spec)
-        rows = fill_predict_request(request, document, {alias: info.dtype for alias, info in inputs.items()})
+        with self._dispatcher.counting_refusals(request.model_spec):
+            inputs = self._inputs(request.model_spec)
+            rows = fill_predict_request(request, document, {alias: info.dtype for alias, info in inputs.items()})
         try:
             response = self._rpcs["Predict"](request, call)
         except ServingError as error:

@@ -385,6 +385,9 @@ def test_metrics_under_the_real_names(start_server, tiny_model, free_port, tmp_p
         f'{serving}request_latency_bucket{{model_name="tiny",API="Predict",entrypoint="GRPC",le="+Inf"}}': 1,
         f'{serving}runtime_latency_count{{model_name="tiny",API="Predict",runtime="TF1"}}': 2,
         ":tensorflow:core:graph_runs{}": 2,
+        ':recstack:serving:version_request_count{model_name="tiny",version="1",status="OK"}': 2,
+        ':recstack:serving:version_request_count{model_name="tiny",version="1",status="INVALID_ARGUMENT"}': 1,
+        ':recstack:serving:version_request_latency_count{model_name="tiny",version="1"}': 2,
         f':tensorflow:cc:saved_model:load_attempt_count{{model_path="{path}",status="success"}}': 1,
     }.items():
         assert samples[name] == str(value), name

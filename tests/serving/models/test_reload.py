@@ -213,6 +213,28 @@ def test_the_polled_file_is_applied_and_a_broken_one_is_not(start_server, bases,
     client.wait_until(lambda: client.states("one") == {2: AVAILABLE, 3: END})
 
 
+def test_the_polled_file_moves_a_label_once_its_version_is_loaded(start_server, bases, tmp_path):
+    """Labels in use may not name versions that are not loaded, and versions that no label needs are unloaded."""
+
+    def write(stable, canary):
+        labels = (
+            f'version_labels {{ key: "stable" value: {stable} }} version_labels {{ key: "canary" value: {canary} }}'
+        )
+        versions = " ".join(f"versions: {version}" for version in sorted({stable, canary}))
+        policy = f"model_version_policy {{ specific {{ {versions} }} }}"
+        return config_file(tmp_path / "models.config", bases[0], labels, policy)
+
+    flags = {"model_config_file_poll_wait_seconds": 1, "allow_version_labels_for_unavailable_models": True, **QUICK}
+    client = start_server(model_config_file=write(1, 1), **flags)
+    write(1, 2)
+    client.wait_until(lambda: (answers(client, "one", "stable"), answers(client, "one", "canary")) == (1, 2))
+    assert client.states("one") == {1: AVAILABLE, 2: AVAILABLE}
+    write(3, 3)
+    # Each of these calls would fail if a label named a version that is not loaded.
+    client.wait_until(lambda: (answers(client, "one", "stable"), answers(client, "one", "canary")) == (3, 3))
+    client.wait_until(lambda: client.states("one") == {1: END, 2: END, 3: AVAILABLE})
+
+
 def test_logging_config_is_refused_as_the_stock_server_does(start_server, bases, tmp_path):
     file = config_file(tmp_path / "c", bases[0], "logging_config { sampling_config { sampling_rate: 1.0 } }")
     with pytest.raises(ServingError, match="No request-logger-creator provided"):
