@@ -3,10 +3,14 @@
     python benchmarks/published_tables.py online-retail --source DATA/online-retail --target tables/online-retail
     python benchmarks/month_of_retraining.py --tables tables/online-retail --workdir month
 
-Each good night has the last thirteen weeks of the log, a week later than the night before. Before some comes a bad
-night: the same data or models, spoilt in one way. Prints a row of Markdown a night: how it ended, what refused it, the
-gate's metric of the live model and the difference of the new one to it, and wall time of a process that starts anew.
-Exits with 1 where a bad night was published or a good one was refused.
+Each good night has the last thirteen weeks of the log, a week later than the night before. Each policy retrains in a
+folder of its own: `scratch` from chance, `warm` from the weights of the night before. After a good night `recstack
+compare` asks the first night's model and the new one for the same queries, which shows what training once would be
+worth by then. With `scratch` some good nights come after a bad one: the same data or models, spoilt in one way.
+
+Prints a row of Markdown a night as it ends, and at the end the weeks side by side. A replay that was stopped goes on
+with the same command; `--seconds` stops it between two nights. Exits with 1 where a bad night was published or a good
+one was refused, and with 4 where nights are left.
 """
 
 import argparse
@@ -14,7 +18,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +27,21 @@ import numpy as np
 import pandas as pd
 
 from recstack.config import StackConfig, load_config
+from recstack.retraining.config import RetrainConfig
 
 WEEK = 7 * 86_400
 WEEKS_OF_A_NIGHT = 13
 CONFIG = Path(__file__).parents[1] / "configs" / "online_retail.toml"
+POLICIES = {"scratch": RetrainConfig(), "warm": RetrainConfig(warm_start=True)}
+METRIC = "ndcg@10"
+NIGHTS_LEFT = 4
 HEADER = """
-| week | night | ended | refused by | live NDCG@10 | difference of the new model | s |
-|---|---|---|---|---|---|---|
+| policy | week | night | ended | refused by | live NDCG@10 | difference of the new model | s |
+|---|---|---|---|---|---|---|---|
+""".strip()
+WEEKS = """
+| week | train once | from scratch | against once | warm start | against once | s from scratch | s warm |
+|---|---|---|---|---|---|---|---|
 """.strip()
 # Retrains with an index whose vectors belong to other items.
 WRONG_INDEX = """
@@ -114,47 +126,141 @@ BAD_NIGHTS = (
 )
 
 
+@dataclass(frozen=True)
+class Night:
+    """One night of one policy."""
+
+    policy: str
+    week: int
+    """From 0."""
+    bad: BadNight | None = None
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        return self.bad.name if self.bad else "good"
+
+
 def main() -> int:
-    """Replays the weeks; returns the exit code."""
+    """Replays the nights that are left; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=Path, required=True)
     parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--nights", type=int, default=12, help="good nights, a week apart")
+    parser.add_argument("--weeks", type=int, default=12, help="good nights of each policy, a week apart")
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no night that would end after these")
     given = parser.parse_args()
-    given.workdir.mkdir(parents=True)
+    deadline = time.monotonic() + given.seconds
+    replay = Replay(given.tables, given.workdir, given.weeks)
     print(HEADER, flush=True)
-    mistakes = [row for row in replay(given.tables, given.workdir, given.nights) if row["mistake"]]
+    for night in (night for policy in given.policies for night in nights_of(policy, given.weeks)):
+        row = replay.known(night)
+        if row is None:
+            if time.monotonic() + replay.longest > deadline:
+                print("nights are left: run the same command again")
+                return NIGHTS_LEFT
+            row = replay.run(night)
+        print(line(row), flush=True)
+    print(f"\n{WEEKS}", *weeks(replay.rows, given.weeks), sep="\n")
+    mistakes = [row for row in replay.rows if row["mistake"]]
     for row in mistakes:
         print(f"not as it should be: {row}")
     return 1 if mistakes else 0
 
 
-def replay(tables: Path, workdir: Path, nights: int) -> Iterator[Mapping[str, Any]]:
-    """All nights in order; each is printed as it ends."""
-    every = Tables(
-        events=pd.concat(map(pd.read_parquet, sorted(tables.glob("interactions/*/*.parquet")))),
-        items=pd.read_parquet(tables / "items.parquet"),
-        users=pd.read_parquet(tables / "users.parquet"),
-    )
-    newest = int(every.events["timestamp"].max())
-    bad_nights = iter(BAD_NIGHTS)
-    for night in range(nights):
-        end = newest - (nights - 1 - night) * WEEK
-        window = every.events["timestamp"].between(end - WEEKS_OF_A_NIGHT * WEEK, end)
-        tonight = replace(every, events=every.events[window].sort_values("timestamp", kind="stable"))
-        if night > 0 and (bad := next(bad_nights, None)) is not None:
-            yield shown(night, bad.name, retrain(bad.spoil(tonight), workdir, bad), bad.refused_by)
-        yield shown(night, "good", retrain(tonight, workdir), frozenset())
+def nights_of(policy: str, weeks: int) -> Iterator[Night]:
+    """The nights in order; bad ones before the good ones of the second and later weeks."""
+    bad = dict(enumerate(BAD_NIGHTS, 1)) if policy == "scratch" else {}
+    for week in range(weeks):
+        if week in bad:
+            yield Night(policy, week, bad[week])
+        yield Night(policy, week)
 
 
-def retrain(tables: Tables, workdir: Path, bad: BadNight | None = None) -> dict[str, Any]:
+class Replay:
+    """The nights on disk: those that are done, and the tables of the one that is next."""
+
+    def __init__(self, tables: Path, workdir: Path, weeks: int) -> None:
+        self._workdir, self._weeks = workdir, weeks
+        workdir.mkdir(parents=True, exist_ok=True)
+        self._every = Tables(
+            events=pd.concat(map(pd.read_parquet, sorted(tables.glob("interactions/*/*.parquet")))),
+            items=pd.read_parquet(tables / "items.parquet"),
+            users=pd.read_parquet(tables / "users.parquet"),
+        )
+        self._log = workdir / "nights.jsonl"
+        lines = self._log.read_text("utf-8").splitlines() if self._log.exists() else []
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+
+    @property
+    def longest(self) -> float:
+        """Seconds of the longest night so far."""
+        return max((row["seconds"] for row in self.rows), default=0.0)
+
+    def known(self, night: Night) -> dict[str, Any] | None:
+        """The row of a night that is done."""
+        key = (night.policy, night.week, night.name)
+        return next((row for row in self.rows if (row["policy"], row["week"], row["night"]) == key), None)
+
+    def run(self, night: Night) -> dict[str, Any]:
+        """Retrains in processes of their own and keeps what they said."""
+        folder = self._workdir / night.policy
+        config = self._prepared(night, folder)
+        ended = retrain(config, night.bad)
+        refused = ended.get("record", {}).get("refused_by", [])
+        if "error" in ended:  # what `prepare` refuses never comes to the gate
+            refused = ["prepare"] if ended["code"] == 2 else [ended["error"]]
+        outcome = ended.get("record", {}).get("outcome", "failed")
+        wanted = night.bad.refused_by if night.bad else frozenset()
+        live, difference = quality(ended.get("gate", []))
+        row = {
+            "policy": night.policy,
+            "week": night.week,
+            "night": night.name,
+            "outcome": outcome,
+            "refused": ", ".join(refused) or ended.get("reason", ""),
+            "live": live,
+            "difference": difference,
+            "seconds": ended["seconds"],
+            "mistake": not wanted.intersection(refused) if wanted else outcome != "published",
+            "beside_first": {} if night.bad or night.week == 0 else beside_first(config, self._first_run(night, ended)),
+            "run": ended.get("record", {}).get("run", ""),
+        }
+        self.rows.append(row)
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        return row
+
+    def _first_run(self, night: Night, ended: Mapping[str, Any]) -> str:
+        first = self.known(Night(night.policy, 0))
+        return first["run"] if first else ended["record"]["run"]
+
+    def _prepared(self, night: Night, folder: Path) -> Path:
+        """Writes the night's tables and configuration, unless they are there from a call that was stopped."""
+        tables, tonight = folder / "tables", folder / "tonight"
+        config = folder / "stack.toml"
+        name = f"{night.week} {night.name}"
+        if tonight.exists() and tonight.read_text("utf-8") == name:
+            return config
+        tonight.unlink(missing_ok=True)
+        tables.mkdir(parents=True, exist_ok=True)
+        spoil = night.bad.spoil if night.bad else lambda unspoilt: unspoilt
+        spoilt = spoil(self._window(night.week))
+        for part in ("events", "items", "users"):
+            getattr(spoilt, part).to_parquet(tables / f"{part}.parquet", index=False)
+        config.write_text(configuration(tables, folder, POLICIES[night.policy]).to_toml(), encoding="utf-8")
+        tonight.write_text(name, encoding="utf-8")
+        return config
+
+    def _window(self, week: int) -> Tables:
+        events = self._every.events
+        end = int(events["timestamp"].max()) - (self._weeks - 1 - week) * WEEK
+        chosen = events[events["timestamp"].between(end - WEEKS_OF_A_NIGHT * WEEK, end)]
+        return replace(self._every, events=chosen.sort_values("timestamp", kind="stable"))
+
+
+def retrain(config: Path, bad: BadNight | None = None) -> dict[str, Any]:
     """One night in a process of its own: what it says, and how long it took."""
-    folder = workdir / "tables"
-    folder.mkdir(exist_ok=True)
-    for name in ("events", "items", "users"):
-        getattr(tables, name).to_parquet(folder / f"{name}.parquet", index=False)
-    config = workdir / "stack.toml"
-    config.write_text(configuration(folder, workdir).to_toml(), encoding="utf-8")
     program, flags = (bad.program, bad.flags) if bad else (RIGHT, ())
     command = [sys.executable, "-c", program, "retrain", "--json", "--config", str(config), *flags]
     began = time.monotonic()
@@ -165,7 +271,15 @@ def retrain(tables: Tables, workdir: Path, bad: BadNight | None = None) -> dict[
     return {**ended, "code": done.returncode, "seconds": time.monotonic() - began}
 
 
-def configuration(folder: Path, workdir: Path) -> StackConfig:
+def beside_first(config: Path, first: str) -> dict[str, Any]:
+    """What the first night's model and the current one reach over the newest test window, with their difference."""
+    command = [sys.executable, "-c", RIGHT, "compare", first, "current", "--json", "--config", str(config)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout)["metrics"][METRIC]
+    return found
+
+
+def configuration(tables: Path, folder: Path, policy: RetrainConfig) -> StackConfig:
     """`configs/online_retail.toml` with the night's tables, and less of what takes time.
 
     The log has no labels, so the ranking model tells bought articles from drawn ones; one epoch is enough of that, and
@@ -174,9 +288,9 @@ def configuration(folder: Path, workdir: Path) -> StackConfig:
     stack = load_config(CONFIG)
     pipeline = replace(
         stack.pipeline,
-        interactions=replace(stack.pipeline.interactions, path=str(folder / "events.parquet")),
-        items=replace(stack.pipeline.items, path=str(folder / "items.parquet")),
-        users=replace(stack.pipeline.users, path=str(folder / "users.parquet")),
+        interactions=replace(stack.pipeline.interactions, path=str(tables / "events.parquet")),
+        items=replace(stack.pipeline.items, path=str(tables / "items.parquet")),
+        users=replace(stack.pipeline.users, path=str(tables / "users.parquet")),
     )
     baselines = replace(stack.evaluation.baselines, names=("popularity",))
     return replace(
@@ -186,21 +300,39 @@ def configuration(folder: Path, workdir: Path) -> StackConfig:
         ranking=replace(stack.ranking, epochs=1, batch_size=4096),
         evaluation=replace(stack.evaluation, baselines=baselines, resamples=200),
         export=replace(stack.export, models=("retrieval",)),
-        workdir=workdir / "work",
+        retrain=policy,
+        keep_runs=100,  # the first night's model is asked every night
+        workdir=folder / "work",
     )
 
 
-def shown(night: int, name: str, ended: Mapping[str, Any], wanted: frozenset[str]) -> Mapping[str, Any]:
-    """Prints a night's row; returns it with whether it ended as it should not have."""
-    refused = ended.get("record", {}).get("refused_by", [])
-    if "error" in ended:  # what `prepare` refuses never comes to the gate
-        refused = ["prepare"] if ended["code"] == 2 else [ended["error"]]
-    outcome = ended.get("record", {}).get("outcome", "failed")
-    live, difference = quality(ended.get("gate", []))
-    cells = (night + 1, name, outcome, ", ".join(refused) or ended.get("reason", ""), live, difference)
-    print(f"| {' | '.join(map(str, cells))} | {ended['seconds']:.0f} |", flush=True)
-    mistake = not wanted.intersection(refused) if wanted else outcome != "published"
-    return {"night": night + 1, "name": name, "mistake": mistake, **ended}
+def line(row: Mapping[str, Any]) -> str:
+    """A night as a row of the first table."""
+    cells = (
+        row["policy"],
+        row["week"] + 1,
+        *(row[name] for name in ("night", "outcome", "refused", "live", "difference")),
+    )
+    return f"| {' | '.join(map(str, cells))} | {row['seconds']:.0f} |"
+
+
+def weeks(rows: Sequence[Mapping[str, Any]], number: int) -> Iterator[str]:
+    """The weeks as rows of the second table; empty cells for what was not replayed."""
+    good = {(row["policy"], row["week"]): row for row in rows if row["night"] == "good"}
+    for week in range(number):
+        both = [good.get((policy, week)) for policy in POLICIES]
+        compared = [row["beside_first"] if row else {} for row in both]
+        once = next((f"{found['first']:.4f}" for found in compared if found), "")
+        cells = [f"{week + 1}", once]
+        for found in compared:
+            cells += [f"{found['second']:.4f}", interval(found["test"]["difference"])] if found else ["", ""]
+        cells += [f"{row['seconds']:.0f}" if row else "" for row in both]
+        yield f"| {' | '.join(cells)} |"
+
+
+def interval(difference: Mapping[str, float]) -> str:
+    """A difference with its bounds."""
+    return f"{difference['value']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
 
 
 def quality(checks: list[dict[str, Any]]) -> tuple[str, str]:
