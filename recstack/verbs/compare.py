@@ -11,6 +11,8 @@ from recstack.arguments import StackArguments, parse
 from recstack.console import Voice
 from recstack.retraining.comparison import Comparison, Difference, compare_runs
 
+_SHOWN_OF_ID = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompareArguments(StackArguments):
@@ -50,25 +52,29 @@ def compare(arguments: CompareArguments, voice: Voice) -> Comparison:
 
 
 def _differences(title: str, rows: Sequence[Difference], found: Comparison) -> Table:
-    table = Table(title, found.first.id, found.second.id, title_justify="left")
+    table = Table(title, *_names(found))
     for row in rows:
         table.add_row(row.name, _shown(row.first), _shown(row.second))
     return table
 
 
 def _metrics(found: Comparison) -> Table:
-    table = Table("Metric", found.first.id, found.second.id, "difference", "interval", "p")
+    table = Table("Metric", *_names(found), "difference", "p")
     for name, metric in found.metrics.items():
         difference = metric.test.difference
         table.add_row(
             name,
             f"{metric.first:.4f}",
             f"{metric.second:.4f}",
-            f"{difference.value:+.4f}",
-            f"{difference.low:+.4f} to {difference.high:+.4f}",
+            f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
             f"{metric.test.p_value:.2g}",
         )
     return table
+
+
+def _names(found: Comparison) -> tuple[str, str]:
+    """Beginnings of both ids, which commands take as well."""
+    return found.first.id[:_SHOWN_OF_ID], found.second.id[:_SHOWN_OF_ID]
 
 
 def _shown(value: Any) -> str:

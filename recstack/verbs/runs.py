@@ -10,6 +10,7 @@ from recstack.console import Voice
 from recstack.retraining.registry import RegisteredRun, registered_runs
 
 _MOST_METRICS = 2
+_SHOWN_OF_FINGERPRINT = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,35 +41,47 @@ def show_runs(arguments: RunsArguments, voice: Voice) -> list[RegisteredRun]:
 
 
 def _table(runs: list[RegisteredRun]) -> Table:
-    table = Table("run", "trained (UTC)", "dataset", "window", "train events", "code", "metrics", "state")
+    """A row a run that fits 80 columns."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("run", "trained"):
+        table.add_column(name, no_wrap=True)
+    for name in ("data", "metrics", "state"):
+        table.add_column(name)
     for run in runs:
         table.add_row(
             run.id,
-            run.trained.removesuffix("+00:00").replace("T", " "),
-            run.dataset,
-            _window(run),
-            f"{run.counts['events_train']:,}" if "events_train" in run.counts else "",
-            run.code,
+            run.trained.removesuffix("+00:00").replace("T", "\n"),
+            "\n".join(_data(run)),
             "\n".join(_metrics(run)),
-            _state(run),
+            "\n".join(_state(run)),
+            end_section=True,
         )
+        table.add_row()
     return table
 
 
-def _window(run: RegisteredRun) -> str:
+def _data(run: RegisteredRun) -> Iterator[str]:
+    """Dataset, events, window and version of the code."""
+    yield run.dataset[:_SHOWN_OF_FINGERPRINT]
+    if "events_train" in run.counts:
+        yield f"{run.counts['events_train']:,} events"
     first, last = run.window
-    return f"{first or 'first'} to {last or 'last'}" if first or last else "all"
+    if first or last:
+        yield f"{first or 'first'} to {last or 'last'}"
+    yield f"recstack {run.code}"
 
 
 def _metrics(run: RegisteredRun) -> Iterator[str]:
     """The first metrics of each stage: those of the evaluation, before one those of validation."""
     for name, stage in run.stages.items():
         source, metrics = ("test", stage.evaluation) if stage.evaluation else ("validation", stage.validation)
-        shown = ", ".join(f"{metric} {value:.4f}" for metric, value in list(metrics.items())[:_MOST_METRICS])
-        yield f"{name} ({source}): {shown}" if shown else name
+        yield f"{name}, {source}:"
+        yield from (f" {metric} {value:.4f}" for metric, value in list(metrics.items())[:_MOST_METRICS])
 
 
-def _state(run: RegisteredRun) -> str:
-    served = [f"serves {', '.join(run.serves)}"] if run.serves else []
-    gate = [run.gate] if run.gate else []
-    return "\n".join((["current"] if run.is_current else []) + served + gate)
+def _state(run: RegisteredRun) -> Iterator[str]:
+    if run.is_current:
+        yield "current"
+    yield from (f"serves {model}" for model in run.serves)
+    if run.gate:
+        yield run.gate

@@ -58,4 +58,11 @@ def test_compare_prints_one_object_for_a_program(
     assert main(["compare", good, poor, "--config", str(config), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["first"], found["second"]) == (good, poor)
+    assert main(["compare", good, poor, "--config", str(config)]) == 0
+    tables, _, result = capsys.readouterr().out.partition("compare: ")
+    assert f"{poor} against {good}" in result
+    assert max(map(len, tables.splitlines())) <= 80
+    assert {good[:8], poor[:8], "recall@2", "retrieval.epochs"} <= set(
+        tables.replace("│", " ").replace("┃", " ").split()
+    )
     assert found["metrics"]["recall@2"]["test"]["difference"]["high"] < 0

@@ -54,8 +54,21 @@ def test_runs_lists_them_for_a_program(
     assert main(["runs", "--config", str(config), "--json"]) == 0
     (run,) = json.loads(capsys.readouterr().out)["runs"]
     assert run["id"] == checkerboard.layout.current_run.id
+
+
+def test_the_table_of_runs_fits_80_columns_and_cuts_no_word(
+    checkerboard: StackConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "stack.toml"
+    config.write_text(checkerboard.to_toml())
     assert main(["runs", "--config", str(config)]) == 0
-    assert "current" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    (run,) = registered_runs(checkerboard.layout)
+    table = shown.partition("runs: ")[0]
+    assert max(map(len, table.splitlines())) <= 80
+    metrics = run.stages["retrieval"].evaluation
+    words = [run.id, run.dataset[:8], "current", *run.serves, *list(metrics)[:2], *run.trained[:-6].split("T")]
+    assert set(words) <= set(table.split())
 
 
 def test_no_run_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
