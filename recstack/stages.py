@@ -21,6 +21,7 @@ from features.disk.layout import DatasetLayout, RunLayout, StageName
 from features.disk.manifest import StageResult
 from recstack.config import StackConfig
 from recstack.retraining.registry import served_runs
+from trainer.config.export import stages_needed
 
 if TYPE_CHECKING:
     from trainer.evaluation.job import EvaluationResult
@@ -90,11 +91,11 @@ def train(
     return result
 
 
-def is_trained(stack: StackConfig) -> bool:
-    """Whether the run of these settings has all its stages."""
+def is_trained(stack: StackConfig, names: Sequence[StageName]) -> bool:
+    """Whether the run of these settings has trained the stages."""
     from trainer.training.runs import run_of
 
-    return set(stack.stage_names) <= set(run_of(stack.layout.runs, _run_inputs(stack)).finished())
+    return set(names) <= set(run_of(stack.layout.runs, _run_inputs(stack)).finished())
 
 
 def make_run_current(stack: StackConfig, report: Report = silent) -> None:
@@ -132,7 +133,7 @@ def export(stack: StackConfig, progress: Report = silent, *, refresh_index: bool
         InputError: a stage is missing, or a refreshed catalogue lost too many items.
     """
     with _catalogue(stack, progress, refresh_index) as catalogue:
-        from trainer.export.job import export_models, stages_needed
+        from trainer.export.job import export_models
 
         run = run_with(stack, stages_needed(stack.export.models, list_ranking=stack.list_ranking.enabled))
         with in_use(run.root):

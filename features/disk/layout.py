@@ -241,8 +241,13 @@ class RetrainingLayout:
         return self.root / "gate.json"
 
     @property
+    def samples(self) -> Path:
+        """JSON: some users with the lists of the live and of the new models."""
+        return self.root / "samples.json"
+
+    @property
     def report(self) -> Path:
-        """HTML page of the record and of the gate's verdicts."""
+        """HTML page of the record, of the gate's verdicts and of the sample users."""
         return self.root / "report.html"
 
     @property

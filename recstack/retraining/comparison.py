@@ -84,7 +84,7 @@ def compare_runs(
     return Comparison(
         first=registered[0],
         second=registered[1],
-        settings=tuple(differences(_settings(configs[0]), _settings(configs[1]))),
+        settings=tuple(differences(deciding_settings(configs[0]), deciding_settings(configs[1]))),
         counts=tuple(differences(registered[0].counts, registered[1].counts)),
         split=stack.evaluation.split,
         num_queries=judged[0].num_queries,
@@ -118,8 +118,8 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str
             yield Difference(name=name, first=one, second=other)
 
 
-def _settings(config: StackConfig) -> Mapping[str, Any]:
-    """What decides about the models: where they lie does not."""
+def deciding_settings(config: StackConfig) -> Mapping[str, Any]:
+    """The configuration without what says where the models lie."""
     return {name: value for name, value in unstructure(config).items() if name != "workdir"}
 
 

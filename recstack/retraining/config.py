@@ -7,6 +7,33 @@ from trainer.config.training import require
 
 
 @dataclass(frozen=True, kw_only=True)
+class CanaryConfig:
+    """`recstack promote --watch`: the band in which a canary has to stay, beside the stable version."""
+
+    largest_errors: float = 0.01
+    """Share of the canary's requests that may fail beyond the share that fails with the stable version."""
+    largest_latency: float = 2.0
+    """Largest mean latency of the canary as a multiple of the stable version's in the same time."""
+    smallest_requests: int = 200
+    """Requests to a version before it is judged."""
+
+    def __post_init__(self) -> None:
+        require("retrain.canary", self, "largest_errors", 0 <= self.largest_errors <= 1, "a share from 0 to 1")
+        require("retrain.canary", self, "largest_latency", self.largest_latency > 0, "more than 0")
+        require("retrain.canary", self, "smallest_requests", self.smallest_requests >= 1, "at least 1 request")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLflowConfig:
+    """MLflow, which shows each retraining as a run; needs `pip install 'recstack[mlflow]'`."""
+
+    tracking_uri: str = ""
+    """Address of the tracking server, such as `http://host:5000` or `sqlite:////shop/mlflow.db`; empty logs nothing."""
+    experiment: str = "recstack"
+    """Name of the experiment; made if it is not there."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RetrainConfig:
     """`recstack retrain`: one retraining from new data to a published model."""
 
@@ -21,6 +48,10 @@ class RetrainConfig:
     of machines that share the work directory must agree to a fraction of it."""
     keep_refused: int = 3
     """Refused retrainings whose SavedModels are kept for inspection, the newest ones; records are kept of all."""
+    canary: CanaryConfig = CanaryConfig()
+    """When a canary is taken back."""
+    mlflow: MLflowConfig = MLflowConfig()
+    """Where retrainings are logged beside `retrainings/`."""
 
     def __post_init__(self) -> None:
         require("retrain", self, "lease_seconds", self.lease_seconds > 0, "more than 0 seconds")

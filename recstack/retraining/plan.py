@@ -9,7 +9,7 @@ from recstack.config import StackConfig
 from recstack.retraining.gate.decision import read_decision
 from recstack.retraining.lease import Lease, read_holder
 from recstack.retraining.record import StepName, read_records, usual_seconds
-from recstack.retraining.warm import with_former_run
+from recstack.retraining.warm import retrained_stages, with_former_run
 from recstack.retraining.work import Work
 
 
@@ -62,9 +62,9 @@ def _due(stack: StackConfig) -> Iterator[bool]:
 
     yield not is_prepared(stack.features, stack.pipeline, stack.layout.dataset, seed=stack.seed)
     stack = with_former_run(stack)
-    yield not stages.is_trained(stack)
+    yield not stages.is_trained(stack, retrained_stages(stack))
     work = Work(stack=stack, lease=Lease(stack.layout.retrainings.lease, ""))
-    yield not all(work.run.stage(name).metrics.exists() for name in stack.stage_names)
+    yield not all(work.run.stage(name).metrics.exists() for name in retrained_stages(stack))
     is_done = work.all_live() or bool(work.was_rolled_back())
     staged = work.layout.staged
     yield not is_done and not all(staged.model(model).versions() for model in stack.export.models)

@@ -50,6 +50,8 @@ class RetrainingRecord:
     """The reason given for publishing what the gate refused."""
     published: Mapping[ModelName, int] = field(default_factory=dict)
     """The version that each model was published as."""
+    rolled_back: str = ""
+    """Why these versions were taken back; empty if they were not."""
 
     def write(self, layout: RetrainingLayout) -> None:
         """Writes the record."""

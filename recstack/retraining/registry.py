@@ -86,7 +86,8 @@ def _with_retraining(run: RegisteredRun, record: RetrainingRecord | None) -> Reg
         return run
     refused = f" by {', '.join(record.refused_by)}" if record.outcome == "refused" else ""
     forced = f" in spite of {', '.join(record.refused_by)}" if record.forced and record.refused_by else ""
-    return replace(run, parent=record.parent, retraining=record.id, gate=f"{record.outcome}{refused}{forced}")
+    back = f", rolled back: {record.rolled_back}" if record.rolled_back else ""
+    return replace(run, parent=record.parent, retraining=record.id, gate=f"{record.outcome}{refused}{forced}{back}")
 
 
 def find_run(workdir: Workdir, name: str) -> RunLayout:

@@ -82,23 +82,30 @@ def live_versions(stack: StackConfig) -> dict[ModelName, int]:
     return {model: stable_version(stack.layout, model) or version for model, version in newest.items()}
 
 
+def canary_versions(stack: StackConfig) -> dict[ModelName, int]:
+    """The version of each exported model that the label `canary` names."""
+    from trainer.export.labels import canary_version
+
+    return {model: canary_version(stack.layout, model) for model in newest_versions(stack)}
+
+
 def canaries(stack: StackConfig) -> dict[ModelName, int]:
-    """The stable version of each model whose newest version is a canary."""
-    newest = newest_versions(stack)
-    return {model: version for model, version in live_versions(stack).items() if version != newest[model]}
+    """The stable version of each model that has another one as its canary."""
+    canary = canary_versions(stack)
+    return {model: version for model, version in live_versions(stack).items() if version != canary[model]}
 
 
 def promote(stack: StackConfig) -> dict[ModelName, tuple[int | None, int]]:
-    """Lets the label `stable` name the newest version of each model.
+    """Lets the label `stable` name what the label `canary` names.
 
     Returns:
-        The stable version before, if there was one, and the newest one, of each model whose label moves.
+        The stable version before, if there was one, and the one now, of each model whose label moves.
     """
     from trainer.export.labels import set_stable, stable_version
     from trainer.export.server_files import write_server_files
 
-    newest = newest_versions(stack)
-    before = {model: stable_version(stack.layout, model) for model in newest}
-    set_stable(stack.layout, newest)
+    canary = canary_versions(stack)
+    before = {model: stable_version(stack.layout, model) for model in canary}
+    set_stable(stack.layout, canary)
     write_server_files(stack.layout, stack.export)
-    return {model: (before[model], version) for model, version in newest.items() if before[model] != version}
+    return {model: (before[model], version) for model, version in canary.items() if before[model] != version}

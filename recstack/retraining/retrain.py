@@ -17,6 +17,7 @@ from recstack.retraining.record import Attempt, RetrainingRecord, StepName, read
 from recstack.retraining.release import newest_versions, settle_publication
 from recstack.retraining.report import write_retraining_report
 from recstack.retraining.steps import STEPS
+from recstack.retraining.tracking import log_retraining, require_mlflow
 from recstack.retraining.warm import with_former_run
 from recstack.retraining.work import Work
 
@@ -63,6 +64,7 @@ def retrain(
         RecstackError: the work failed; the live models are as they were.
     """
     began = utc_now()
+    require_mlflow(stack)
     with held_lease(stack.layout.retrainings.lease, stack.retrain.lease_seconds) as lease:
         work = Work(
             stack=_with_a_baseline(stack),
@@ -131,8 +133,17 @@ def _run_steps(work: Work, clock: "_Clock", began: str) -> Retrained:
     record = replace(record, seconds=dict(clock.seconds), updated=utc_now())
     record.write(work.layout)
     write_retraining_report(work.layout, record, decision)
+    _track(work, record, decision)
     prune_retrainings(work.stack, work.report)
     return Retrained(layout=work.layout, record=record, decision=decision)
+
+
+def _track(work: Work, record: RetrainingRecord, decision: Decision) -> None:
+    """Logs to MLflow; a tracking server that is down does not undo the night."""
+    try:
+        log_retraining(work.stack, work.layout, record, decision)
+    except RecstackError as error:
+        work.report(f"not logged: {error}")
 
 
 @dataclass

@@ -13,6 +13,8 @@ from recstack import stages
 from recstack.retraining.gate.decision import Decision, read_decision
 from recstack.retraining.record import StepName
 from recstack.retraining.release import live_versions, publish_staged
+from recstack.retraining.samples import shown_model, with_titles
+from recstack.retraining.warm import retrained_stages
 from recstack.retraining.work import Work
 
 
@@ -25,14 +27,14 @@ def train(work: Work) -> bool:
     """The dataset to a run; the current run stays current until the new one is published."""
     trained = [
         stages.train(work.stack, name, work.training_progress, work.report, current=False)
-        for name in work.stack.stage_names
+        for name in retrained_stages(work.stack)
     ]
     return all(result.nothing_to_do for result in trained)
 
 
 def evaluate(work: Work) -> bool:
     """The run to metrics beside baselines."""
-    evaluated = [stages.evaluate(work.stack, name, work.report) for name in work.stack.stage_names]
+    evaluated = [stages.evaluate(work.stack, name, work.report) for name in retrained_stages(work.stack)]
     return all(result.nothing_to_do for result in evaluated)
 
 
@@ -90,6 +92,9 @@ def gate(work: Work) -> bool:
         evidence = gather(job)
     checks = tuple(judge(evidence, work.stack.gate))
     decision = Decision(inputs=inputs, live=compared_with, queries=len(evidence.targets), checks=checks)
+    if evidence.users:
+        samples = with_titles(shown_model(evidence.new), evidence.users, work.stack.features, work.stack.layout.dataset)
+        samples.write(work.layout.samples)
     decision.write(work.layout.gate)
     return False
 

@@ -12,6 +12,7 @@ from features.schema import fingerprint
 from recstack import stages
 from recstack.config import StackConfig
 from recstack.retraining.lease import Lease
+from recstack.retraining.warm import retrained_stages
 
 if TYPE_CHECKING:
     from trainer.export.assembly import ExportJob
@@ -40,7 +41,7 @@ class Work:
         Raises:
             InputError: a stage is not trained.
         """
-        return stages.run_with(self.stack, self.stack.stage_names)
+        return stages.run_with(self.stack, retrained_stages(self.stack))
 
     @cached_property
     def inputs(self) -> "dict[ModelName, dict[str, str]]":

@@ -151,6 +151,7 @@ _INSTALL: dict[str, Callable[[], None]] = {
     "ferretdb": _ferretdb,
     "postgresql": lambda: _packages(Program("initdb", "postgresql", "usr/lib/postgresql/*/bin")),
     "mariadb": lambda: _packages(Program("mariadbd", "mariadb-server")),
+    "chromium": lambda: _packages(Program("chromium", "chromium")),
     "opensearch": _jars(ROOT / "tests" / "servers" / "opensearch" / "pom.xml"),
     "flink": _jars(ROOT / "deploy" / "beam" / "flink" / "pom.xml"),
 }

@@ -1,4 +1,4 @@
-"""Which servers the tests have to start on this machine, and which they started.
+"""Which servers, and which browser, the tests have to start on this machine, and which they started.
 
 `.ci/run` names the folder by `RECSTACK_SERVER_LEDGER`. Where the variable is not set, tests of a server that is
 not installed are skipped.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-SERVERS = ("postgresql", "mariadb", "ferretdb", "opensearch", "flink")
+SERVERS = ("postgresql", "mariadb", "ferretdb", "opensearch", "flink", "chromium")
 VARIABLE = "RECSTACK_SERVER_LEDGER"
 
 

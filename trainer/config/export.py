@@ -1,11 +1,26 @@
 """Options of the export. Imports no TensorFlow."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from features.disk.layout import MODEL_NAMES, ModelName
+from features.disk.layout import MODEL_NAMES, ModelName, StageName
 from trainer.config.reranking import MMRConfig, RerankerConfig
 from trainer.config.training import require
+
+_STAGES: Mapping[ModelName, tuple[StageName, ...]] = {
+    "retrieval": ("retrieval",),
+    "retrieval_exact": ("retrieval",),
+    "ranking": ("ranking",),
+    "recommender": ("retrieval", "ranking"),
+}
+
+
+def stages_needed(models: Iterable[ModelName], *, list_ranking: bool) -> tuple[StageName, ...]:
+    """The stages that these models are made from; a list ranker takes the ranking model's place in the cascade."""
+    cascade: dict[ModelName, tuple[StageName, ...]] = {"recommender": ("retrieval", "list_ranking")}
+    stages = {**_STAGES, **cascade} if list_ranking else _STAGES
+    return tuple(dict.fromkeys(name for model in models for name in stages[model]))
 
 
 @dataclass(frozen=True, kw_only=True)

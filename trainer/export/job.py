@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from features.disk.manifest import Manifest, finished_with, producer_versions, r
 from features.errors import ConfigError, InputError
 from features.schema import fingerprint
 from features.serialization import unstructure
+from trainer.config.export import stages_needed
 from trainer.export.assembly import Assembly, ExportJob
 from trainer.export.description import Description
 from trainer.export.inputs import fingerprints, newest_event
@@ -22,13 +23,6 @@ from trainer.export.saving import Exported, build_version, directory_bytes, prun
 from trainer.export.server_files import write_server_files
 from trainer.index.build import BuiltIndex
 from trainer.restore import require_trained
-
-_STAGES: Mapping[ModelName, tuple[StageName, ...]] = {
-    "retrieval": ("retrieval",),
-    "retrieval_exact": ("retrieval",),
-    "ranking": ("ranking",),
-    "recommender": ("retrieval", "ranking"),
-}
 
 # Fields of the configuration that no version depends on.
 _ABOUT_SERVERS = ("keep_versions", "smallest_refresh", "served_from", "max_batch_size", "batch_timeout_micros")
@@ -51,13 +45,6 @@ def export_models(job: ExportJob) -> list[Exported]:
             written where they belong.
     """
     return publish_models(job, build_models(job))
-
-
-def stages_needed(models: Iterable[ModelName], *, list_ranking: bool) -> tuple[StageName, ...]:
-    """The stages that these models are made from; a list ranker takes the ranking model's place in the cascade."""
-    cascade: dict[ModelName, tuple[StageName, ...]] = {"recommender": ("retrieval", "list_ranking")}
-    stages = {**_STAGES, **cascade} if list_ranking else _STAGES
-    return tuple(dict.fromkeys(name for model in models for name in stages[model]))
 
 
 def _stages_of(job: ExportJob, *models: ModelName) -> tuple[StageName, ...]:

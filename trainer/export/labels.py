@@ -1,4 +1,8 @@
-"""Which version of each model the label `stable` names; the label `canary` always names the newest."""
+"""Which versions of each model the labels `stable` and `canary` name.
+
+`stable` is what was last promoted, `canary` the newest version. A newest version that is the stable one again, since a
+canary was rolled back, has no label: servers have the stable version loaded and can follow at once.
+"""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +10,7 @@ from collections.abc import Mapping
 from features.disk.files import write_text_atomically
 from features.disk.layout import ModelName, Workdir
 from features.errors import InputError
+from trainer.export.rollback import rolled_back_to
 
 
 def stable_versions(workdir: Workdir) -> dict[str, int]:
@@ -32,6 +37,18 @@ def stable_version(workdir: Workdir, model: str) -> int | None:
     """
     version = stable_versions(workdir).get(model)
     return version if version in workdir.model(model).versions() else None
+
+
+def canary_version(workdir: Workdir, model: ModelName) -> int:
+    """The version that the label `canary` names; call it for a model that has a version.
+
+    Raises:
+        InputError: the file of the stable versions is damaged.
+    """
+    layout, stable = workdir.model(model), stable_version(workdir, model)
+    newest = layout.versions()[-1]
+    is_back = stable is not None and rolled_back_to(layout.manifest(newest)) == stable
+    return stable if stable is not None and is_back else newest
 
 
 def set_stable(workdir: Workdir, versions: Mapping[ModelName, int]) -> None:

@@ -59,6 +59,12 @@ def is_rollback(manifest: Path) -> bool:
     return bool(_rollback(manifest))
 
 
+def rolled_back_to(manifest: Path) -> int | None:
+    """The former version that the version with this manifest is again; None if no rollback published it."""
+    former = _rollback(manifest).get("of")
+    return int(former) if former is not None else None
+
+
 def was_rolled_back(manifest: Path, inputs: Mapping[str, str]) -> bool:
     """Whether the version with this manifest replaced, by a rollback, one that was built from these inputs."""
     return bool(_rollback(manifest).get("refused_inputs") == dict(inputs))

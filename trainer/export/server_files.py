@@ -4,15 +4,16 @@
 that see the models elsewhere (`export.served_from`):
 
     models.config         the newest version of each model
-    canary_load.config    first step of a canary: the newest and the stable version, no labels
-    canary_labels.config  second step, once both are available: `stable` is the stable version, `canary` the newest
+    canary_load.config    first step of a canary: the versions of the second step and of the one before, no labels
+    canary_labels.config  second step, once they are available: `stable` is the stable version, `canary` the newest
     batching.config       for `--enable_batching --batching_parameters_file`
     monitoring.config     for `--monitoring_config_file`: Prometheus metrics on the REST port
 
 The stable version is the one that was last promoted (`trainer.export.labels`), and before any promotion the one before
-the newest. The canary takes two steps because a server refuses labels of versions that are not available. None of the
-files has a `logging_config`, because an unmodified TensorFlow Serving cannot write request logs and refuses it. The
-last two files are written as text because `tensorflow-serving-api` does not publish their messages.
+the newest. The canary takes two steps because a server refuses labels of versions that are not available; `recstack
+serve` takes both by itself where it polls the second file. None of the files has a `logging_config`, because an
+unmodified TensorFlow Serving cannot write request logs and refuses it. The last two files are written as text because
+`tensorflow-serving-api` does not publish their messages.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from features.disk.files import make_directory, write_text_atomically
 from features.disk.layout import ModelName, ServerFile, Workdir
 from trainer.config.export import ExportConfig
-from trainer.export.labels import stable_version
+from trainer.export.labels import canary_version, stable_version
 from trainer.export.rollback import is_rollback
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
@@ -57,21 +58,22 @@ def _models(base_paths: Mapping[ModelName, str]) -> model_server_config_pb2.Mode
 def _canary(workdir: Workdir, base_paths: Mapping[ModelName, str], *, with_labels: bool) -> str:
     config = _models(base_paths)
     for model in config.model_config_list.config:
-        versions = _candidates(workdir, model.name)
-        model.model_version_policy.specific.versions.extend(versions)
+        stable, canary = _labelled(workdir, model.name)
+        # A label stays on the version before until the next step, which therefore has to stay loaded.
+        before = set() if with_labels else set(workdir.model(model.name).versions()[-2:])
+        model.model_version_policy.specific.versions.extend(sorted({stable, canary} | before))
         if with_labels:
-            model.version_labels["stable"] = versions[0]
-            model.version_labels["canary"] = versions[-1]
+            model.version_labels["stable"], model.version_labels["canary"] = stable, canary
     return _text(config)
 
 
-def _candidates(workdir: Workdir, model: str) -> list[int]:
-    """The stable and the newest version; after a rollback the newest only, because the one before it is bad."""
-    layout, stable = workdir.model(model), stable_version(workdir, model)
+def _labelled(workdir: Workdir, model: ModelName) -> tuple[int, int]:
+    """What `stable` and `canary` name; after a rollback without a promotion both name the newest, never the bad one."""
+    stable, canary = stable_version(workdir, model), canary_version(workdir, model)
     if stable is not None:
-        return sorted({stable, *layout.versions()[-1:]})
-    versions = layout.versions()[-2:]
-    return versions[-1:] if versions and is_rollback(layout.manifest(versions[-1])) else versions
+        return stable, canary
+    versions = workdir.model(model).versions()
+    return canary if is_rollback(workdir.model(model).manifest(canary)) else versions[-2:][0], canary
 
 
 def _batching(export: ExportConfig) -> str:

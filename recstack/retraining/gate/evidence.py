@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.disk.layout import ModelName
+from recstack.retraining.samples import SampleUser
 from trainer.metrics.protocol import Bool, Int, Ragged
 
 Floats = npt.NDArray[np.float32]
@@ -85,6 +86,8 @@ class Evidence:
     """Behind the live models; None for a first model."""
     has_list_ranker: bool = False
     """Whether a list ranker orders what `recommender` answers."""
+    users: tuple[SampleUser, ...] = ()
+    """Some of the queries with the lists of the model that is judged first."""
     drift: Mapping[str, float] = field(default_factory=dict)
     """Population stability index of each feature but the time, against the live models' dataset; empty without one."""
 

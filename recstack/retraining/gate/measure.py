@@ -11,6 +11,7 @@ from recstack.config import StackConfig
 from recstack.retraining.gate.data_facts import facts_of_dataset, facts_of_live, feature_drift, level_of_live
 from recstack.retraining.gate.evidence import ComputedTwice, Evidence, Lists
 from recstack.retraining.gate.latency import latencies
+from recstack.retraining.samples import SHOWN_USERS, SampleUser, last_items, shown_model
 from trainer.evaluation.ranking import predict_candidates
 from trainer.evaluation.retrieval import EvaluationData, JudgedSplit, load_data
 from trainer.evaluation.served import LIST_MODELS, RawQueries, ServedModel, raw_queries
@@ -89,14 +90,16 @@ def gather(job: GateJob) -> Evidence:
     sample = _sample(job, trained)
     exact, queries = _exact(job, trained, sample), sample.judged.queries
     popularity = sample.data.interactions.popularity
+    new, live = _lists(job, sample, job.load_staged, job.versions), _lists(job, sample, job.load_live, job.live)
     return Evidence(
         targets=queries.targets.take(sample.places),
         groups=user_groups(queries.user_rows[sample.places]),
         query_slices={name: kept[sample.places] for name, kept in query_slices(queries).items()},
         item_slices=item_slices(popularity),
         popularity=popularity,
-        new=_lists(job, sample, job.load_staged, job.versions),
-        live=_lists(job, sample, job.load_live, job.live),
+        new=new,
+        live=live,
+        users=_users(job, sample, new, live),
         exact=exact,
         computed_twice=_vectors(job, trained, sample) | _predictions(job, sample, exact),
         evaluation=json.loads(job.context.run.stage("retrieval").metrics.read_text("utf-8")),
@@ -147,6 +150,32 @@ def _lists(
         rows = [[row_of.get(item_id, UNKNOWN) for item_id in answer] for answer in answers.item_ids]
         found[model] = Lists(rows=np.array(rows, np.int64), scores=answers.scores)
     return found
+
+
+def _users(
+    job: GateJob, sample: _Sample, new: Mapping[ModelName, Lists], live: Mapping[ModelName, Lists]
+) -> tuple[SampleUser, ...]:
+    """A few queries with both models' lists, evenly from all."""
+    if not new:
+        return ()
+    model, schema = shown_model(new), job.context.schema
+    names = sample.raw.inputs.get(schema.user_id)
+    histories = sample.raw.inputs[schema.history.name] if schema.history is not None else sample.raw.seen
+
+    def items(rows: Int) -> tuple[str, ...]:
+        return tuple(sample.item_ids[row].decode() for row in rows if row != UNKNOWN)
+
+    def user(place: int) -> SampleUser:
+        return SampleUser(
+            name=names[place].decode() if names is not None else f"query {place + 1}",
+            history=last_items([item.decode() for item in histories[place]]),
+            wanted=items(sample.judged.queries.targets.take(sample.places[[place]]).values),
+            before=items(live[model].rows[place]) if model in live else (),
+            after=items(new[model].rows[place]),
+        )
+
+    count = len(sample.raw)
+    return tuple(user(place) for place in range(0, count, -(-count // SHOWN_USERS)))
 
 
 def _vectors(job: GateJob, trained: Trained[TwoTowers], sample: _Sample) -> dict[str, ComputedTwice]:
