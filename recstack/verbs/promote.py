@@ -7,7 +7,6 @@ from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.retraining.release import newest_versions, promote
-from recstack.retraining.watch import Pages, watch_canary
 
 REFUSED = 3
 
@@ -42,17 +41,20 @@ def main(arguments: list[str]) -> int:
         return 0
     if not parsed.watch > 0:
         raise InputError(f"--watch {parsed.watch:g}: expected more than 0 minutes")
-    return watch_models(parsed.stack, Pages(canary=parsed.page, stable=parsed.stable_page), parsed.watch, voice)
+    return watch_models(parsed, parsed.watch, voice)
 
 
-def watch_models(stack: StackConfig, pages: Pages, minutes: float, voice: Voice) -> int:
+def watch_models(arguments: PromoteArguments, minutes: float, voice: Voice) -> int:
     """Watches the canary, says how it ended and returns the exit code.
 
     Raises:
         InputError: there is no canary, or a page does not tell it apart.
         RecstackError: the canary could not be judged; labels stay as they are.
     """
-    ended = watch_canary(stack, pages, minutes * 60, voice.progress)
+    from recstack.retraining.watch import Pages, watch_canary  # reads metrics pages with the library of `serve`
+
+    pages = Pages(canary=arguments.page, stable=arguments.stable_page)
+    ended = watch_canary(arguments.stack, pages, minutes * 60, voice.progress)
     models = ", ".join(f"{model} {version}" for model, version in ended.versions.items())
     voice.result(
         f"{ended.outcome}, {models} stable: {ended.reason}",

@@ -16,7 +16,8 @@ from recstack.__main__ import main
 from recstack.config import StackConfig
 from recstack.retraining.config import BudgetsRule, GateConfig, RetrainConfig
 from recstack.retraining.record import read_records
-from tests.checkerboard import DISLIKED, LIKED
+from recstack.retraining.samples import SHOWN_USERS, read_samples
+from tests.checkerboard import DISLIKED, LIKED, likes
 from trainer.export import publish, saving
 from trainer.export.assembly import Assembly
 from trainer.export.labels import stable_versions
@@ -165,6 +166,16 @@ def test_a_good_night_is_published_as_a_canary_until_it_is_promoted(stack: Stack
     second, _ = read_records(stack.layout.retrainings)
     assert (second.outcome, second.parent, second.published) == ("published", before, dict.fromkeys(MODEL_NAMES, 2))
     assert stack.layout.current_run.id == second.run != before
+    samples = read_samples(newest_retraining(stack).samples)
+    assert samples is not None
+    assert (samples.model, len(samples.users)) == ("recommender", SHOWN_USERS)
+    for user in samples.users:
+        assert len(user.before) == len(user.after) == GATE.cutoff
+        assert user.wanted
+        assert all(likes(user.name, item) for item in (*user.wanted, *user.history))
+        assert not set(user.history) & set(user.wanted)
+        assert samples.title(user.after[0]).endswith(f" film {user.after[0][1:]}")
+    assert "<h2>Sample users</h2>" in newest_retraining(stack).report.read_text("utf-8")
     assert main(["promote", "--config", str(stack.workdir.parent / "stack.toml")]) == 0
     assert stable_versions(stack.layout) == dict.fromkeys(MODEL_NAMES, 2)
 
