@@ -22,7 +22,7 @@ div { overflow-x: auto; } h4 { margin: 0; } ol { margin: 4px 0; padding-left: 28
   table.gate td:nth-child(1) { grid-area: rule; font-weight: bold; } table.gate td:nth-child(2) { grid-area: what; }
   table.gate td:nth-child(3) { grid-area: value; text-align: left; }
   table.gate td:nth-child(4) { grid-area: threshold; }
-  table.gate td:nth-child(5) { grid-area: verdict; }
+  table.gate td:nth-child(5) { grid-area: verdict; text-align: right; }
 }
 .lists { display: grid; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); gap: 4px 24px; }
 </style>"""
