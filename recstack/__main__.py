@@ -24,6 +24,7 @@ VERBS: dict[str, Verb] = {
     "init": Verb("your tables -> a commented configuration, by looking at them", "recstack.verbs.init"),
     "prepare": Verb("raw tables -> dataset directory of TFRecords (Apache Beam)", "recstack.verbs.prepare"),
     "train": Verb("dataset -> trained retrieval and ranking models", "recstack.verbs.train"),
+    "tune": Verb("dataset -> a better configuration of retrieval, within a budget of time", "recstack.verbs.tune"),
     "evaluate": Verb("trained models -> metrics over the full catalogue, beside baselines", "recstack.verbs.evaluate"),
     "export": Verb("trained models -> indexed SavedModels with the next version number", "recstack.verbs.export"),
     "retrain": Verb(

@@ -28,7 +28,7 @@ from trainer.config.evaluation import EvaluationConfig
 from trainer.config.export import ExportConfig
 from trainer.config.index import AutoConfig, IndexConfig
 from trainer.config.ranking import RankingConfig, require_tasks
-from trainer.config.retrieval import RetrievalConfig, require_history
+from trainer.config.retrieval import RetrievalConfig, require_features
 from trainer.config.training import StrategyName
 
 
@@ -80,7 +80,7 @@ class StackConfig:
         if any(character in str(self.workdir) for character in "[]*?"):
             expected = "a path without [ ] * ?, since TensorFlow reads a checkpoint's path as a pattern; choose another"
             raise ConfigError("workdir", str(self.workdir), expected)
-        require_history(self.retrieval, self.features)
+        require_features(self.retrieval, self.features)
         require_tasks(self.ranking, self.features)
         if self.retrieval.repeat and self.evaluation.exclude_seen:
             expected = "0, or `exclude_seen = false` in [evaluation]: it scores items of the history only"
@@ -119,7 +119,7 @@ def load_config(path: Path | None) -> StackConfig:
         ConfigError: a field is unknown, missing or has a wrong value.
         InputError: the file is not there or is not TOML.
     """
-    return parse_config(_read(path), str(path or "the embedded configuration"))
+    return parse_config(read_config(path), str(path or "the embedded configuration"))
 
 
 def parse_config(text: str, origin: str = "configuration") -> StackConfig:
@@ -138,7 +138,12 @@ def parse_config(text: str, origin: str = "configuration") -> StackConfig:
     return structure(data, StackConfig)
 
 
-def _read(path: Path | None) -> str:
+def read_config(path: Path | None) -> str:
+    """The text of a configuration file; without a path, of the embedded one.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     if path is None:
         return files("recstack").joinpath("movielens.toml").read_text("utf-8")
     try:

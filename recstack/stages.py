@@ -24,6 +24,7 @@ from recstack.retraining.registry import served_runs
 from trainer.config.export import stages_needed
 
 if TYPE_CHECKING:
+    from trainer.data.encoded_dataset import EncodedDataset
     from trainer.evaluation.job import EvaluationResult
     from trainer.export.assembly import ExportJob
     from trainer.export.saving import Exported
@@ -76,33 +77,60 @@ def train(
         RecstackError: the training diverged.
     """
     stack.require_dataset()
-    from trainer.stage import stages_of, train_stage
     from trainer.training.cluster import make_cluster
-    from trainer.training.runs import opened_stage, run_of
 
-    runs, inputs = stack.layout.runs, _run_inputs(stack)
-    context = stage_context(stack, run_of(runs, inputs), progress, make_cluster(stack.strategy))
-    with opened_stage(runs, context.run, name, inputs, context.cluster) as layout:
-        result = train_stage(context, stages_of(stack)[name])
-        if context.cluster.is_chief and not layout.config.exists():
-            write_text_atomically(layout.config, stack.to_toml())
+    context = stage_context(stack, own_run(stack), progress, make_cluster(stack.strategy))
+    result = train_in(context, stack, name)
     if context.cluster.is_chief:
         _settle(stack, context.run, report, current=current)
     return result
 
 
-def is_trained(stack: StackConfig, names: Sequence[StageName]) -> bool:
-    """Whether the run of these settings has trained the stages."""
+def train_in(
+    context: "StageContext", stack: StackConfig, name: StageName, dataset: "EncodedDataset | None" = None
+) -> StageResult:
+    """Trains one stage in the context's run; no other run is changed or removed.
+
+    Args:
+        context: of the run of these settings.
+        stack: the configuration.
+        name: the stage.
+        dataset: the dataset, if it is encoded already.
+
+    Raises:
+        ConfigError: as `train`.
+        InputError: as `train`.
+        RecstackError: the training diverged.
+    """
+    from trainer.stage import stages_of, train_stage
+    from trainer.training.runs import opened_stage
+
+    with opened_stage(stack.layout.runs, context.run, name, _run_inputs(stack), context.cluster) as layout:
+        result = train_stage(context, stages_of(stack)[name], dataset)
+        if context.cluster.is_chief and not layout.config.exists():
+            write_text_atomically(layout.config, stack.to_toml())
+    return result
+
+
+def own_run(stack: StackConfig) -> RunLayout:
+    """The run of these settings, whether it is trained or not.
+
+    Raises:
+        InputError: the dataset is missing or of another schema.
+    """
     from trainer.training.runs import run_of
 
-    return set(names) <= set(run_of(stack.layout.runs, _run_inputs(stack)).finished())
+    return run_of(stack.layout.runs, _run_inputs(stack))
+
+
+def is_trained(stack: StackConfig, names: Sequence[StageName]) -> bool:
+    """Whether the run of these settings has trained the stages."""
+    return set(names) <= set(own_run(stack).finished())
 
 
 def make_run_current(stack: StackConfig, report: Report = silent) -> None:
     """Lets `runs/current` name the run of these settings, if it has all stages that the current run has."""
-    from trainer.training.runs import run_of
-
-    _settle(stack, run_of(stack.layout.runs, _run_inputs(stack)), report, current=True)
+    _settle(stack, own_run(stack), report, current=True)
 
 
 def evaluate(stack: StackConfig, name: StageName, progress: Report = silent) -> "EvaluationResult":
@@ -158,9 +186,7 @@ def run_with(stack: StackConfig, names: Sequence[StageName]) -> RunLayout:
     Raises:
         InputError: there is neither.
     """
-    from trainer.training.runs import run_of
-
-    run = run_of(stack.layout.runs, _run_inputs(stack))
+    run = own_run(stack)
     return run if set(names) <= set(run.finished()) else stack.layout.current_run
 
 

@@ -48,8 +48,13 @@ def stages_of(config: TrainerConfig) -> dict[StageName, AnyStage]:
     return {name: make(config) for name, make in _STAGES.items()}
 
 
-def train_stage(context: StageContext, stage: AnyStage) -> StageResult:
+def train_stage(context: StageContext, stage: AnyStage, dataset: EncodedDataset | None = None) -> StageResult:
     """Trains one stage; the same call again resumes what was interrupted or finds nothing to do.
+
+    Args:
+        context: what the stages of the run share.
+        stage: the stage.
+        dataset: the context's dataset, if it is encoded already; by default it is read.
 
     Raises:
         ConfigError: the configuration asks for a feature that the schema does not have.
@@ -69,7 +74,7 @@ def train_stage(context: StageContext, stage: AnyStage) -> StageResult:
         start_stage(own, inputs, context.dataset)
         context.cluster.wait()
         tf.keras.utils.set_random_seed(context.seed)
-        dataset = encode_dataset(context.schema, context.dataset)
+        dataset = dataset or encode_dataset(context.schema, context.dataset)
         plan = plan_training(context, stage, dataset)
         require_same_dataset(context.dataset, inputs["dataset"])
         with context.cluster.together():

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from features.disk.exported import MANIFEST_NAME, EmbeddingsLayout, ModelLayout
+from features.disk.searches import TuningsLayout
 from features.errors import InputError
 
 Split: TypeAlias = Literal["train", "validation", "test"]
@@ -320,6 +321,11 @@ class Workdir:
     def retrainings(self) -> RetrainingsLayout:
         """The retrainings, with what they staged and what the gate said."""
         return RetrainingsLayout(self.root / "retrainings")
+
+    @property
+    def tunings(self) -> TuningsLayout:
+        """The searches of `recstack tune`."""
+        return TuningsLayout(self.root / "tunings")
 
     @property
     def saved_models(self) -> Path:

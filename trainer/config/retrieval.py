@@ -34,6 +34,9 @@ class RetrievalConfig:
     """Share of training examples whose candidate is an unknown item, so that items without history are learnt too."""
     encoder: EncoderConfig = field(default_factory=MeanConfig)
     """How the history becomes a vector."""
+    leave_out: tuple[str, ...] = ()
+    """Names of features that retrieval does not learn from, so that what a feature brings can be measured without
+    another dataset. The history and the item's id stay."""
     ensemble: tuple[EncoderConfig, ...] = ()
     """Encoders of further models, trained beside the first, each with embeddings and a loss of its own. The score is
     the mean of all; the vectors stand side by side, so that they are as many times as long."""
@@ -87,6 +90,22 @@ class RetrievalConfig:
         has_own = not self.repeat or self.examples in ("event", "basket")
         require("retrieval", self, "repeat", has_own, '0, or `examples` of "event" or "basket"')
         check_training("retrieval", self)
+
+
+def require_features(config: RetrievalConfig, schema: Schema) -> None:
+    """Refuses a configuration that names features which the schema does not have, or needs them.
+
+    Raises:
+        ConfigError: a feature that is left out is not there or is needed, or the history is missing that `repeat` and
+            examples of kind `sequence` need.
+    """
+    required = {schema.item_id, *([] if schema.history is None else [schema.history.name])}
+    names = [feature.name for feature in (*schema.embedded_query, *schema.candidate) if feature.name not in required]
+    expected = f"names of features that the models learn from: {', '.join(names) or 'there are none'}"
+    require("retrieval", config, "leave_out", set(config.leave_out) <= set(names), expected)
+    is_empty = all(feature.name in config.leave_out for feature in schema.embedded_query)
+    require("retrieval", config, "leave_out", not is_empty, "names that leave a query feature to learn from")
+    require_history(config, schema)
 
 
 def require_history(config: RetrievalConfig, schema: Schema) -> None:

@@ -1,11 +1,14 @@
-"""What every model of a dataset is made from: its encoder and its catalogue."""
+"""What every model of a dataset is made from: its encoder, its catalogue and the events of its splits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from features.disk.layout import DatasetLayout
 from features.encoding.schema_encoder import SchemaEncoder
+from features.records.contents import RecordKind
 from features.schema import Schema
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
+from trainer.data.events import EncodedEvents, load_events
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +19,24 @@ class EncodedDataset:
     """Raw features to encoded ones."""
     candidates: EncodedCatalogue
     """The catalogue."""
+
+    def events(self, directory: Path, *, records: RecordKind) -> EncodedEvents:
+        """The events of a split; arguments and errors are those of `load_events`."""
+        return load_events(directory, self.encoder, self.candidates.rows(), records=records)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedDataset(EncodedDataset):
+    """A dataset for several trainings in one process: each split is read and encoded once, and stays in memory."""
+
+    _read: dict[tuple[Path, RecordKind], EncodedEvents] = field(default_factory=dict, init=False, repr=False)
+
+    def events(self, directory: Path, *, records: RecordKind) -> EncodedEvents:
+        """The events of a split, read when they are first asked for."""
+        key = (directory, records)
+        if key not in self._read:
+            self._read[key] = super().events(directory, records=records)
+        return self._read[key]
 
 
 def encode_dataset(schema: Schema, layout: DatasetLayout) -> EncodedDataset:

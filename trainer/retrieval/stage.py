@@ -7,10 +7,10 @@ from typing import ClassVar
 from features.disk.layout import StageName, shards
 from features.schema import Schema
 from trainer.config.evaluation import EvaluationConfig
-from trainer.config.retrieval import RetrievalConfig, require_history
+from trainer.config.retrieval import RetrievalConfig, require_features
 from trainer.data.batches import BatchPlan
 from trainer.data.encoded_dataset import EncodedDataset
-from trainer.data.events import EncodedEvents, load_events
+from trainer.data.events import EncodedEvents
 from trainer.retrieval.examples import make_examples
 from trainer.retrieval.initialisation import initialise_items
 from trainer.retrieval.model import TwoTowerModel
@@ -35,8 +35,8 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTow
     """How the model is going to be judged: validation counts the same targets and leaves out the same items."""
 
     def require(self, schema: Schema) -> None:
-        """Refuses `repeat` and examples of kind `sequence` without a history."""
-        require_history(self.config, schema)
+        """Refuses what needs a feature that the schema does not have."""
+        require_features(self.config, schema)
 
     def inputs(self) -> Mapping[str, str]:
         """How validation judges, which decides the epoch that is kept."""
@@ -45,8 +45,7 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTow
 
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents:
         """The interactions of the training split."""
-        rows = dataset.candidates.rows()
-        return load_events(context.dataset.interactions("train"), dataset.encoder, rows, records="retrieval")
+        return dataset.events(context.dataset.interactions("train"), records="retrieval")
 
     def make_examples(self, events: EncodedEvents, context: StageContext) -> BatchPlan:
         """Examples of the configured kind, older events weighing less if the configuration says so."""
@@ -67,7 +66,7 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTow
         directory = context.dataset.interactions("validation")
         if not shards(directory):
             return None
-        events = load_events(directory, dataset.encoder, dataset.candidates.rows(), records="retrieval")
+        events = dataset.events(directory, records="retrieval")
         if len(events.targets()) == 0:
             return None
         validation = RetrievalValidation(

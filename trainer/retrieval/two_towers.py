@@ -1,6 +1,7 @@
 """The query and the candidate tower of a retrieval model, or of each model of an ensemble, and the scores they give."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import tensorflow as tf
 from features.encoding.encoder import Tensors
 from features.encoding.schema_encoder import SchemaEncoder
 from features.schema import Schema
+from features.spec.base import Feature
 from trainer.config.encoders import EncoderConfig
 from trainer.config.retrieval import RetrievalConfig
 from trainer.data.catalogue import EncodedCatalogue
@@ -21,6 +23,8 @@ from trainer.layers.history_embedding import HistoryEmbedding
 from trainer.retrieval.item_vectors import ItemVectors
 from trainer.retrieval.repeat_bonus import EntriesOfHistories, RepeatBonus, RepeatBonusLayer
 from trainer.retrieval.tower import CandidateTower, Ensemble, HistoryPart, QueryTower, Tower, mixing_layers
+
+FeatureT = TypeVar("FeatureT", bound=Feature)
 
 # In units of the score: what a factor e in train frequency adds at first. The best constant on Gowalla was 0.05 at a
 # temperature of 0.1, so it is kept as a share of the temperature.
@@ -129,7 +133,7 @@ def _make_pair(
     """Creates one model of the ensemble: its tables, its history encoder and both towers."""
     schema = encoder.schema
     tables = _make_tables(config, encoder, seed)
-    candidate = {feature.name: encoder.encoded(feature) for feature in schema.candidate}
+    candidate = {feature.name: encoder.encoded(feature) for feature in _kept(config, schema.candidate)}
     candidate_features = GatedFeatures(candidate, tables, config.dimension)
     history = None
     if schema.history is not None:
@@ -137,7 +141,7 @@ def _make_pair(
         if encoder_config.side_features and len(candidate) > 1:
             first_index = encoder.lookup(schema.item_id).vocabulary.first_token_index
             item_vectors = ItemVectors(candidate_features, candidates, item_id=schema.item_id, first_index=first_index)
-        companions = {companion.name: tables[companion.name] for companion in schema.history_companions}
+        companions = {each.name: tables[each.name] for each in _kept(config, schema.history_companions)}
         history = HistoryPart(
             name=schema.history.name,
             embedding=HistoryEmbedding(item_vectors, companions),
@@ -146,7 +150,7 @@ def _make_pair(
     # What belongs to the history's events enters by the history's embedding.
     query = {
         feature.name: encoder.encoded(feature)
-        for feature in schema.embedded_query
+        for feature in _kept(config, schema.embedded_query)
         if feature not in schema.history_companions
     }
     query_features = GatedFeatures(query, tables, config.dimension, history=None if history is None else history.name)
@@ -164,9 +168,15 @@ def _make_pair(
     )
 
 
+def _kept(config: RetrievalConfig, features: Sequence[FeatureT]) -> list[FeatureT]:
+    """The features that the model learns from."""
+    return [feature for feature in features if feature.name not in config.leave_out]
+
+
 def _make_tables(config: RetrievalConfig, encoder: SchemaEncoder, seed: int) -> dict[str, EmbeddingTable]:
     schema = encoder.schema
-    features = {feature.name: encoder.encoded(feature) for feature in (*schema.embedded_query, *schema.candidate)}
+    kept = _kept(config, (*schema.embedded_query, *schema.candidate))
+    features = {feature.name: encoder.encoded(feature) for feature in kept}
     # With a history, a user's own embedding starts as what it is there: a correction to the history's vector.
     random_tables = frozenset({schema.item_id} if schema.history is not None else {schema.item_id, schema.user_id})
     return make_tables(features, config.dimension, random_tables, stddev=config.dimension**-0.5, seed=seed)

@@ -95,6 +95,18 @@ def prune_runs(runs: RunsLayout, keep: int, report: Callable[[str], None], serve
         shutil.rmtree(path)
 
 
+def remove_run(runs: RunsLayout, run: RunLayout) -> None:
+    """Removes a run that is not the current one; one that is being trained, judged or exported stays."""
+    with exclusive(runs.root, _WORK, wait=True):
+        if run == runs.current or not run.root.is_dir():
+            return
+        try:
+            removed = _put_aside(runs, run)
+        except InputError:  # in use
+            return
+    shutil.rmtree(removed)
+
+
 def _adopt_stages(runs: RunsLayout, run: RunLayout, inputs: RunInputs) -> None:
     """Links stages of the same inputs from other runs, finished or interrupted; where links fail, copies them."""
     others = [other for other in runs.all() if other != run]

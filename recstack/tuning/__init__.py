@@ -1,0 +1,1 @@
+"""`recstack tune`: a search of the settings of retrieval on the validation split."""

@@ -1,0 +1,185 @@
+"""The study: all trials of a search, kept in Optuna's journal, which several processes and later calls share."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import optuna
+from optuna.pruners import SuccessiveHalvingPruner
+from optuna.samplers import TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from features.disk.searches import TuningLayout
+from recstack.tuning.space import Space
+
+Outcome: TypeAlias = Literal["done", "pruned", "failed", "stopped", "running"]
+
+_NAME = "tuning"
+# Shares of a training in percent: a trial goes on beyond 25 and 50 if it is in the better half of those that got there.
+_FIRST_RUNG, _HALVING = 25, 2
+_RANDOM_TRIALS = 8
+# More than there are workers.
+_TRIAL_SEEDS = 1009
+# A trial that was stopped so often, by kills or by budgets, is given up.
+_MOST_STARTS = 5
+
+# Keys of the trials' attributes.
+RUN, MADE, WORKER, SECONDS, WHY, TRY, STARTS, STOPPED = (
+    "run",
+    "made_by_tune",
+    "worker",
+    "seconds",
+    "why",
+    "try",
+    "starts",
+    "stopped",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """What is known of one trial."""
+
+    number: int
+    """In the order in which they began."""
+    outcome: Outcome
+    """`stopped`: by the end of the time or by a kill; another trial goes on with it."""
+    quality: float | None
+    """The objective on validation: of the kept epoch, or of the last one before the trial was ended."""
+    share: float
+    """How much of its training was done, from 0 to 1."""
+    seconds: float
+    """Wall time."""
+    run: str
+    """Id of its training run; empty if it did not begin one."""
+    why: str
+    """Why it failed; empty if it did not."""
+    params: Mapping[str, Any]
+    """Parameters in the study."""
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> "TrialResult":
+        """Reads a trial of the study."""
+        attributes, last = trial.user_attrs, trial.last_step
+        quality = trial.value
+        if quality is None and last is not None:
+            quality = trial.intermediate_values[last]
+        return cls(
+            number=trial.number,
+            outcome="stopped" if attributes.get(STOPPED) else _OUTCOMES[trial.state],
+            quality=quality,
+            share=1.0 if trial.state == TrialState.COMPLETE else (last or 0) / 100,
+            seconds=attributes.get(SECONDS, 0.0),
+            run=attributes.get(RUN, ""),
+            why=attributes.get(WHY, ""),
+            params=trial.params,
+        )
+
+
+_OUTCOMES: Mapping[TrialState, Outcome] = {
+    TrialState.COMPLETE: "done",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+
+def open_study(layout: TuningLayout, seed: int) -> Study:
+    """Opens the study of a search, or begins one.
+
+    Args:
+        layout: the search's directory.
+        seed: Seed of what the sampler draws; different for each worker. A later call draws other settings.
+    """
+    optuna.logging.set_verbosity(logging.ERROR)
+    # Absolute, since the lock beside the journal is a link to it.
+    storage = JournalStorage(JournalFileBackend(str(layout.study.resolve())))
+    pruner = SuccessiveHalvingPruner(min_resource=_FIRST_RUNG, reduction_factor=_HALVING)
+    study = optuna.create_study(
+        storage=storage, study_name=_NAME, direction="maximize", load_if_exists=True, pruner=pruner
+    )
+    study.sampler = TPESampler(
+        seed=seed + _TRIAL_SEEDS * len(study.get_trials(deepcopy=False)),
+        multivariate=True,
+        n_startup_trials=_RANDOM_TRIALS,
+    )
+    return study
+
+
+def mend_journal(layout: TuningLayout) -> None:
+    """Removes what a killed process may have left: its lock, and the half of a line; call it while no worker runs."""
+    Path(f"{layout.study.resolve()}.lock").unlink(missing_ok=True)
+    try:
+        content = layout.study.read_bytes()
+    except FileNotFoundError:
+        return
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(layout.study, whole)
+
+
+def begin(study: Study, space: Space) -> None:
+    """Puts the configuration as it is first, and what a former call did not finish before the rest."""
+    if not study.get_trials(deepcopy=False):
+        study.enqueue_trial(space.start())
+    stop_all(study)
+
+
+def stop_all(study: Study) -> None:
+    """Ends the trials that nobody works at any more, for the next call to go on with."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        stop(study, trial)
+
+
+def stop(study: Study, trial: FrozenTrial) -> None:
+    """Ends a trial that another one is going to go on with, from its last checkpoint."""
+    starts = trial.user_attrs.get(STARTS, 1)
+    note(study, trial, STOPPED, True)
+    study.tell(trial.number, state=TrialState.FAIL)
+    # A trial that was killed early has not drawn all that it was given.
+    params = trial.system_attrs.get("fixed_params", {}) | trial.params
+    if starts < _MOST_STARTS and params:
+        kept = {name: value for name, value in trial.user_attrs.items() if name in (TRY, MADE, RUN)}
+        study.enqueue_trial(params, user_attrs=kept | {STARTS: starts + 1})
+
+
+def fail(study: Study, trial: FrozenTrial, why: str) -> None:
+    """Records a trial that cannot be finished."""
+    note(study, trial, WHY, why)
+    study.tell(trial.number, state=TrialState.FAIL)
+
+
+def note(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    """Sets an attribute of a running trial, which may be another process's."""
+    study._storage.set_trial_user_attr(trial._trial_id, key, value)  # no public method takes a trial of the study
+
+
+def next_trial(study: Study, space: Space) -> optuna.Trial:
+    """The next trial: one that was stopped, a change of the best so far, or one that the sampler chooses."""
+    trials = study.get_trials(deepcopy=False)
+    best = best_trial(study)
+    if best is not None and not any(trial.state == TrialState.WAITING for trial in trials):
+        done = {trial.user_attrs.get(TRY) for trial in trials}
+        for number in range(len(space.tries)):
+            if number not in done and (params := space.attempt(number, best.params)) is not None:
+                study.enqueue_trial(params, user_attrs={TRY: number})
+                break
+    return study.ask()
+
+
+def best_trial(study: Study) -> FrozenTrial | None:
+    """The finished trial with the best quality, the first of several; None before one is finished."""
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return max(done, key=lambda trial: (trial.value, -trial.number), default=None)
+
+
+def results(study: Study) -> list[TrialResult]:
+    """All trials that have begun, in their order."""
+    began = study.get_trials(deepcopy=False, states=tuple(_OUTCOMES))
+    return [TrialResult.of(trial) for trial in began]

@@ -1,0 +1,189 @@
+"""A search from beginning to end: its directory, its processes and what comes of it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from optuna.study import Study
+
+from features.disk.files import exclusive, make_directory, write_text_atomically
+from features.disk.manifest import Manifest
+from features.disk.searches import TuningLayout
+from features.errors import ConfigError, InputError
+from features.schema import fingerprint
+from features.serialization import unstructure
+from recstack.config import StackConfig
+from recstack.tuning.document import Change, changes, tuned_text
+from recstack.tuning.pool import Pool, run_pool
+from recstack.tuning.report import write_report
+from recstack.tuning.settings import LogFacts
+from recstack.tuning.space import Space
+from recstack.tuning.study import TrialResult, begin, mend_journal, open_study, results, stop_all
+
+METRIC = "ndcg@20"
+"""The objective of retrieval, on the validation split."""
+
+_WORK = "recstack tune"
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much a search may cost."""
+
+    minutes: float
+    """Wall time of this call."""
+    workers: int = 1
+    """Processes that train at once."""
+    trials: int = 0
+    """Trials at most, those of former calls included; 0: as many as fit."""
+
+    def __post_init__(self) -> None:
+        if not self.minutes > 0:
+            raise InputError(f"--minutes {self.minutes:g}: expected a positive number of minutes")
+        if self.workers < 1:
+            raise InputError(f"--workers {self.workers}: expected at least 1 process")
+        if self.trials < 0:
+            raise InputError(f"--trials {self.trials}: expected at least 1 trial, or 0 for as many as fit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What a search found."""
+
+    layout: TuningLayout
+    """Where it lies."""
+    trials: tuple[TrialResult, ...]
+    """All trials, those of former calls included."""
+    changes: Mapping[int, tuple[Change, ...]]
+    """By trial, what differs from the given configuration."""
+    best: TrialResult | None
+    """The finished trial with the best quality; None before one is finished."""
+    first: TrialResult | None
+    """The given configuration as it is; None before it is finished."""
+
+
+def tune(
+    stack: StackConfig,
+    text: str,
+    budget: Budget,
+    progress: Callable[[Study, float], None],
+    report: Report,
+) -> Tuning:
+    """Searches the settings of retrieval; the same call again goes on.
+
+    Args:
+        stack: where the search starts.
+        text: the configuration file, which the result is written into.
+        budget: how much it may cost.
+        progress: called twice a second with the study and the seconds gone.
+        report: told in one line what goes on.
+
+    Raises:
+        ConfigError: the configuration cannot be tuned.
+        InputError: there is no dataset, nothing to validate by, or another search of it is running.
+        RecstackError: the processes of the search die again and again.
+    """
+    dataset = stack.require_dataset()
+    _require(stack, dataset)
+    space = Space(base=stack, facts=LogFacts.of(stack, dataset))
+    layout = stack.layout.tunings.tuning(_identity(space, dataset))
+    started = time.time()
+    for directory in (layout.root, layout.workers):
+        make_directory(directory)
+    with exclusive(layout.root, _WORK):
+        with exclusive(layout.workers, _WORK, wait=True):  # until the last worker of a killed call has noticed
+            mend_journal(layout)
+            write_text_atomically(layout.base, stack.to_toml())
+            study = open_study(layout, stack.seed)
+            begin(study, space)
+        pool = Pool(
+            layout=layout,
+            study=study,
+            size=budget.workers,
+            until=started + 60 * budget.minutes,
+            limit=budget.trials,
+        )
+        report(f"{layout.root}: {len(results(study))} trials so far")
+        try:
+            run_pool(
+                pool, _keeping_the_best(study, space, layout, text, lambda: progress(study, time.time() - started))
+            )
+        finally:
+            stop_all(study)  # those whose processes did not end in time
+            found = conclude(layout, study, space, text)
+    return found
+
+
+def _keeping_the_best(
+    study: Study, space: Space, layout: TuningLayout, text: str, progress: Callable[[], None]
+) -> Callable[[], None]:
+    """Writes the best configuration so far whenever a trial has ended, so that a kill leaves it."""
+    ended = 0
+
+    def look() -> None:
+        nonlocal ended
+        number = sum(trial.outcome != "running" for trial in results(study))
+        if number > ended:
+            ended = number
+            _write_config(found_in(study, space, layout), space, text)
+        progress()
+
+    return look
+
+
+def conclude(layout: TuningLayout, study: Study, space: Space, text: str) -> Tuning:
+    """Writes the best configuration and the report of what is known so far."""
+    found = found_in(study, space, layout)
+    _write_config(found, space, text)
+    write_report(layout, study, found.trials, found.changes, METRIC)
+    return found
+
+
+def found_in(study: Study, space: Space, layout: TuningLayout) -> Tuning:
+    """What a study says."""
+    trials = tuple(results(study))
+    changed = {trial.number: changes(space.base, space.stack_of(trial.params)) for trial in trials}
+    done = [trial for trial in trials if trial.outcome == "done" and trial.quality is not None]
+    return Tuning(
+        layout=layout,
+        trials=trials,
+        changes=changed,
+        best=max(done, key=lambda trial: (trial.quality, -trial.number), default=None),
+        first=next((trial for trial in done if not changed[trial.number]), None),
+    )
+
+
+def _write_config(found: Tuning, space: Space, text: str) -> None:
+    winner = space.base if found.best is None else space.stack_of(found.best.params)
+    write_text_atomically(found.layout.config, tuned_text(text, winner, _remarks(found)))
+
+
+def _remarks(found: Tuning) -> Iterator[str]:
+    """What stands above the configuration."""
+    if found.best is None:
+        yield "recstack tune: no trial is finished yet; this is the configuration as it was."
+        return
+    before = f" ({found.first.quality:.4f} before)" if found.first is not None and found.first != found.best else ""
+    quality = f"{found.best.quality:.4f}"
+    yield f"recstack tune: {METRIC} on the validation split {quality}{before}, the best of {len(found.trials)} trials."
+    yield "Fields with a comment `tuned` are changed; train it with `recstack train`."
+
+
+def _require(stack: StackConfig, dataset: Manifest) -> None:
+    if not dataset.counts.get("positives_validation", 0):
+        raise InputError(
+            f"dataset {stack.layout.dataset.root}: `recstack tune` compares settings on the validation split, which "
+            "has no positive events; set pipeline.split.validation and run `recstack prepare` again"
+        )
+    if stack.strategy == "multi_worker_mirrored":
+        raise ConfigError("strategy", stack.strategy, "default or mirrored: `--workers` trains trials side by side")
+
+
+def _identity(space: Space, dataset: Manifest) -> str:
+    """Name of the search of a configuration; another dataset, configuration or table of settings is another search."""
+    stack = space.base
+    judged: dict[str, Any] = {"targets": stack.evaluation.targets, "exclude_seen": stack.evaluation.exclude_seen}
+    parts = [dataset.fingerprint(), unstructure(stack.retrieval), judged, stack.seed, stack.start_from]
+    return fingerprint([*parts, asdict(space.facts), space.describe()])

@@ -1,0 +1,162 @@
+"""The search with objectives that train nothing."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from optuna.study import Study
+
+from features.disk.searches import TuningLayout
+from features.errors import RecstackError
+from recstack.config import StackConfig
+from recstack.tuning.search import Objective, TrialReport, search
+from recstack.tuning.space import Space
+from recstack.tuning.study import best_trial, next_trial, results
+
+LATER = 4e9
+Opened = Callable[[], Study]
+
+
+def wider_is_better(stack: StackConfig, report: TrialReport) -> float:
+    return stack.retrieval.dimension / 1000
+
+
+def run(study: Study, space: Space, objective: Objective, limit: int, until: float = LATER) -> None:
+    search(study, space, objective, until=until, limit=limit)
+
+
+def test_the_first_trial_is_the_configuration_and_the_best_is_never_worse(opened: Opened, space: Space) -> None:
+    tried: list[StackConfig] = []
+
+    def narrow_is_better(stack: StackConfig, report: TrialReport) -> float:
+        tried.append(stack)
+        return float(stack == space.base)
+
+    study = opened()
+    run(study, space, narrow_is_better, 6)
+    assert tried[0] == space.base
+    best = best_trial(study)
+    assert best is not None
+    assert best.number == 0
+    assert len({stack.to_toml() for stack in tried}) == 6
+
+
+def test_changes_build_on_the_best_so_far(opened: Opened, space: Space) -> None:
+    study = opened()
+    run(study, space, wider_is_better, 4)
+    first, wide, deeper, sides = results(study)
+    assert first.params["retrieval.dimension"] == 64
+    assert wide.params == first.params | {"retrieval.dimension": 128}
+    assert deeper.params == wide.params | {"retrieval.encoder.layers": 2, "retrieval.encoder.heads": 2}
+    assert sides.params == wide.params | {"retrieval.encoder.side_features": True}
+
+
+def test_a_later_call_goes_on(opened: Opened, space: Space) -> None:
+    run(opened(), space, wider_is_better, 3)
+    before = results(opened())
+    again = opened()
+    run(again, space, wider_is_better, 5)
+    assert results(again)[:3] == before
+    assert len(results(again)) == 5
+    # Not what the former call had tried already.
+    assert len({tuple(sorted(trial.params.items())) for trial in results(again)}) == 5
+
+
+def test_a_killed_trial_is_begun_again_with_its_settings(opened: Opened, space: Space, layout: TuningLayout) -> None:
+    study = opened()
+    run(study, space, wider_is_better, 1)
+    trial = next_trial(study, space)
+    stack = space.suggest(trial)
+    with layout.study.open("ab") as journal:  # a kill within a write
+        journal.write(b'{"op_code": 5, "wor')
+    layout.study.with_name("study.journal.lock").symlink_to(layout.study)
+    tried: list[StackConfig] = []
+
+    def remember(stack: StackConfig, report: TrialReport) -> float:
+        tried.append(stack)
+        return 0.0
+
+    again = opened()
+    run(again, space, remember, 2)
+    assert tried == [stack]
+    assert [each.outcome for each in results(again)] == ["done", "stopped", "done"]
+    assert results(again)[2].params == results(again)[1].params
+
+
+def test_the_end_of_the_time_stops_a_trial_that_the_next_call_finishes(opened: Opened, space: Space) -> None:
+    def slow(stack: StackConfig, report: TrialReport) -> float:
+        report.run("r1", is_new=True)
+        report.quality(0.5, 0.1)
+        while True:
+            report.require_time()
+
+    study = opened()
+    run(study, space, slow, 0, until=time.time() + 0.05)
+    (stopped,) = results(study)
+    assert (stopped.outcome, stopped.quality, stopped.share) == ("stopped", 0.1, 0.5)
+    again = opened()
+    run(again, space, wider_is_better, 1)
+    assert [each.outcome for each in results(again)] == ["stopped", "done"]
+    assert best_trial(again).user_attrs["made_by_tune"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (RecstackError("the loss became nan in epoch 2: the training diverged"), "the training diverged"),
+        (MemoryError("8 GiB"), "out of memory: 8 GiB"),
+        (ValueError("a mistake\nof ours"), "a mistake"),
+    ],
+)
+def test_a_trial_that_fails_is_a_result(opened: Opened, space: Space, error: Exception, why: str) -> None:
+    def fails(stack: StackConfig, report: TrialReport) -> float:
+        if stack.retrieval.dimension == 128:
+            raise error
+        return 0.5
+
+    study = opened()
+    run(study, space, fails, 3)
+    outcomes = [(trial.outcome, trial.why) for trial in results(study)]
+    assert [outcome for outcome, _ in outcomes] == ["done", "failed", "done"]
+    assert why in outcomes[1][1]
+
+
+def test_no_number_is_no_quality(opened: Opened, space: Space) -> None:
+    study = opened()
+    run(study, space, lambda stack, report: float("nan"), 1)
+    assert results(study)[0].why == "the quality on validation is nan"
+
+
+def test_failures_in_a_row_end_the_search(opened: Opened, space: Space) -> None:
+    def fails(stack: StackConfig, report: TrialReport) -> float:
+        raise RecstackError("no space left")
+
+    study = opened()
+    run(study, space, fails, 0)
+    assert [trial.outcome for trial in results(study)] == ["failed"] * 5
+    assert best_trial(study) is None
+
+
+def test_trials_worse_than_half_of_the_others_are_pruned(opened: Opened, space: Space) -> None:
+    def grows(stack: StackConfig, report: TrialReport) -> float:
+        height = 1.0 if stack == space.base else 0.5
+        for share in (0.1, 0.3, 0.6, 1.0):
+            report.quality(share, share * height)
+        return height
+
+    study = opened()
+    run(study, space, grows, 3)
+    trials = results(study)
+    assert [trial.outcome for trial in trials] == ["done", "pruned", "pruned"]
+    assert (trials[1].share, trials[1].quality) == (0.3, 0.15)
+
+
+def test_the_same_run_is_not_trained_twice(opened: Opened, space: Space) -> None:
+    known: list[float | None] = []
+
+    def same(stack: StackConfig, report: TrialReport) -> float:
+        known.append(report.run("r1", is_new=True))
+        return known[-1] or 0.25
+
+    run(opened(), space, same, 2)
+    assert known == [None, 0.25]
