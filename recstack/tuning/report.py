@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import accumulate
 
-from optuna.importance import get_param_importances
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import TrialState
 
@@ -13,7 +13,8 @@ from recstack.tuning.document import Change, shown
 from recstack.tuning.study import TrialResult
 from trainer.evaluation.html import svg, write_page
 
-_LEAST_TRIALS = 4
+_LEAST_TRIALS = 8
+_LEAST_SHARE = 0.005
 _MOST_SETTINGS = 12
 
 
@@ -75,7 +76,8 @@ def _importances(study: Study) -> str:
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(done) < _LEAST_TRIALS or len({trial.value for trial in done}) == 1:
         return f"<p>Too few finished trials to tell; {_LEAST_TRIALS} are needed.</p>"
-    found = [(name, share) for name, share in get_param_importances(study).items() if share > 0][:_MOST_SETTINGS]
+    shares_by_name = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    found = [(name, share) for name, share in shares_by_name.items() if share > _LEAST_SHARE][:_MOST_SETTINGS]
     if not found:
         return "<p>The finished trials differ in nothing that all of them have.</p>"
     names, shares = zip(*reversed(found), strict=True)
