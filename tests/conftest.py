@@ -36,6 +36,7 @@ FOLDERS_OF_THE_CHECKERBOARD = (
     "tests/examples",
     "tests/recstack",
     "tests/recstack/retraining",
+    "tests/recstack/tuning",
     "tests/trainer/baselines",
     "tests/trainer/evaluation",
     "tests/trainer/export",
