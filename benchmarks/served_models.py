@@ -36,9 +36,10 @@ from trainer.config.retrieval import RetrievalConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.export.assembly import ranker_of
 from trainer.export.items import ItemFeatures
+from trainer.export.new_items import NewItems
 from trainer.export.orders import RankingOrder
 from trainer.export.query import KnownHistories, QueryInputs, UserHistories
-from trainer.export.recommender import RecommenderServable
+from trainer.export.recommender import ListRules, RecommenderServable
 from trainer.export.saving import build_version, publish_version
 from trainer.export.servables import RankingServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
@@ -127,7 +128,8 @@ def make_modules(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> dict[M
     model = RankingModel(RANKING, encoder, candidates, seed=0)
     ranking = RankingServable(encoder, query, ranker_of(model), ItemFeatures(encoder, candidates, lookup))
     order = RankingOrder(ranking, RETRIEVAL.loss.temperature)
-    recommender = RecommenderServable(retrieval, order, ExportConfig(), exclude_seen=True)
+    rules = ListRules(new_items=NewItems(retriever, np.zeros(len(ids), bool), RETRIEVAL.loss.temperature))
+    recommender = RecommenderServable(retrieval, order, ExportConfig(), rules, exclude_seen=True)
     return {"retrieval": retrieval, "recommender": recommender}
 
 

@@ -40,6 +40,8 @@ class QueryArguments(StackArguments):
     what counts more or less: `genres_boosted=War genres_buried=Drama shown_item_ids=1,1,5`."""
     diversity: float | None = None
     """How much the items differ from each other, from 0, relevance alone, to 1; none: as the model is configured."""
+    new_item_share: float | None = None
+    """Share of the places, from 0 to 1, kept for items without training events; none: as the model is configured."""
     k: int = 10
     """Number of recommendations."""
     address: str = "localhost:8500"
@@ -63,8 +65,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     """Asks the server and shows its answer.
 
     Raises:
-        InputError: `k`, the timeout, the address, a feature, a filter or the diversity is not as it must be, or a
-            history is given and the features have none.
+        InputError: `k`, the timeout, the address, a feature, a filter, the diversity or the share is not as it must be,
+            or a history is given and the features have none.
         CallError: the server cannot be reached or refuses.
     """
     from serving.client import RecommenderClient
@@ -82,7 +84,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
         voice.progress(f"not given by --context, so not known to the model: {', '.join(unknown)}")
     with RecommenderClient(arguments.address, model=arguments.model, timeout_seconds=arguments.timeout) as client:
         exclude = [list(arguments.exclude)] if arguments.exclude else None
-        wanted = _filters(arguments.filters) | _diversity(arguments.diversity)
+        wanted = _filters(arguments.filters)
+        wanted |= _share("diversity", arguments.diversity) | _share("new_item_share", arguments.new_item_share)
         items = client.recommend(inputs, k=arguments.k, exclude=exclude, filters=wanted)[0]
     if not items:
         voice.progress("no item is left: --filters, --exclude and what the user had before leave out all of them")
@@ -155,13 +158,13 @@ def _filters(given: Sequence[str]) -> dict[str, object]:
     return filters
 
 
-def _diversity(given: float | None) -> dict[str, object]:
-    """The input `diversity`; empty where none is given."""
+def _share(name: str, given: float | None) -> dict[str, object]:
+    """An input of the model from 0 to 1; empty where none is given."""
     if given is None:
         return {}
     if not 0 <= given <= 1:
-        raise InputError(f"--diversity {given}: expected a strength from 0 to 1")
-    return {"diversity": given}
+        raise InputError(f"--{name.replace('_', '-')} {given}: expected a number from 0 to 1")
+    return {name: given}
 
 
 def _bound(text: str, value: str) -> float:

@@ -18,7 +18,7 @@ from features.spec.time import TimestampFeature
 from features.spec.vector import VectorFeature
 from recstack.console import Voice
 from recstack.display import read_display_data, read_titles
-from recstack.verbs.query import QueryArguments, _context, _diversity, _filters, _note_on_user, _notes_on_items, query
+from recstack.verbs.query import QueryArguments, _context, _filters, _note_on_user, _notes_on_items, _share, query
 from serving.config import ServerConfig
 from serving.server import Server
 from tests.checkerboard import NUM_ITEMS
@@ -48,16 +48,17 @@ def test_a_filter_that_is_none_is_named(text):
         _filters([text])
 
 
-def test_diversity_is_an_input_of_the_model_and_none_leaves_the_models_own():
-    assert _diversity(0.25) == {"diversity": 0.25}
-    assert _diversity(0.0) == {"diversity": 0.0}
-    assert _diversity(None) == {}
+@pytest.mark.parametrize("name", ["diversity", "new_item_share"])
+def test_a_share_is_an_input_of_the_model_and_none_leaves_the_models_own(name):
+    assert _share(name, 0.25) == {name: 0.25}
+    assert _share(name, 0.0) == {name: 0.0}
+    assert _share(name, None) == {}
 
 
 @pytest.mark.parametrize("given", [-0.5, 1.01, float("nan")])
-def test_a_diversity_out_of_range_is_refused(given):
-    with pytest.raises(InputError, match=f"--diversity {given}: expected a strength from 0 to 1"):
-        _diversity(given)
+def test_a_share_out_of_range_is_refused_by_its_flag(given):
+    with pytest.raises(InputError, match=f"--new-item-share {given}: expected a number from 0 to 1"):
+        _share("new_item_share", given)
 
 
 def test_context_takes_the_types_of_the_features():

@@ -37,6 +37,9 @@ class ExportConfig:
     """Number of items that the cascade returns by default."""
     reranker: RerankerConfig = field(default_factory=MMRConfig)
     """How the cascade re-ranks its candidates for diversity; off unless a request or the configuration says so."""
+    new_item_share: float = 0.0
+    """Share of the places in the cascade's lists that are kept for items without training events, at the end of each
+    list; 0 keeps none. A request may ask for another share."""
     shown_discount: float = 0.2
     """Share by which an item's chance falls for each time that it was shown before, by the request's
     `shown_item_ids`."""
@@ -61,6 +64,7 @@ class ExportConfig:
         counts = ("retrieval_k", "recommender_candidates", "recommender_limit", "keep_versions", "max_batch_size")
         for name in counts:
             self._require(name, getattr(self, name) >= 1, "at least 1")
+        self._require("new_item_share", 0 <= self.new_item_share <= 1, "a share from 0 to 1")
         self._require("shown_discount", 0 <= self.shown_discount < 1, "a share in [0, 1)")
         self._require("boost_factor", 1 <= self.boost_factor < math.inf, "a number of at least 1")
         self._require("smallest_refresh", 0 <= self.smallest_refresh <= 1, "a share from 0 to 1")

@@ -31,6 +31,18 @@ class EncodedCatalogue:
     def __len__(self) -> int:
         return len(self.train_frequency)
 
+    def without_events(self, item_id: str, first_index: int) -> npt.NDArray[np.bool_]:
+        """`[items]`: which items the training has not seen.
+
+        Asked of the ids and not of `train_frequency`, which a refreshed catalogue does not tell.
+
+        Args:
+            item_id: Name of the item's id among the features.
+            first_index: First index of the ids that have a vector of their own.
+        """
+        is_new: npt.NDArray[np.bool_] = self.features[item_id].numpy() < first_index
+        return is_new
+
     def rows(self) -> tf.lookup.StaticHashTable:
         """Item id (string) to row (int64), -1 for ids that the catalogue does not hold."""
         numbers = tf.range(len(self), dtype=tf.int64)

@@ -21,9 +21,10 @@ from trainer.data.events import EncodedEvents, load_events
 from trainer.data.raw_catalogue import read_raw_candidates
 from trainer.export.histories import user_histories
 from trainer.export.items import ItemFeatures
+from trainer.export.new_items import NewItems
 from trainer.export.orders import ListOrder, Order, RankingOrder, RetrievalOrder
 from trainer.export.query import QueryInputs, UserHistories
-from trainer.export.recommender import RecommenderServable
+from trainer.export.recommender import ListRules, RecommenderServable
 from trainer.export.servables import Ranker, RankingServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
 from trainer.index.build import BuiltIndex, build_index
@@ -94,15 +95,20 @@ class Assembly:
         exclude_seen = self._list_ranking.retrieval.evaluation.exclude_seen
         order = self._order()
         histories = self._histories(self._list_ranking.config.history) if isinstance(order, ListOrder) else None
-        servable = RecommenderServable(
-            retrieval,
-            order,
-            self._cascade_config(),
-            exclude_seen=exclude_seen,
-            histories=histories,
+        rules = ListRules(
+            new_items=self._new_items(retrieval.retriever),
             caps=make_caps(self._attributes.categorical, self.job.export.reranker.caps),
         )
-        return servable, built
+        config = self._cascade_config()
+        return RecommenderServable(
+            retrieval, order, config, rules, exclude_seen=exclude_seen, histories=histories
+        ), built
+
+    def _new_items(self, retriever: Retriever) -> NewItems:
+        item_id = self.job.context.schema.item_id
+        first_index = self.encoder.lookup(item_id).vocabulary.first_token_index
+        is_new = self.candidates.without_events(item_id, first_index)
+        return NewItems(retriever, is_new, self._trained.model.config.loss.temperature)
 
     def _cascade_config(self) -> ExportConfig:
         """The export's settings; a list ranker is given as many candidates as it was trained and evaluated on."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow as tf
 from features.encoding.encoder import Tensors
 from trainer.config.export import ExportConfig
 from trainer.export.adjustments import Adjustments
+from trainer.export.new_items import Asked, NewItems
 from trainer.export.orders import Found, Order
 from trainer.export.query import HistoryEntries, UserHistories
 from trainer.export.servables import EXCLUSIONS, RetrievalServable, checked_count
@@ -19,6 +21,18 @@ from trainer.reranking.greedy import Ranked, Reranking
 
 EXCLUDE_SEEN = "exclude_seen"
 DIVERSITY = "diversity"
+NEW_ITEM_SHARE = "new_item_share"
+IS_EXPLORED = "is_explored"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRules:
+    """What decides about the places of a list beside its order."""
+
+    new_items: NewItems
+    """Get a share of the places."""
+    caps: Sequence[Cap] = ()
+    """Of the re-ranking."""
 
 
 class RecommenderServable(tf.Module):
@@ -29,10 +43,10 @@ class RecommenderServable(tf.Module):
         retrieval: RetrievalServable,
         order: Order,
         config: ExportConfig,
+        rules: ListRules,
         *,
         exclude_seen: bool,
         histories: UserHistories | None = None,
-        caps: Sequence[Cap] = (),
     ) -> None:
         """Puts the stages together.
 
@@ -41,30 +55,33 @@ class RecommenderServable(tf.Module):
             order: The second stage.
             config: How many items are retrieved, how many are returned where a request does not say it, and how they
                 are re-ranked.
+            rules: What decides about places beside the order.
             exclude_seen: Whether items of the history are left out where a request does not say.
             histories: Known histories of the second stage, if they are longer than those of the first.
-            caps: Of the re-ranking.
         """
         super().__init__(name="recommender")
         self.retrieval, self.order = retrieval, order
         self._candidates, self._limit = config.recommender_candidates, config.recommender_limit
         self._exclude_seen, self._diversity = exclude_seen, config.reranker.diversity
+        self.new_items, self._new_item_share = rules.new_items, config.new_item_share
         self.adjustments = Adjustments(retrieval.retriever, config)
-        self.reranking = Reranking(config.reranker, caps, most=self._candidates)
+        self.reranking = Reranking(config.reranker, rules.caps, most=self._candidates)
         self._history_entries = HistoryEntries(
             retrieval.query, retrieval.retriever.item_ids, with_ages=False, histories=histories
         )
 
     def signatures(self) -> dict[str, Any]:
-        """`serving_default`: query features and optional inputs to ids and scores.
+        """`serving_default`: query features and optional inputs to ids, scores and which items were explored.
 
-        Optional are the restrictions of `retrieve`, what `trainer.export.adjustments` names, `limit`, `exclude_seen`
-        and `diversity`, `[batch]` or `[1] float32` from 0 to 1, NaN for the configured strength.
+        Optional are the restrictions of `retrieve`, what `trainer.export.adjustments` names, `limit`, `exclude_seen`,
+        and `diversity` and `new_item_share`, `[batch]` or `[1] float32` from 0 to 1, NaN for what is configured.
+        `is_explored [batch, limit] bool` tells the items that are there for their share of the places alone.
         """
         choices = {
             "limit": Input(spec=tf.TensorSpec([], tf.int32), default=tf.constant(self._limit)),
             EXCLUDE_SEEN: Input(spec=tf.TensorSpec([], tf.bool), default=tf.constant(self._exclude_seen)),
             DIVERSITY: Input(spec=tf.TensorSpec([None], tf.float32), default=tf.constant([math.nan])),
+            NEW_ITEM_SHARE: Input(spec=tf.TensorSpec([None], tf.float32), default=tf.constant([math.nan])),
         }
         optional = self.retrieval.restrictions() | self.adjustments.inputs() | choices
         inputs = self.retrieval.query.inputs() | optional
@@ -75,30 +92,62 @@ class RecommenderServable(tf.Module):
         limit = checked_count("limit", request["limit"], retrieval.most_items)
         query = retrieval.query.encode(request, retrieval.encoder)
         history = self._history_entries(request, query).rows
+        asked = Asked(
+            queries=retrieval.embed_query(query),
+            excluded=self._excluded(request, history),
+            filters=retrieval.filters(request),
+            users=self._users(request, tf.shape(history)[0]),
+            history=history,
+        )
         top = retriever.search(
-            retrieval.embed_query(query),
+            asked.queries,
             tf.maximum(limit, self._candidates),
-            self._excluded(request, history),
-            retrieval.filters(request),
+            asked.excluded,
+            asked.filters,
             retrieval.bonus(request, query),
         )
         found = Found(query=query, history=history, rows=top.rows, scores=top.scores)
         adjusted = self.order.log_chances(found) + self.adjustments(request, top.rows)
         log_chances = tf.where(tf.math.is_finite(top.scores), adjusted, -float("inf"))
         ranked = TopK(rows=top.rows, scores=log_chances)
-        places = self._places(ranked, self._strength(request, tf.shape(history)[0]), limit)
+        batch = tf.shape(history)[0]
+        places = self._places(ranked, self._asked_share(request, DIVERSITY, self._diversity, batch), limit)
         best = tf.gather(log_chances, places, batch_dims=1)
         # Padding keeps its score of -inf; a chance too small for float32 is 0, but in its place.
         scores = tf.where(tf.math.is_finite(best), tf.exp(best), -float("inf"))
-        return {"item_ids": retriever.item_ids.ids(tf.gather(top.rows, places, batch_dims=1)), "scores": scores}
+        chosen = TopK(rows=tf.gather(top.rows, places, batch_dims=1), scores=scores)
+        share = self._asked_share(request, NEW_ITEM_SHARE, self._new_item_share, batch)
+        chosen, is_explored = self._explored(chosen, top, share, asked)
+        return {
+            "item_ids": retriever.item_ids.ids(chosen.rows),
+            "scores": chosen.scores,
+            IS_EXPLORED: is_explored,
+        }
 
-    def _strength(self, request: Tensors, batch: tf.Tensor) -> tf.Tensor:
-        """`[batch] float32`: what the request asks for, or the configured strength."""
-        asked = request[DIVERSITY]
-        strength = tf.where(tf.math.is_nan(asked), self._diversity, asked)
-        is_strength = tf.reduce_all((strength >= 0.0) & (strength <= 1.0))
-        with tf.control_dependencies([tf.debugging.Assert(is_strength, ["diversity must be from 0 to 1:", asked])]):
-            return tf.broadcast_to(strength, [batch])
+    def _users(self, request: Tensors, batch: tf.Tensor) -> tf.Tensor:
+        """`[batch] string`: the users' ids; empty where queries do not name their user."""
+        query = self.retrieval.query
+        return request[query.required] if query.required == query.schema.user_id else tf.fill([batch], "")
+
+    def _explored(self, best: TopK, found: TopK, share: tf.Tensor, asked: Asked) -> tuple[TopK, tf.Tensor]:
+        """The lists with the places of new items; most requests ask for none and are spared their search."""
+
+        def reserve() -> tuple[tf.Tensor, ...]:
+            chosen, is_explored = self.new_items.reserve(best, found, share, asked)
+            return *chosen, is_explored
+
+        *chosen, is_explored = tf.cond(
+            tf.reduce_any(share > 0.0), reserve, lambda: (*best, tf.zeros(tf.shape(best.rows), tf.bool))
+        )
+        return TopK(*chosen), is_explored
+
+    def _asked_share(self, request: Tensors, name: str, configured: float, batch: tf.Tensor) -> tf.Tensor:
+        """`[batch] float32`: what the request asks for, from 0 to 1, or what is configured."""
+        asked = request[name]
+        share = tf.where(tf.math.is_nan(asked), configured, asked)
+        is_share = tf.reduce_all((share >= 0.0) & (share <= 1.0))
+        with tf.control_dependencies([tf.debugging.Assert(is_share, [f"{name} must be from 0 to 1:", asked])]):
+            return tf.broadcast_to(share, [batch])
 
     def _places(self, ranked: TopK, strength: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
         """`[batch, limit] int32`: the places of the items to return, best first."""

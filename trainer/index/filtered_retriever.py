@@ -149,6 +149,28 @@ class Retriever(tf.Module):
             found = self._with_added(found, queries, count, filters, added)
         return without(found, excluded, k)
 
+    def search_among(
+        self, queries: tf.Tensor, rows: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor, filters: Filters | None = None
+    ) -> TopK:
+        """Returns the best k admissible ones of a few items, scored exactly.
+
+        Args:
+            queries: `[batch, dim] float32`.
+            rows: `[n] int32`, distinct rows of the index.
+            k: `[] int32`, at least 0.
+            excluded: as in `search`.
+            filters: as in `retrieve`.
+        """
+        scores = tf.matmul(queries, self.index.vectors.gather(rows), transpose_b=True)
+        rows = tf.broadcast_to(rows, tf.shape(scores))
+        if filters:
+            scores = tf.cond(
+                self._is_filtered(filters),
+                lambda: tf.where(self._filtered.admits(rows, filters), scores, -float("inf")),
+                lambda: scores,
+            )
+        return without(TopK(scores=scores, rows=rows), excluded, k)
+
     def _with_added(
         self, found: TopK, queries: tf.Tensor, k: tf.Tensor, filters: Filters | None, added: ItemBonus
     ) -> TopK:

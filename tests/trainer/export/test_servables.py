@@ -48,6 +48,7 @@ def choices(diversity: float = np.nan) -> dict[str, tf.Tensor]:
     return {
         "exclude_seen": tf.constant(True),
         "diversity": tf.constant([diversity], tf.float32),
+        "new_item_share": tf.constant([np.nan], tf.float32),
         **{name: tf.constant([[""]]) for name in lists},
     }
 
@@ -209,6 +210,14 @@ def test_diversity_out_of_range_is_refused(checkerboard: StackConfig, diversity:
     recommend = load(checkerboard, "recommender").signatures["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="diversity must be from 0 to 1"):
         recommend(**request(["u2"]), limit=tf.constant(3), **choices(diversity), **restrictions())
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_of_new_items_out_of_range_is_refused(checkerboard: StackConfig, share: float) -> None:
+    recommend = load(checkerboard, "recommender").signatures["serving_default"]
+    given = choices() | {"new_item_share": tf.constant([share], tf.float32)}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="new_item_share must be from 0 to 1"):
+        recommend(**request(["u2"]), limit=tf.constant(3), **given, **restrictions())
 
 
 def test_a_limit_beyond_the_candidates_re_ranks_them_and_keeps_the_others_order(checkerboard: StackConfig) -> None:

@@ -1,0 +1,102 @@
+"""Places of the recommender's lists for new items: found by retrieval's score, under the same restrictions."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.export.new_items import Asked, NewItems
+from trainer.index.attributes import ItemAttributes
+from trainer.index.base import TopK
+from trainer.index.exact import ExactIndex
+from trainer.index.filtered_retriever import Retriever
+
+NUM_ITEMS, NEW, TEMPERATURE = 40, np.arange(30, 40), 0.25
+RNG = np.random.default_rng(0)
+ITEMS = RNG.normal(size=(NUM_ITEMS, 6)).astype(np.float32)
+QUERIES = RNG.normal(size=(3, 6)).astype(np.float32)
+COLOURS = [[b"red" if row % 2 else b"blue"] for row in range(NUM_ITEMS)]
+SCORES = QUERIES @ ITEMS.T
+
+
+class Service(tf.Module):
+    """What the recommender does with its lists: the best five old items by retrieval, and places for new ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        ids = [f"i{row}".encode() for row in range(NUM_ITEMS)]
+        retriever = Retriever(ExactIndex(ITEMS), ids, ItemAttributes(categorical={"colour": COLOURS}))
+        self.new_items = NewItems(retriever, np.arange(NUM_ITEMS) >= NEW[0], TEMPERATURE)
+
+    @tf.function(
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec([None, 6]),
+            tf.TensorSpec([None]),
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None, None], tf.string),
+        ],
+    )
+    def answer(self, queries: tf.Tensor, share: tf.Tensor, excluded: tf.Tensor, colours: tf.Tensor) -> dict:
+        scores, rows = tf.math.top_k(tf.matmul(queries, ITEMS[: NEW[0]], transpose_b=True), 5)
+        batch = tf.shape(queries)[0]
+        asked = Asked(
+            queries=queries,
+            excluded=excluded,
+            filters={"colour_any_of": colours},
+            users=tf.strings.as_string(tf.range(batch)),
+            history=tf.zeros([batch, 0], tf.int32),
+        )
+        found = TopK(scores=scores, rows=rows)
+        best = TopK(scores=tf.exp(tf.nn.log_softmax(scores / TEMPERATURE, axis=1)), rows=rows)
+        chosen, is_explored = self.new_items.reserve(best, found, share, asked)
+        return {"rows": chosen.rows, "scores": chosen.scores, "is_explored": is_explored}
+
+
+def answers(share: float, excluded: list[int] | None = None, colour: str = "", *, service: Service | None = None):
+    return (service or SERVICE).answer(
+        tf.constant(QUERIES),
+        tf.fill([3], tf.constant(share, tf.float32)),
+        tf.constant([excluded or [-1]]),
+        tf.constant([[colour]]),
+    )
+
+
+SERVICE = Service()
+OLD_LISTS = np.argsort(-SCORES[:, : NEW[0]], axis=1)[:, :5]
+NEW_LISTS = NEW[0] + np.argsort(-SCORES[:, NEW[0] :], axis=1)
+
+
+@pytest.mark.parametrize(("share", "places"), [(0.0, 0), (0.2, 1), (0.4, 2), (1.0, 5)])
+def test_the_best_new_items_by_retrieval_take_their_share(share: float, places: int) -> None:
+    found = answers(share)
+    np.testing.assert_array_equal(found["rows"], np.hstack([OLD_LISTS[:, : 5 - places], NEW_LISTS[:, :places]]))
+    np.testing.assert_array_equal(found["is_explored"], [[False] * (5 - places) + [True] * places] * 3)
+
+
+def test_the_chance_of_a_new_item_is_its_share_in_the_softmax_over_what_was_found() -> None:
+    found = answers(0.4)
+    chances = np.exp(SCORES / TEMPERATURE)
+    total = np.take_along_axis(chances, OLD_LISTS, axis=1).sum(axis=1, keepdims=True)
+    expected = np.take_along_axis(chances, found["rows"].numpy(), axis=1) / total
+    np.testing.assert_allclose(found["scores"], expected, rtol=1e-5)
+
+
+def test_exclusions_and_filters_hold_for_new_items_too() -> None:
+    first = NEW_LISTS[:, 0].tolist()
+    without = answers(0.2, excluded=first)["rows"].numpy()[:, -1]
+    np.testing.assert_array_equal(
+        without, [next(row for row in of_query if row not in first) for of_query in NEW_LISTS]
+    )
+    red = answers(0.2, colour="red")["rows"].numpy()[:, -1]
+    np.testing.assert_array_equal(red, [next(row for row in of_query if row % 2) for of_query in NEW_LISTS])
+    # Without an admissible new item the list stays as it is.
+    np.testing.assert_array_equal(answers(0.4, excluded=NEW.tolist())["rows"], OLD_LISTS)
+
+
+def test_saved_and_loaded_it_answers_the_same(tmp_path: Path) -> None:
+    tf.saved_model.save(SERVICE, str(tmp_path / "model"))
+    loaded = answers(0.4, service=tf.saved_model.load(str(tmp_path / "model")))
+    for name, values in answers(0.4).items():
+        np.testing.assert_array_equal(loaded[name], values)
