@@ -8,6 +8,7 @@ comes first. `--later` moves that share of each user's validation events into th
 far from the training events as a test is that comes after the validation. The test split is never read.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,12 +29,15 @@ from recstack.config import StackConfig, load_config
 from trainer.baselines.table import make_baseline
 from trainer.baselines.tuning import tune
 from trainer.config.baselines import BaselineName
+from trainer.config.evaluation import COLD_ITEMS
 from trainer.data.catalogue import load_catalogue
 from trainer.data.events import EncodedEvents, load_events
 from trainer.evaluation.queries import evaluation_set, training_interactions, training_users
+from trainer.evaluation.retrieval import item_texts
 from trainer.metrics.intervals import seed_spread
 from trainer.metrics.lists import query_metrics
 from trainer.metrics.protocol import EvaluationSet, Interactions
+from trainer.metrics.slices import item_slices
 from trainer.metrics.top_k import rank_by_scorer
 from trainer.restore import Trained, restore
 from trainer.retrieval.full_ranking import query_blocks, rank_by_model
@@ -43,7 +47,7 @@ from trainer.stage import train_stage
 from trainer.training.stage import StageContext
 
 CUTOFFS = (10, 20, 100)
-SHOWN = ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "recall@100")
+SHOWN = ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "recall@100", "cold recall@10", "cold recall@100")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,17 +174,26 @@ def metrics_of_model(trained: Trained[TwoTowers], data: Judged, *, exclude_seen:
 def judge_baseline(name: BaselineName, stack: StackConfig, folder: Path, later: float) -> dict[str, float]:
     """Mean metrics of a baseline, tuned on the events it is judged by: an upper bound of what it reaches."""
     workdir = prepared(stack, folder)
-    data = judged(SchemaEncoder(stack.features, workdir.dataset), stack, workdir, later)
+    encoder = SchemaEncoder(stack.features, workdir.dataset)
+    data = judged(encoder, stack, workdir, later)
     exclude_seen = stack.evaluation.exclude_seen
-    baseline = make_baseline(name, item_texts=(), seed=0)
+    texts = item_texts(stack.features, workdir.dataset) if name == "content" else ()
+    baseline = make_baseline(name, item_texts=texts, seed=0)
     baseline = tune(baseline, data.interactions, data.queries, exclude_seen=exclude_seen).baseline
     ranked = rank_by_scorer(baseline.fit(data.interactions), data.queries, max(CUTOFFS), exclude_seen=exclude_seen)
     return _means(ranked.item_rows, data)
 
 
 def _means(item_rows: Any, data: Judged) -> dict[str, float]:
-    metrics = query_metrics(item_rows, data.queries.targets, CUTOFFS)
-    return {name: float(values.mean()) for name, values in metrics.items()}
+    """Metrics of all targets, and of those without training events; these are NaN if there are none."""
+    targets = data.queries.targets
+    is_cold = item_slices(data.interactions.popularity)[COLD_ITEMS]
+    cold = targets.where((targets.values >= 0) & is_cold[targets.values])
+    some = np.flatnonzero(cold.lengths)
+    metrics = query_metrics(item_rows, targets, CUTOFFS)
+    means = {name: float(values.mean()) for name, values in metrics.items()}
+    of_cold = query_metrics(item_rows[some], cold.take(some), CUTOFFS) if len(some) else {}
+    return means | {f"cold {name}": float(of_cold[name].mean()) if of_cold else math.nan for name in means}
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from beam_pipelines.prepare import prepare_dataset
 from features.disk.layout import RunLayout, Workdir
 from recstack.config import StackConfig, load_config
 from trainer.config.baselines import BaselineName, BaselinesConfig
+from trainer.config.evaluation import COLD_ITEMS
 from trainer.evaluation.retrieval import evaluate_retrieval
 from trainer.metrics.intervals import seed_spread
 from trainer.restore import Trained, restore
@@ -91,6 +92,12 @@ def metrics(evaluation: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in evaluation["metrics"].items() if name.startswith(("recall@", "ndcg@"))}
 
 
+def cold_metrics(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The same of the targets without training events; empty if there are none."""
+    found = metrics(evaluation["slices"][COLD_ITEMS])
+    return {f"cold items: {name}": value for name, value in found.items()}
+
+
 def show(
     arguments: Arguments,
     configured: list[dict[str, Any]],
@@ -106,13 +113,20 @@ def show(
     judged, other = columns if exclude_seen else columns[::-1]
     for column in ("metric", judged, "interval of the first seed", other, "first seed minus baseline"):
         table.add_column(column)
-    for name, first in metrics(configured[0]["model"]).items():
-        cells = [
-            seed_spread([metrics(one["model"])[name]["value"] for one in runs]) for runs in (configured, otherwise)
-        ]
-        mean, other_mean = (f"{cell.mean:.4f} ± {cell.standard_deviation:.4f}" for cell in cells)
-        table.add_row(name, mean, _bounds(first), other_mean, "")
+    for of in (metrics, cold_metrics):
+        for name, first in of(configured[0]["model"]).items():
+            cells = [seed_spread([of(one["model"])[name]["value"] for one in runs]) for runs in (configured, otherwise)]
+            mean, other_mean = (f"{cell.mean:.4f} ± {cell.standard_deviation:.4f}" for cell in cells)
+            table.add_row(name, mean, _bounds(first), other_mean, "")
+    for row in zip(*(one["new_items"] for one in configured), strict=True):
+        cells = [seed_spread([one[name] for one in row]) for name in ("ndcg", "recall", "cold_recall")]
+        values = ", ".join(f"{cell.mean:.4f} ± {cell.standard_deviation:.4f}" for cell in cells)
+        table.add_row(
+            f"{row[0]['places']:.0f} places for new items: ndcg, recall, recall of cold items", values, "", "", ""
+        )
     for baseline, evaluation in configured[0]["baselines"].items():
+        for name, value in cold_metrics(evaluation).items():
+            table.add_row(f"{baseline}: {name}", f"{value['value']:.4f}", _bounds(value), "", "")
         for name, value in metrics(evaluation).items():
             apart = configured[0]["versus"][baseline][name]["difference"]
             difference = f"{apart['value']:+.4f} {_bounds(apart)}"

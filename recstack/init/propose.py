@@ -9,6 +9,7 @@ from beam_pipelines.passes.time_checks import TimeSummary, may_be_cycle
 from beam_pipelines.profile.raw_table import TableProfile
 from features.errors import InputError
 from recstack.init.choose_cascade import choose_cascade
+from recstack.init.choose_cold import choose_for_new_items
 from recstack.init.choose_features import Tables, choose_features
 from recstack.init.choose_settings import (
     choose_cleaning,
@@ -107,6 +108,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         *choose_cleaning(log),
         *choose_split(log),
         *choose_models(log, examples, why, has_negatives=labels.has_negatives),
+        *choose_for_new_items(log, choose_split(log), columns),
         *choose_cascade(log, choose_split(log)),
     )
     return Proposal(

@@ -15,6 +15,7 @@ from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.verbs.train import chosen
 from trainer.config.baselines import BaselineName
+from trainer.config.evaluation import COLD_ITEMS
 
 # Metrics of a ranking task's table, by the type of the task, and the titles of their columns.
 _SHOWN_OF_TASKS: Mapping[TaskType, Mapping[str, str]] = {
@@ -80,7 +81,13 @@ def headline(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def retrieval_tables(result: Mapping[str, Any]) -> Iterator[Table]:
-    """Models beside each other: metrics with their intervals, a star where the difference to the model is certain."""
+    """Models beside each other: metrics with their intervals, of all targets and of cold items alone."""
+    yield _models_table(result)
+    yield from _cold_table(result)
+
+
+def _models_table(result: Mapping[str, Any]) -> Table:
+    """Metrics of all targets, with a star where the difference to the model is certain."""
     model = result["model"]
     first = f"@{result['cutoffs'][0]}"
     shown = [name for name in model["metrics"] if name.startswith("recall") or name == f"ndcg{first}"]
@@ -95,6 +102,42 @@ def retrieval_tables(result: Mapping[str, Any]) -> Iterator[Table]:
         tests = result["versus"].get(name, {})
         cells = [_interval(row["metrics"][metric], tests.get(metric)) for metric in shown]
         table.add_row(name, *cells, f"{row['catalogue'][coverage]:.3f}")
+    return table
+
+
+def _cold_table(result: Mapping[str, Any]) -> Iterator[Table]:
+    """The same metrics judged by the targets without training events; no table where there are none."""
+    rows = {result["model"]["model"]: result["model"], **result["baselines"]}
+    slices = {name: row["slices"][COLD_ITEMS] for name, row in rows.items()}
+    cold = slices[result["model"]["model"]]
+    if not cold["num_targets"]:
+        return
+    table = Table(
+        title=f"Cold items: {cold['num_targets']:,} targets of {cold['num_queries']:,} queries",
+        caption="items without training events; below: bootstrap interval",
+    )
+    shown = [name for name in cold["metrics"] if name.startswith(("recall", "ndcg"))]
+    for name in ("model", *shown):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for name, part in slices.items():
+        table.add_row(name, *(_interval(part["metrics"][metric], None) for metric in shown))
+    yield table
+    yield from _places_table(result)
+
+
+def _places_table(result: Mapping[str, Any]) -> Iterator[Table]:
+    """What places for new items cost; an evaluation of an earlier version does not tell."""
+    if not (rows := result.get("new_items")):
+        return
+    cutoff = min(result["cutoffs"])
+    table = Table(
+        title="Places kept for new items",
+        caption=f"the last of {cutoff} places (export.new_item_share); off by default",
+    )
+    for name in ("places", f"ndcg@{cutoff}", f"recall@{cutoff}", f"cold recall@{cutoff}"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(f"{row['places']:.0f}", *(f"{row[name]:.4f}" for name in ("ndcg", "recall", "cold_recall")))
     yield table
 
 
@@ -125,12 +168,12 @@ def _with_interval(row: Mapping[str, Any], metric: str) -> str:
 def cascade_tables(result: Mapping[str, Any]) -> Iterator[Table]:
     """What is served beside retrieval's order and the list ranker's, over the same candidates."""
     served = "the list ranker's order" if result["ranks"] else "retrieval's order"
-    for table in retrieval_tables(result):
-        table.title = (
-            f"Cascade on the {result['split']} split: {result['model']['num_queries']:,} queries; served: {served}"
-        )
-        table.caption = f"{result['reason']}\n{table.caption}"
-        yield table
+    table = _models_table(result)
+    num_queries = result["model"]["num_queries"]
+    table.title = f"Cascade on the {result['split']} split: {num_queries:,} queries; served: {served}"
+    table.caption = f"{result['reason']}\n{table.caption}"
+    yield table
+    yield from _cold_table(result)
     for task, metrics in result["by_label"].items():
         yield _label_table(task, metrics)
     yield _diversity_table(result["diversity"], min(result["cutoffs"]))

@@ -145,6 +145,23 @@ def retrieve(stack: StackConfig, user: str, history: list[str], taste: list[floa
     return [item.decode() for item in found["item_ids"].numpy()[0]]
 
 
+def recommend(stack: StackConfig, history: list[str], share: float) -> tuple[list[str], list[bool]]:
+    """The first `COLD` places of a stranger's list, and which of them were explored."""
+    answer = load(stack, "recommender").signatures["serving_default"]
+    lists = ("exclude_item_ids", "allow_item_ids", "shown_item_ids")
+    found = answer(
+        user_id=tf.constant([STRANGER]),
+        history=tf.constant([history]),
+        taste=tf.constant([[float("nan")] * LENGTH], tf.float32),
+        limit=tf.constant(COLD),
+        exclude_seen=tf.constant(True),
+        diversity=tf.constant([float("nan")]),
+        new_item_share=tf.constant([share], tf.float32),
+        **{name: tf.constant([[""]]) for name in lists},
+    )
+    return [item.decode() for item in found["item_ids"].numpy()[0]], found["is_explored"].numpy()[0].tolist()
+
+
 def cold_recall(evaluation: Any) -> dict[str, float]:
     return evaluation["slices"]["item: cold"]["metrics"]["recall@10"]
 
@@ -195,12 +212,40 @@ def test_a_request_with_a_vector_of_another_length_is_refused(stack: StackConfig
         retrieve(stack, "u0", [], [1.0, 2.0])
 
 
-@pytest.mark.slow
-def test_ranking_takes_vectors_too(stack: StackConfig) -> None:
+@pytest.fixture(scope="module")
+def ranked(stack: StackConfig) -> StackConfig:
+    """With a ranking model, and so with a cascade."""
     both = replace(stack, ranking=replace(stack.ranking, epochs=1))
     train(both, "ranking")
-    ranked = replace(both, export=replace(both.export, models=("ranking",)))
-    export(ranked)
+    with_both = replace(both, export=replace(both.export, models=("ranking", "recommender")))
+    export(with_both)
+    return with_both
+
+
+@pytest.mark.slow
+def test_the_evaluation_shows_what_places_for_new_items_bring(stack: StackConfig) -> None:
+    content = json.loads(stack.layout.current_run.stage("retrieval").metrics.read_text())
+    none, *more = content["new_items"]
+    assert none["ndcg"] == pytest.approx(content["model"]["metrics"]["ndcg@10"]["value"])
+    assert none["cold_recall"] == pytest.approx(cold_recall(content["model"])["value"])
+    # The two cold items of the own group come first among the new ones.
+    assert {row["places"]: row["cold_recall"] for row in more}[2.0] == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.slow
+def test_new_items_get_their_share_of_the_cascades_places_where_it_would_not_show_them(ranked: StackConfig) -> None:
+    for group in range(GROUPS):
+        history = items_of(group)[:3]
+        plain, is_explored = recommend(ranked, history, 0.0)
+        assert not any(is_explored)
+        assert recommend(ranked, history, float("nan")) == (plain, is_explored)
+        served, is_explored = recommend(ranked, history, 1.0)
+        assert sorted(served) == sorted(items_of(group)[WARM:])
+        assert is_explored == [item not in plain for item in served]
+
+
+@pytest.mark.slow
+def test_ranking_takes_vectors_too(ranked: StackConfig) -> None:
     answer = load(ranked, "ranking").signatures["serving_default"](
         user_id=tf.constant(["u0"]),
         history=tf.constant([[""]]),

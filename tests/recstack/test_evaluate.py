@@ -6,14 +6,22 @@ from typing import get_args
 from rich.console import Console
 
 from recstack.arguments import parse
+from recstack.config import load_config
 from recstack.verbs.evaluate import EvaluateArguments, cascade_tables, retrieval_tables
-from trainer.config.baselines import BaselineName, BaselinesConfig
+from trainer.config.baselines import BaselineName
 
 
-def row(name: str, recall: float) -> dict:
+def metrics(recall: float) -> dict:
     interval = {"value": recall, "low": recall - 0.1, "high": recall + 0.1}
-    metrics = {"recall@1": interval, "ndcg@1": interval, "recall@5": interval, "mrr@1": interval}
-    return {"model": name, "num_queries": 40, "metrics": metrics, "catalogue": {"coverage@1": 0.2, "coverage@5": 0.5}}
+    return {"recall@1": interval, "ndcg@1": interval, "recall@5": interval, "mrr@1": interval}
+
+
+def row(name: str, recall: float, cold: float | None = None) -> dict:
+    nothing = {"num_queries": 0, "num_targets": 0, "metrics": {}}
+    part = nothing if cold is None else {"num_queries": 7, "num_targets": 1234, "metrics": metrics(cold)}
+    catalogue = {"coverage@1": 0.2, "coverage@5": 0.5}
+    slices = {"item: cold": part}
+    return {"model": name, "num_queries": 40, "metrics": metrics(recall), "catalogue": catalogue, "slices": slices}
 
 
 def test_each_model_has_its_intervals_and_a_star_only_where_the_difference_is_certain() -> None:
@@ -37,6 +45,28 @@ def test_each_model_has_its_intervals_and_a_star_only_where_the_difference_is_ce
     assert "*" not in lines["close"] + lines["two_tower"]
     assert "0.400-0.600" in text
     assert "0.500" in lines["two_tower"]
+
+
+def test_cold_items_have_a_table_of_their_own_where_there_are_targets() -> None:
+    result = {
+        "split": "test",
+        "cutoffs": [1, 5],
+        "model": row("two_tower", 0.5, cold=0.25),
+        "baselines": {"content": row("content", 0.4, cold=0.125)},
+        "versus": {},
+        "new_items": [{"places": 2.0, "ndcg": 0.31, "recall": 0.32, "cold_recall": 0.33}],
+    }
+    console = Console(width=80, record=True, file=io.StringIO())
+    _, *cold = retrieval_tables(result)
+    console.print(*cold)
+    text = console.export_text()
+    assert "1,234 targets of 7 queries" in text
+    lines = {words[1]: line for line in text.splitlines() if len(words := line.split()) > 2}
+    # recall@1, ndcg@1 and recall@5
+    assert lines["two_tower"].count("0.2500") == lines["content"].count("0.1250") == 3
+    assert lines["2"].split("│")[2:5] == [" 0.3100 ", "   0.3200 ", "        0.3300 "]
+    without = result | {"model": row("two_tower", 0.5), "baselines": {}}
+    assert len(list(retrieval_tables(without))) == 1
 
 
 def test_the_cascade_shows_what_is_served_and_what_each_task_gains() -> None:
@@ -74,4 +104,4 @@ def test_baselines_of_the_command_line_replace_those_of_the_file() -> None:
     assert parse(EvaluateArguments, "evaluate", names).resolved.evaluation.baselines.names == ("svd", "ease")
     every = parse(EvaluateArguments, "evaluate", ["--baselines", "all"]).resolved.evaluation.baselines.names
     assert every == get_args(BaselineName)
-    assert parse(EvaluateArguments, "evaluate", []).resolved.evaluation.baselines == BaselinesConfig()
+    assert parse(EvaluateArguments, "evaluate", []).resolved.evaluation == load_config(None).evaluation

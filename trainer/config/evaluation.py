@@ -6,6 +6,9 @@ from typing import Literal
 from features.errors import ConfigError
 from trainer.config.baselines import BaselinesConfig
 
+COLD_ITEMS = "item: cold"
+"""Name of the slice of targets without training events."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:

@@ -19,7 +19,9 @@ from trainer.config.evaluation import EvaluationConfig
 from trainer.data.encoded_dataset import EncodedDataset
 from trainer.data.events import Float32
 from trainer.evaluation.diversity import ScoredLists, diversity_curves
-from trainer.evaluation.retrieval import JudgedSplit, load_data
+from trainer.evaluation.new_items import new_item_curve
+from trainer.evaluation.queries import JudgedSplit
+from trainer.evaluation.retrieval import load_data
 from trainer.metrics.intervals import paired_test, user_groups
 from trainer.metrics.lists import query_metrics
 from trainer.metrics.protocol import Int, Ragged
@@ -60,7 +62,8 @@ def evaluate_cascade(
         `model`, the order that is served: the list ranker's, or retrieval's where that was better on validation;
         `baselines`, both orders; `versus`, paired tests of the model against each; `ranks`, whether the list ranker is
         served, and `reason`, the numbers that decided; `by_label`, the same metrics of the targets with a positive
-        label alone, where labels differ; `diversity`, what re-ranking the served lists costs and brings.
+        label alone, where labels differ; `diversity` and `new_items`, what re-ranking the served lists and places for
+        new items in them cost and bring.
 
     Raises:
         InputError: the split holds no query.
@@ -71,6 +74,8 @@ def evaluate_cascade(
     orders = cascade_orders(trained, context, judged, stage, known=splits_before(config.split))
     decided = verdict(metrics)
     served = orders.list_ranker if decided.ranks else orders.retrieval
+    towers, cutoff = stage.train_retrieval(context, stage.retrieval), min(config.cutoffs)
+    retrieval = Trained(encoder=trained.encoder, model=towers, candidates=trained.candidates)
     slices = standard_slices(judged.queries, data.interactions.popularity)
     named = {CASCADE: served, RETRIEVAL: orders.retrieval, LIST_RANKER: orders.list_ranker}
     evaluations = {
@@ -95,17 +100,13 @@ def evaluate_cascade(
                 rows=served,
                 scores=orders.list_ranker_scores if decided.ranks else orders.retrieval_scores,
                 targets=judged.queries.targets,
-                vectors=_item_vectors(trained, context, stage),
+                vectors=towers.embed_candidates(trained.candidates).numpy(),
                 values=category_values(trained),
             ),
-            min(config.cutoffs),
+            cutoff,
         ),
+        "new_items": new_item_curve(retrieval, judged, served[:, :cutoff], exclude_seen=config.exclude_seen),
     }
-
-
-def _item_vectors(trained: Trained[ListRanker], context: StageContext, stage: ListRankingStage) -> Float32:
-    vectors: Float32 = stage.train_retrieval(context, stage.retrieval).embed_candidates(trained.candidates).numpy()
-    return vectors
 
 
 def category_values(trained: Trained[Any]) -> dict[str, npt.NDArray[np.int32]]:

@@ -10,6 +10,18 @@ from trainer.metrics.protocol import UNKNOWN, EvaluationSet, Int, Interactions, 
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgedSplit:
+    """One split, as events and as queries with targets."""
+
+    events: EncodedEvents
+    """Events of the split, with what came before as context."""
+    queries: EvaluationSet
+    """One query a record with targets."""
+    asked_at: Int64
+    """`[queries]`: the event that each query is asked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Users:
     """The training users, numbered from 0: those with an embedding by it, the others by their record."""
 

@@ -6,16 +6,18 @@ from typing import Any
 
 from features.disk.layout import DatasetLayout, Split
 from features.errors import InputError
+from features.schema import Schema
 from trainer.baselines.contract import Baseline
 from trainer.baselines.table import make_baseline
 from trainer.baselines.tuning import tune
 from trainer.config.baselines import BaselineName
 from trainer.config.evaluation import EvaluationConfig
-from trainer.data.events import EncodedEvents, Int64, load_events
+from trainer.data.events import EncodedEvents, load_events
 from trainer.data.raw_catalogue import read_raw_candidates
-from trainer.evaluation.queries import evaluation_set, training_interactions, training_users
+from trainer.evaluation.new_items import new_item_curve
+from trainer.evaluation.queries import JudgedSplit, evaluation_set, training_interactions, training_users
 from trainer.evaluation.slicing import feature_slices
-from trainer.metrics.protocol import EvaluationSet, Interactions
+from trainer.metrics.protocol import Int, Interactions
 from trainer.metrics.results import Evaluation, compare, evaluate_rankings
 from trainer.metrics.slices import Slices, standard_slices
 from trainer.metrics.top_k import rank_by_scorer
@@ -26,18 +28,6 @@ from trainer.retrieval.two_towers import TwoTowers
 MODEL = "two_tower"
 # So many targets that no list can hold decide what is measured.
 _MANY = 0.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgedSplit:
-    """One split, as events and as queries with targets."""
-
-    events: EncodedEvents
-    """Events of the split, with what came before as context."""
-    queries: EvaluationSet
-    """One query a record with targets."""
-    asked_at: Int64
-    """`[queries]`: the event that each query is asked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +58,8 @@ def evaluate_retrieval(
 
     Returns:
         `model` and `baselines`: each an `Evaluation` as plain data; `versus`: paired tests of the model against each
-        baseline; `tuned`: the parameters that each baseline was given.
+        baseline; `tuned`: the parameters that each baseline was given; `new_items`, what places for new items cost and
+        bring.
 
     Raises:
         InputError: the split holds no query.
@@ -82,7 +73,8 @@ def evaluate_retrieval(
             "true leaves out of every list; set it to false if they are to be recommended again"
         )
     slices = _slices(trained, dataset, data, config)
-    model = _judge(MODEL, _rank_by_model(trained, judged, config), data, config, slices)
+    lists = _rank_by_model(trained, judged, config)
+    model = _judge(MODEL, lists, data, config, slices)
     progress(_line(model))
     baselines, tuned = [], {}
     for name in config.baselines.names:
@@ -101,6 +93,7 @@ def evaluate_retrieval(
             for evaluation in baselines
         },
         "tuned": tuned,
+        "new_items": new_item_curve(trained, judged, lists[:, : min(config.cutoffs)], exclude_seen=config.exclude_seen),
     }
 
 
@@ -157,7 +150,7 @@ def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationC
     return EvaluationData(interactions=training_interactions(train, schema, first_user, num_items), splits=splits)
 
 
-def _rank_by_model(trained: Trained[TwoTowers], split: JudgedSplit, config: EvaluationConfig) -> Any:
+def _rank_by_model(trained: Trained[TwoTowers], split: JudgedSplit, config: EvaluationConfig) -> Int:
     blocks = query_blocks(split.events, trained.encoder.schema, split.asked_at)
     seen = split.queries.seen if config.exclude_seen else None
     return rank_by_model(trained.model, trained.candidates, blocks, max(config.cutoffs), seen=seen).item_rows
@@ -185,7 +178,7 @@ def _tuned_baseline(
     config: EvaluationConfig,
     seed: int,
 ) -> Baseline:
-    texts = _item_texts(trained, dataset) if name == "content" else ()
+    texts = item_texts(trained.encoder.schema, dataset) if name == "content" else ()
     baseline = make_baseline(name, item_texts=texts, seed=seed)
     validation = data.splits["validation"].queries
     if not config.baselines.tune or len(validation) == 0:
@@ -193,16 +186,15 @@ def _tuned_baseline(
     return tune(baseline, data.interactions, validation, exclude_seen=config.exclude_seen).baseline
 
 
-def _item_texts(trained: Trained[TwoTowers], dataset: DatasetLayout) -> tuple[str, ...]:
+def item_texts(schema: Schema, dataset: DatasetLayout) -> tuple[str, ...]:
     """Words and attribute values of each item, in the order of the catalogue."""
-    schema = trained.encoder.schema
     raw = read_raw_candidates(schema, dataset)
     columns: list[list[str]] = []
     for feature in schema.candidate:
         if feature.has_words:
             values = raw[feature.name]
             columns.append([(b" ".join(value) if feature.is_list else value).decode() for value in values])
-    return tuple(" ".join(parts) for parts in zip(*columns, strict=True)) or ("",) * len(trained.candidates)
+    return tuple(" ".join(parts) for parts in zip(*columns, strict=True)) or ("",) * len(raw[schema.item_id])
 
 
 def _line(evaluation: Evaluation) -> str:

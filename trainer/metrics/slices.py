@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from trainer.config.evaluation import COLD_ITEMS
 from trainer.metrics.protocol import UNKNOWN, Bool, EvaluationSet, Int
 
 HISTORY_EDGES = (1, 5, 20, 50)
@@ -54,7 +55,7 @@ def item_slices(popularity: Int) -> dict[str, Bool]:
     third = np.minimum(3 * before // max(int(popularity.sum()), 1), 2)
     warm = popularity > 0
     slices = {f"item: {name}": warm & (third == part) for part, name in enumerate(("head", "middle", "tail"))}
-    return {**slices, "item: cold": ~warm}
+    return {**slices, COLD_ITEMS: ~warm}
 
 
 def slices_by_value(feature: str, values: Sequence[Sequence[str]], limit: int = 20) -> dict[str, Bool]:

@@ -1,6 +1,7 @@
 """The catalogue ranked by a two-tower model, exactly: inner products, and what the histories' own items get on top."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -99,3 +100,36 @@ def rank_by_model(
     """
     vectors, added = embed_queries(towers, queries, len(candidates))
     return rank_by_inner_product(vectors, towers.embed_candidates(candidates).numpy(), k, seen=seen, added=added)
+
+
+def rank_some(
+    towers: TwoTowers,
+    candidates: EncodedCatalogue,
+    queries: Iterable[QueryBlock],
+    rows: Int64,
+    k: int,
+    *,
+    seen: Ragged | None = None,
+) -> Int64:
+    """The best k of a few items for each query, by inner products alone.
+
+    Args:
+        towers: score them.
+        candidates: the catalogue.
+        queries: in blocks; at least one.
+        rows: `[n]`, ascending: rows of the catalogue, at least one.
+        k: items to return for each query.
+        seen: as in `rank_by_model`.
+
+    Returns:
+        `[queries, k]`: rows of the catalogue, best first; -1 where there are fewer.
+    """
+    vectors, _ = embed_queries(towers, queries, len(candidates))
+    items = towers.candidate_tower(candidates.gather(tf.constant(rows))).numpy()
+    if seen is not None:
+        places = np.searchsorted(rows, seen.values).clip(max=len(rows) - 1)
+        is_some = rows[places] == seen.values
+        seen = replace(seen, values=places).where(is_some)
+    found = rank_by_inner_product(vectors, items, k, seen=seen).item_rows
+    best: Int64 = np.where(found >= 0, rows[found], -1)
+    return best

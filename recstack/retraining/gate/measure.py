@@ -12,8 +12,9 @@ from recstack.retraining.gate.data_facts import facts_of_dataset, facts_of_live,
 from recstack.retraining.gate.evidence import ComputedTwice, Evidence, Lists
 from recstack.retraining.gate.latency import latencies
 from recstack.retraining.samples import SHOWN_USERS, SampleUser, last_items, shown_model
+from trainer.evaluation.queries import JudgedSplit
 from trainer.evaluation.ranking import predict_candidates
-from trainer.evaluation.retrieval import EvaluationData, JudgedSplit, load_data
+from trainer.evaluation.retrieval import EvaluationData, load_data
 from trainer.evaluation.served import LIST_MODELS, RawQueries, ServedModel, raw_queries
 from trainer.export.saving import directory_bytes
 from trainer.metrics.intervals import user_groups

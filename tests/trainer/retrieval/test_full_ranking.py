@@ -9,8 +9,9 @@ from trainer.config.retrieval import RetrievalConfig
 from trainer.data.batches import gather_query
 from trainer.data.catalogue import load_catalogue
 from trainer.data.events import load_events
+from trainer.metrics.protocol import Ragged
 from trainer.retrieval import full_ranking
-from trainer.retrieval.full_ranking import embed_queries, query_blocks
+from trainer.retrieval.full_ranking import embed_queries, query_blocks, rank_by_model, rank_some
 from trainer.retrieval.model import TwoTowerModel
 
 
@@ -37,3 +38,18 @@ def test_blocks_are_as_wide_as_their_histories_and_change_nothing(small_dataset,
         expected = np.zeros(added.shape, np.float32)
         expected[repeats.query, repeats.rows] = repeats.scores
         np.testing.assert_allclose(added.toarray(), expected, rtol=1e-6)
+
+
+def test_a_few_items_rank_among_themselves_as_in_the_whole_catalogue(small_dataset):
+    encoder = SchemaEncoder(SCHEMA, small_dataset)
+    candidates = load_catalogue(small_dataset, encoder)
+    events = load_events(small_dataset.interactions("train"), encoder, candidates.rows(), records="retrieval")
+    towers = TwoTowerModel(RetrievalConfig(dimension=4), encoder, candidates, seed=0).towers
+    asked = np.array([3, 7, 11])
+    some = np.array([0, 2, 3])
+    seen = Ragged.from_lengths(np.array([2, 0, 1]), np.array([1, 2, 3]))
+    everything = rank_by_model(towers, candidates, query_blocks(events, SCHEMA, asked), len(candidates), seen=seen)
+    expected = [[row for row in of_query if row in some] for of_query in everything.item_rows]
+    found = rank_some(towers, candidates, query_blocks(events, SCHEMA, asked), some, len(some), seen=seen)
+    assert [[row for row in of_query if row >= 0] for of_query in found] == expected
+    assert [len(of_query) for of_query in expected] == [2, 3, 2]
