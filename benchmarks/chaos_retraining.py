@@ -38,7 +38,10 @@ CHECKED: tuple[ModelName, ...] = ("retrieval", "recommender")
 HEADER = "| night | s undisturbed | kills | versions published | requests so far | failed |\n|---|---|---|---|---|---|"
 CONFIG = """
 workdir = "{folder}/work"
-features.query = [{{ kind = "history", length = 20 }}, {{ kind = "timestamp", parts = ["hour_of_day"] }}]
+features.query = [
+    {{ kind = "history", length = 20 }},
+    {{ kind = "timestamp", name = "timestamp", parts = ["hour_of_day"] }},
+]
 features.candidate = [{{ kind = "id", name = "item_id" }}]
 pipeline.interactions.path = "{folder}/interactions.parquet"
 pipeline.label = {{ rating_column = "rating", min_positive_rating = 4.0 }}

@@ -153,10 +153,12 @@ def main() -> int:
     deadline = time.monotonic() + given.seconds
     replay = Replay(given.tables, given.workdir, given.weeks)
     print(HEADER, flush=True)
-    for night in (night for policy in given.policies for night in nights_of(policy, given.weeks)):
+    nights = [night for policy in given.policies for night in nights_of(policy, given.weeks)]
+    for night in sorted(nights, key=lambda night: night.week):
         row = replay.known(night)
         if row is None:
             if time.monotonic() + replay.longest > deadline:
+                print(f"\n{WEEKS}", *weeks(replay.rows, given.weeks), sep="\n")
                 print("nights are left: run the same command again")
                 return NIGHTS_LEFT
             row = replay.run(night)
