@@ -46,9 +46,9 @@ features.candidate = [{{ kind = "id", name = "item_id" }}]
 pipeline.interactions.path = "{folder}/interactions.parquet"
 pipeline.label = {{ rating_column = "rating", min_positive_rating = 4.0 }}
 pipeline.split = {{ kind = "per_user_fraction", validation = 0.1, test = 0.1 }}
-retrieval = {{ dimension = 16, epochs = 2, batch_size = 256 }}
+retrieval = {{ dimension = 16, epochs = 12, batch_size = 256, optimizer = {{ learning_rate = 0.02 }} }}
 ranking = {{ dimension = 8, epochs = 1, batch_size = 256 }}
-evaluation = {{ cutoffs = [10], resamples = 20 }}
+evaluation = {{ cutoffs = [10], resamples = 20, baselines = {{ names = ["popularity"] }} }}
 export = {{ recommender_candidates = 40, keep_versions = 2 }}
 """
 
