@@ -22,6 +22,7 @@ _SHOWN_OF_TASKS: Mapping[TaskType, Mapping[str, str]] = {
     "binary": {"auc": "AUC", "log_loss": "log loss", "rmse": "RMSE", "calibration_error": "calibration error"},
     "regression": {"rmse": "RMSE", "mae": "MAE", "mean_prediction": "mean prediction", "mean_label": "mean label"},
 }
+_ERROR_OF_TASKS: Mapping[TaskType, str] = {"binary": "log loss", "regression": "squared error"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,10 +148,11 @@ def ranking_tables(result: Mapping[str, Any]) -> Iterator[Table]:
         count = judged["model"]["num_examples"]
         table = Table(title=f"Ranking on the {result['split']} split, task {task}: {count:,} labelled events")
         shown = _SHOWN_OF_TASKS[judged["type"]]
-        for name in ("model", *shown.values()):
+        table.caption = f"difference: {_ERROR_OF_TASKS[judged['type']]}, model minus row; paired bootstrap interval"
+        for name in ("model", *shown.values(), "difference"):
             table.add_column(name, justify="left" if name == "model" else "right")
         for name, row in _rows(judged).items():
-            table.add_row(name, *(_with_interval(row, metric) for metric in shown))
+            table.add_row(name, *(_with_interval(row, metric) for metric in shown), _difference(row.get("difference")))
         yield table
 
 
@@ -158,11 +160,17 @@ def _rows(judged: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {"model": judged["model"], **judged["baselines"]}
 
 
+def _difference(interval: Mapping[str, float] | None) -> str:
+    if interval is None:
+        return ""
+    return f"{interval['value']:+.4f}\n[{interval['low']:+.4f}, {interval['high']:+.4f}]"
+
+
 def _with_interval(row: Mapping[str, Any], metric: str) -> str:
     if row[metric] is None:
         return "-"
     interval = row.get(f"{metric}_interval")
-    return f"{row[metric]:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+    return f"{row[metric]:.4f}" + (f"\n[{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
 
 
 def cascade_tables(result: Mapping[str, Any]) -> Iterator[Table]:

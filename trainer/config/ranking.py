@@ -142,6 +142,9 @@ class RankingConfig:
     network: NetworkConfig = field(default_factory=DCNConfig)
     """What lies between the embeddings and the heads: `dcn` multiplies features, `dlrm` takes inner
     products of their embeddings, `mlp` is the plainest."""
+    members: int = 1
+    """Models whose mean score counts, each with embeddings and a network of its own; several predict better than one of
+    any size, for as many times the training and the memory."""
     task: Mapping[str, TaskTraining] = field(default_factory=dict)
     """Loss and weight by the name of a task; a task that is not named here has the defaults."""
     embedding_decay: float = 1e-4
@@ -159,7 +162,8 @@ class RankingConfig:
 
     def __post_init__(self) -> None:
         require("ranking", self, "embedding_decay", self.embedding_decay >= 0, "at least 0")
-        require("ranking", self, "dimension", self.dimension >= 1, "a whole number of at least 1")
+        for name in ("dimension", "members"):
+            require("ranking", self, name, getattr(self, name) >= 1, "a whole number of at least 1")
         check_training("ranking", self)
 
     def training_of(self, name: str) -> TaskTraining:

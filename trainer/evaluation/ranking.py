@@ -1,5 +1,6 @@
 """The ranking model on the labelled events of a split, beside baselines, task by task."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from trainer.data.batches import gather_query
 from trainer.data.events import EncodedEvents, Float32, Int64
 from trainer.data.labelled_pairs import LabelledPairs, pair_examples
 from trainer.evaluation.label_baselines import load_splits, predicted_by_baselines
+from trainer.metrics.intervals import paired_test, user_groups
 from trainer.metrics.protocol import Int
 from trainer.ranking.calibration.choose import NONE
 from trainer.ranking.heads.contract import Head, Values
@@ -35,7 +37,8 @@ def evaluate_ranking(
     Returns:
         `tasks`: by the name of each task its `type`, the `calibration` that validation chose, and what its head
         measures, as plain data, for `model` and `baselines`: `uncalibrated` where the model is calibrated, and those
-        of `trainer.evaluation.label_baselines`.
+        of `trainer.evaluation.label_baselines`. Each but the model has a `difference`: the model's mean error, squared
+        of regressions and log loss of binary tasks, minus its own, with a paired bootstrap interval over users.
 
     Raises:
         InputError: the split holds no labelled event.
@@ -54,6 +57,10 @@ def evaluate_ranking(
         judged = _predictions(head, scores[task.name]) | predicted_by_baselines(splits, task.type, place)
         weights = pairs.weight[known].astype(np.float64)
         found = {name: head.evaluation(labels[known], of[known], weights, config) for name, of in judged.items()}
+        errors = {name: head.errors(labels[known], of[known]) * weights / weights.mean() for name, of in judged.items()}
+        users = user_groups(splits.user_rows["judged"][known])
+        for name in judged.keys() - {"model"}:
+            found[name]["difference"] = _difference(errors["model"], errors[name], users, config)
         tasks[task.name] = {
             "type": task.type,
             "calibration": head.calibration,
@@ -61,6 +68,12 @@ def evaluate_ranking(
             "baselines": found,
         }
     return {"tasks": tasks}
+
+
+def _difference(model: Values, other: Values, users: Int, config: EvaluationConfig) -> dict[str, float]:
+    """Mean error of the model minus another's over the same pairs, with the bootstrap interval over users."""
+    test = paired_test(model, other, users, confidence=config.confidence, seed=config.seed)
+    return asdict(test.difference)
 
 
 def _predictions(head: Head, scores: Float32) -> dict[str, Values]:

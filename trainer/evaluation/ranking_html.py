@@ -34,9 +34,13 @@ def _task(name: str, judged: Result) -> Iterator[str]:
 
 def _table(models: Mapping[str, Result]) -> str:
     names = [name for name, value in models["model"].items() if isinstance(value, float)]
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)
+    head = "".join(
+        f"<th>{escape(name.replace('_', ' '))}</th>" for name in (*names, "error of the model minus its own")
+    )
     body = "".join(
-        f"<tr><td>{escape(model)}</td>" + "".join(f"<td>{_cell(row, name)}</td>" for name in names) + "</tr>"
+        f"<tr><td>{escape(model)}</td>"
+        + "".join(f"<td>{_cell(row, name)}</td>" for name in names)
+        + f"<td>{_difference(row.get('difference'))}</td></tr>"
         for model, row in models.items()
     )
     return f"<table><tr><th></th>{head}</tr>{body}</table>"
@@ -47,6 +51,12 @@ def _cell(row: Result, name: str) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" + (f"<br><small>{interval[0]:.4f}-{interval[1]:.4f}</small>" if interval else "")
+
+
+def _difference(interval: Mapping[str, float] | None) -> str:
+    if interval is None:
+        return ""
+    return f"{interval['value']:+.4f}<br><small>{interval['low']:+.4f} to {interval['high']:+.4f}</small>"
 
 
 def _reliability(models: Mapping[str, Result]) -> str:

@@ -1,4 +1,4 @@
-"""The ranking model: features' embeddings, a network over them and a head for each task."""
+"""The ranking model: one or several models of a pair and a head for each task."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,23 +9,24 @@ import tensorflow_recommenders as tfrs
 from features.encoding.encoder import Encoded, Tensors
 from features.encoding.schema_encoder import ITEM_EVENTS_ENCODED, SchemaEncoder
 from features.records.contents import ITEM_EVENTS
-from trainer.config.ranking import NETWORKS, RankingConfig
+from trainer.config.ranking import RankingConfig
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.labelled_pairs import LabelMoments
-from trainer.layers.embedding import FeatureVector, make_tables
+from trainer.layers.dropout import DropoutSeries
 from trainer.ranking.heads import HEADS
 from trainer.ranking.heads.contract import Head
-from trainer.ranking.networks.contract import Network
+from trainer.ranking.member import Member
 
 # A number that is not encoded: it comes as it is, `[pairs, 1]`.
 _NUMBER = Encoded(form="dense", width=1, num_indices=0, table="")
+_SEEDS_A_MEMBER = 100
 
 
 class RankingModel(tfrs.Model):
     """Scores of pairs of a query and a candidate, one a task.
 
-    A task's score is the sum of what its head reads from the network and of one learnt number for each value of each
-    feature, which holds what is true of a user or an item whatever it is paired with; each task has numbers of its own.
+    The mean of the members' scores, each with embeddings of its own. They see the same batches and are trained each by
+    its own loss, so that their errors differ and the mean has less of them.
     """
 
     def __init__(
@@ -53,19 +54,20 @@ class RankingModel(tfrs.Model):
         self.config = config
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self._candidates = candidates
-        self._query_names = frozenset(feature.name for feature in encoder.schema.query)
-        features = _features(encoder, extra)
         tasks = encoder.schema.task
-        tables = frozenset(encoded.table for encoded in features.values())
-        dimensioned = make_tables(features, config.dimension, tables, stddev=0.05, seed=seed)
-        self.vectors = {n: FeatureVector(e, dimensioned.get(e.table), config.dimension) for n, e in features.items()}
-        self.numbers = [_numbers(features, seed) for _ in tasks]
-        self.network: Network = NETWORKS.implementation(config.network)(
-            config.network, num_features=len(features), dimension=config.dimension, step=self.step
-        )
-        self.heads: list[Head] = [
-            HEADS[task.type](task, config.training_of(task.name), moments)
-            for task, moments in zip(tasks, label_moments or [LabelMoments()] * len(tasks), strict=True)
+        moments = dict(zip(tasks, label_moments or [LabelMoments()] * len(tasks), strict=True))
+        self.heads: list[Head] = [HEADS[t.type](t, config.training_of(t.name), moments[t]) for t in tasks]
+        first_scores = {t.name: head.first_score(moments[t]) for t, head in zip(tasks, self.heads, strict=True)}
+        self.members = [
+            Member(
+                config,
+                _features(encoder, extra),
+                frozenset(feature.name for feature in encoder.schema.query),
+                first_scores,
+                seed=seed + _SEEDS_A_MEMBER * number,
+                dropouts=DropoutSeries(step=self.step, first=_SEEDS_A_MEMBER * number),
+            )
+            for number in range(config.members)
         ]
         self._build(encoder, extra)
 
@@ -84,14 +86,15 @@ class RankingModel(tfrs.Model):
         Returns:
             `[pairs] float32` by task.
         """
-        return self._forward(query, candidate, query_of_pair, training)[0]
+        scores = [member(query, candidate, query_of_pair, training=training)[0] for member in self.members]
+        return {head.task_name: _mean([each[head.task_name] for each in scores]) for head in self.heads}
 
     def predictions(self, scores: Tensors) -> Tensors:
         """Scores to what is predicted, in the unit of the labels: chances of binary tasks, values of regressions."""
         return {head.task_name: head.prediction(head.calibrated(scores[head.task_name])) for head in self.heads}
 
     def compute_loss(self, inputs: Mapping[str, Any], training: bool = False) -> tf.Tensor:
-        """Weighted sum of the tasks' losses and of the penalty on the embeddings.
+        """Weighted sum of the tasks' losses and of the penalty on the embeddings, the mean of the members'.
 
         Args:
             inputs: a batch of `trainer.data.labelled_pairs.pair_examples`.
@@ -101,27 +104,13 @@ class RankingModel(tfrs.Model):
             `[] float32`.
         """
         candidate = {**self._candidates.gather(inputs["candidate_row"]), **inputs["pair"]}
-        scores, vectors = self._forward(inputs["query"], candidate, None, training)
+        return _mean([self._loss_of(member, inputs, candidate, training) for member in self.members])
+
+    def _loss_of(self, member: Member, inputs: Mapping[str, Any], candidate: Tensors, training: bool) -> tf.Tensor:
+        scores, vectors = member(inputs["query"], candidate, training=training)
         labels, weights = inputs["labels"], inputs["weight"]
         losses = [head.loss(labels[:, place], scores[head.task_name], weights) for place, head in enumerate(self.heads)]
         return tf.add_n(losses) + self.config.embedding_decay * tf.nn.l2_loss(vectors)
-
-    def _forward(
-        self, query: Tensors, candidate: Tensors, query_of_pair: tf.Tensor | None, training: bool
-    ) -> tuple[Tensors, tf.Tensor]:
-        def embedded(name: str, layer: FeatureVector) -> tf.Tensor:
-            if name not in self._query_names:
-                return layer(candidate[name])
-            of_query = layer(query[name])
-            return of_query if query_of_pair is None else tf.gather(of_query, query_of_pair)
-
-        vectors = tf.concat([embedded(name, layer) for name, layer in self.vectors.items()], axis=-1)
-        hidden = self.network(vectors, training=training)
-        scores = {}
-        for head, numbers in zip(self.heads, self.numbers, strict=True):
-            first_order = tf.add_n([embedded(name, layer) for name, layer in numbers.items()])
-            scores[head.task_name] = head(hidden, first_order)
-        return scores, vectors
 
     def _build(self, encoder: SchemaEncoder, extra: Sequence[str]) -> None:
         """Makes the dense layers' weights by one call on an empty batch."""
@@ -131,10 +120,8 @@ class RankingModel(tfrs.Model):
         self(encoder.encode_query(raw), {**encoder.encode_candidate(raw), **numbers})
 
 
-def _numbers(features: Mapping[str, Encoded], seed: int) -> dict[str, FeatureVector]:
-    """One number for each value of each feature, zero at first."""
-    tables = make_tables(features, 1, frozenset(), stddev=0.0, seed=seed)
-    return {name: FeatureVector(encoded, tables.get(encoded.table), 1) for name, encoded in features.items()}
+def _mean(values: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tf.add_n(values) / len(values)
 
 
 def _features(encoder: SchemaEncoder, extra: Sequence[str]) -> dict[str, Encoded]:

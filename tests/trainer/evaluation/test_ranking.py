@@ -57,3 +57,13 @@ def test_the_item_mean_is_that_of_the_data(found: dict[str, Any]) -> None:
     liked, other = (1.6 + 10 * RATE) / (1.6 + 10), 10 * RATE / (14.4 + 10)
     assert mean["log_loss"] == pytest.approx(-(RATE * log(liked) + (1 - RATE) * log(1 - other)), rel=1e-5)
     assert mean["auc"] == 1.0
+
+
+def test_the_difference_to_a_baseline_is_that_of_their_log_losses(found: dict[str, Any]) -> None:
+    difference = found["baselines"]["item_mean"]["difference"]
+    expected = found["model"]["log_loss"] - found["baselines"]["item_mean"]["log_loss"]
+    assert difference["value"] == pytest.approx(expected, rel=1e-5)
+    # Every user has the same two events, so no resample of users changes it.
+    assert difference["low"] == pytest.approx(expected, rel=1e-5)
+    assert difference["high"] == pytest.approx(expected, rel=1e-5)
+    assert "difference" not in found["model"]

@@ -22,21 +22,24 @@ def head_of(task: Task, moments: LabelMoments, weight: float = 1.0) -> Head:
     return HEADS[task.type](task, TaskTraining(weight=weight), moments)
 
 
-def first_prediction(head: Head) -> float:
-    """What a head without training predicts, whatever the network says."""
-    return float(head.prediction(head(tf.random.normal([1, 3]), tf.zeros([1, 1])))[0])
+def first_prediction(task: Task, moments: LabelMoments) -> float:
+    """What is predicted of every pair before the training."""
+    head = head_of(task, moments)
+    return float(head.prediction(tf.constant(head.first_score(moments))))
 
 
 def test_predictions_start_from_the_mean_label() -> None:
-    assert first_prediction(head_of(Task(name="a"), LabelMoments(mean=0.2))) == pytest.approx(0.2)
-    assert first_prediction(head_of(Task(name="a"), LabelMoments(mean=0.0))) == pytest.approx(1e-3)
-    assert first_prediction(head_of(Task(name="a", type="regression"), RATING)) == pytest.approx(3.5)
+    assert first_prediction(Task(name="a"), LabelMoments(mean=0.2)) == pytest.approx(0.2)
+    assert first_prediction(Task(name="a"), LabelMoments(mean=0.0)) == pytest.approx(1e-3)
+    assert first_prediction(Task(name="a", type="regression"), RATING) == pytest.approx(3.5)
 
 
-def test_first_order_numbers_are_added_to_the_score() -> None:
-    head = head_of(Task(name="a", type="regression"), RATING)
-    scores = head(tf.zeros([2, 3]), tf.constant([[0.0], [2.0]]))
-    assert head.prediction(scores).numpy().tolist() == [3.5, 4.5]
+def test_errors_are_those_of_the_loss() -> None:
+    labels, rating = np.array([1.0, 0.0]), head_of(Task(name="a", type="regression"), RATING)
+    np.testing.assert_allclose(rating.errors(labels, np.array([3.0, 1.0])), [4.0, 1.0])
+    binary = head_of(Task(name="a"), LabelMoments(mean=0.5))
+    np.testing.assert_allclose(binary.errors(labels, np.array([0.8, 0.25])), [-math.log(0.8), -math.log(0.75)])
+    assert np.isfinite(binary.errors(labels, np.array([0.0, 1.0]))).all()
 
 
 @pytest.mark.parametrize("task_type", TASK_TYPES)

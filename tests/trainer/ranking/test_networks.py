@@ -10,6 +10,7 @@ import tensorflow as tf
 from features.errors import ConfigError
 from features.serialization import structure
 from trainer.config.ranking import NETWORKS, DCNConfig, DLRMConfig, MLPConfig, NetworkConfig, RankingConfig
+from trainer.layers.dropout import DropoutSeries
 from trainer.ranking.networks.contract import Network
 from trainer.ranking.networks.dlrm import DLRM
 
@@ -23,8 +24,8 @@ class DotConfig(NetworkConfig):
 
 
 class Dot(Network):
-    def __init__(self, config: DotConfig, *, num_features: int, dimension: int, step: tf.Variable) -> None:
-        super().__init__(config, num_features=num_features, dimension=dimension, step=step)
+    def __init__(self, config: DotConfig, *, num_features: int, dimension: int, dropouts: DropoutSeries) -> None:
+        super().__init__(config, num_features=num_features, dimension=dimension, dropouts=dropouts)
         self.shape_of_features = (num_features, dimension)
 
     def call(self, vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -41,7 +42,10 @@ def outside() -> Iterator[None]:
 def network_of(config: NetworkConfig, step: int = 0) -> Network:
     tf.keras.utils.set_random_seed(1)
     made: Network = NETWORKS.implementation(config)(
-        config, num_features=FEATURES, dimension=DIMENSION, step=tf.Variable(step, dtype=tf.int64)
+        config,
+        num_features=FEATURES,
+        dimension=DIMENSION,
+        dropouts=DropoutSeries(step=tf.Variable(step, dtype=tf.int64)),
     )
     return made
 
@@ -89,7 +93,7 @@ def test_dlrm_is_the_products_of_all_pairs_beside_dense_layers_over_them() -> No
 
 
 def test_dlrm_of_one_feature_has_no_product() -> None:
-    network = DLRM(DLRMConfig(hidden=(4,)), num_features=1, dimension=2, step=tf.Variable(0, dtype=tf.int64))
+    network = DLRM(DLRMConfig(hidden=(4,)), num_features=1, dimension=2, dropouts=DropoutSeries(step=tf.Variable(0)))
     assert network(VECTORS[:, :2]).shape == (BATCH, 4)
 
 

@@ -20,6 +20,7 @@ from trainer.ranking.heads.contract import Head, Values
 
 # Shares of positive labels beyond this start from it, so that the first logit is finite.
 _LEAST_SHARE = 1e-3
+_LEAST_CHANCE = 1e-7
 
 
 class BinaryHead(Head):
@@ -90,3 +91,9 @@ class BinaryHead(Head):
             )
             result["auc_interval"] = [interval.low, interval.high]
         return result
+
+    def errors(self, labels: Values, predictions: Values) -> Values:
+        """Log losses, of chances kept apart from 0 and 1."""
+        chances = np.clip(predictions.astype(np.float64), _LEAST_CHANCE, 1 - _LEAST_CHANCE)
+        losses: Values = -(labels * np.log(chances) + (1 - labels) * np.log1p(-chances))
+        return losses

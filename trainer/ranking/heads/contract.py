@@ -23,10 +23,10 @@ Values: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 
 class Head(tf.keras.layers.Layer):
-    """What the network says of a pair to one task's score; the score to the task's prediction."""
+    """What one task's scores mean: their loss, and the predictions that they stand for."""
 
     def __init__(self, task: Task, training: TaskTraining, moments: LabelMoments) -> None:
-        """Makes the last layer, whose weights start from zero.
+        """Makes the loss.
 
         Args:
             task: what is predicted.
@@ -38,20 +38,6 @@ class Head(tf.keras.layers.Layer):
         self.loss_weight = training.weight
         loss = training.loss_of(task.type)
         self._loss: RankingLoss = RANKING_LOSSES.implementation(loss)(loss)
-        start = tf.keras.initializers.Constant(self.first_score(moments))
-        self.last = tf.keras.layers.Dense(1, kernel_initializer="zeros", bias_initializer=start)
-
-    def call(self, hidden: tf.Tensor, first_order: tf.Tensor) -> tf.Tensor:
-        """The scores of pairs.
-
-        Args:
-            hidden: `[pairs, width] float32`, from the network.
-            first_order: `[pairs, 1] float32`, the sum of the features' own numbers.
-
-        Returns:
-            `[pairs] float32`.
-        """
-        return tf.squeeze(self.last(hidden) + first_order, axis=-1)
 
     def loss(self, labels: tf.Tensor, scores: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Weighted sum of the losses of `[pairs] float32` labels, NaN where unknown, and scores; `[] float32`."""
@@ -96,3 +82,7 @@ class Head(tf.keras.layers.Layer):
         self, labels: Values, predictions: Values, weights: Values, config: EvaluationConfig
     ) -> dict[str, Any]:
         """Metrics of the report, as plain data; arguments are `[pairs]`, none unknown, weights above 0."""
+
+    @abstractmethod
+    def errors(self, labels: Values, predictions: Values) -> Values:
+        """How wrong each prediction is, in the measure that training minimises; `[pairs]` each, none unknown."""

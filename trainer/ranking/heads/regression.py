@@ -61,5 +61,10 @@ class RegressionHead(Head):
             "rmse_interval": [interval.low, interval.high],
         }
 
+    def errors(self, labels: Values, predictions: Values) -> Values:
+        """Squared errors, in the squared unit of the labels."""
+        squares: Values = np.square(predictions.astype(np.float64) - labels)
+        return squares
+
     def _constant(self, name: str, value: float) -> tf.Variable:
         return self.add_weight(name=name, shape=(), trainable=False, initializer=tf.keras.initializers.Constant(value))

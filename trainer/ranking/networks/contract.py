@@ -9,19 +9,21 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.layers.dropout import DropoutSeries
+
 
 class Network(tf.keras.layers.Layer):
     """The embedded features of a query and a candidate in, one vector for the heads of all tasks out."""
 
     @abstractmethod
-    def __init__(self, config: Any, *, num_features: int, dimension: int, step: tf.Variable) -> None:
+    def __init__(self, config: Any, *, num_features: int, dimension: int, dropouts: DropoutSeries) -> None:
         """Makes the layers.
 
         Args:
             config: Options of the network's kind.
             num_features: Features of query and candidate together, F.
             dimension: Components of each feature's embedding, D.
-            step: `[] int64`, the step of the training, for dropout.
+            dropouts: Makes the layers that zero components in training.
         """
         super().__init__()
 

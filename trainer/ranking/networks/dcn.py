@@ -4,7 +4,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from trainer.config.ranking import DCNConfig
-from trainer.layers.dropout import StepDropout
+from trainer.layers.dropout import DropoutSeries
 from trainer.ranking.networks.contract import Network
 
 
@@ -14,12 +14,12 @@ class DCN(Network):
     A cross layer is x_{l+1} = x_0 * (W_l x_l + b_l) + x_l (Eq. 1), or with W_l = U_l V_l of low rank (Eq. 2).
     """
 
-    def __init__(self, config: DCNConfig, *, num_features: int, dimension: int, step: tf.Variable) -> None:
+    def __init__(self, config: DCNConfig, *, num_features: int, dimension: int, dropouts: DropoutSeries) -> None:
         """Makes the layers."""
-        super().__init__(config, num_features=num_features, dimension=dimension, step=step)
+        super().__init__(config, num_features=num_features, dimension=dimension, dropouts=dropouts)
         rank = config.cross_rank if 0 < config.cross_rank < num_features * dimension else None
         self.cross = [tfrs.layers.dcn.Cross(projection_dim=rank) for _ in range(config.cross_layers)]
-        self.dropout = StepDropout(config.dropout, step=step, number=1)
+        self.dropout = dropouts.layer(config.dropout, 1)
         self.hidden = [tf.keras.layers.Dense(width, activation="relu") for width in config.hidden]
 
     def call(self, vectors: tf.Tensor, training: bool = False) -> tf.Tensor:

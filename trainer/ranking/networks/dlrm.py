@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config.ranking import DLRMConfig
-from trainer.layers.dropout import StepDropout
+from trainer.layers.dropout import DropoutSeries
 from trainer.ranking.networks.contract import Network
 
 
@@ -15,13 +15,13 @@ class DLRM(Network):
     factorisation of the labels, is one of the terms of a score.
     """
 
-    def __init__(self, config: DLRMConfig, *, num_features: int, dimension: int, step: tf.Variable) -> None:
+    def __init__(self, config: DLRMConfig, *, num_features: int, dimension: int, dropouts: DropoutSeries) -> None:
         """Makes the layers."""
-        super().__init__(config, num_features=num_features, dimension=dimension, step=step)
+        super().__init__(config, num_features=num_features, dimension=dimension, dropouts=dropouts)
         self.shape_of_vectors = (num_features, dimension)
         left, right = np.triu_indices(num_features, k=1)
         self.places = (left * num_features + right).astype(np.int32)
-        self.dropout = StepDropout(config.dropout, step=step, number=1)
+        self.dropout = dropouts.layer(config.dropout, 1)
         self.hidden = [tf.keras.layers.Dense(width, activation="relu") for width in config.hidden]
 
     def call(self, vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
