@@ -135,6 +135,7 @@ def _counters_of_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
         (_counters_of_the_future, {"ranking train", "ranking validation"}),
     ],
 )
+@pytest.mark.slow
 def test_a_planted_leak_is_noticed(
     tmp_path: Path,
     plain_schema: Schema,

@@ -49,6 +49,7 @@ def test_example_of_the_stages_runs_and_finds_all_done(checkerboard: StackConfig
         assert checkerboard.layout.model(model).current == 1
 
 
+@pytest.mark.slow
 def test_answers_over_grpc_equal_those_in_process(checkerboard: StackConfig, tmp_path: Path) -> None:
     from serving.client import RecommenderClient
 

@@ -64,6 +64,7 @@ def test_batch_scoring(checkerboard: StackConfig, tmp_path: Path) -> None:
     assert all(likes(line["user_id"], item_id) for line in lines for item_id, _ in line["items"])
 
 
+@pytest.mark.slow
 def test_query_tower_tflite(checkerboard: StackConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import tensorflow as tf
 

@@ -34,6 +34,7 @@ def item_vectors(stack: StackConfig) -> np.ndarray:
     return vectors
 
 
+@pytest.mark.slow
 def test_changed_settings_start_a_run_and_unchanged_stages_come_along(stack: StackConfig) -> None:
     former, runs, reports = stack.layout.current_run, stack.layout.runs, list[str]()
     changed = with_epochs(stack, ranking=1)
@@ -108,6 +109,7 @@ def test_keep_runs_is_checked(stack: StackConfig) -> None:
         replace(stack, keep_runs=0)
 
 
+@pytest.mark.slow
 def test_a_built_version_is_not_seen_before_it_is_published(stack: StackConfig) -> None:
     one = replace(stack, export=replace(stack.export, models=("retrieval_exact",)))
     job = stages.export_job(one, one.layout.current_run)

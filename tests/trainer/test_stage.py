@@ -151,6 +151,7 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(small_dataset, tmp_pa
     )
 
 
+@pytest.mark.slow
 def test_another_configuration_is_neither_restored_nor_trained_over(small_dataset, tmp_path):
     train(small_dataset, tmp_path, RETRIEVAL)
     before = item_vectors(small_dataset, tmp_path, RETRIEVAL)
@@ -167,6 +168,7 @@ def test_another_configuration_is_neither_restored_nor_trained_over(small_datase
     np.testing.assert_array_equal(item_vectors(small_dataset, tmp_path, RETRIEVAL), before)
 
 
+@pytest.mark.slow
 def test_ranking_tells_liked_from_disliked(small_dataset, tmp_path):
     config = replace(RANKING, epochs=20, patience=0)
     stage = RankingStage(config=config)
@@ -211,6 +213,7 @@ def test_set_of_an_ordered_encoder_is_refused():
         RetrievalConfig(examples="set", encoder=GRUConfig())
 
 
+@pytest.mark.slow
 def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
     config = replace(RETRIEVAL, epochs=1)
     train(small_dataset, tmp_path, config)
@@ -225,6 +228,7 @@ def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
 
 
 @pytest.mark.parametrize("changes", [{}, {"ensemble": (MeanConfig(),)}, {"loss": BCEConfig()}])
+@pytest.mark.slow
 def test_trains_with_repeat(small_dataset, tmp_path, changes):
     """Its own weights are learnt, kept and restored; without times there are none for ages."""
     config = replace(RETRIEVAL, examples="basket", repeat=1.0, epochs=2, **changes)

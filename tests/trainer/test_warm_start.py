@@ -79,6 +79,7 @@ def test_former_rows_stay_and_new_ones_are_their_mean(small_dataset, former, gro
             np.testing.assert_array_equal(after, before)
 
 
+@pytest.mark.slow
 def test_a_finished_warm_start_is_a_run_of_its_own(small_dataset, former, tmp_path):
     cold = StageContext(schema=SCHEMA, dataset=small_dataset, run=RunLayout(tmp_path / "cold"))
     warm = replace(cold, run=RunLayout(tmp_path / "warm"), start_from=former)

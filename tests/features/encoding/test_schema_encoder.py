@@ -90,6 +90,7 @@ floats = st.floats(width=32)
     )
 )
 @settings(max_examples=50)
+@pytest.mark.slow
 def test_saved_encoders_equal_the_ones_in_training(encoder: SchemaEncoder, reloaded: object, rows: list) -> None:
     width = max((len(row[1]) for row in rows), default=0)
     lists = np.array([row[1] + [b""] * (width - len(row[1])) for row in rows], object).reshape(len(rows), width)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -94,6 +95,7 @@ def test_every_line_of_json_is_a_row_or_refused(tmp_path: Path, lines: list[str]
 
 @few
 @given(file=files())
+@pytest.mark.slow
 def test_a_proposal_is_prepared_or_says_why_not(tmp_path: Path, file: Any) -> None:
     data, known, _ = file
     path = tmp_path / "log.csv"

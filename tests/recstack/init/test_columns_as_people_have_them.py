@@ -59,6 +59,7 @@ _NOTATIONS: dict[str, Callable[[Sequence[str]], str]] = {
 
 
 @pytest.mark.parametrize("notation", _NOTATIONS)
+@pytest.mark.slow
 def test_lists_in_texts_become_their_entries(tmp_path: Path, notation: str) -> None:
     catalogue = items().assign(genres=[_NOTATIONS[notation](entries) for entries in genres()])
     paths = [written(log(), tmp_path / "log.csv"), written(catalogue, tmp_path / "items.csv")]

@@ -193,6 +193,7 @@ def test_every_section_of_the_page_is_run() -> None:
 
 
 @pytest.mark.parametrize("section", FORMS)
+@pytest.mark.slow
 def test_one_command_describes_the_form(folder: Path, section: str) -> None:
     form = FORMS[section]
     getattr(public_forms, form.function)(folder)

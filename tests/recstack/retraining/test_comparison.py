@@ -49,6 +49,7 @@ def test_a_run_is_not_compared_with_itself(two_runs: tuple[StackConfig, str, str
         compare_runs(stack, good, good[:6])
 
 
+@pytest.mark.slow
 def test_compare_prints_one_object_for_a_program(
     two_runs: tuple[StackConfig, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from serving.config import ServerConfig
@@ -98,6 +99,7 @@ class Looping(tf.Module):
         return {"y": first + second + grown(x - 10.0)}
 
 
+@pytest.mark.slow
 def test_calls_with_deadlines_do_not_wait_for_each_others_loops(tmp_path):
     module = Looping()
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.__call__)

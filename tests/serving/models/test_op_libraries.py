@@ -21,6 +21,7 @@ assert op_def_registry.get("Scann>ScannSearch") is not None
 """
 
 
+@pytest.mark.slow
 def test_operations_of_a_library_are_known_once_it_is_loaded():
     spec = find_spec("scann")
     assert spec is not None

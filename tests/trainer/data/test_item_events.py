@@ -82,6 +82,7 @@ def test_training_takes_the_counter_of_the_time_and_serving_that_of_today(
     assert found.tolist() == count_buckets(tf.constant([TODAY + 3, 0], tf.int64)).numpy().tolist()
 
 
+@pytest.mark.slow
 def test_ranking_learns_from_the_counter(loaded: tuple[SchemaEncoder, EncodedCatalogue, EncodedEvents]) -> None:
     encoder, candidates, events = loaded
     tf.keras.utils.set_random_seed(1)

@@ -145,6 +145,7 @@ def with_items(
     return replace(refreshed, workdir=folder / "work", pipeline=replace(refreshed.pipeline, items=items))
 
 
+@pytest.mark.slow
 def test_a_table_that_lost_most_items_does_not_replace_what_is_served(refreshed: StackConfig, tmp_path: Path) -> None:
     stack = with_items(refreshed, tmp_path, [], keep=NUM_ITEMS // 2 - 1)
     with pytest.raises(InputError, match=r"19 items, where version 2 of retrieval_exact has 40.*smallest_refresh"):

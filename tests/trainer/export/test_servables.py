@@ -301,6 +301,7 @@ OURS = ["recstack", "features", "trainer", "serving", "beam_pipelines", "tensorf
 
 
 @pytest.mark.parametrize(("model", "scann"), [("retrieval", True), ("retrieval_exact", False)])
+@pytest.mark.slow
 def test_a_program_without_recstack_loads_the_model(
     checkerboard: StackConfig, model: ModelName, scann: bool, tmp_path: Path
 ) -> None:

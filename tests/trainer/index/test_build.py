@@ -29,6 +29,7 @@ def built(request, catalogue):
     return build_index(items, config, held_out_queries=queries[:200], seed=0)
 
 
+@pytest.mark.slow
 def test_a_small_catalogue_reaches_the_target_on_queries_not_tuned_on(catalogue, built):
     items, queries = catalogue
     assert measure_recall(built.index, ExactIndex(items), queries[200:], 100) >= 0.95

@@ -129,6 +129,7 @@ def test_open_filters_equal_no_filters(index, retrieve, queries):
 
 @settings(max_examples=15, deadline=None)
 @given(wanted=WANTED, exclude=st.lists(st.sampled_from(ITEM_IDS), max_size=8), seed=st.integers(0, 99))
+@pytest.mark.slow
 def test_what_is_added_to_scores_decides_with_them(index, queries, wanted, exclude, seed):
     """Of items that pass and of others, some of them among the best already, some excluded."""
     retriever, k, generator = Retriever(index, ITEM_IDS, ATTRIBUTES), 12, np.random.default_rng(seed)

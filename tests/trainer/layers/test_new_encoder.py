@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from features.disk.layout import DatasetLayout
@@ -22,6 +23,7 @@ class LastItemEncoder(HistoryEncoder):
         return self.config.scale * vectors
 
 
+@pytest.mark.slow
 def test_it_trains_and_is_restored(small_dataset: DatasetLayout, tmp_path: Path) -> None:
     table = {
         "examples": "sequence",

@@ -95,6 +95,7 @@ def test_items_of_a_history_are_told_by_their_side_features(small_dataset):
     np.testing.assert_allclose(in_history(unknown), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_frozen_and_saved_towers_say_the_same(small_dataset, tmp_path):
     model = make_model(small_dataset)
     expected = model.towers.query_tower(query()).numpy()

@@ -28,6 +28,7 @@ def train(dataset: DatasetLayout, root: Path, cluster: Cluster, reports: list[Pr
     return train_stage(context, RetrievalStage(config=RetrievalConfig(dimension=4, epochs=2, batch_size=8)))
 
 
+@pytest.mark.slow
 def test_only_the_chief_writes_the_run_and_reports(
     small_dataset: DatasetLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ assert cluster._sum_of_first.experimental_get_tracing_count() == traced
 """
 
 
+@pytest.mark.slow
 def test_values_count_once_however_many_replicas_sum_them() -> None:
     done = subprocess.run([sys.executable, "-c", AGREE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

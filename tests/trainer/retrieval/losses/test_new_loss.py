@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from features.disk.layout import DatasetLayout
@@ -25,6 +26,7 @@ class HingeLoss(PairwiseLoss):
         return tf.reduce_sum(tf.gather(is_negative, positive_query) * tf.nn.relu(margins), axis=1)
 
 
+@pytest.mark.slow
 def test_it_trains(small_dataset: DatasetLayout, tmp_path: Path) -> None:
     """Users see items of their own parity alone, which the trained model scores higher than the others."""
     with LOSSES.registered("hinge", HingeConfig, HingeLoss):

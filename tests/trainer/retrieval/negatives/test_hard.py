@@ -44,6 +44,7 @@ def test_the_index_is_that_of_the_last_refresh() -> None:
     assert found == [before, before, before, after]
 
 
+@pytest.mark.slow
 def test_the_sum_of_exponentials_stays_unbiased() -> None:
     hard, source = made(a_query=3), UniformItems(UniformConfig(num_negatives=6), np.ones(NUM_ITEMS, np.int64), 1)
     scores = DRAWS.normal(size=NUM_ITEMS).astype(np.float32)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import tensorflow as tf
 
 from features.disk.layout import DatasetLayout
@@ -27,6 +28,7 @@ class EveryNthItem(NegativeSource):
         return SampledNegatives(rows, tf.fill(tf.shape(rows), float(np.log(self.stride))))
 
 
+@pytest.mark.slow
 def test_it_trains_with_hard_negatives_beside_it(small_dataset: DatasetLayout, tmp_path: Path) -> None:
     with NEGATIVES.registered("every_nth", EveryNthConfig, EveryNthItem):
         drawn = make_source(EveryNthConfig(stride=5), np.ones(12, np.int64), 0).draw(tf.constant([0]), tf.constant(7))
