@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/served_models.py /tmp/models 100000
     .venv/bin/python benchmarks/served_models.py /tmp/models 1000000 --only retrieval
 
-Writes `DIRECTORY/retrieval/1` and `DIRECTORY/recommender/1`. The item vectors lie around a subspace of 16 components,
+Writes `DIRECTORY/retrieval/1`, `DIRECTORY/recommender/1` with the ranking model as its second stage, and
+`DIRECTORY/list_recommender/1` with the list ranker. The item vectors lie around a subspace of 16 components,
 as trained ones do; the towers, the ranking model and the histories are of full size but untrained, so the answers mean
 nothing and cost what trained ones cost.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import tensorflow as tf
 
 from features.disk.exported import ModelLayout
@@ -29,6 +31,11 @@ from features.schema import Schema
 from features.spec.history import HistoryFeature
 from features.spec.ids import IdFeature
 from features.spec.numeric import NumericFeature
+from trainer.cascade.features import CandidateFeatures
+from trainer.cascade.model import ListRanker
+from trainer.cascade.similarities import SameItem, Similarity, SparseSimilarity, VectorSimilarity
+from trainer.cascade.tables import ITEM_COLUMNS, SIMILARITIES
+from trainer.config.cascade import ListRankerConfig
 from trainer.config.export import ExportConfig
 from trainer.config.index import AutoConfig
 from trainer.config.ranking import RankingConfig
@@ -37,7 +44,7 @@ from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.export.assembly import ranker_of
 from trainer.export.items import ItemFeatures
 from trainer.export.new_items import NewItems
-from trainer.export.orders import RankingOrder
+from trainer.export.orders import ListOrder, RankingOrder
 from trainer.export.query import KnownHistories, QueryInputs, UserHistories
 from trainer.export.recommender import ListRules, RecommenderServable
 from trainer.export.saving import build_version, publish_version
@@ -56,7 +63,14 @@ SCHEMA = Schema(
     query=(IdFeature(name="user_id"), HistoryFeature(name="history", length=HISTORY)),
     candidate=(IdFeature(name="item_id"), NumericFeature(name="year")),
 )
-RETRIEVAL, RANKING = RetrievalConfig(), RankingConfig()
+RETRIEVAL, RANKING, LIST_RANKING = RetrievalConfig(), RankingConfig(), ListRankerConfig()
+MODELS: Mapping[str, ModelName] = {
+    "retrieval": "retrieval",
+    "recommender": "recommender",
+    "list_recommender": "recommender",
+}
+"""What each directory holds."""
+NEIGHBOURS = 100  # as many as `recstack init` takes for 100,000 items
 
 
 def main() -> None:
@@ -64,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("items", type=int, help="number of items")
-    parser.add_argument("--only", choices=["retrieval", "recommender"], help="save this one only")
+    parser.add_argument("--only", choices=[*MODELS], help="save this one only")
     arguments = parser.parse_args()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as directory:
@@ -75,7 +89,7 @@ def main() -> None:
         # The vocabularies become assets of the SavedModel: they must be there when it is written.
         for name, module in make_modules(encoder, candidates).items():
             if arguments.only in (None, name):
-                save(ModelLayout(arguments.directory / name), name, module, candidates)
+                save(ModelLayout(arguments.directory / name), MODELS[name], module, candidates)
 
 
 def write_learnt_parts(layout: DatasetLayout, num_items: int) -> None:
@@ -108,8 +122,8 @@ def year_of(row: int) -> float:
     return 1980.0 + row % 40
 
 
-def make_modules(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> dict[ModelName, Any]:
-    """The two servables of an online recommender, around one index."""
+def make_modules(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> dict[str, Any]:
+    """The servables of `MODELS`, around one index."""
     two_tower = TwoTowerModel(RETRIEVAL, encoder, candidates, seed=0).towers
     ids = list(candidates.item_ids.numpy().tolist())
     lookup = ItemIds(ids)
@@ -129,8 +143,33 @@ def make_modules(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> dict[M
     ranking = RankingServable(encoder, query, ranker_of(model), ItemFeatures(encoder, candidates, lookup))
     order = RankingOrder(ranking, RETRIEVAL.loss.temperature)
     rules = ListRules(new_items=NewItems(retriever, np.zeros(len(ids), bool), RETRIEVAL.loss.temperature))
-    recommender = RecommenderServable(retrieval, order, ExportConfig(), rules, exclude_seen=True)
-    return {"retrieval": retrieval, "recommender": recommender}
+    return {
+        "retrieval": retrieval,
+        "recommender": RecommenderServable(retrieval, order, ExportConfig(), rules, exclude_seen=True),
+        "list_recommender": RecommenderServable(
+            retrieval, list_order(len(ids), rng), ExportConfig(), rules, exclude_seen=True
+        ),
+    }
+
+
+def list_order(num_items: int, rng: np.random.Generator) -> ListOrder:
+    """The list ranker with tables of random items."""
+
+    def vectors() -> Similarity:
+        return VectorSimilarity(rng.normal(size=(num_items, RETRIEVAL.dimension)).astype(np.float32), "vectors")
+
+    def neighbours() -> Similarity:
+        columns = np.sort(rng.integers(0, num_items, (num_items, NEIGHBOURS), np.int32), axis=1)
+        starts = np.arange(0, columns.size + 1, NEIGHBOURS)
+        table = sp.csr_array((rng.random(columns.size, np.float32), columns.ravel(), starts), (num_items, num_items))
+        return SparseSimilarity(table, "neighbours")
+
+    kinds = {"same_item": lambda: SameItem(name="same_item"), "tower": vectors, "als": vectors}
+    similarities = {name: kinds.get(name, neighbours)() for name in SIMILARITIES}
+    columns = {name: rng.random(num_items, np.float32) for name in ITEM_COLUMNS}
+    features = CandidateFeatures(similarities, columns)
+    ranker = ListRanker(LIST_RANKING, len(features.names), seed=0)
+    return ListOrder(features, ranker.call, ranker.variables, LIST_RANKING.history)
 
 
 def index_of(num_items: int, model: TwoTowers, rng: np.random.Generator) -> Any:

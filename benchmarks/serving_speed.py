@@ -5,10 +5,10 @@
     .venv/bin/python benchmarks/serving_speed.py all
     .venv/bin/python benchmarks/serving_speed.py model saved_models/retrieval --signature retrieve
 
-`tiny` serves y = x / 2 + 2; `made` serves retrieval and the cascade over so many items, untrained but of full size
-(benchmarks/served_models.py); `all` is both; `model` serves an exported model. The empty handler runs twice: as gRPC
-comes, and with the setting of gRPC that the server chooses for itself. Models get their own warm-up requests, one query
-each.
+`tiny` serves y = x / 2 + 2; `made` serves retrieval and the cascade over so many items, by the ranking model and by the
+list ranker, untrained but of full size (benchmarks/served_models.py); `all` is both; `model` serves an exported model.
+The empty handler runs twice: as gRPC comes, and with the setting of gRPC that the server chooses for itself. Models get
+their own warm-up requests, one query each.
 The server has one core to itself and the client another. Read ratios, not digits, where the machine is shared.
 """
 
@@ -164,7 +164,8 @@ def main() -> None:
             compare(Path(directory) / "tiny", [request.SerializeToString()], arguments.seconds, arguments.flag)
         if arguments.what in ("made", "all"):
             make_models(Path(directory), arguments.place or "100000")
-            for base, signature in (("retrieval", "retrieve"), ("recommender", "serving_default")):
+            cascades = (("recommender", "serving_default"), ("list_recommender", "serving_default"))
+            for base, signature in (("retrieval", "retrieve"), *cascades):
                 print(f"{base}, {signature}")
                 payloads = one_query(Path(directory) / base, MODEL, signature)
                 compare(Path(directory) / base, payloads, arguments.seconds, arguments.flag)
