@@ -65,14 +65,19 @@ class CandidateFeatures(tf.Module):
     def __call__(self, query: Query) -> tf.Tensor:
         """`[B, C, F] float32`, in the order of `names`; 0 for padding."""
         is_item = query.candidates >= 0
-        columns = of_scores(query.scores, is_item)
-        for similarity in self.similarities.values():
-            columns.extend(over_history(similarity.pairs(query.history, query.candidates), query.history))
-        of_items = tf.gather(self.item_table, tf.maximum(query.candidates, 0))
-        return tf.where(is_item[..., None], tf.concat([tf.stack(columns, axis=-1), of_items], axis=-1), 0.0)
+        weights = history_weights(query.history)
+        parts = [
+            of_scores(query.scores, is_item),
+            *(
+                over_history(similarity.pairs(query.history, query.candidates), weights)
+                for similarity in self.similarities.values()
+            ),
+            tf.gather(self.item_table, tf.maximum(query.candidates, 0)),
+        ]
+        return tf.where(is_item[..., None], tf.concat(parts, axis=-1), 0.0)
 
 
-def of_scores(scores: tf.Tensor, is_item: tf.Tensor) -> list[tf.Tensor]:
+def of_scores(scores: tf.Tensor, is_item: tf.Tensor) -> tf.Tensor:
     """What retrieval's scores say.
 
     Args:
@@ -80,35 +85,47 @@ def of_scores(scores: tf.Tensor, is_item: tf.Tensor) -> list[tf.Tensor]:
         is_item: `[B, C] bool`, false for padding.
 
     Returns:
-        `[B, C] float32` each: the score, its distance to the best, and the log of the rank, which counts from 1.
+        `[B, C, 3] float32`: the score, its distance to the best, and the log of the rank, which counts from 1.
     """
     lowest = tf.float32.min
     ranked = tf.argsort(tf.where(is_item, scores, lowest), axis=1, direction="DESCENDING", stable=True)
     ranks = tf.argsort(ranked, axis=1, stable=True)
     best = tf.reduce_max(tf.where(is_item, scores, lowest), axis=1, keepdims=True)
-    return [scores, scores - best, tf.math.log1p(tf.cast(ranks, tf.float32))]
+    return tf.stack([scores, scores - best, tf.math.log1p(tf.cast(ranks, tf.float32))], axis=-1)
 
 
-def over_history(pairs: tf.Tensor, history: tf.Tensor) -> list[tf.Tensor]:
+def history_weights(history: tf.Tensor) -> tf.Tensor:
+    """What each entry of a history counts in each of the weighted sums of `over_history`.
+
+    Args:
+        history: `[B, H] int32`, oldest first, -1 for padding.
+
+    Returns:
+        `[B, H, 5] float32`, 0 for padding: 1, a slow and a fast decay with the entries since, whether it is one of the
+        last five, whether it is the last one.
+    """
+    present = tf.cast(history >= 0, tf.float32)
+    since = tf.cumsum(present, axis=1, exclusive=True, reverse=True)
+    kinds = [tf.ones_like(since), _SLOW_DECAY**since, _DECAY**since, _before(since, _LAST), _before(since, 1)]
+    return present[..., None] * tf.stack(kinds, axis=-1)
+
+
+def over_history(pairs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Sums a similarity up over the history.
 
     Args:
         pairs: `[B, H, C] float32`.
-        history: `[B, H] int32`, oldest first, -1 for padding.
+        weights: `[B, H, 5] float32`, see `history_weights`.
 
     Returns:
-        `[B, C] float32` each: the sum, the most and the sum of the three most, at least 0, the sums with weights that
+        `[B, C, 7] float32`: the sum, the most and the sum of the three most, at least 0, the sums with weights that
         decay slowly and fast with the entries since, the sum of the last five and that of the last one.
     """
-    present = tf.cast(history >= 0, tf.float32)
-    since = tf.cumsum(present, axis=1, exclusive=True, reverse=True)
-    decayed = (present * decay**since for decay in (_SLOW_DECAY, _DECAY))
-    weights = (present, *decayed, present * _before(since, _LAST), present * _before(since, 1))
-    total, lately, recent, last_few, last = (tf.einsum("bhc,bh->bc", pairs, weight) for weight in weights)
+    sums = tf.matmul(pairs, weights, transpose_a=True)
     # At least 0, so that the number of padding entries, none in a full history, changes nothing.
-    of_present = tf.pad(tf.nn.relu(pairs * present[..., None]), [[0, 0], [0, _TOP], [0, 0]])
+    of_present = tf.pad(tf.nn.relu(pairs * weights[..., :1]), [[0, 0], [0, _TOP], [0, 0]])
     top = tf.math.top_k(tf.transpose(of_present, [0, 2, 1]), k=_TOP).values
-    return [total, top[..., 0], tf.reduce_sum(top, axis=-1), lately, recent, last_few, last]
+    return tf.concat([sums[..., :1], top[..., :1], tf.reduce_sum(top, axis=-1, keepdims=True), sums[..., 1:]], axis=-1)
 
 
 def _before(since: tf.Tensor, entries: int) -> tf.Tensor:

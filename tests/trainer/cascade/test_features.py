@@ -3,15 +3,20 @@
 import numpy as np
 import tensorflow as tf
 
-from trainer.cascade.features import CandidateFeatures, Query, Standardisation, of_scores, over_history
+from trainer.cascade.features import CandidateFeatures, Query, Standardisation, history_weights, of_scores, over_history
 from trainer.cascade.similarities import SameItem
 
 PAIRS = np.array([[[1.0, 0.0], [2.0, -1.0], [4.0, 0.5], [9.0, 9.0]]], np.float32)
 HISTORY = np.array([[5, 7, 6, -1]], np.int32)
 
 
+def summed(pairs: np.ndarray, history: np.ndarray) -> list[np.ndarray]:
+    """`[candidates]` each, of the only query."""
+    return list(over_history(tf.constant(pairs), history_weights(tf.constant(history))).numpy()[0].T)
+
+
 def test_a_similarity_is_summed_over_the_history_in_seven_ways() -> None:
-    total, most, top, lately, recent, last_five, last = (part.numpy()[0] for part in over_history(PAIRS, HISTORY))
+    total, most, top, lately, recent, last_five, last = summed(PAIRS, HISTORY)
     np.testing.assert_allclose(total, [7.0, -0.5])
     np.testing.assert_allclose(most, [4.0, 0.5])
     np.testing.assert_allclose(top, [7.0, 0.5])
@@ -24,31 +29,31 @@ def test_a_similarity_is_summed_over_the_history_in_seven_ways() -> None:
 def test_an_item_outside_the_catalogue_takes_no_place_in_the_history() -> None:
     with_gap = np.array([[5, 7, -1, 6]], np.int32)
     pairs = PAIRS[:, [0, 1, 3, 2]]
-    for plain, gapped in zip(over_history(PAIRS, HISTORY), over_history(pairs, with_gap), strict=True):
-        np.testing.assert_allclose(plain.numpy(), gapped.numpy(), rtol=1e-6)
+    for plain, gapped in zip(summed(PAIRS, HISTORY), summed(pairs, with_gap), strict=True):
+        np.testing.assert_allclose(plain, gapped, rtol=1e-6)
 
 
 def test_padding_changes_nothing_and_an_empty_history_says_nothing() -> None:
     unlike = np.array([[[-1.0], [-2.0]]], np.float32)
     padded = np.pad(unlike, [[0, 0], [0, 3], [0, 0]])
     full, longer = np.array([[4, 5]], np.int32), np.array([[4, 5, -1, -1, -1]], np.int32)
-    for one, other in zip(over_history(unlike, full), over_history(padded, longer), strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy())
-    for aggregate in over_history(tf.zeros([1, 0, 2]), tf.zeros([1, 0], tf.int32)):
-        np.testing.assert_array_equal(aggregate.numpy(), np.zeros((1, 2)))
+    for one, other in zip(summed(unlike, full), summed(padded, longer), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for aggregate in summed(np.zeros((1, 0, 2), np.float32), np.zeros((1, 0), np.int32)):
+        np.testing.assert_array_equal(aggregate, np.zeros(2))
 
 
 def test_the_last_five_are_the_last_five() -> None:
     history = np.arange(8, dtype=np.int32)[None]
     pairs = 2.0 ** np.arange(8, dtype=np.float32)[None, :, None]
-    *_, last_five, last = over_history(pairs, history)
-    assert last_five.numpy().item() == sum(2.0**n for n in (3, 4, 5, 6, 7))
-    assert last.numpy().item() == 2.0**7
+    *_, last_five, last = summed(pairs, history)
+    assert last_five.item() == sum(2.0**n for n in (3, 4, 5, 6, 7))
+    assert last.item() == 2.0**7
 
 
 def test_scores_give_the_score_the_gap_and_the_log_of_the_rank_whatever_the_order() -> None:
     scores, is_item = np.array([[0.5, 2.0, 9.0, 1.0]], np.float32), np.array([[True, True, False, True]])
-    score, gap, log_rank = (np.asarray(part)[0][is_item[0]] for part in of_scores(scores, is_item))
+    score, gap, log_rank = of_scores(scores, is_item).numpy()[0][is_item[0]].T
     np.testing.assert_allclose(score, [0.5, 2.0, 1.0])
     np.testing.assert_allclose(gap, [-1.5, 0.0, -1.0])
     np.testing.assert_allclose(log_rank, np.log([3, 1, 2]))
