@@ -70,7 +70,9 @@ def evaluate_ranking(
     return {"tasks": tasks}
 
 
-def _difference(model: Values, other: Values, users: Int, config: EvaluationConfig) -> dict[str, float]:
+def _difference(
+    model: npt.NDArray[np.float64], other: npt.NDArray[np.float64], users: Int, config: EvaluationConfig
+) -> dict[str, float]:
     """Mean error of the model minus another's over the same pairs, with the bootstrap interval over users."""
     test = paired_test(model, other, users, confidence=config.confidence, seed=config.seed)
     return asdict(test.difference)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score
 
@@ -92,8 +93,8 @@ class BinaryHead(Head):
             result["auc_interval"] = [interval.low, interval.high]
         return result
 
-    def errors(self, labels: Values, predictions: Values) -> Values:
+    def errors(self, labels: Values, predictions: Values) -> npt.NDArray[np.float64]:
         """Log losses, of chances kept apart from 0 and 1."""
         chances = np.clip(predictions.astype(np.float64), _LEAST_CHANCE, 1 - _LEAST_CHANCE)
-        losses: Values = -(labels * np.log(chances) + (1 - labels) * np.log1p(-chances))
+        losses: npt.NDArray[np.float64] = -(labels * np.log(chances) + (1 - labels) * np.log1p(-chances))
         return losses

@@ -84,5 +84,5 @@ class Head(tf.keras.layers.Layer):
         """Metrics of the report, as plain data; arguments are `[pairs]`, none unknown, weights above 0."""
 
     @abstractmethod
-    def errors(self, labels: Values, predictions: Values) -> Values:
+    def errors(self, labels: Values, predictions: Values) -> npt.NDArray[np.float64]:
         """How wrong each prediction is, in the measure that training minimises; `[pairs]` each, none unknown."""

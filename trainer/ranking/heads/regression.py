@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from features.spec.tasks import Task
@@ -61,9 +62,9 @@ class RegressionHead(Head):
             "rmse_interval": [interval.low, interval.high],
         }
 
-    def errors(self, labels: Values, predictions: Values) -> Values:
+    def errors(self, labels: Values, predictions: Values) -> npt.NDArray[np.float64]:
         """Squared errors, in the squared unit of the labels."""
-        squares: Values = np.square(predictions.astype(np.float64) - labels)
+        squares: npt.NDArray[np.float64] = np.square(predictions.astype(np.float64) - labels)
         return squares
 
     def _constant(self, name: str, value: float) -> tf.Variable:
