@@ -96,5 +96,6 @@ class BinaryHead(Head):
     def errors(self, labels: Values, predictions: Values) -> npt.NDArray[np.float64]:
         """Log losses, of chances kept apart from 0 and 1."""
         chances = np.clip(predictions.astype(np.float64), _LEAST_CHANCE, 1 - _LEAST_CHANCE)
-        losses: npt.NDArray[np.float64] = -(labels * np.log(chances) + (1 - labels) * np.log1p(-chances))
+        truth = labels.astype(np.float64)
+        losses: npt.NDArray[np.float64] = -(truth * np.log(chances) + (1 - truth) * np.log1p(-chances))
         return losses
