@@ -39,6 +39,7 @@ bench: setup  ## the benchmarks, side by side with their peers; one at a time
 	$(BIN)/python benchmarks/index.py 100000 1000000
 	$(BIN)/python benchmarks/serving_speed.py all
 	$(BIN)/python benchmarks/serving_start.py made 1000000
+	$(BIN)/python benchmarks/second_stage.py
 
 format: setup  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
