@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from features.disk.searches import TuningLayout
 from features.errors import InputError, RecstackError
+from recstack.tuning.search import Limits
 from recstack.tuning.study import WORKER, fail
 
 _LOOK_SECONDS = 0.5
@@ -34,10 +35,8 @@ class Pool:
     """Its trials."""
     size: int
     """Number of processes at once."""
-    until: float
-    """End of the search in seconds since 1970."""
-    limit: int
-    """Number of trials; 0: as many as fit."""
+    limits: Limits
+    """When they end."""
 
 
 def run_pool(pool: Pool, look: Callable[[], None]) -> None:
@@ -56,7 +55,7 @@ def run_pool(pool: Pool, look: Callable[[], None]) -> None:
         while processes:
             time.sleep(_LOOK_SECONDS)
             look()
-            if time.time() > pool.until + _GRACE_SECONDS:
+            if time.time() > pool.limits.until + _GRACE_SECONDS:
                 return
             for number, process in list(processes.items()):
                 code = process.poll()
@@ -122,7 +121,8 @@ def _close(process: _Process) -> None:
 def _start(pool: Pool, number: int) -> _Process:
     threads = str(max(1, (os.cpu_count() or 1) // pool.size))
     shares = {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads} if pool.size > 1 else {}
-    where = [str(pool.layout.root), str(number), str(pool.until), str(pool.limit)]
+    limits = pool.limits
+    where = [str(pool.layout.root), *map(str, (number, limits.until, limits.confirm_from, limits.trials))]
     with pool.layout.log(number).open("wb") as log:
         # The pipe ends with this process, however that ends, and with it the worker.
         return subprocess.Popen(

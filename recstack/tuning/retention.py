@@ -5,7 +5,7 @@ from optuna.trial import TrialState
 
 from recstack.config import StackConfig
 from recstack.retraining.registry import served_runs
-from recstack.tuning.study import MADE, RUN, best_trial
+from recstack.tuning.study import MADE, RUN, best_of, results
 
 
 def remove_losers(study: Study, stack: StackConfig) -> None:
@@ -15,9 +15,9 @@ def remove_losers(study: Study, stack: StackConfig) -> None:
     """
     from trainer.training.runs import remove_run
 
-    trials, best = study.get_trials(deepcopy=False), best_trial(study)
+    trials, best = study.get_trials(deepcopy=False), best_of(results(study))
     kept = {trial.user_attrs.get(RUN) for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)}
-    kept |= {best.user_attrs.get(RUN)} if best is not None else set()
+    kept |= {best.run} if best is not None else set()
     made = {trial.user_attrs[RUN] for trial in trials if trial.user_attrs.get(MADE)} - kept
     there = [run for run in stack.layout.runs.all() if run.id in made]
     served = served_runs(stack.layout) if there else []

@@ -5,6 +5,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from optuna import Trial, TrialPruned
@@ -14,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from features.errors import RecstackError, first_line
 from recstack.config import StackConfig
 from recstack.tuning.space import Space
-from recstack.tuning.study import MADE, RUN, SECONDS, WORKER, fail, next_trial, results, stop
+from recstack.tuning.study import MADE, REPEATS, RUN, SECONDS, WORKER, fail, next_trial, results, stop
 
 # So many failures one after the other are no matter of settings.
 _MOST_FAILURES = 5
@@ -55,11 +56,11 @@ class TrialReport:
             TrialPruned: other trials were better at that share.
         """
         step = round(100 * share)
-        if step <= self._step:
+        if step <= self._step:  # before a whole percent is done
             return
         self._step = step
         self._trial.report(value, step)
-        if step < 100 and self._trial.should_prune():
+        if step < 100 and REPEATS not in self._trial.user_attrs and self._trial.should_prune():
             raise TrialPruned
 
     def require_time(self) -> None:
@@ -75,21 +76,33 @@ class TrialReport:
 Objective: TypeAlias = Callable[[StackConfig, TrialReport], float]
 
 
-def search(study: Study, space: Space, objective: Objective, *, until: float, limit: int = 0, worker: int = 0) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When a process of the search ends, and what it is called."""
+
+    until: float
+    """End of the search in seconds since 1970."""
+    confirm_from: float = math.inf
+    """From then on the best trials are repeated with another seed; in seconds since 1970."""
+    trials: int = 0
+    """Number of trials, those of other processes and former calls included; 0: as many as fit."""
+    worker: int = 0
+    """Number of the process."""
+
+
+def search(study: Study, space: Space, objective: Objective, limits: Limits) -> None:
     """Runs trials until the time is over, enough of them were run, or nothing works any more.
 
     Args:
         study: of the search; other processes may share it.
         space: what is searched.
         objective: trains a configuration and returns its quality on validation.
-        until: end of the search in seconds since 1970.
-        limit: number of trials, those of other processes and former calls included; 0: as many as fit.
-        worker: number of this process.
+        limits: when it ends.
     """
-    while time.time() < until and not is_over(study, limit):
-        trial = next_trial(study, space)
-        trial.set_user_attr(WORKER, worker)
-        run_trial(study, trial, space, objective, until)
+    while time.time() < limits.until and not is_over(study, limits.trials):
+        trial = next_trial(study, space, confirming=time.time() >= limits.confirm_from)
+        trial.set_user_attr(WORKER, limits.worker)
+        run_trial(study, trial, space, objective, limits.until)
 
 
 def is_over(study: Study, limit: int) -> bool:
@@ -103,7 +116,10 @@ def run_trial(study: Study, trial: Trial, space: Space, objective: Objective, un
     """Runs one trial and records how it ended, whatever that is."""
     started = time.monotonic()
     try:
-        quality = objective(space.suggest(trial), TrialReport(study, trial, until))
+        stack = space.suggest(trial)
+        if REPEATS in trial.user_attrs:
+            stack = replace(stack, seed=(stack.seed + 1) % 2**32)
+        quality = objective(stack, TrialReport(study, trial, until))
         if not math.isfinite(quality):
             raise RecstackError(f"the quality on validation is {quality}")
     except TrialPruned:

@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal, TypeAlias
 
 import optuna
@@ -28,9 +29,12 @@ _RANDOM_TRIALS = 8
 _TRIAL_SEEDS = 1009
 # A trial that was stopped so often, by kills or by budgets, is given up.
 _MOST_STARTS = 5
+# So many of the best are trained again with another seed, and the configuration as it is.
+_RIVALS = 3
 
 # Keys of the trials' attributes.
-RUN, MADE, WORKER, SECONDS, WHY, TRY, STARTS, STOPPED = (
+REPEATS, RUN, MADE, WORKER, SECONDS, WHY, TRY, STARTS, STOPPED = (
+    "repeats",
     "run",
     "made_by_tune",
     "worker",
@@ -62,6 +66,8 @@ class TrialResult:
     """Why it failed; empty if it did not."""
     params: Mapping[str, Any]
     """Parameters in the study."""
+    repeats: int | None
+    """Number of the trial whose settings it repeats with another seed; None for settings of its own."""
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> "TrialResult":
@@ -79,6 +85,7 @@ class TrialResult:
             run=attributes.get(RUN, ""),
             why=attributes.get(WHY, ""),
             params=trial.params,
+            repeats=attributes.get(REPEATS),
         )
 
 
@@ -145,7 +152,7 @@ def stop(study: Study, trial: FrozenTrial) -> None:
     # A trial that was killed early has not drawn all that it was given.
     params = trial.system_attrs.get("fixed_params", {}) | trial.params
     if starts < _MOST_STARTS and params:
-        kept = {name: value for name, value in trial.user_attrs.items() if name in (TRY, MADE, RUN)}
+        kept = {name: value for name, value in trial.user_attrs.items() if name in (TRY, MADE, RUN, REPEATS)}
         study.enqueue_trial(params, user_attrs=kept | {STARTS: starts + 1})
 
 
@@ -160,23 +167,66 @@ def note(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
     study._storage.set_trial_user_attr(trial._trial_id, key, value)  # no public method takes a trial of the study
 
 
-def next_trial(study: Study, space: Space) -> optuna.Trial:
-    """The next trial: one that was stopped, a change of the best so far, or one that the sampler chooses."""
+def next_trial(study: Study, space: Space, *, confirming: bool = False) -> optuna.Trial:
+    """The next trial: one that was stopped, a change of the best so far, or one that the sampler chooses.
+
+    Args:
+        study: of the search.
+        space: what is searched.
+        confirming: whether the best so far are trained again with another seed first.
+    """
     trials = study.get_trials(deepcopy=False)
-    best = best_trial(study)
-    if best is not None and not any(trial.state == TrialState.WAITING for trial in trials):
-        done = {trial.user_attrs.get(TRY) for trial in trials}
-        for number in range(len(space.tries)):
-            if number not in done and (params := space.attempt(number, best.params)) is not None:
-                study.enqueue_trial(params, user_attrs={TRY: number})
-                break
+    if not any(trial.state == TrialState.WAITING for trial in trials):
+        _enqueue_repeat(study) if confirming else _enqueue_attempt(study, space)
     return study.ask()
 
 
-def best_trial(study: Study) -> FrozenTrial | None:
-    """The finished trial with the best quality, the first of several; None before one is finished."""
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return max(done, key=lambda trial: (trial.value, -trial.number), default=None)
+def _enqueue_attempt(study: Study, space: Space) -> None:
+    """Adds the next change of the best so far, if one is left to be tried."""
+    best = best_of(results(study))
+    if best is None:
+        return
+    done = {trial.user_attrs.get(TRY) for trial in study.get_trials(deepcopy=False)}
+    for number in range(len(space.tries)):
+        if number not in done and (params := space.attempt(number, best.params)) is not None:
+            study.enqueue_trial(params, user_attrs={TRY: number})
+            return
+
+
+def _enqueue_repeat(study: Study) -> None:
+    """Adds the best trial that was not repeated yet, the configuration as it is after the first."""
+    trials = results(study)
+    repeated = {trial.repeats for trial in trials}
+    done = [trial for trial in trials if trial.outcome == "done" and trial.repeats is None]
+    best, *others = sorted(done, key=lambda trial: (-(trial.quality or 0.0), trial.number))[:_RIVALS] or [None]
+    start = next((trial for trial in done if trial.number == 0), None)
+    for rival in (best, start, *others):
+        if rival is not None and rival.number not in repeated:
+            study.enqueue_trial(dict(rival.params), user_attrs={REPEATS: rival.number})
+            return
+
+
+def qualities(trials: Sequence[TrialResult]) -> dict[int, list[float]]:
+    """The qualities of each finished trial with settings of its own, by its number: its own, then those of repeats."""
+    done = [trial for trial in trials if trial.outcome == "done" and trial.quality is not None]
+    found = {trial.number: [trial.quality] for trial in done if trial.repeats is None}
+    for trial in done:
+        if trial.repeats in found:
+            found[trial.repeats].append(trial.quality)
+    return {number: [each for each in values if each is not None] for number, values in found.items()}
+
+
+def best_of(trials: Sequence[TrialResult]) -> TrialResult | None:
+    """The finished trial with the best quality, the first of several; None before one is finished.
+
+    Once several trials were repeated with another seed, it is the one of these with the best mean: the best of many
+    single trainings owes a part of its lead to chance.
+    """
+    found = qualities(trials)
+    repeated = {number: values for number, values in found.items() if len(values) > 1}
+    judged = {number: fmean(values) for number, values in (repeated if len(repeated) > 1 else found).items()}
+    best = max(judged, key=lambda number: (judged[number], -number), default=None)
+    return next((trial for trial in trials if trial.number == best), None)
 
 
 def results(study: Study) -> list[TrialResult]:

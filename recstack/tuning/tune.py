@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from optuna.study import Study
@@ -17,14 +18,26 @@ from recstack.config import StackConfig
 from recstack.tuning.document import Change, changes, tuned_text
 from recstack.tuning.pool import Pool, run_pool
 from recstack.tuning.report import write_report
+from recstack.tuning.search import Limits
 from recstack.tuning.settings import LogFacts
 from recstack.tuning.space import Space
-from recstack.tuning.study import TrialResult, begin, mend_journal, open_study, results, stop_all
+from recstack.tuning.study import (
+    TrialResult,
+    begin,
+    best_of,
+    mend_journal,
+    open_study,
+    qualities,
+    results,
+    stop_all,
+)
 
 METRIC = "ndcg@20"
 """The objective of retrieval, on the validation split."""
 
 _WORK = "recstack tune"
+# Share of the time in which the best trials are repeated with another seed.
+_CONFIRMING = 0.25
 Report = Callable[[str], None]
 
 
@@ -62,6 +75,10 @@ class Tuning:
     """The finished trial with the best quality; None before one is finished."""
     first: TrialResult | None
     """The given configuration as it is; None before it is finished."""
+    qualities: Mapping[int, float]
+    """Quality of each finished trial with settings of its own, by its number: the mean if it was repeated."""
+    seeds: Mapping[int, int]
+    """With how many seeds each was trained."""
 
 
 def tune(
@@ -102,8 +119,11 @@ def tune(
             layout=layout,
             study=study,
             size=budget.workers,
-            until=started + 60 * budget.minutes,
-            limit=budget.trials,
+            limits=Limits(
+                until=started + 60 * budget.minutes,
+                confirm_from=started + (1 - _CONFIRMING) * 60 * budget.minutes,
+                trials=budget.trials,
+            ),
         )
         report(f"{layout.root}: {len(results(study))} trials so far")
         try:
@@ -145,13 +165,14 @@ def found_in(study: Study, space: Space, layout: TuningLayout) -> Tuning:
     """What a study says."""
     trials = tuple(results(study))
     changed = {trial.number: changes(space.base, space.stack_of(trial.params)) for trial in trials}
-    done = [trial for trial in trials if trial.outcome == "done" and trial.quality is not None]
     return Tuning(
         layout=layout,
         trials=trials,
         changes=changed,
-        best=max(done, key=lambda trial: (trial.quality, -trial.number), default=None),
-        first=next((trial for trial in done if not changed[trial.number]), None),
+        best=best_of(trials),
+        first=next((each for each in trials if each.outcome == "done" and not changed[each.number]), None),
+        qualities={number: fmean(values) for number, values in qualities(trials).items()},
+        seeds={number: len(values) for number, values in qualities(trials).items()},
     )
 
 
@@ -165,8 +186,9 @@ def _remarks(found: Tuning) -> Iterator[str]:
     if found.best is None:
         yield "recstack tune: no trial is finished yet; this is the configuration as it was."
         return
-    before = f" ({found.first.quality:.4f} before)" if found.first is not None and found.first != found.best else ""
-    quality = f"{found.best.quality:.4f}"
+    is_changed = found.first is not None and found.first != found.best
+    before = f" ({found.qualities[found.first.number]:.4f} before)" if found.first and is_changed else ""
+    quality = f"{found.qualities[found.best.number]:.4f}"
     yield f"recstack tune: {METRIC} on the validation split {quality}{before}, the best of {len(found.trials)} trials."
     yield "Fields with a comment `tuned` are changed; train it with `recstack train`."
 

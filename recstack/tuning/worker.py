@@ -1,4 +1,4 @@
-"""One process of `recstack tune`: `python -m recstack.tuning.worker DIRECTORY NUMBER UNTIL LIMIT`.
+"""One process of `recstack tune`: `python -m recstack.tuning.worker DIRECTORY NUMBER UNTIL CONFIRM_FROM TRIALS`.
 
 It ends when its standard input does, so that it never outlives the process that started it.
 """
@@ -13,6 +13,7 @@ from features.disk.files import in_use
 from features.disk.searches import TuningLayout
 from features.errors import RecstackError
 from recstack.config import StackConfig, load_config
+from recstack.tuning.search import Limits, TrialReport, search
 from recstack.tuning.settings import LogFacts
 from recstack.tuning.space import Space
 from recstack.tuning.study import open_study
@@ -20,44 +21,42 @@ from recstack.tuning.study import open_study
 
 def main(arguments: list[str]) -> int:
     """Runs trials; returns the exit code."""
-    directory, number, until, limit = arguments
+    directory, number, until, confirm_from, trials = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it ends it
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:
-        work(TuningLayout(Path(directory)), int(number), float(until), int(limit))
+        limits = Limits(until=float(until), confirm_from=float(confirm_from), trials=int(trials), worker=int(number))
+        work(TuningLayout(Path(directory)), limits)
     except RecstackError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
 
 
-def work(layout: TuningLayout, number: int, until: float, limit: int) -> None:
+def work(layout: TuningLayout, limits: Limits) -> None:
     """Runs the trials of one worker.
 
     Args:
         layout: the search's directory.
-        number: of the worker.
-        until: end of the search in seconds since 1970.
-        limit: number of trials of all workers and calls; 0: as many as fit.
+        limits: when it ends.
 
     Raises:
         InputError: the dataset is missing, damaged or of another schema.
     """
     from recstack.tuning.objective import TrainRetrieval
     from recstack.tuning.retention import remove_losers
-    from recstack.tuning.search import TrialReport, search
 
     with in_use(layout.workers):
         stack = load_config(layout.base)
         space = Space(base=stack, facts=LogFacts.of(stack, stack.require_dataset()))
-        study = open_study(layout, stack.seed + number)
+        study = open_study(layout, stack.seed + limits.worker)
         train = TrainRetrieval(stack)
 
         def objective(candidate: StackConfig, report: TrialReport) -> float:
             remove_losers(study, stack)
             return train(candidate, report)
 
-        search(study, space, objective, until=until, limit=limit, worker=number)
+        search(study, space, objective, limits)
         remove_losers(study, stack)
 
 

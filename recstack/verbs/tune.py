@@ -89,7 +89,8 @@ def _follow(voice: Voice, update: Callable[[int, int, str], None], seconds: floa
 def _line(trial: "TrialResult") -> str:
     quality = "" if trial.quality is None else f" {trial.quality:.4f}"
     why = f": {trial.why}" if trial.why else f" at {trial.share:.0%}" if trial.outcome != "done" else ""
-    return f"trial {trial.number} {trial.outcome}{quality}{why} ({trial.seconds:,.0f} s)"
+    again = "" if trial.repeats is None else f" (trial {trial.repeats} with another seed)"
+    return f"trial {trial.number}{again} {trial.outcome}{quality}{why} ({trial.seconds:,.0f} s)"
 
 
 def _table(found: "Tuning") -> Table:
@@ -97,19 +98,20 @@ def _table(found: "Tuning") -> Table:
     from recstack.tuning.document import shown
     from recstack.tuning.tune import METRIC
 
-    done = [trial for trial in found.trials if trial.outcome == "done"]
-    done.sort(key=lambda trial: (trial != found.first, -(trial.quality or 0.0), trial.number))
+    done = [trial for trial in found.trials if trial.number in found.qualities]
+    done.sort(key=lambda trial: (trial != found.first, trial != found.best, -found.qualities[trial.number]))
     counts = Counter(trial.outcome for trial in found.trials)
     caption = ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common())
     table = Table(
         title="Finished trials, the best first", title_justify="left", caption=caption, caption_justify="left"
     )
-    for name in ("trial", METRIC, "s"):
+    for name in ("trial", METRIC, "seeds", "s"):
         table.add_column(name, justify="right")
     table.add_column("changed", overflow="fold")
     for trial in done[:_SHOWN_TRIALS]:
         lines = [shown(change) for change in found.changes[trial.number]] or ["nothing: as given"]
-        table.add_row(str(trial.number), f"{trial.quality:.4f}", f"{trial.seconds:,.0f}", "\n".join(lines))
+        quality, seeds = f"{found.qualities[trial.number]:.4f}", str(found.seeds[trial.number])
+        table.add_row(str(trial.number), quality, seeds, f"{trial.seconds:,.0f}", "\n".join(lines))
     return table
 
 
@@ -119,8 +121,8 @@ def _summary(found: "Tuning") -> str:
     config = found.layout.config
     if found.best is None:
         return f"{config}: as given, for no trial was finished in time; run the same command again, it goes on"
-    before = "" if found.first is None else f" ({found.first.quality:.4f} as given)"
-    done = f"{len(found.trials)} trials, {METRIC} on validation {found.best.quality:.4f}{before}"
+    before = "" if found.first is None else f" ({found.qualities[found.first.number]:.4f} as given)"
+    done = f"{len(found.trials)} trials, {METRIC} on validation {found.qualities[found.best.number]:.4f}{before}"
     return f"{done}: run `recstack train --config {config}`; report: {found.layout.report}"
 
 

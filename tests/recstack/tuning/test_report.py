@@ -6,7 +6,7 @@ from optuna.study import Study
 from features.disk.searches import TuningLayout
 from features.errors import RecstackError
 from recstack.config import StackConfig, load_config
-from recstack.tuning.search import TrialReport, search
+from recstack.tuning.search import Limits, TrialReport, search
 from recstack.tuning.space import Space
 from recstack.tuning.tune import conclude
 from tests.recstack.tuning.conftest import SEQUENCES
@@ -22,7 +22,7 @@ def test_what_is_found_is_a_configuration_and_a_page(
 
     study = opened()
     assert "Too few finished trials" in _page(conclude(layout, study, space, SEQUENCES).layout.report)
-    search(study, space, objective, until=4e9, limit=16)
+    search(study, space, objective, Limits(until=4e9, trials=16))
     found = conclude(layout, study, space, SEQUENCES)
     assert found.best is not None
     assert found.first is not None

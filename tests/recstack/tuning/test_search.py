@@ -9,11 +9,12 @@ from optuna.study import Study
 from features.disk.searches import TuningLayout
 from features.errors import RecstackError
 from recstack.config import StackConfig
-from recstack.tuning.search import Objective, TrialReport, search
+from recstack.tuning.search import Limits, Objective, TrialReport, search
 from recstack.tuning.space import Space
-from recstack.tuning.study import best_trial, next_trial, results
+from recstack.tuning.study import best_of, next_trial, qualities, results
 
 LATER = 4e9
+NOW = 0.0
 Opened = Callable[[], Study]
 
 
@@ -22,7 +23,13 @@ def wider_is_better(stack: StackConfig, report: TrialReport) -> float:
 
 
 def run(study: Study, space: Space, objective: Objective, limit: int, until: float = LATER) -> None:
-    search(study, space, objective, until=until, limit=limit)
+    search(study, space, objective, Limits(until=until, trials=limit))
+
+
+def best_number(study: Study) -> int:
+    best = best_of(results(study))
+    assert best is not None
+    return best.number
 
 
 def test_the_first_trial_is_the_configuration_and_the_best_is_never_worse(opened: Opened, space: Space) -> None:
@@ -35,9 +42,7 @@ def test_the_first_trial_is_the_configuration_and_the_best_is_never_worse(opened
     study = opened()
     run(study, space, narrow_is_better, 6)
     assert tried[0] == space.base
-    best = best_trial(study)
-    assert best is not None
-    assert best.number == 0
+    assert best_number(study) == 0
     assert len({stack.to_toml() for stack in tried}) == 6
 
 
@@ -97,7 +102,7 @@ def test_the_end_of_the_time_stops_a_trial_that_the_next_call_finishes(opened: O
     again = opened()
     run(again, space, wider_is_better, 1)
     assert [each.outcome for each in results(again)] == ["stopped", "done"]
-    assert best_trial(again).user_attrs["made_by_tune"]  # type: ignore[union-attr]
+    assert again.trials[1].user_attrs["made_by_tune"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +139,7 @@ def test_failures_in_a_row_end_the_search(opened: Opened, space: Space) -> None:
     study = opened()
     run(study, space, fails, 0)
     assert [trial.outcome for trial in results(study)] == ["failed"] * 5
-    assert best_trial(study) is None
+    assert best_of(results(study)) is None
 
 
 def test_trials_worse_than_half_of_the_others_are_pruned(opened: Opened, space: Space) -> None:
@@ -149,6 +154,31 @@ def test_trials_worse_than_half_of_the_others_are_pruned(opened: Opened, space: 
     trials = results(study)
     assert [trial.outcome for trial in trials] == ["done", "pruned", "pruned"]
     assert (trials[1].share, trials[1].quality) == (0.3, 0.15)
+
+
+def test_at_the_end_the_best_are_trained_with_another_seed(opened: Opened, space: Space) -> None:
+    """The trial that was best by chance alone is found out."""
+    lucky, steady = 128, 192
+
+    def objective(stack: StackConfig, report: TrialReport) -> float:
+        is_first_seed = stack.seed == space.base.seed
+        report.quality(0.3, -1.0 if not is_first_seed else 0.5)  # a repeat is never pruned
+        found = {lucky: 0.9 if is_first_seed else 0.1, steady: 0.7}
+        return found.get(stack.retrieval.dimension, 0.4)
+
+    study = opened()
+    for dimension in (64, lucky, steady, 32):
+        study.enqueue_trial(space.start() | {"retrieval.dimension": dimension})
+    run(study, space, objective, 5)
+    (chance,) = (each.number for each in results(study) if each.params["retrieval.dimension"] == lucky)
+    (better,) = (each.number for each in results(study) if each.params["retrieval.dimension"] == steady)
+    assert best_number(study) == chance
+    search(study, space, objective, Limits(until=LATER, confirm_from=NOW, trials=6))
+    assert results(study)[-1].repeats == chance
+    search(study, space, objective, Limits(until=LATER, confirm_from=NOW, trials=8))
+    assert [trial.repeats for trial in results(study)[5:]] == [chance, 0, better]
+    assert qualities(results(study))[chance] == [0.9, 0.1]
+    assert best_number(study) == better
 
 
 def test_the_same_run_is_not_trained_twice(opened: Opened, space: Space) -> None:
