@@ -80,17 +80,22 @@ def _follow(voice: Voice, update: Callable[[int, int, str], None], seconds: floa
             voice.progress(_line(ended[number]))
         told |= ended.keys()
         best = max((trial.quality or 0.0 for trial in trials if trial.outcome == "done"), default=None)
-        running = ", ".join(f"trial {t.number} {t.share:.0%}" for t in trials if t.outcome == "running")
-        update(round(gone), round(seconds), running + ("" if best is None else f"  best {best:.4f}"))
+        running = ", ".join(
+            f"trial {t.number} {t.share:.0%}{_shown(t.quality)}" for t in trials if t.outcome == "running"
+        )
+        update(round(gone), round(seconds), running + ("" if best is None else f"  best{_shown(best)}"))
 
     return follow
 
 
+def _shown(quality: float | None) -> str:
+    return "" if quality is None else f" {quality:.4f}"
+
+
 def _line(trial: "TrialResult") -> str:
-    quality = "" if trial.quality is None else f" {trial.quality:.4f}"
     why = f": {trial.why}" if trial.why else f" at {trial.share:.0%}" if trial.outcome != "done" else ""
     again = "" if trial.repeats is None else f" (trial {trial.repeats} with another seed)"
-    return f"trial {trial.number}{again} {trial.outcome}{quality}{why} ({trial.seconds:,.0f} s)"
+    return f"trial {trial.number}{again} {trial.outcome}{_shown(trial.quality)}{why} ({trial.seconds:,.0f} s)"
 
 
 def _table(found: "Tuning") -> Table:
