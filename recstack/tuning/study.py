@@ -176,8 +176,9 @@ def next_trial(study: Study, space: Space, *, confirming: bool = False) -> optun
         confirming: whether the best so far are trained again with another seed first.
     """
     trials = study.get_trials(deepcopy=False)
-    if not any(trial.state == TrialState.WAITING for trial in trials):
-        _enqueue_repeat(study) if confirming else _enqueue_attempt(study, space)
+    is_waiting = any(trial.state == TrialState.WAITING for trial in trials)
+    if not is_waiting and not (confirming and _enqueue_repeat(study)):
+        _enqueue_attempt(study, space)
     return study.ask()
 
 
@@ -193,17 +194,20 @@ def _enqueue_attempt(study: Study, space: Space) -> None:
             return
 
 
-def _enqueue_repeat(study: Study) -> None:
-    """Adds the best trial that was not repeated yet, the configuration as it is after the first."""
+def _enqueue_repeat(study: Study) -> bool:
+    """Adds the best trial that was not repeated yet, then the configuration as it is; says whether there was one."""
     trials = results(study)
     repeated = {trial.repeats for trial in trials}
     done = [trial for trial in trials if trial.outcome == "done" and trial.repeats is None]
-    best, *others = sorted(done, key=lambda trial: (-(trial.quality or 0.0), trial.number))[:_RIVALS] or [None]
-    start = next((trial for trial in done if trial.number == 0), None)
-    for rival in (best, start, *others):
-        if rival is not None and rival.number not in repeated:
+    if len(done) < 2:
+        return False
+    best, *others = sorted(done, key=lambda trial: (-(trial.quality or 0.0), trial.number))[:_RIVALS]
+    start = [trial for trial in done if trial.number == 0]
+    for rival in (best, *start, *others):
+        if rival.number not in repeated:
             study.enqueue_trial(dict(rival.params), user_attrs={REPEATS: rival.number})
-            return
+            return True
+    return False
 
 
 def qualities(trials: Sequence[TrialResult]) -> dict[int, list[float]]:

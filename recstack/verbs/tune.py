@@ -126,8 +126,10 @@ def _summary(found: "Tuning") -> str:
     config = found.layout.config
     if found.best is None:
         return f"{config}: as given, for no trial was finished in time; run the same command again, it goes on"
-    before = "" if found.first is None else f" ({found.qualities[found.first.number]:.4f} as given)"
-    done = f"{len(found.trials)} trials, {METRIC} on validation {found.qualities[found.best.number]:.4f}{before}"
+    done = f"{len(found.trials)} trials, {METRIC} on validation {found.qualities[found.best.number]:.4f}"
+    if found.best == found.first:
+        return f"{done}: nothing was better than {config}, the configuration as given; report: {found.layout.report}"
+    done += "" if found.first is None else f" ({found.qualities[found.first.number]:.4f} as given)"
     return f"{done}: run `recstack train --config {config}`; report: {found.layout.report}"
 
 

@@ -181,6 +181,12 @@ def test_at_the_end_the_best_are_trained_with_another_seed(opened: Opened, space
     assert best_number(study) == better
 
 
+def test_a_single_finished_trial_is_not_repeated(opened: Opened, space: Space) -> None:
+    study = opened()
+    search(study, space, wider_is_better, Limits(until=LATER, confirm_from=NOW, trials=3))
+    assert [trial.repeats for trial in results(study)] == [None, None, 1]
+
+
 def test_the_same_run_is_not_trained_twice(opened: Opened, space: Space) -> None:
     known: list[float | None] = []
 
