@@ -131,8 +131,8 @@ def _usage() -> str:
         f"verbs:\n{verbs}\n\n"
         "`recstack <verb> --help` lists a verb's options. Start with `recstack demo`.\n"
         "Exit codes: 0 done or nothing to do, 1 failed work, 2 bad configuration or input, 3 refused by the gate of\n"
-        "`recstack retrain` or taken back by `recstack promote --watch`, 130 interrupted; `recstack serve` exits with\n"
-        "255 if it cannot start.\n"
+        "`recstack retrain` or taken back by `recstack promote --watch`, 130 interrupted, 143 asked to end by SIGTERM\n"
+        "with the training saved; `recstack serve` exits with 255 if it cannot start.\n"
     )
 
 

@@ -28,8 +28,8 @@ from trainer.config.evaluation import EvaluationConfig
 from trainer.config.export import ExportConfig
 from trainer.config.index import AutoConfig, IndexConfig
 from trainer.config.ranking import RankingConfig, require_tasks
-from trainer.config.retrieval import RetrievalConfig, require_features
-from trainer.config.training import StrategyName
+from trainer.config.retrieval import RetrievalConfig, require_features, streaming_obstacle
+from trainer.config.training import StrategyName, TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,8 @@ class StackConfig:
     """Metrics and baselines."""
     export: ExportConfig = ExportConfig()
     """The SavedModels."""
+    training: TrainingConfig = TrainingConfig()
+    """How the stages train."""
     retrain: RetrainConfig = RetrainConfig()
     """`recstack retrain`."""
     gate: GateConfig = GateConfig()
@@ -82,6 +84,8 @@ class StackConfig:
             raise ConfigError("workdir", str(self.workdir), expected)
         require_features(self.retrieval, self.features)
         require_tasks(self.ranking, self.features)
+        if self.training.input == "stream" and (obstacle := streaming_obstacle(self.retrieval)):
+            raise ConfigError("training.input", "stream", f'"memory" or "auto", since {obstacle}')
         if self.retrieval.repeat and self.evaluation.exclude_seen:
             expected = "0, or `exclude_seen = false` in [evaluation]: it scores items of the history only"
             raise ConfigError("retrieval.repeat", self.retrieval.repeat, expected)

@@ -15,7 +15,7 @@ from features.errors import InputError, RecstackError
 from recstack.local_server import free_port
 
 _LOOK_SECONDS = 0.2
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 60.0
 
 _Process = subprocess.Popen[bytes]
 
@@ -24,7 +24,8 @@ def launch(arguments: Sequence[str], workers: int) -> int:
     """Runs `recstack` with the arguments as so many workers of one training, and waits for them.
 
     The first worker is the chief: it writes the run and alone prints to this terminal, unless another one fails. If a
-    worker fails, the others are stopped; the same command again goes on from the last checkpoint.
+    worker fails, the others are killed; the same command again goes on from the last checkpoint. If this process is
+    asked to end, the workers save together before they end.
 
     Args:
         arguments: Of the command line, the verb first.
@@ -74,8 +75,15 @@ def _running(arguments: Sequence[str], logs: Sequence[Path]) -> Iterator[list[_P
                 files = (None, None) if index == 0 else (subprocess.DEVNULL, output)
                 processes.append(subprocess.Popen(command, env=environment, stdout=files[0], stderr=files[1]))
         yield processes
+    except SystemExit:  # asked to end: they save together
+        for process in processes:
+            process.terminate()
+        _wait_for_all(processes)
+        raise
     finally:
-        _stop(processes)
+        for process in processes:
+            process.kill()
+            process.wait()
         signal.signal(signal.SIGTERM, former)
 
 
@@ -98,12 +106,7 @@ def _wait(processes: Sequence[_Process]) -> int | None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _stop(processes: Sequence[_Process]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def _wait_for_all(processes: Sequence[_Process]) -> None:
+    deadline = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < deadline and any(process.poll() is None for process in processes):
+        time.sleep(_LOOK_SECONDS)

@@ -14,6 +14,7 @@ Each returns a small result and reports to `progress`. TensorFlow and Beam are i
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from features.disk.files import exclusive, in_use, write_text_atomically
@@ -59,6 +60,7 @@ def train(
     report: Report = silent,
     *,
     current: bool = True,
+    profile: bool = False,
 ) -> StageResult:
     """The dataset to one trained stage, in the run of these settings; other runs stay as they are.
 
@@ -70,6 +72,7 @@ def train(
         progress: called about once a second while it is trained.
         report: told in one line what becomes of the runs.
         current: whether the run may become the current one; if not, `make_run_current` does that later.
+        profile: whether a few steps are traced for TensorBoard.
 
     Raises:
         ConfigError: the configuration asks for a feature that the schema does not have.
@@ -80,6 +83,7 @@ def train(
     from trainer.training.cluster import make_cluster
 
     context = stage_context(stack, own_run(stack), progress, make_cluster(stack.strategy))
+    context = replace(context, report=report, profile=profile, saves_when_stopped=True)
     result = train_in(context, stack, name)
     if context.cluster.is_chief:
         _settle(stack, context.run, report, current=current)
@@ -207,6 +211,7 @@ def stage_context(
         seed=stack.seed,
         start_from=stack.layout.runs.run(stack.start_from) if stack.start_from else None,
         cluster=cluster or Cluster(),
+        training=stack.training,
         progress=progress,
     )
 
@@ -235,7 +240,7 @@ def _run_inputs(stack: StackConfig) -> "RunInputs":
 
     dataset = stack.layout.dataset
     return {
-        name: stage_inputs(stage, stack.features, dataset, stack.seed, stack.start_from)
+        name: stage_inputs(stage, stack.features, dataset, stack.seed, stack.start_from, stack.training)
         for name, stage in stages_of(stack).items()
     }
 

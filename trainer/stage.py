@@ -1,7 +1,10 @@
 """The stages of a recommender, and the one function that trains any of them: dataset in, checkpoints out."""
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -15,9 +18,10 @@ from trainer.ranking.stage import RankingStage
 from trainer.restore import restore
 from trainer.retrieval.stage import RetrievalStage
 from trainer.retrieval.two_towers import TwoTowers
-from trainer.training.inputs import require_same_dataset, stage_inputs
+from trainer.training.inputs import is_streamed, require_same_dataset, stage_inputs
 from trainer.training.loop import TrainingPlan, fit
 from trainer.training.optimizers import make_optimizer
+from trainer.training.progress import unreported
 from trainer.training.stage import AnyStage, StageContext
 from trainer.training.stage_directory import finished_stage, start_stage
 from trainer.warm_start import warm_start
@@ -65,7 +69,7 @@ def train_stage(context: StageContext, stage: AnyStage, dataset: EncodedDataset 
     stage.require(context.schema)
     layout = context.run.stage(stage.name)
     former = context.start_from.id if context.start_from is not None else ""
-    inputs = stage_inputs(stage, context.schema, context.dataset, context.seed, former)
+    inputs = stage_inputs(stage, context.schema, context.dataset, context.seed, former, context.training)
     is_finished = context.cluster.agree({"finished": float(finished_stage(layout, inputs) is not None)})["finished"]
     if is_finished and (finished := finished_stage(layout, inputs)) is not None:
         return StageResult(manifest=finished, directory=layout.directory, nothing_to_do=True)
@@ -75,10 +79,11 @@ def train_stage(context: StageContext, stage: AnyStage, dataset: EncodedDataset 
         context.cluster.wait()
         tf.keras.utils.set_random_seed(context.seed)
         dataset = dataset or encode_dataset(context.schema, context.dataset)
-        plan = plan_training(context, stage, dataset)
+        plan = plan_training(replace(context, events=_events_on_disk(context, stage, own)), stage, dataset)
         require_same_dataset(context.dataset, inputs["dataset"])
         with context.cluster.together():
             metrics = fit(plan, layout, own, context.cluster.reporting(context.progress))
+        shutil.rmtree(own.events, ignore_errors=True)
         manifest = Manifest(
             kind="run",
             schema_fingerprint=context.schema.fingerprint(),
@@ -94,6 +99,13 @@ def train_stage(context: StageContext, stage: AnyStage, dataset: EncodedDataset 
     return StageResult(manifest=manifest, directory=layout.directory, nothing_to_do=False)
 
 
+def _events_on_disk(context: StageContext, stage: AnyStage, own: StageLayout) -> Path | None:
+    """Where this worker's encoded events go if they are streamed; None if they are held in memory."""
+    if not is_streamed(stage, context.training, context.dataset):
+        return None
+    return own.events_of(context.cluster.worker, context.cluster.num_workers)
+
+
 def plan_training(context: StageContext, stage: AnyStage, dataset: EncodedDataset) -> TrainingPlan:
     """Makes everything that the training loop needs: examples, model, optimizer and validation."""
     config = stage.config
@@ -102,7 +114,9 @@ def plan_training(context: StageContext, stage: AnyStage, dataset: EncodedDatase
     examples = stage.make_examples(events, context)
     with context.cluster.strategy.scope():
         model = stage.make_model(dataset, events, context.seed)
-        optimizer = make_optimizer(config.optimizer, config.epochs * examples.steps_per_epoch)
+        optimizer = make_optimizer(
+            config.optimizer, config.epochs * examples.steps_per_epoch, context.training.precision
+        )
     if context.start_from is not None and stage.can_start_from:
         warm_start(model, stage, dataset, context.start_from.stage(stage.name))
     return TrainingPlan(
@@ -117,4 +131,8 @@ def plan_training(context: StageContext, stage: AnyStage, dataset: EncodedDatase
         objective=stage.objective,
         maximise=stage.maximise,
         checkpoint_seconds=config.checkpoint_seconds,
+        precision=context.training.precision,
+        profile=context.profile,
+        saves_when_stopped=context.saves_when_stopped,
+        report=context.report if context.cluster.is_chief else unreported,
     )

@@ -145,6 +145,15 @@ class StageLayout:
         return self.directory / "report.html"
 
     @property
+    def events(self) -> Path:
+        """Encoded events of a training that streams them; removed when the training ends."""
+        return self.directory / "events"
+
+    def events_of(self, worker: int, num_workers: int) -> Path:
+        """The encoded events of one worker."""
+        return self.events / f"part-{worker}-of-{num_workers}"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""
         return self.directory / "tensorboard"

@@ -1,6 +1,6 @@
 """Reads the TFRecords of a dataset as batches of raw tensors; `features.records.contents` lists the keys."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,20 @@ def candidate_parsing_spec(schema: Schema) -> dict[str, Any]:
     return spec | {feature.name: _value(feature.raw_type, feature.is_list) for feature in schema.candidate}
 
 
+def shard_files(directory: Path) -> list[Path]:
+    """The shards of a directory that holds all of them.
+
+    Raises:
+        InputError: Shards are missing.
+    """
+    files = shards(directory)
+    if not files:
+        raise InputError(f"{directory}: no TFRecord shards found; {MEND_DATASET}")
+    if len(files) != (total := total_of(files[0])):
+        raise InputError(f"{directory}: {total} TFRecord shards expected, {len(files)} found; {MEND_DATASET}")
+    return files
+
+
 def read_records(directory: Path, spec: dict[str, Any], batch_size: int) -> tf.data.Dataset:
     """Batches of parsed records, in the order of the shards. Iterate over it inside `with reading(directory)`.
 
@@ -56,11 +70,11 @@ def read_records(directory: Path, spec: dict[str, Any], batch_size: int) -> tf.d
     Raises:
         InputError: Shards are missing.
     """
-    files = shards(directory)
-    if not files:
-        raise InputError(f"{directory}: no TFRecord shards found; {MEND_DATASET}")
-    if len(files) != (total := total_of(files[0])):
-        raise InputError(f"{directory}: {total} TFRecord shards expected, {len(files)} found; {MEND_DATASET}")
+    return parse_shards(shard_files(directory), spec, batch_size)
+
+
+def parse_shards(files: Sequence[Path], spec: dict[str, Any], batch_size: int) -> tf.data.Dataset:
+    """What `read_records` gives, of some shards of a directory."""
     records = tf.data.TFRecordDataset([str(file) for file in files], compression_type="GZIP")
     batches = records.batch(batch_size)
     parse = tf.autograph.experimental.do_not_convert(lambda serialized: tf.io.parse_example(serialized, spec))

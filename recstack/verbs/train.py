@@ -26,6 +26,8 @@ class TrainArguments(StackArguments):
     """Which model."""
     launch: int = 0
     """Trains with so many processes on this machine (strategy `multi_worker_mirrored`); 0: in this process."""
+    profile: bool = False
+    """Traces a few steps for TensorBoard, and says what a step spends its time on."""
 
 
 def main(arguments: list[str]) -> int:
@@ -35,7 +37,7 @@ def main(arguments: list[str]) -> int:
         return launch(["train", *without_option(arguments, "--launch")], parsed.launch)
     voice = Voice("train", as_json=parsed.json)
     for stage in chosen(parsed.stack, parsed.stage):
-        train(parsed.stack, stage, voice)
+        train(parsed.stack, stage, voice, profile=parsed.profile)
     return 0
 
 
@@ -59,10 +61,10 @@ def chosen(stack: StackConfig, choice: StageName | Literal["all"]) -> tuple[Stag
     return stack.stage_names if choice == "all" else (choice,)
 
 
-def train(stack: StackConfig, stage: StageName, voice: Voice) -> Manifest:
+def train(stack: StackConfig, stage: StageName, voice: Voice, *, profile: bool = False) -> Manifest:
     """Trains one stage and says where the run is."""
     with progress_bar(f"{stage}") as update:
-        result = stages.train(stack, stage, shown(update), voice.progress)
+        result = stages.train(stack, stage, shown(update), voice.progress, profile=profile)
     manifest, directory = result.manifest, result.directory
     state = "nothing to do, up to date" if result.nothing_to_do else f"done in {manifest.seconds:.1f} s"
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items())

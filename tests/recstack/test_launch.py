@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from features.disk.manifest import read_manifest
 from features.errors import InputError
 from recstack import stages
 from recstack.config import StackConfig
@@ -20,9 +21,10 @@ from recstack.launch import launch, worker_config
 from recstack.local_server import free_port
 from recstack.verbs.train import without_option
 from tests.checkerboard import write_checkerboard
-from trainer.config.training import OptimizerConfig
+from trainer.config.training import OptimizerConfig, TrainingConfig
 from trainer.restore import restore
 from trainer.stage import stages_of
+from trainer.training.checkpoints import saved_numbers
 
 SGD = OptimizerConfig(kind="sgd", learning_rate=0.05, warmup_steps=0)
 # In units of a vector's largest component. Proportional to the sums of the gradients, whose order differs.
@@ -95,6 +97,23 @@ def test_two_processes_train_what_one_trains_though_one_of_them_is_killed(tmp_pa
 
 
 @pytest.mark.slow
+def test_two_processes_stream_shards_of_their_own(tmp_path: Path) -> None:
+    stack, config = write_stack(tmp_path, epochs=10)
+    stages.train(stack, "retrieval")
+    streamed = replace(stack, training=TrainingConfig(input="stream", block_events=300))
+    config.write_text(streamed.to_toml(), encoding="utf-8")
+    former = {found.id for found in stack.layout.runs.all()}
+    run(config, workers=2)
+    (new,) = (found for found in stack.layout.runs.all() if found.id not in former)
+    found, expected = (
+        read_manifest(layout.stage("retrieval").manifest, "run") for layout in (new, stack.layout.runs.run(*former))
+    )
+    # Twice as many if each worker had read all shards.
+    assert found.counts == expected.counts
+    assert found.metrics["ndcg@20"] == pytest.approx(expected.metrics["ndcg@20"], abs=0.1)
+
+
+@pytest.mark.slow
 def test_a_worker_says_that_another_one_was_lost(tmp_path: Path) -> None:
     stack, config = write_stack(tmp_path, epochs=10_000)
     command = [sys.executable, "-m", "recstack", "train", "retrieval", "--config", str(config)]
@@ -127,8 +146,12 @@ def test_workers_end_with_the_process_that_launched_them(tmp_path: Path) -> None
     workers = children(process)
     assert len(workers) == 2
     process.terminate()
-    process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
+    (interrupted,) = stack.layout.runs.all()
+    # Both have saved a step that they agreed on, in the middle of an epoch or at its end.
+    step = saved_numbers(interrupted.stage("retrieval").last_checkpoints)[-1]
+    assert f"asked to end after step {step}, which is saved" in errors
     assert not [worker for worker in workers if psutil.pid_exists(worker)]
 
 

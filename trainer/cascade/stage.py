@@ -26,6 +26,7 @@ from trainer.config.cascade import ListRankerConfig
 from trainer.data.batches import Batch, BatchPlan, plan_batches
 from trainer.data.encoded_dataset import EncodedDataset
 from trainer.data.events import EncodedEvents, load_events
+from trainer.data.stored_events import StoredEvents
 from trainer.metrics.protocol import Interactions
 from trainer.retrieval.model import TwoTowerModel
 from trainer.retrieval.stage import RetrievalStage
@@ -39,6 +40,8 @@ RetrievalTraining: TypeAlias = Callable[[StageContext, RetrievalStage], TwoTower
 @dataclass(frozen=True, kw_only=True)
 class FoldRetrieval(RetrievalStage):
     """Retrieval trained on the earlier events of a fold."""
+
+    can_stream: ClassVar[bool] = False
 
     ranker: ListRankerConfig
     """How the folds are cut."""
@@ -57,11 +60,13 @@ class FoldRetrieval(RetrievalStage):
 
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents:
         """The earlier events of the fold."""
-        return self.fold(super().load_events(context, dataset)).earlier
+        return self.fold(self.events_in_memory(context, dataset)).earlier
 
-    def make_model(self, dataset: EncodedDataset, events: EncodedEvents | None, seed: int) -> TwoTowerModel:
+    def make_model(
+        self, dataset: EncodedDataset, events: EncodedEvents | StoredEvents | None, seed: int
+    ) -> TwoTowerModel:
         """The model, which knows the train frequencies of the earlier events alone."""
-        if events is None:
+        if not isinstance(events, EncodedEvents):
             return super().make_model(dataset, None, seed)
         known = events.candidate_row[events.candidate_row >= 0]
         frequency = np.bincount(known, minlength=len(dataset.candidates))
@@ -99,7 +104,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
 
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> CandidateLists:
         """The candidates of every fold's window, a sample of them where there are very many."""
-        events = self.retrieval.load_events(context, dataset)
+        events = self.retrieval.events_in_memory(context, dataset)
         lists = [self._fold_lists(context, dataset, events, number) for number in range(self.config.folds)]
         return joined(lists).sample(self.config.max_lists, context.seed)
 
@@ -157,7 +162,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         """
         directory, rows = context.dataset.interactions, dataset.candidates.rows()
         counted = [load_events(directory(split), dataset.encoder, rows, records="retrieval") for split in known]
-        return self.features(dataset, self.retrieval.load_events(context, dataset), model, known=counted)
+        return self.features(dataset, self.retrieval.events_in_memory(context, dataset), model, known=counted)
 
     def lists(
         self,

@@ -92,6 +92,13 @@ class RetrievalConfig:
         check_training("retrieval", self)
 
 
+def streaming_obstacle(config: RetrievalConfig) -> str:
+    """Why the model cannot be trained on events that are streamed from disk; empty if it can."""
+    if config.initialisation == "svd":
+        return 'retrieval.initialisation = "svd" decomposes all events; choose "random"'
+    return ""
+
+
 def require_features(config: RetrievalConfig, schema: Schema) -> None:
     """Refuses a configuration that names features which the schema does not have, or needs them.
 

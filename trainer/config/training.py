@@ -9,6 +9,32 @@ from features.errors import ConfigError
 StrategyName: TypeAlias = Literal["default", "mirrored", "multi_worker_mirrored"]
 OptimizerKind: TypeAlias = Literal["auto", "adam", "row_wise_adam", "adagrad", "row_wise_adagrad", "sgd"]
 
+PrecisionKind: TypeAlias = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+InputKind: TypeAlias = Literal["auto", "memory", "stream"]
+# Some 3 GB in memory, of each process that trains.
+STREAMED_FROM = 20_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the stages train, whatever they are."""
+
+    input: InputKind = "auto"
+    """Where the training events are: `memory` holds them all in every process; `stream` encodes them to disk once and
+    holds two blocks of them, and each of several processes reads shards of its own; `auto` streams 20,000,000 events or
+    more. The list ranker and `initialisation = "svd"` need them in memory."""
+    block_events: int = 1_000_000
+    """Events of a block when they are streamed. Examples are shuffled within a block of users drawn from everywhere, so
+    that larger ones shuffle better; a million take some 300 MB."""
+
+    precision: PrecisionKind = "float32"
+    """In which the matrix products of a training step are made: `mixed_bfloat16` and `mixed_float16` round their
+    factors, which is faster on hardware that has such products; weights, sums and losses stay float32. With
+    `mixed_float16` the loss is scaled, so that small gradients do not vanish."""
+
+    def __post_init__(self) -> None:
+        require("training", self, "block_events", self.block_events >= 1, "at least 1")
+
 
 class TrainableConfig(Protocol):
     """The fields of a stage's configuration that the training loop reads."""

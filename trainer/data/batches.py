@@ -4,9 +4,10 @@ A global batch is a fixed slice of the epoch's permutation whatever the number o
 equal part of it. So a training goes on exactly where it stopped, and any strategy trains on the same batches.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -15,18 +16,48 @@ from features.encoding.encoder import Tensors
 from features.encoding.log_buckets import age_buckets, gap_buckets, time_gaps
 from features.errors import InputError
 from features.schema import Schema
-from trainer.data.events import HISTORY_AGES, HISTORY_ROWS, EncodedEvents, Int64
+from trainer.data.events import HISTORY_AGES, HISTORY_ROWS, EncodedEvents, Int32, Int64
 
 Batch: TypeAlias = Mapping[str, Any]
 Gather: TypeAlias = Callable[[tf.Tensor], Batch]
+
+Section: TypeAlias = Callable[[tf.distribute.InputContext], tf.data.Dataset]
+"""Consecutive steps of an epoch: the batches of one input pipeline, each as one element a replica."""
 
 # Fewer steps than this learn little in an epoch, whatever the batch.
 _MIN_STEPS_AN_EPOCH = 8
 
 
+class EpochPlan(Protocol):
+    """What is trained on: examples in another order each epoch, held in memory or read as they are needed."""
+
+    @property
+    def num_examples(self) -> int:
+        """Examples of all workers."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches; the rest of an order is left out, another one each epoch."""
+
+    def sections(self, epoch: int, first_step: int) -> Iterator[Section]:
+        """The sections of one epoch from `first_step` on, in order; all workers have as many, of as many steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """The examples that some events make, and how some of them become a batch."""
+
+    indices: Int64
+    """`[examples] int64`: what `gather` is given; in the order of the records."""
+    records: Int32 | Int64
+    """`[examples]`: the record that each belongs to, ascending."""
+    gather: Callable[[], Gather]
+    """Makes the function from some of the indices to a batch, which holds the events' columns as tensors."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchPlan:
-    """What is trained on: indices in an order for each epoch, and how a slice of them becomes a batch."""
+    """Examples in memory: indices in an order for each epoch, and how a slice of them becomes a batch."""
 
     arrange: Callable[[np.random.Generator], Int64]
     """A new order: `[examples, ...] int64`, events, records or packed rows; always as many."""
@@ -44,15 +75,23 @@ class BatchPlan:
         """Whole batches; the rest of an order is left out, another one each epoch."""
         return self.num_examples // self.batch_size
 
+    def sections(self, epoch: int, first_step: int) -> Iterator[Section]:
+        """The epoch from `first_step` on as one section."""
+        yield partial(self.epoch, epoch, first_step)
+
     def epoch(self, epoch: int, first_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """The batches of one epoch from `first_step` on, each as one element a replica of this input pipeline."""
         order = self.arrange(np.random.default_rng((self.seed, epoch)))[: self.steps_per_epoch * self.batch_size]
         per_replica = self.batch_size // context.num_replicas_in_sync
         parts = order.reshape(self.steps_per_epoch, context.num_input_pipelines, -1, per_replica, *order.shape[1:])
-        mine = parts[first_step:, context.input_pipeline_id].reshape(-1, per_replica, *order.shape[1:])
-        dataset = tf.data.Dataset.from_tensor_slices(mine)
-        gather = tf.autograph.experimental.do_not_convert(self.gather)
-        return dataset.map(gather, num_parallel_calls=2, deterministic=True).prefetch(2)
+        return gathered(parts[first_step:, context.input_pipeline_id], per_replica, self.gather)
+
+
+def gathered(indices: Int64, batch_size: int, gather: Gather) -> tf.data.Dataset:
+    """Batches of the examples with these indices, `[steps, replicas, batch_size, ...] int64`, in order."""
+    dataset = tf.data.Dataset.from_tensor_slices(indices.reshape(-1, batch_size, *indices.shape[3:]))
+    gather = tf.autograph.experimental.do_not_convert(gather)
+    return dataset.map(gather, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
 def batch_size_for(wanted: int, available: int, replicas: int) -> int:

@@ -1,9 +1,9 @@
 """The interactions of a split in memory: encoded once, one array a column, histories as ranges of one array."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from features.records.contents import (
     WEIGHT,
     RecordKind,
 )
-from features.records.parse import interaction_parsing_spec, read_records, reading
+from features.records.parse import interaction_parsing_spec, parse_shards, reading, shard_files
 from features.schema import Schema
 
 Array: TypeAlias = npt.NDArray[np.generic]
@@ -32,8 +32,14 @@ HISTORY_ROWS, HISTORY_AGES = "history/rows", "history/ages"
 """The catalogue rows of a history's items and, where the schema has the times of their events, the `age_buckets` of
 these, beside the encoded features of a query; no feature can have these names."""
 
+Columns: TypeAlias = Mapping[str, Array]
+"""Encoded events by column, as `encoded_batches` yields them and `assemble_events` takes them."""
+
+LENGTH: Final = "length"
+"""Column with the number of events of each record."""
 # Key of the labels of all tasks among the columns; no column has this name.
 _LABELS = "labels of the tasks"
+_USER = "user/"
 
 # Parsed at once; a record holds all events of a user, so this bounds memory where users are long.
 _RECORDS_A_BATCH = 2048
@@ -93,14 +99,16 @@ class EncodedEvents:
         is_target = np.arange(len(self)) >= first_target[self.record_of_event()]
         return np.flatnonzero(is_target & (self.candidate_row >= 0))
 
-    def weighted_by_age(self, half_life: float) -> "EncodedEvents":
+    def weighted_by_age(self, half_life: float, span: tuple[int, int] | None = None) -> "EncodedEvents":
         """The events with weights that halve with each half-life before the last one.
 
         Args:
             half_life: share of the time that the events span.
+            span: times of the first and the last event of the split, if these are only some of its events.
         """
-        ages = (self.timestamp.max(initial=0) - self.timestamp).astype(np.float64)
-        halvings = ages / max(half_life * float(ages.max(initial=0.0)), 1.0)
+        oldest, newest = span or (self.timestamp.min(initial=np.iinfo(np.int64).max), self.timestamp.max(initial=0))
+        ages = (newest - self.timestamp).astype(np.float64)
+        halvings = ages / max(half_life * float(newest - oldest), 1.0)
         return replace(self, weight=(self.weight * np.exp2(-halvings)).astype(np.float32))
 
     def ends_of_moments(self, first: Int64) -> Int64:
@@ -136,14 +144,42 @@ def load_events(
     Raises:
         InputError: the directory does not hold all of its shards, or one is damaged.
     """
-    schema = encoder.schema
-    parsed = read_records(directory, interaction_parsing_spec(schema, records=records), _RECORDS_A_BATCH)
+    batches = encoded_batches(directory, shard_files(directory), encoder, item_row, records=records)
+    parts: dict[str, list[Array]] = {}
+    for batch in batches:
+        for name, values in batch.items():
+            parts.setdefault(name, []).append(values)
+    # Each column's parts go as soon as it is whole.
+    return assemble_events({name: np.concatenate(parts.pop(name)) for name in list(parts)}, encoder.schema)
+
+
+def encoded_batches(
+    directory: Path,
+    files: Sequence[Path],
+    encoder: SchemaEncoder,
+    item_row: tf.lookup.StaticHashTable,
+    *,
+    records: RecordKind,
+) -> Iterator[Columns]:
+    """The records of some shards of a split, encoded, a few thousand users at a time; at least one batch.
+
+    Raises:
+        InputError: A shard is damaged.
+    """
+    parsed = parse_shards(files, interaction_parsing_spec(encoder.schema, records=records), _RECORDS_A_BATCH)
     encode = tf.autograph.experimental.do_not_convert(lambda raw: _encode(raw, encoder, item_row))
     encoded = parsed.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
+    batch: Columns | None = None
     with reading(directory):
-        batches = list(encoded.prefetch(1).as_numpy_iterator()) or [_no_records(encoded)]
-    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-    return _assemble(columns, schema)
+        for batch in encoded.prefetch(1).as_numpy_iterator():
+            yield batch
+    if batch is None:
+        yield _no_records(encoded)
+
+
+def is_of_records(column: str) -> bool:
+    """Whether a column has one value a record, and not one an event."""
+    return column in (LENGTH, NUM_CONTEXT) or column.startswith(_USER)
 
 
 def _no_records(encoded: tf.data.Dataset) -> dict[str, Array]:
@@ -160,13 +196,13 @@ def _encode(
     schema = encoder.schema
     items = raw[schema.item_id]
     columns = {
-        "length": items.row_lengths(),
+        LENGTH: items.row_lengths(),
         NUM_CONTEXT: raw[NUM_CONTEXT],
         "item_index": encoder.encode(schema.item_id_feature, items.flat_values),
-        "candidate_row": item_row.lookup(items.flat_values),
+        "candidate_row": tf.cast(item_row.lookup(items.flat_values), tf.int32),
         schema.timestamp: raw[schema.timestamp].flat_values,
     }
-    columns |= {name: raw[name].flat_values for name in (WEIGHT, IN_HISTORY)}
+    columns |= {WEIGHT: raw[WEIGHT].flat_values, IN_HISTORY: tf.cast(raw[IN_HISTORY].flat_values, tf.bool)}
     columns[_LABELS] = tf.stack([raw[task.name].flat_values for task in schema.task], axis=1)
     if SAMPLING_PROBABILITY in raw:
         columns[WEIGHT] = columns[WEIGHT] / raw[SAMPLING_PROBABILITY].flat_values
@@ -178,30 +214,31 @@ def _encode(
         # Encoded with each history: the time since the entry before depends on the entries of that history.
         columns[f"companion/{times.name}"] = raw[schema.timestamp].flat_values
     for feature in schema.user_features:
-        columns[f"user/{feature.name}"] = encoder.encode(feature, raw[feature.name])
+        columns[f"{_USER}{feature.name}"] = encoder.encode(feature, raw[feature.name])
     for feature in schema.context_features:
         columns[f"context/{feature.name}"] = encoder.encode(feature, raw[feature.name].flat_values)
     return columns
 
 
-def _assemble(columns: Mapping[str, Array], schema: Schema) -> EncodedEvents:
-    record_splits = np.concatenate([[0], np.cumsum(columns["length"])]).astype(np.int64)
-    timestamp = columns[schema.timestamp].astype(np.int64)
-    in_history = columns[IN_HISTORY].astype(bool)
+def assemble_events(columns: Columns, schema: Schema) -> EncodedEvents:
+    """The events of whole records, from their columns."""
+    record_splits = np.concatenate([[0], np.cumsum(columns[LENGTH])]).astype(np.int64, copy=False)
+    timestamp = columns[schema.timestamp].astype(np.int64, copy=False)
+    in_history = columns[IN_HISTORY].astype(bool, copy=False)
     history_start, history_end = history_ranges(record_splits, timestamp, in_history)
     return EncodedEvents(
         record_splits=record_splits,
-        num_context=columns[NUM_CONTEXT].astype(np.int64),
-        user={feature.name: columns[f"user/{feature.name}"] for feature in schema.user_features},
+        num_context=columns[NUM_CONTEXT].astype(np.int64, copy=False),
+        user={feature.name: columns[f"{_USER}{feature.name}"] for feature in schema.user_features},
         context={feature.name: columns[f"context/{feature.name}"] for feature in schema.context_features},
-        item_index=columns["item_index"].astype(np.int32),
-        candidate_row=columns["candidate_row"].astype(np.int32),
+        item_index=columns["item_index"].astype(np.int32, copy=False),
+        candidate_row=columns["candidate_row"].astype(np.int32, copy=False),
         timestamp=timestamp,
-        labels=columns[_LABELS].astype(np.float32),
-        weight=columns[WEIGHT].astype(np.float32),
+        labels=columns[_LABELS].astype(np.float32, copy=False),
+        weight=columns[WEIGHT].astype(np.float32, copy=False),
         companions={feature.name: columns[f"companion/{feature.name}"] for feature in schema.history_companions},
-        item_events=columns.get(ITEM_EVENTS, np.zeros(len(timestamp))).astype(np.int64),
-        history_items=columns["item_index"].astype(np.int32)[in_history],
+        item_events=columns.get(ITEM_EVENTS, np.zeros(len(timestamp))).astype(np.int64, copy=False),
+        history_items=columns["item_index"][in_history].astype(np.int32, copy=False),
         history_events=np.flatnonzero(in_history),
         history_start=history_start,
         history_end=history_end,
@@ -218,4 +255,4 @@ def history_ranges(record_splits: Int64, timestamp: Int64, in_history: npt.NDArr
     new_moment[1:] = timestamp[1:] != timestamp[:-1]
     new_moment[record_splits[:-1][lengths > 0]] = True
     first_of_moment = np.maximum.accumulate(np.where(new_moment, np.arange(len(timestamp)), 0))
-    return start.astype(np.int64), before[first_of_moment].astype(np.int64)
+    return start.astype(np.int64, copy=False), before[first_of_moment].astype(np.int64, copy=False)

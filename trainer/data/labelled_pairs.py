@@ -5,7 +5,7 @@ catalogue. A logged event is the pair of its query and its own item; a candidate
 same query is another pair of the same event.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,7 +50,7 @@ class LabelledPairs:
 
     def label_moments(self) -> tuple[LabelMoments, ...]:
         """Moments of each task's known labels, by weight; one half each for a task without any."""
-        return tuple(_moments(self.labels[:, place], self.weight) for place in range(self.labels.shape[1]))
+        return label_moments([self])
 
 
 def logged_pairs(events: EncodedEvents) -> LabelledPairs:
@@ -102,11 +102,37 @@ def pair_examples(events: EncodedEvents, pairs: LabelledPairs, schema: Schema) -
     return gather
 
 
-def _moments(labels: Float32, weight: Float32) -> LabelMoments:
+def label_moments(parts: Iterable[LabelledPairs]) -> tuple[LabelMoments, ...]:
+    """Moments of each task's known labels, by weight, over all parts; one half each for a task without any."""
+    sums: dict[int, tuple[float, float, float]] = {}
+    for part in parts:
+        for place in range(part.labels.shape[1]):
+            found = _weighted(part.labels[:, place], part.weight)
+            sums[place] = _merged(sums[place], found) if place in sums else found
+    return tuple(
+        LabelMoments(mean=mean, deviation=float(np.sqrt(squares / weight))) if weight > 0 else LabelMoments()
+        for weight, mean, squares in sums.values()
+    )
+
+
+def _weighted(labels: Float32, weight: Float32) -> tuple[float, float, float]:
+    """Sum of the weights of the known labels, their mean, and the weighted sum of squared distances from it."""
     known = ~np.isnan(labels)
     values, weights = labels[known].astype(np.float64), weight[known].astype(np.float64)
-    if not weights.sum() > 0:
-        return LabelMoments()
-    mean = float(weights @ values / weights.sum())
-    variance = weights @ np.square(values - mean) / weights.sum()
-    return LabelMoments(mean=mean, deviation=float(np.sqrt(variance)))
+    if not (total := float(weights.sum())) > 0:
+        return 0.0, 0.0, 0.0
+    mean = float(weights @ values / total)
+    return total, mean, float(weights @ np.square(values - mean))
+
+
+def _merged(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The same of both together (Chan et al. 1979, Updating formulae, Eq. 1.5)."""
+    total = one[0] + other[0]
+    if total == 0:
+        return one
+    between = other[1] - one[1]
+    return (
+        total,
+        one[1] + between * other[0] / total,
+        one[2] + other[2] + between * between * one[0] * other[0] / total,
+    )

@@ -7,10 +7,12 @@ from typing import ClassVar
 from features.disk.layout import StageName, shards
 from features.schema import Schema
 from trainer.config.evaluation import EvaluationConfig
-from trainer.config.retrieval import RetrievalConfig, require_features
-from trainer.data.batches import BatchPlan
+from trainer.config.retrieval import RetrievalConfig, require_features, streaming_obstacle
+from trainer.data.batches import EpochPlan
 from trainer.data.encoded_dataset import EncodedDataset
 from trainer.data.events import EncodedEvents
+from trainer.data.sampling import sample_events
+from trainer.data.stored_events import StoredEvents
 from trainer.retrieval.examples import make_examples
 from trainer.retrieval.initialisation import initialise_items
 from trainer.retrieval.model import TwoTowerModel
@@ -18,10 +20,11 @@ from trainer.retrieval.two_towers import TwoTowers
 from trainer.retrieval.validation import NDCG, RetrievalValidation
 from trainer.training.progress import Metrics
 from trainer.training.stage import Stage, StageContext
+from trainer.training.streaming import open_events
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTowers]):
+class RetrievalStage(Stage[RetrievalConfig, EncodedEvents | StoredEvents, TwoTowerModel, TwoTowers]):
     """Trains the two-tower model on the interactions and keeps the epoch with the best NDCG.
 
     RetrievalStage(config=RetrievalConfig(dimension=32))
@@ -30,6 +33,7 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTow
     name: ClassVar[StageName] = "retrieval"
     objective: ClassVar[str] = NDCG
     maximise: ClassVar[bool] = True
+    can_stream: ClassVar[bool] = True
 
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     """How the model is going to be judged: validation counts the same targets and leaves out the same items."""
@@ -43,19 +47,30 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTow
         seen = "left out" if self.evaluation.exclude_seen else "ranked"
         return {"validation": f"targets {self.evaluation.targets}, seen items {seen}"}
 
-    def load_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents:
+    def streaming_obstacle(self) -> str:
+        """An initialisation from all events."""
+        return streaming_obstacle(self.config)
+
+    def load_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents | StoredEvents:
+        """The interactions of the training split, on disk if the training is streamed."""
+        if context.events is not None:
+            return open_events(context, dataset, records="retrieval")
+        return self.events_in_memory(context, dataset)
+
+    def events_in_memory(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents:
         """The interactions of the training split."""
         return dataset.events(context.dataset.interactions("train"), records="retrieval")
 
-    def make_examples(self, events: EncodedEvents, context: StageContext) -> BatchPlan:
+    def make_examples(self, events: EncodedEvents | StoredEvents, context: StageContext) -> EpochPlan:
         """Examples of the configured kind, older events weighing less if the configuration says so."""
-        half_life = self.config.half_life
-        return make_examples(events.weighted_by_age(half_life) if half_life else events, self.config, context)
+        return make_examples(events, self.config, context)
 
-    def make_model(self, dataset: EncodedDataset, events: EncodedEvents | None, seed: int) -> TwoTowerModel:
+    def make_model(
+        self, dataset: EncodedDataset, events: EncodedEvents | StoredEvents | None, seed: int
+    ) -> TwoTowerModel:
         """The model, its item embeddings initialised from the events if the configuration says so."""
         model = TwoTowerModel(self.config, dataset.encoder, dataset.candidates, seed=seed)
-        if events is not None:
+        if isinstance(events, EncodedEvents):
             initialise_items(model, events, dataset.candidates, self.config, seed)
         return model
 
@@ -66,7 +81,7 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTow
         directory = context.dataset.interactions("validation")
         if not shards(directory):
             return None
-        events = dataset.events(directory, records="retrieval")
+        events = self._validation_events(context, dataset)
         if len(events.targets()) == 0:
             return None
         validation = RetrievalValidation(
@@ -78,6 +93,20 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents, TwoTowerModel, TwoTow
             seed=context.seed,
         )
         return lambda model: validation(model.towers)
+
+    def _validation_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents:
+        """Those of all users, or of the sample that is asked if the training is to hold no more in memory."""
+        directory = context.dataset.interactions("validation")
+        if context.events is None:
+            return dataset.events(directory, records="retrieval")
+        return sample_events(
+            directory,
+            dataset.encoder,
+            dataset.candidates.rows(),
+            records="retrieval",
+            num_records=self.config.validation_queries,
+            seed=context.seed,
+        )
 
     def trained(self, model: TwoTowerModel) -> TwoTowers:
         """The towers, with the vectors of the items in histories computed once."""

@@ -14,6 +14,7 @@ from trainer.layers.dropout import replica_number
 from trainer.layers.encoders.base import HistoryEncoder
 from trainer.layers.gated_features import GatedFeatures
 from trainer.layers.history_embedding import HistoryEmbedding
+from trainer.layers.products import Dense
 from trainer.retrieval.item_vectors import FrozenItemVectors, ItemVectors
 
 # Keeps the gradient of a vector near zero bounded; far below any trained vector's squared norm.
@@ -189,8 +190,8 @@ def mixing_layers(config: RetrievalConfig, num_features: int) -> list[tf.keras.l
     """Hidden layers and a last one that starts at zero: at first a tower is the sum of its features."""
     if not config.hidden:
         return []
-    layers = [tf.keras.layers.Dense(width, activation="gelu") for width in config.hidden]
-    layers.append(tf.keras.layers.Dense(config.dimension, kernel_initializer="zeros"))
+    layers = [Dense(width, activation="gelu") for width in config.hidden]
+    layers.append(Dense(config.dimension, kernel_initializer="zeros"))
     width = config.dimension * num_features
     for layer in layers:
         layer.build((None, width))

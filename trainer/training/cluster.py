@@ -1,6 +1,6 @@
 """The processes and devices that train together, and what this one of them may do."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import tensorflow as tf
 
 from features.disk.files import exclusive
-from features.errors import ConfigError, RecstackError
+from features.errors import ConfigError, InputError, RecstackError
 from trainer.config.training import StrategyName
 from trainer.training.progress import Metrics, ProgressCallback, silent
 
@@ -107,10 +107,45 @@ class Cluster:
             return metrics
         return dict(zip(metrics, self._of_chief(list(metrics.values())), strict=True))
 
+    def of_all(self, value: float) -> list[float]:
+        """What each worker has, by its number; all workers call it together."""
+        if self.num_workers == 1:
+            return [value]
+        own = [value if worker == self.worker else 0.0 for worker in range(self.num_workers)]
+        return self._summed(own, self._sum_of_workers)
+
+    def shards(self, files: Sequence[Path]) -> Sequence[Path]:
+        """Those of the files that this worker reads: no other worker reads them.
+
+        Raises:
+            InputError: There are fewer files than workers.
+        """
+        if len(files) < self.num_workers:
+            raise InputError(
+                f"{files[0].parent}: {len(files)} shards found, at least one for each of {self.num_workers} workers "
+                "expected; raise pipeline.num_shards and run `recstack prepare` again"
+            )
+        return files[self.worker :: self.num_workers]
+
     def _of_chief(self, values: list[float]) -> list[float]:
         """The chief's values, summed over the replicas of all workers, of which only the chief's first counts."""
-        summed = self.strategy.run(self._sum_of_first, args=(tf.constant(values, tf.float64),))
+        return self._summed(values, self._sum_of_first)
+
+    def _summed(self, values: list[float], sum_up: Callable[[tf.Tensor], tf.Tensor]) -> list[float]:
+        summed = self.strategy.run(sum_up, args=(tf.constant(values, tf.float64),))
         return [float(value) for value in self.strategy.experimental_local_results(summed)[0].numpy()]
+
+    @cached_property
+    def _sum_of_workers(self) -> tf.types.experimental.PolymorphicFunction:
+        """Each worker's values count once, however many replicas it has."""
+        replicas = max(1, self.num_replicas // self.num_workers)
+
+        def share(values: tf.Tensor) -> tf.Tensor:
+            replica = tf.distribute.get_replica_context()
+            first = tf.equal(replica.replica_id_in_sync_group % replicas, 0)
+            return replica.all_reduce("sum", tf.where(first, values, 0.0))
+
+        return tf.function(share, reduce_retracing=True, autograph=False)
 
     @cached_property
     def _sum_of_first(self) -> tf.types.experimental.PolymorphicFunction:

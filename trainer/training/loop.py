@@ -2,21 +2,32 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from features.disk.layout import StageLayout, StageName
 from features.errors import RecstackError
-from trainer.data.batches import Batch, BatchPlan
-from trainer.training.checkpoints import Checkpoints, best_checkpoints, restoring
+from trainer.config.training import PrecisionKind
+from trainer.data.batches import Batch, EpochPlan
+from trainer.layers.products import products_in
+from trainer.training.checkpoints import Checkpoints, best_checkpoints, restoring, saved_numbers
 from trainer.training.cluster import Cluster
-from trainer.training.progress import Metrics, Progress, ProgressCallback
+from trainer.training.profiling import ProfiledSteps
+from trainer.training.progress import Metrics, Progress, ProgressCallback, Report, unreported
+from trainer.training.stopping import StoppedError, never, stop_requests
 
 _REPORT_SECONDS = 1.0
 _STEPS_BETWEEN_QUESTIONS = 32
+_PRODUCTS: Mapping[PrecisionKind, tf.DType] = {
+    "float32": tf.float32,
+    "mixed_bfloat16": tf.bfloat16,
+    "mixed_float16": tf.float16,
+}
+_GO_ON, _SAVE, _STOP = 0.0, 1.0, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +42,7 @@ class TrainingPlan:
     """The processes and devices within whose scope model and optimizer were made."""
     optimizer: tf.keras.optimizers.Optimizer
     """Follows the gradient of the mean loss."""
-    examples: BatchPlan
+    examples: EpochPlan
     """What is trained on."""
     epochs: int
     """Passes over the examples."""
@@ -45,6 +56,14 @@ class TrainingPlan:
     """Whether more of the objective is better."""
     checkpoint_seconds: float
     """Seconds between checkpoints within an epoch."""
+    report: Report = field(default=unreported, repr=False)
+    """Told in one line what a person should know."""
+    precision: PrecisionKind = "float32"
+    """In which the products of a step are made."""
+    profile: bool = False
+    """Whether a few steps are traced."""
+    saves_when_stopped: bool = False
+    """Whether SIGTERM saves before it ends the training."""
 
 
 class TrainingState(tf.Module):
@@ -106,41 +125,82 @@ def fit(plan: TrainingPlan, layout: StageLayout, own: StageLayout, progress: Pro
         The validation's metrics of the model that is kept, and `epochs`, the passes it took.
 
     Raises:
-        InputError: a checkpoint is damaged.
-        RecstackError: the loss is not finite any more.
+        InputError: all checkpoints are damaged.
+        StoppedError: SIGTERM came; the training is saved.
+        RecstackError: the loss is not finite any more, or a checkpoint cannot be written.
     """
     state, cluster = TrainingState(), plan.cluster
     last, best = _last_checkpoints(plan, state, layout, own), best_checkpoints(plan.model, layout, own)
-    with restoring(layout):
-        last.restore()
+    _resume(plan, last, layout)
     step_function = make_step(plan, state)
+    if plan.profile:
+        step_function = ProfiledSteps(step_function, _make_gradients(plan), own.tensorboard, plan.report)
     writer = tf.summary.create_file_writer(str(own.tensorboard))
     report_due, save_due = _every(_REPORT_SECONDS), _every(plan.checkpoint_seconds)
     metrics: Metrics = {}
-    while not _is_finished(plan, state):
-        for _ in _epoch_steps(plan, state, step_function):
-            if report_due():
-                state.require_finite_loss()
-                progress(_progress(plan, state, metrics))
-            # Workers save together, so the chief's clock counts for all; they do not ask for it at every step.
-            is_asked = cluster.num_workers == 1 or int(plan.model.step.numpy()) % _STEPS_BETWEEN_QUESTIONS == 0
-            if is_asked and cluster.agree({"save": float(save_due())})["save"]:
-                last.save(int(plan.model.step.numpy()))
-        state.require_finite_loss()
-        metrics = _measure(plan)
-        _write_summary(writer, plan, state, metrics)
-        state.epoch.assign_add(1)
-        value = metrics.get(plan.objective, math.nan)
-        if plan.validate is None or state.improves(value, maximise=plan.maximise):
-            state.remember_best(value)
-            best.save(int(state.epoch.numpy()))
-        progress(_progress(plan, state, metrics))
-        state.start_epoch()
-        last.save(int(plan.model.step.numpy()))
+    with stop_requests() if plan.saves_when_stopped else nullcontext(never) as is_stopped:
+        while not _is_finished(plan, state):
+            for _ in _epoch_steps(plan, state, step_function):
+                if report_due():
+                    state.require_finite_loss()
+                    progress(_progress(plan, state, metrics))
+                _save_if_due(plan, last, save_due, is_stopped)
+            state.require_finite_loss()
+            metrics = _measure(plan)
+            _write_summary(writer, plan, state, metrics)
+            state.epoch.assign_add(1)
+            value = metrics.get(plan.objective, math.nan)
+            if plan.validate is None or state.improves(value, maximise=plan.maximise):
+                state.remember_best(value)
+                best.save(int(state.epoch.numpy()))
+            progress(_progress(plan, state, metrics))
+            state.start_epoch()
+            last.save(int(plan.model.step.numpy()))
     cluster.wait()
-    with restoring(layout):
-        best.restore()
+    _restore_best(state, best, layout)
     return {**_measure(plan), "epochs": float(state.best_epoch.numpy())}
+
+
+def _resume(plan: TrainingPlan, last: Checkpoints, layout: StageLayout) -> None:
+    """Restores the newest checkpoint that the chief can read, if there is one."""
+    found = last.newest_sound(plan.report) if plan.cluster.is_chief else None
+    number = int(plan.cluster.agree({"checkpoint": -1.0 if found is None else float(found)})["checkpoint"])
+    if number >= 0:
+        with restoring(layout):
+            last.restore(number)
+        last.remove_after(number)
+
+
+def _restore_best(state: TrainingState, best: Checkpoints, layout: StageLayout) -> None:
+    """Restores the epoch that validation liked best, and removes later ones, which were left by a lost attempt."""
+    numbers, epoch = saved_numbers(layout.best_checkpoints), int(state.best_epoch.numpy())
+    with restoring(layout):
+        number = epoch if epoch in numbers else numbers[-1]
+        best.restore(number)
+    best.remove_after(number)
+
+
+def _save_if_due(
+    plan: TrainingPlan, last: Checkpoints, save_due: Callable[[], bool], is_stopped: Callable[[], bool]
+) -> None:
+    """Saves when the chief's clock says so, or when a worker was asked to end, and then ends the training.
+
+    Workers save together, and do not ask each other at every step.
+
+    Raises:
+        StoppedError: A worker was asked to end.
+    """
+    cluster = plan.cluster
+    if cluster.num_workers > 1 and int(plan.model.step.numpy()) % _STEPS_BETWEEN_QUESTIONS:
+        return
+    wish = _STOP if is_stopped() else _SAVE if cluster.is_chief and save_due() else _GO_ON
+    agreed = max(cluster.of_all(wish))
+    if agreed == _GO_ON:
+        return
+    step = int(plan.model.step.numpy())
+    last.save(step)
+    if agreed == _STOP:
+        raise StoppedError(f"asked to end after step {step}, which is saved; run the same command again to go on")
 
 
 def _measure(plan: TrainingPlan) -> Metrics:
@@ -150,7 +210,8 @@ def _measure(plan: TrainingPlan) -> Metrics:
 
 def _last_checkpoints(plan: TrainingPlan, state: TrainingState, layout: StageLayout, own: StageLayout) -> Checkpoints:
     checkpoint = tf.train.Checkpoint(model=plan.model, optimizer=plan.optimizer, state=state)
-    return Checkpoints(checkpoint, layout.last_checkpoints, own.last_checkpoints)
+    # Two, so that one is left where the newest is damaged.
+    return Checkpoints(checkpoint, layout.last_checkpoints, own.last_checkpoints, kept=2)
 
 
 def _is_finished(plan: TrainingPlan, state: TrainingState) -> bool:
@@ -165,12 +226,8 @@ def make_step(plan: TrainingPlan, state: TrainingState) -> Callable[[Batch], Non
     variables = model.trainable_variables
 
     def replica_step(batch: Batch) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            total = model.compute_loss(batch, training=True)
-            # Of all replicas together, so that any number of them follows the gradient of the same mean.
-            weight = tf.distribute.get_replica_context().all_reduce("sum", tf.reduce_sum(batch["weight"]))
-            loss = total / weight
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        loss, gradients = _gradients(plan, batch)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
     # Sets of users differ in how many events they hold: without this, each would be compiled anew.
@@ -187,15 +244,46 @@ def make_step(plan: TrainingPlan, state: TrainingState) -> Callable[[Batch], Non
     return compiled
 
 
+def _gradients(plan: TrainingPlan, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices | None]]:
+    """This replica's part of the mean loss, and its gradients."""
+    model, optimizer = plan.model, plan.optimizer
+    scales = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+    with products_in(_PRODUCTS[plan.precision]):
+        with tf.GradientTape() as tape:
+            total = model.compute_loss(batch, training=True)
+            # Of all replicas together, so that any number of them follows the gradient of the same mean.
+            weight = tf.distribute.get_replica_context().all_reduce("sum", tf.reduce_sum(batch["weight"]))
+            loss = total / weight
+            target = optimizer.get_scaled_loss(loss) if scales else loss
+        gradients = tape.gradient(target, model.trainable_variables)
+    return loss, optimizer.get_unscaled_gradients(gradients) if scales else gradients
+
+
+def _make_gradients(plan: TrainingPlan) -> Callable[[Batch], tf.Tensor]:
+    """What a step does before the update, as a compiled function; returns a number that all of it goes into."""
+    strategy = plan.cluster.strategy
+
+    def replica_sum(batch: Batch) -> tf.Tensor:
+        loss, gradients = _gradients(plan, batch)
+        known = (each for each in gradients if each is not None)
+        values = (each.values if isinstance(each, tf.IndexedSlices) else each for each in known)
+        return loss + tf.add_n([tf.reduce_sum(each) for each in values])
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def gradients(batch: Batch) -> tf.Tensor:
+        return strategy.reduce("sum", strategy.run(replica_sum, args=(batch,)), axis=None)
+
+    compiled: Callable[[Batch], tf.Tensor] = gradients
+    return compiled
+
+
 def _epoch_steps(plan: TrainingPlan, state: TrainingState, step_function: Callable[[Batch], None]) -> Iterator[None]:
     """Makes the steps that are left of the epoch; yields after each."""
     epoch, first_step = int(state.epoch.numpy()), int(state.step_in_epoch.numpy())
-    batches = plan.cluster.strategy.distribute_datasets_from_function(
-        lambda context: plan.examples.epoch(epoch, first_step, context)
-    )
-    for batch in batches:
-        step_function(batch)
-        yield
+    for section in plan.examples.sections(epoch, first_step):
+        for batch in plan.cluster.strategy.distribute_datasets_from_function(section):
+            step_function(batch)
+            yield
 
 
 def _every(seconds: float) -> Callable[[], bool]:

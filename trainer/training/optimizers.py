@@ -6,7 +6,7 @@ from functools import partial
 
 import tensorflow as tf
 
-from trainer.config.training import OptimizerConfig, OptimizerKind
+from trainer.config.training import OptimizerConfig, OptimizerKind, PrecisionKind
 from trainer.training.row_wise import RowWiseAdagrad, RowWiseAdam
 
 
@@ -46,6 +46,14 @@ OPTIMIZERS: Mapping[OptimizerKind, Callable[[WarmupSchedule], tf.keras.optimizer
 }
 
 
-def make_optimizer(config: OptimizerConfig, total_steps: int) -> tf.keras.optimizers.Optimizer:
-    """The optimizer that the configuration names."""
-    return OPTIMIZERS[config.kind](WarmupSchedule(config, total_steps))
+def make_optimizer(
+    config: OptimizerConfig, total_steps: int, precision: PrecisionKind = "float32"
+) -> tf.keras.optimizers.Optimizer:
+    """The optimizer that the configuration names.
+
+    With `mixed_float16` it scales the loss, and leaves out steps whose gradients are not finite.
+    """
+    optimizer = OPTIMIZERS[config.kind](WarmupSchedule(config, total_steps))
+    if precision != "mixed_float16":
+        return optimizer
+    return tf.keras.mixed_precision.LossScaleOptimizer(optimizer)

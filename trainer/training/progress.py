@@ -30,5 +30,13 @@ class Progress:
 ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 
+Report: TypeAlias = Callable[[str], None]
+"""Takes one line that a person should read, such as that a file was damaged."""
+
+
+def unreported(message: str) -> None:
+    """Reports nothing."""
+
+
 def silent(progress: Progress) -> None:
     """A progress callback that reports nothing."""

@@ -3,17 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import tensorflow_recommenders as tfrs
 
 from features.disk.layout import DatasetLayout, RunLayout, StageName
 from features.schema import Schema
-from trainer.config.training import TrainableConfig
-from trainer.data.batches import BatchPlan
+from trainer.config.training import TrainableConfig, TrainingConfig
+from trainer.data.batches import EpochPlan
 from trainer.data.encoded_dataset import EncodedDataset
 from trainer.training.cluster import Cluster
-from trainer.training.progress import Metrics, ProgressCallback, silent
+from trainer.training.progress import Metrics, ProgressCallback, Report, silent, unreported
 
 ConfigT = TypeVar("ConfigT", bound=TrainableConfig)
 EventsT = TypeVar("EventsT")
@@ -37,8 +38,18 @@ class StageContext:
     """Seed of initial weights, order and dropout."""
     cluster: Cluster = field(default_factory=Cluster)
     """The processes and devices that train together."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """How all stages train."""
+    events: Path | None = None
+    """Directory of this process for the encoded events of the stage, if they are streamed; None: in memory."""
     progress: ProgressCallback = field(default=silent, repr=False)
     """Called about once a second while a stage is trained."""
+    report: Report = field(default=unreported, repr=False)
+    """Told in one line what a person should know."""
+    profile: bool = False
+    """Whether a few steps are traced for TensorBoard."""
+    saves_when_stopped: bool = False
+    """Whether SIGTERM saves before it ends the training, with `StoppedError`, if the program does not handle it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +69,9 @@ class Stage(ABC, Generic[ConfigT, EventsT, ModelT, TrainedT]):
     can_start_from: ClassVar[bool] = True
     """Whether a training may start from the weights of a former run."""
 
+    can_stream: ClassVar[bool] = False
+    """Whether there is a way to train it on events from disk."""
+
     config: ConfigT
     """Its node of the configuration."""
 
@@ -72,6 +86,10 @@ class Stage(ABC, Generic[ConfigT, EventsT, ModelT, TrainedT]):
         """What the result depends on beside the dataset, the configuration and the seed."""
         return {}
 
+    def streaming_obstacle(self) -> str:
+        """Why this configuration of it needs all events in memory, and what to change; empty if it does not."""
+        return ""
+
     @abstractmethod
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> EventsT:
         """Loads what the model is trained on.
@@ -81,7 +99,7 @@ class Stage(ABC, Generic[ConfigT, EventsT, ModelT, TrainedT]):
         """
 
     @abstractmethod
-    def make_examples(self, events: EventsT, context: StageContext) -> BatchPlan:
+    def make_examples(self, events: EventsT, context: StageContext) -> EpochPlan:
         """Turns the events into training examples.
 
         Raises:

@@ -77,7 +77,7 @@ def test_a_fold_knows_nothing_of_its_window(context: StageContext) -> None:
     stage = stage_of(RANKER)
     fold_stage = FoldRetrieval(config=stage.retrieval.config, evaluation=EVALUATION, ranker=RANKER, number=0)
     earlier = fold_stage.load_events(context, dataset)
-    fold = fold_stage.fold(stage.retrieval.load_events(context, dataset))
+    fold = fold_stage.fold(stage.retrieval.events_in_memory(context, dataset))
     model = fold_stage.trained(fold_stage.make_model(dataset, earlier, 0))
     features = stage.features(dataset, earlier, model, known=[fold.known])
     targets = fold.window.targets()
@@ -88,7 +88,7 @@ def test_a_fold_knows_nothing_of_its_window(context: StageContext) -> None:
 
 
 def test_a_history_holds_the_last_items_that_came_strictly_before(context: StageContext) -> None:
-    events = stage_of(RANKER).retrieval.load_events(context, encode_dataset(SCHEMA, context.dataset))
+    events = stage_of(RANKER).retrieval.events_in_memory(context, encode_dataset(SCHEMA, context.dataset))
     asked_at = events.record_splits[:-1] + 3
     rows = history_rows(events, asked_at, 2)
     np.testing.assert_array_equal(rows, events.candidate_row[asked_at[:, None] - [2, 1]])

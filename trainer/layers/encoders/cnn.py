@@ -5,6 +5,7 @@ import tensorflow as tf
 from trainer.config.encoders import CNNConfig
 from trainer.layers.dropout import DropoutSeries
 from trainer.layers.encoders.base import HistoryEncoder, built, layer_norm
+from trainer.layers.products import Dense
 
 
 class CNNEncoder(HistoryEncoder):
@@ -15,7 +16,7 @@ class CNNEncoder(HistoryEncoder):
         super().__init__(config, dimension, length=length, dropouts=dropouts)
         self.kernel_size = config.kernel_size
         width = dimension * config.kernel_size
-        self.layers = [built(tf.keras.layers.Dense(dimension, "gelu"), width) for _ in range(config.layers)]
+        self.layers = [built(Dense(dimension, "gelu"), width) for _ in range(config.layers)]
         self.norms = [built(layer_norm(), dimension) for _ in range(config.layers + 1)]
         self.dropouts = [dropouts.layer(config.dropout, 2 + i) for i in range(config.layers)]
 

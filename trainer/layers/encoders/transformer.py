@@ -5,6 +5,7 @@ import tensorflow as tf
 from trainer.config.encoders import TransformerConfig
 from trainer.layers.dropout import DropoutSeries
 from trainer.layers.encoders.base import HistoryEncoder, built, layer_norm, same_history
+from trainer.layers.products import Dense, matmul
 
 
 class TransformerEncoder(HistoryEncoder):
@@ -35,10 +36,10 @@ class AttentionBlock(tf.keras.layers.Layer):
         super().__init__()
         self.heads, self.depth = config.heads, dimension // config.heads
         self.norms = [built(layer_norm(), dimension) for _ in range(2)]
-        self.projections = built(tf.keras.layers.Dense(3 * dimension), dimension)
-        self.output_layer = built(tf.keras.layers.Dense(dimension), dimension)
-        self.wide = built(tf.keras.layers.Dense(4 * dimension, "gelu"), dimension)
-        self.narrow = built(tf.keras.layers.Dense(dimension), 4 * dimension)
+        self.projections = built(Dense(3 * dimension), dimension)
+        self.output_layer = built(Dense(dimension), dimension)
+        self.wide = built(Dense(4 * dimension, "gelu"), dimension)
+        self.narrow = built(Dense(dimension), 4 * dimension)
         self.dropouts = [dropouts.layer(config.dropout, number + i) for i in range(4)]
 
     def call(self, vectors: tf.Tensor, visible: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -52,9 +53,9 @@ class AttentionBlock(tf.keras.layers.Layer):
         rows, width = tf.shape(vectors)[0], tf.shape(vectors)[1]
         split = tf.reshape(self.projections(vectors), [rows, width, 3, self.heads, self.depth])
         query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]), axis=0)
-        logits = tf.matmul(query, key, transpose_b=True) * self.depth**-0.5
+        logits = matmul(query, key, transpose_b=True) * self.depth**-0.5
         # Padding sees nothing; the finite floor keeps its softmax free of NaN.
         logits = tf.where(visible[:, None], logits, tf.constant(-1e9, logits.dtype))
         weights = self.dropouts[0](tf.nn.softmax(logits), training=training)
-        mixed = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
+        mixed = tf.transpose(matmul(weights, value), [0, 2, 1, 3])
         return tf.reshape(mixed, [rows, width, self.heads * self.depth])

@@ -5,6 +5,7 @@ import tensorflow_recommenders as tfrs
 
 from trainer.config.ranking import DCNConfig
 from trainer.layers.dropout import DropoutSeries
+from trainer.layers.products import Dense
 from trainer.ranking.networks.contract import Network
 
 
@@ -20,7 +21,7 @@ class DCN(Network):
         rank = config.cross_rank if 0 < config.cross_rank < num_features * dimension else None
         self.cross = [tfrs.layers.dcn.Cross(projection_dim=rank) for _ in range(config.cross_layers)]
         self.dropout = dropouts.layer(config.dropout, 1)
-        self.hidden = [tf.keras.layers.Dense(width, activation="relu") for width in config.hidden]
+        self.hidden = [Dense(width, activation="relu") for width in config.hidden]
 
     def call(self, vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, F * D]` to `[batch, F * D + last hidden width]`: what the cross layers say, then the dense ones."""

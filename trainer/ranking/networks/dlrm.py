@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from trainer.config.ranking import DLRMConfig
 from trainer.layers.dropout import DropoutSeries
+from trainer.layers.products import Dense, matmul
 from trainer.ranking.networks.contract import Network
 
 
@@ -22,14 +23,14 @@ class DLRM(Network):
         left, right = np.triu_indices(num_features, k=1)
         self.places = (left * num_features + right).astype(np.int32)
         self.dropout = dropouts.layer(config.dropout, 1)
-        self.hidden = [tf.keras.layers.Dense(width, activation="relu") for width in config.hidden]
+        self.hidden = [Dense(width, activation="relu") for width in config.hidden]
 
     def call(self, vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, F * D]` to `[batch, F (F - 1) / 2 + last hidden width]`."""
         inputs = self.dropout(vectors, training=training)
         num_features, dimension = self.shape_of_vectors
         each = tf.reshape(inputs, [-1, num_features, dimension])
-        products = tf.reshape(tf.matmul(each, each, transpose_b=True), [-1, num_features * num_features])
+        products = tf.reshape(matmul(each, each, transpose_b=True), [-1, num_features * num_features])
         products = tf.gather(products, self.places, axis=1)
         deep = tf.concat([inputs, products], axis=-1)
         for layer in self.hidden:

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from trainer.config.ranking import MLPConfig
 from trainer.layers.dropout import DropoutSeries
+from trainer.layers.products import Dense
 from trainer.ranking.networks.contract import Network
 
 
@@ -14,7 +15,7 @@ class MLP(Network):
         """Makes the layers."""
         super().__init__(config, num_features=num_features, dimension=dimension, dropouts=dropouts)
         self.dropout = dropouts.layer(config.dropout, 1)
-        self.hidden = [tf.keras.layers.Dense(width, activation="relu") for width in config.hidden]
+        self.hidden = [Dense(width, activation="relu") for width in config.hidden]
 
     def call(self, vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, F * D]` to `[batch, last hidden width]`."""

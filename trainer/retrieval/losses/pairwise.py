@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 import tensorflow as tf
 
+from trainer.layers.products import matmul
 from trainer.retrieval.losses.base import Comparison, Loss
 
 
@@ -12,7 +13,7 @@ class PairwiseLoss(Loss):
 
     def __call__(self, comparison: Comparison) -> tf.Tensor:
         """Returns the loss of each positive, `[m] float32`."""
-        logits = tf.matmul(comparison.queries, comparison.items, transpose_b=True)
+        logits = matmul(comparison.queries, comparison.items, transpose_b=True)
         if comparison.bonus is not None:
             logits = tf.tensor_scatter_nd_add(logits, *comparison.bonus)
         hits = comparison.hits

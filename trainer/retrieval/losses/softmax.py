@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from trainer.layers.products import matmul
 from trainer.retrieval.losses.base import Comparison, Loss
 from trainer.retrieval.pairs import PairBonus
 
@@ -52,7 +53,7 @@ def _log_sum_exp(
 ) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor | None, ...]]]:
     # The weights ride along as one more component: no pass of their own.
     weighted_queries = tf.concat([queries, tf.ones_like(queries[:, :1])], axis=1)
-    logits = tf.matmul(weighted_queries, tf.concat([items, log_weights[:, None]], axis=1), transpose_b=True)
+    logits = matmul(weighted_queries, tf.concat([items, log_weights[:, None]], axis=1), transpose_b=True)
     if added.shape[0] != 0:
         logits = tf.tensor_scatter_nd_add(logits, places, added)
     largest = tf.reduce_max(logits, axis=1, keepdims=True)
@@ -62,8 +63,8 @@ def _log_sum_exp(
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         scale = (upstream / total)[:, None]
-        for_queries = scale * tf.matmul(exponentials, items)
-        for_items = tf.matmul(exponentials, scale * queries, transpose_a=True)
+        for_queries = scale * matmul(exponentials, items)
+        for_items = matmul(exponentials, scale * queries, transpose_a=True)
         for_added = tf.gather_nd(exponentials, places) * tf.gather(scale[:, 0], places[:, 0])
         return for_queries, for_items, None, None, None, for_added
 

@@ -1,0 +1,67 @@
+"""What a step spends its time on: a trace of ten steps for TensorBoard, and one line about them."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from trainer.data.batches import Batch
+from trainer.training.progress import Report
+
+# The first steps compile, and fill the queues of the input.
+_FIRST, _STEPS = 10, 10
+
+
+class ProfiledSteps:
+    """Makes the steps of a training, of which it traces the tenth to the nineteenth."""
+
+    def __init__(
+        self, step: Callable[[Batch], None], gradients: Callable[[Batch], tf.Tensor], directory: Path, report: Report
+    ) -> None:
+        """Takes what a step is made of.
+
+        Args:
+            step: Makes one step.
+            gradients: Only computes the gradients of a batch, and returns a number that depends on all of them.
+            directory: of TensorBoard's files.
+            report: told the parts of a step.
+        """
+        self._step, self._gradients, self._directory, self._report = step, gradients, directory, report
+        self._made, self._waited, self._stepped = 0, 0.0, 0.0
+        self._ended = time.perf_counter()
+
+    def __call__(self, batch: Batch) -> None:
+        """Makes the next step."""
+        if self._made == _FIRST:
+            tf.profiler.experimental.start(str(self._directory))
+        is_traced = _FIRST <= self._made < _FIRST + _STEPS
+        started = time.perf_counter()
+        if is_traced:
+            with tf.profiler.experimental.Trace("step", step_num=self._made, _r=1):
+                self._step(batch)
+            tf.test.experimental.sync_devices()
+            self._waited += started - self._ended
+            self._stepped += time.perf_counter() - started
+        else:
+            self._step(batch)
+        self._made += 1
+        if self._made == _FIRST + _STEPS:
+            tf.profiler.experimental.stop()
+            self._report(self._line(batch))
+        self._ended = time.perf_counter()
+
+    def _line(self, batch: Batch) -> str:
+        self._gradients(batch).numpy()  # compiles
+        started = time.perf_counter()
+        for _ in range(_STEPS):
+            self._gradients(batch).numpy()
+        backward = time.perf_counter() - started
+        parts = {
+            "waiting for input": self._waited,
+            "forward and backward": backward,
+            "update": max(0.0, self._stepped - backward),
+        }
+        shares = ", ".join(f"{name} {1000 * seconds / _STEPS:.1f} ms" for name, seconds in parts.items())
+        total = 1000 * (self._waited + self._stepped) / _STEPS
+        return f"a step takes {total:.1f} ms: {shares}; `tensorboard --logdir {self._directory}` shows the trace"
