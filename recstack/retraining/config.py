@@ -15,7 +15,7 @@ class CanaryConfig:
     largest_latency: float = 2.0
     """Largest mean latency of the canary as a multiple of the stable version's in the same time."""
     smallest_requests: int = 200
-    """Requests to a version before it is judged."""
+    """Requests to a version before it is judged; so many must be answered before a canary is promoted."""
 
     def __post_init__(self) -> None:
         require("retrain.canary", self, "largest_errors", 0 <= self.largest_errors <= 1, "a share from 0 to 1")

@@ -174,16 +174,16 @@ def _faults(seen: Mapping[ModelName, Beside], band: CanaryConfig) -> Iterator[st
 
 
 def _judged(seen: Mapping[ModelName, Beside], band: CanaryConfig) -> str:
-    """What the models did that had requests enough.
+    """What the models did that answered requests enough.
 
     Raises:
-        RecstackError: none had.
+        RecstackError: none did, be it that there were too few or that all failed, as with the stable version.
     """
-    judged = {model: beside for model, beside in seen.items() if beside.canary.requests >= band.smallest_requests}
+    judged = {model: beside for model, beside in seen.items() if beside.canary.timed >= band.smallest_requests}
     if not judged:
-        most = max((beside.canary.requests for beside in seen.values()), default=0.0)
+        most = max((beside.canary.timed for beside in seen.values()), default=0.0)
         raise RecstackError(
-            f"the canary had {most:,.0f} requests, at least retrain.canary.smallest_requests = "
+            f"the canary answered {most:,.0f} requests, at least retrain.canary.smallest_requests = "
             f"{band.smallest_requests} expected; labels stay: watch longer, or send it more"
         )
     return "; ".join(

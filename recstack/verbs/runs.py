@@ -11,6 +11,7 @@ from recstack.retraining.registry import RegisteredRun, registered_runs
 
 _MOST_METRICS = 2
 _SHOWN_OF_FINGERPRINT = 8
+_TO_THE_MINUTE = len("2026-11-29 03:00")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +44,12 @@ def show_runs(arguments: RunsArguments, voice: Voice) -> list[RegisteredRun]:
 def _table(runs: list[RegisteredRun]) -> Table:
     """A row a run that fits 80 columns."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("run", "trained"):
-        table.add_column(name, no_wrap=True)
+    table.add_column("run", no_wrap=True)
     for name in ("data", "metrics", "state"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for run in runs:
         table.add_row(
-            run.id,
-            run.trained.removesuffix("+00:00").replace("T", "\n"),
+            f"{run.id}\n{run.trained.removesuffix('+00:00').replace('T', ' ')[:_TO_THE_MINUTE]}",
             "\n".join(_data(run)),
             "\n".join(_metrics(run)),
             "\n".join(_state(run)),
@@ -67,7 +66,8 @@ def _data(run: RegisteredRun) -> Iterator[str]:
         yield f"{run.counts['events_train']:,} events"
     first, last = run.window
     if first or last:
-        yield f"{first or 'first'} to {last or 'last'}"
+        yield f"{first or 'first'} to"
+        yield last or "last"
     yield f"recstack {run.code}"
 
 
@@ -75,7 +75,7 @@ def _metrics(run: RegisteredRun) -> Iterator[str]:
     """The first metrics of each stage: those of the evaluation, before one those of validation."""
     for name, stage in run.stages.items():
         source, metrics = ("test", stage.evaluation) if stage.evaluation else ("validation", stage.validation)
-        yield f"{name}, {source}:"
+        yield f"{name} ({source})"
         yield from (f" {metric} {value:.4f}" for metric, value in list(metrics.items())[:_MOST_METRICS])
 
 

@@ -67,7 +67,7 @@ def test_the_table_of_runs_fits_80_columns_and_cuts_no_word(
     table = shown.partition("runs: ")[0]
     assert max(map(len, table.splitlines())) <= 80
     metrics = run.stages["retrieval"].evaluation
-    words = [run.id, run.dataset[:8], "current", *run.serves, *list(metrics)[:2], *run.trained[:-6].split("T")]
+    words = [run.id, run.dataset[:8], "current", *run.serves, *list(metrics)[:2], *run.trained[:16].split("T")]
     assert set(words) <= set(table.split())
 
 

@@ -100,7 +100,7 @@ def _sum(one: str, other: str) -> str:
     added = {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in other.splitlines() if line[0] != "#"}
     for line in one.splitlines():
         name, value = line.rsplit(" ", 1)
-        lines.append(line if line[0] == "#" else f"{name} {float(value) + added[name]:.15g}")
+        lines.append(line if line[0] == "#" else f"{name} {float(value) + added.get(name, 0.0):.15g}")
     return "\n".join(lines) + "\n"
 
 
@@ -148,9 +148,16 @@ def test_a_canary_within_its_band_stays(
     assert watch_canary(stack, Pages(canary=(url,)), 0.1, pause=0.04).outcome == "promoted"
 
 
-def test_with_too_few_requests_labels_stay(stack: StackConfig, serve: Serve) -> None:
-    url = serve(BEFORE, after((9, 0, 1.0), (100, 0, 1.0)))
-    with pytest.raises(RecstackError, match=r"the canary had 9 requests, at least .*smallest_requests = 10 expected"):
+@pytest.mark.parametrize(
+    ("canary", "stable"),
+    [((9, 0, 1.0), (100, 0, 1.0)), ((0, 100, 1.0), (0, 100, 1.0))],
+    ids=["too few", "all fail, with the stable version too"],
+)
+def test_with_too_few_answers_labels_stay(
+    stack: StackConfig, serve: Serve, canary: tuple[int, int, float], stable: tuple[int, int, float]
+) -> None:
+    url = serve(BEFORE, after(canary, stable))
+    with pytest.raises(RecstackError, match=r"the canary answered \d requests, .*smallest_requests = 10 expected"):
         watch_canary(stack, Pages(canary=(url,)), 0.0)
     assert canaries(stack) == dict.fromkeys(stack.export.models, 1)
 
