@@ -188,7 +188,7 @@ def test_the_verb_ends_with_three_and_keeps_the_reason(
 ) -> None:
     config = stack.workdir.parent / "stack.toml"
     config.write_text(stack.to_toml())
-    flags = ["--config", str(config), "--watch", "60", "--page", serve(BEFORE, after((10, 10, 1.0), (100, 0, 1.0)))]
+    flags = ["--config", str(config), "--watch", "0.001", "--page", serve(BEFORE, after((10, 10, 1.0), (100, 0, 1.0)))]
     assert main(["promote", "--json", *flags]) == 3
     ended = json.loads(capsys.readouterr().out)
     assert ended["outcome"] == "rolled back"
