@@ -58,7 +58,7 @@ num_negatives = 64
 """
 METRIC = "ndcg@20"
 _SHARE_OF_EARLY_KILLS = 0.25
-_LATEST_EARLY_KILL, _LATEST_KILL = 15.0, 2.0  # seconds
+_LATEST_EARLY_KILL = 15.0  # seconds
 _LOOK_SECONDS = 0.02
 
 
@@ -74,6 +74,8 @@ class Arguments:
     """Generated events."""
     epochs: int = 40
     """Passes over the training events; enough that the training does not end before the last kill."""
+    latest_kill: float = 2.0
+    """Seconds after an attempt's first checkpoint within which it is killed."""
     seed: int = 0
     """Seed of the moments and of the victims."""
 
@@ -113,18 +115,18 @@ def trained(folder: Path, workers: int, kills: int, arguments: Arguments) -> Out
     """
     stack, command = _prepared(folder, workers, arguments)
     chance, started = random.Random(arguments.seed), time.monotonic()
-    done = sum(_attempt(command, stack, chance) for _ in range(kills))
-    _attempt(command, stack, None)
+    done = sum(_attempt(command, stack, chance, arguments.latest_kill) for _ in range(kills))
+    _attempt(command, stack, None, 0.0)
     (run,) = stack.layout.runs.all()
     metric = read_manifest(run.stage("retrieval").manifest, "run").metrics[METRIC]
     return Outcome(kills=done, seconds=time.monotonic() - started, metric=float(metric))
 
 
-def _attempt(command: list[str], stack: StackConfig, chance: random.Random | None) -> bool:
+def _attempt(command: list[str], stack: StackConfig, chance: random.Random | None, latest: float) -> bool:
     """Runs the command and, with `chance`, kills a process of it; returns whether it was killed before its end."""
     with TemporaryFile() as log:
         job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True)
-        if chance is not None and _is_due(job, stack, chance):
+        if chance is not None and _is_due(job, stack, chance, latest):
             _kill_one_of(job, chance)
             job.wait()
             return True
@@ -134,14 +136,14 @@ def _attempt(command: list[str], stack: StackConfig, chance: random.Random | Non
     return False
 
 
-def _is_due(job: "subprocess.Popen[bytes]", stack: StackConfig, chance: random.Random) -> bool:
+def _is_due(job: "subprocess.Popen[bytes]", stack: StackConfig, chance: random.Random, latest: float) -> bool:
     """Waits for the moment of the kill; false if the process ends before."""
     is_early = chance.random() < _SHARE_OF_EARLY_KILLS
     moment = time.monotonic() + (chance.uniform(0, _LATEST_EARLY_KILL) if is_early else math.inf)
     before = _checkpoints(stack)
     while job.poll() is None and time.monotonic() < moment:
         if not is_early and moment == math.inf and _checkpoints(stack) != before:
-            moment = time.monotonic() + chance.uniform(0, _LATEST_KILL)
+            moment = time.monotonic() + chance.uniform(0, latest)
         time.sleep(_LOOK_SECONDS)
     return job.poll() is None
 
