@@ -218,7 +218,14 @@ def _table(items: "Sequence[Recommendation]", titles: Mapping[str, str]) -> Tabl
     if titles:
         table.add_column("title")
     table.add_column("score", justify="right")
+    with_new = any(item.is_explored for item in items)
+    if with_new:
+        table.add_column("place")
     for item in items:
         shown = [item.item_id, titles.get(item.item_id, "")] if titles else [item.item_id]
-        table.add_row(*shown, f"{item.score:.4g}")
+        table.add_row(*shown, f"{item.score:.4g}", *([_place(item)] if with_new else []))
     return table
+
+
+def _place(item: "Recommendation") -> str:
+    return "kept for new items" if item.is_explored else ""

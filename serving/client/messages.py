@@ -41,6 +41,8 @@ class Recommendation:
 
     item_id: str
     score: float
+    is_explored: bool = False
+    """Whether the item has its place for being new alone, as `new_item_share` of `recommender` keeps them."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +132,15 @@ def read_outputs(response: Any) -> dict[str, NDArray[Any]]:
 def read_recommendations(response: Any, k: int) -> list[list[Recommendation]]:
     """One list per query, best item first, of at most `k` items; padding is removed."""
     outputs = read_outputs(response)
+    ids, scores = outputs["item_ids"], outputs["scores"]
+    explored = outputs.get("is_explored", np.zeros(ids.shape, bool))
     return [
         [
-            Recommendation(item.decode(), float(score))
-            for item, score in zip(items, scores, strict=True)
+            Recommendation(item.decode(), float(score), bool(is_explored))
+            for item, score, is_explored in zip(*of_query, strict=True)
             if item and score > -np.inf
         ][:k]
-        for items, scores in zip(outputs["item_ids"], outputs["scores"], strict=True)
+        for of_query in zip(ids, scores, explored, strict=True)
     ]
 
 

@@ -18,7 +18,17 @@ from features.spec.time import TimestampFeature
 from features.spec.vector import VectorFeature
 from recstack.console import Voice
 from recstack.display import read_display_data, read_titles
-from recstack.verbs.query import QueryArguments, _context, _filters, _note_on_user, _notes_on_items, _share, query
+from recstack.verbs.query import (
+    QueryArguments,
+    _context,
+    _filters,
+    _note_on_user,
+    _notes_on_items,
+    _share,
+    _table,
+    query,
+)
+from serving.client import Recommendation
 from serving.config import ServerConfig
 from serving.server import Server
 from tests.checkerboard import NUM_ITEMS
@@ -59,6 +69,13 @@ def test_a_share_is_an_input_of_the_model_and_none_leaves_the_models_own(name):
 def test_a_share_out_of_range_is_refused_by_its_flag(given):
     with pytest.raises(InputError, match=f"--new-item-share {given}: expected a number from 0 to 1"):
         _share("new_item_share", given)
+
+
+def test_a_column_tells_which_places_were_kept_for_new_items_where_there_are_any():
+    known, new = Recommendation("a", 0.5), Recommendation("b", 0.25, is_explored=True)
+    assert [column.header for column in _table([known], {}).columns] == ["item", "score"]
+    (*_, place) = _table([known, new], {}).columns
+    assert list(place.cells) == ["", "kept for new items"]
 
 
 def test_context_takes_the_types_of_the_features():
