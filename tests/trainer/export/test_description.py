@@ -163,4 +163,4 @@ def test_only_trained_tables_are_gathered_from_directly(checkerboard: StackConfi
         graph = saved_model_pb2.SavedModel.FromString(path.read_bytes()).meta_graphs[0].graph_def
         nodes = [node for function in graph.library.function for node in function.node_def]
         gathered = {node.input[0] for node in nodes if node.op == "ResourceGather"}
-        assert all(name.startswith(("query_tower", "candidate_tower", "feature_vector")) for name in gathered), gathered
+        assert all(name.startswith(("query_tower", "candidate_tower", "member")) for name in gathered), gathered

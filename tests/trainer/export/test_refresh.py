@@ -123,7 +123,7 @@ def test_rolled_back_the_former_catalogue_is_served_and_stays(
 ) -> None:
     shutil.copytree(refreshed.workdir, tmp_path / "work")
     stack = replace(refreshed, workdir=tmp_path / "work")
-    assert rollback(stack, (), None, Voice("rollback", as_json=True)) == {"retrieval_exact": 3}
+    assert rollback(stack, (), None, "", Voice("rollback", as_json=True)) == {"retrieval_exact": 3}
     assert sorted(retrieve_all(stack)) == sorted(item(n) for n in range(NUM_ITEMS))
     assert json.loads(capsys.readouterr().out)["models"] == {"retrieval_exact": {"version": 3, "of": 1}}
     (again,) = export(stack, refresh_index=True)
@@ -172,4 +172,4 @@ def test_of_an_item_that_comes_twice_the_last_row_counts_and_is_told(refreshed: 
 
 def test_one_version_of_several_models_is_refused(refreshed: StackConfig) -> None:
     with pytest.raises(InputError, match="--to 1: one model expected"):
-        rollback(refreshed, ("retrieval", "ranking"), 1, Voice("rollback", as_json=True))
+        rollback(refreshed, ("retrieval", "ranking"), 1, "", Voice("rollback", as_json=True))
