@@ -113,7 +113,13 @@ def test_blocks_that_cut_records_in_two_lose_none(splits):
 
 # 16 stretches of 4 events. With 8 places to a row, two of them share one, so that 5 steps have too few rows.
 @pytest.mark.parametrize(
-    ("steps", "steps_per_block", "width"), [(1, 1, 5), (4, 2, 5), (5, 2, 8), (13, 3, 5), (16, 5, 8)]
+    ("steps", "steps_per_block", "width"),
+    [
+        (1, 1, 5),
+        (4, 2, 5),
+        (5, 2, 8),
+        *(pytest.param(*many, marks=pytest.mark.slow) for many in ((13, 3, 5), (16, 5, 8))),
+    ],
 )
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_a_packed_epoch_holds_each_event_with_a_history_once(splits, steps, steps_per_block, width, replicas):

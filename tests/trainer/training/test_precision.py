@@ -23,7 +23,9 @@ TOLERANCE = {"mixed_bfloat16": 32 * 2 * 2.0**-9, "mixed_float16": 32 * 2 * 2.0**
 
 
 @pytest.mark.parametrize("training", [BFLOAT16, FLOAT16], ids=lambda training: training.precision)
-@pytest.mark.parametrize("name", ["in_batch", "ranking", pytest.param("ensemble", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["in_batch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ranking", "ensemble"))]
+)
 def test_gradients_are_those_of_float32_but_for_rounding(small_dataset, tmp_path, name, training):
     expected = gradients(context(small_dataset, tmp_path / "expected"), STAGES[name])
     found = gradients(context(small_dataset, tmp_path / "found", training=training), STAGES[name])

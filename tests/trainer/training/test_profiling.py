@@ -1,5 +1,6 @@
 import time
 
+import pytest
 import tensorflow as tf
 
 from tests.trainer.test_stage import RETRIEVAL, context
@@ -8,6 +9,7 @@ from trainer.stage import train_stage
 from trainer.training.profiling import ProfiledSteps
 
 
+@pytest.mark.slow
 def test_a_profiled_training_says_what_a_step_takes_and_writes_a_trace(small_dataset, tmp_path):
     told: list[str] = []
     stage = RetrievalStage(config=RETRIEVAL)
