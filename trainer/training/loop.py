@@ -172,8 +172,13 @@ def _resume(plan: TrainingPlan, last: Checkpoints, layout: StageLayout) -> None:
 
 
 def _restore_best(state: TrainingState, best: Checkpoints, layout: StageLayout) -> None:
-    """Restores the epoch that validation liked best, and removes later ones, which were left by a lost attempt."""
+    """Restores the epoch that validation liked best, and removes later ones, which were left by a lost attempt.
+
+    A worker that does not see the chief's files stays at the last epoch; the trained model is the chief's.
+    """
     numbers, epoch = saved_numbers(layout.best_checkpoints), int(state.best_epoch.numpy())
+    if not numbers:
+        return
     with restoring(layout):
         number = epoch if epoch in numbers else numbers[-1]
         best.restore(number)
