@@ -112,7 +112,7 @@ def write_log(stack: StackConfig, night: int) -> None:
 
 
 def command(stack: StackConfig) -> list[str]:
-    """What a scheduler would call."""
+    """Command line of `recstack retrain`, as a scheduler calls it."""
     config = stack.workdir.parent / f"{stack.workdir.name}.toml"
     config.write_text(stack.to_toml(), encoding="utf-8")
     return [sys.executable, "-m", "recstack", "retrain", "--config", str(config)]

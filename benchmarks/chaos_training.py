@@ -64,7 +64,7 @@ _LOOK_SECONDS = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What is disturbed, and how often."""
+    """Command-line arguments: how many processes train, and how many kills each training has to survive."""
 
     workers: tuple[int, ...] = (1, 2)
     """Numbers of processes that train together."""
@@ -82,10 +82,10 @@ class Arguments:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a training ended."""
+    """Kills, wall time and validation metric of a finished training."""
 
     kills: int
-    """How often it was killed."""
+    """Attempts that were ended by `kill -9`."""
     seconds: float
     """Wall time of all attempts."""
     metric: float

@@ -66,7 +66,7 @@ _INPUTS: tuple[InputKind, ...] = ("memory", "stream")
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments: numbers of events, size of a block and steps to time."""
 
     events: tuple[int, ...] = (1_000_000,)
     """Generated events, of which training has seven tenths."""

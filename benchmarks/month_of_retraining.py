@@ -137,7 +137,7 @@ class Night:
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
+        """Name in the printed table."""
         return self.bad.name if self.bad else "good"
 
 
@@ -274,7 +274,7 @@ def retrain(config: Path, bad: BadNight | None = None) -> dict[str, Any]:
 
 
 def beside_first(config: Path, first: str) -> dict[str, Any]:
-    """What the first night's model and the current one reach over the newest test window, with their difference."""
+    """NDCG of the first night's model and of the current one on the newest test window, and their paired difference."""
     command = [sys.executable, "-c", RIGHT, "compare", first, "current", "--json", "--config", str(config)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout)["metrics"][METRIC]

@@ -60,7 +60,7 @@ class ExtraLayout:
 
     @property
     def manifest(self) -> Path:
-        """What the version was made from; written last."""
+        """Manifest of the version: run, dataset and schema that it was exported from; written last."""
         return self.root / MANIFEST_NAME
 
     @property

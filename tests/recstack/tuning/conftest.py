@@ -1,7 +1,9 @@
 """A search space and studies without any training."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.study import Study
@@ -42,9 +44,11 @@ temperature = 1.0
 """
 
 
-def facts(**others: object) -> LogFacts:
-    plain = {"items": 1000, "has_history": True, "has_side_features": True}
-    return LogFacts(**{**plain, "is_split_by_time": False, "takes_again": False, **others})  # type: ignore[arg-type]
+FACTS = LogFacts(items=1000, has_history=True, has_side_features=True, is_split_by_time=False, takes_again=False)
+
+
+def facts(**others: Any) -> LogFacts:
+    return replace(FACTS, **others)
 
 
 @pytest.fixture(scope="session")
