@@ -19,7 +19,7 @@ test: setup  ## the fast tests
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadscope $(ARGS)
 
 test-slow: setup  ## the tests that train or serve for minutes
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile $(ARGS)
 
 check: setup  ## format, lint, types, arrows between packages
 	$(BIN)/ruff format --check .

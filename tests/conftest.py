@@ -46,7 +46,16 @@ FOLDERS_OF_THE_CHECKERBOARD = (
 FOLDERS_THAT_SHARE_FIXTURES = ("tests/serving", "tests/beam_pipelines/sources/stores")
 
 # What takes longest, which runs first: so no process is left with it while the others have nothing to do.
-LONGEST = ("checkerboard", "tests/serving", "tests/trainer/index", "tests/trainer", "tests/beam_pipelines/passes")
+LONGEST = (
+    "tests/trainer/training/test_two_devices.py",
+    "tests/benchmarks/test_chaos_training.py",
+    "tests/beam_pipelines/test_flink.py",
+    "checkerboard",
+    "tests/serving",
+    "tests/trainer/index",
+    "tests/trainer",
+    "tests/beam_pipelines/passes",
+)
 
 PRICE = NumericStatistics(count=4, missing=1, mean=10.0, std=2.0, minimum=7.0, maximum=13.0)
 YEAR = NumericStatistics(
@@ -56,19 +65,29 @@ YEAR = NumericStatistics(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Where tests run in several processes, a folder stays in one: its tests share costly fixtures."""
+    """Under `--dist loadscope` a folder stays in one process: its tests share costly fixtures.
+
+    Slow tests take far longer than their fixtures, so `make test-slow` asks for `loadfile`.
+    """
     from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # by number of tests; `pytest_collection_modifyitems` knows better
+    if config.option.dist != "loadscope":
+        return None
 
     class ByFolder(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return scope_of(nodeid)
 
-    config.option.loadscopereorder = False  # by number of tests; `pytest_collection_modifyitems` knows better
     return ByFolder(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONGEST.index(scope) if (scope := scope_of(item.nodeid)) in LONGEST else len(LONGEST))
+    items.sort(key=lambda item: min(_place(item.nodeid.partition("::")[0]), _place(scope_of(item.nodeid))))
+
+
+def _place(name: str) -> int:
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 def scope_of(nodeid: str) -> str:

@@ -58,6 +58,7 @@ def overwrite(data: bytes) -> bytes:
     return data[:100] + bytes(300) + data[400:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spoil", "message"),
     [
@@ -123,6 +124,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", place], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run(
     tmp_path: Path,
     small_disk: Path,

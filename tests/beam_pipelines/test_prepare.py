@@ -261,6 +261,7 @@ def test_what_is_no_dataset_is_not_replaced(tmp_path: Path, ids_only: Schema, ki
     assert thesis.read_text() == "years of work"
 
 
+@pytest.mark.slow
 def test_a_damaged_dataset_is_replaced(tmp_path: Path, ids_only: Schema) -> None:
     rows = [{"user_id": "u", "item_id": "i", "timestamp": 1}]
     layout = prepare(tmp_path, ids_only, interactions=rows).dataset
@@ -273,6 +274,7 @@ def test_features_without_their_table_are_refused(tmp_path: Path, plain_schema: 
         prepare(tmp_path, plain_schema, interactions=checkerboard())
 
 
+@pytest.mark.slow
 def test_new_data_in_the_same_place_appends_to_the_vocabularies(tmp_path: Path, ids_only: Schema) -> None:
     everything = SplitConfig(validation=0.0, test=0.0)
     first = [{"user_id": "u", "item_id": item, "timestamp": n} for n, item in enumerate("ccba")]
@@ -347,6 +349,7 @@ def core_by_hand(pairs: set[tuple[str, str]], least: int) -> set[tuple[str, str]
         pairs = kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("core_of", ["training", "all"])
 def test_the_core_is_iterated_to_its_fixed_point(tmp_path: Path, ids_only: Schema, core_of: str) -> None:
     rng = np.random.default_rng(3)

@@ -1,10 +1,12 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 import tfrs_guide as guide
 
 from tests.checkerboard import liked_by, likings
 
 
+@pytest.mark.slow
 def test_the_guides_model_learns_which_users_take_which_items():
     """On the checkerboard, the items that a user likes stand above all others after some epochs."""
     tf.keras.utils.set_random_seed(0)

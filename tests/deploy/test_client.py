@@ -48,6 +48,7 @@ def api() -> Iterator[Recorder]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_every_manifest_is_created_at_its_kinds_own_endpoint(api: Recorder) -> None:
     configuration = client.Configuration()
     configuration.host = f"http://127.0.0.1:{api.server_port}"

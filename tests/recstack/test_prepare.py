@@ -37,6 +37,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_from_and_to_choose_folders(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     window = ["--from", "2026-11-02", "--to", "2026-11-04"]
     assert main(["prepare", "--config", str(config), "--json", *window]) == 0

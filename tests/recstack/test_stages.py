@@ -64,6 +64,7 @@ def test_a_run_is_judged_before_it_is_current(stack: StackConfig) -> None:
     assert stack.layout.runs.current == former
 
 
+@pytest.mark.slow
 def test_prepare_leaves_the_current_run_whole(stack: StackConfig, tmp_path: Path) -> None:
     before = item_vectors(stack)
     table = tmp_path / "interactions.csv"

@@ -122,6 +122,7 @@ def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, confi
     assert same > scores.numpy()[user % 2 != item % 2].mean() + 0.3
 
 
+@pytest.mark.slow
 def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
     first = train(small_dataset, tmp_path, RETRIEVAL)
     again = train(small_dataset, tmp_path, RETRIEVAL)
@@ -189,6 +190,7 @@ def test_ranking_tells_liked_from_disliked(small_dataset, tmp_path):
     assert liked > disliked
 
 
+@pytest.mark.slow
 def test_diverging_training_says_what_to_do(small_dataset, tmp_path):
     config = replace(RETRIEVAL, score="dot", optimizer=OptimizerConfig(learning_rate=1e30, warmup_steps=0))
     with pytest.raises(RecstackError, match=r"optimizer\.learning_rate"):
@@ -272,6 +274,7 @@ def test_validation_judges_as_the_evaluation_does(small_dataset, tmp_path):
     assert ndcg(EvaluationConfig(exclude_seen=True, targets="next")) == 0.0
 
 
+@pytest.mark.slow
 def test_a_stage_that_was_validated_otherwise_is_another_one(small_dataset, tmp_path):
     config = replace(RETRIEVAL, epochs=1)
     train(small_dataset, tmp_path, config)

@@ -63,6 +63,7 @@ def final_weights(stage: AnyStage, dataset: DatasetLayout, run: RunLayout) -> li
     return [weight.numpy() for weight in model.trainable_variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STAGES)
 def test_former_rows_stay_and_new_ones_are_their_mean(small_dataset, former, grown, tmp_path, name):
     stage = STAGES[name]
@@ -91,6 +92,7 @@ def test_a_finished_warm_start_is_a_run_of_its_own(small_dataset, former, tmp_pa
     assert metrics[1][RETRIEVAL.objective] >= metrics[0][RETRIEVAL.objective] - 0.05
 
 
+@pytest.mark.slow
 def test_reordered_values_are_refused(small_dataset, former, tmp_path):
     reordered = write_users(small_dataset, tmp_path / "reordered", users(small_dataset)[::-1])
     context = StageContext(schema=SCHEMA, dataset=reordered, run=RunLayout(tmp_path / "run"), start_from=former)
@@ -100,6 +102,7 @@ def test_reordered_values_are_refused(small_dataset, former, tmp_path):
         train_stage(context, RETRIEVAL)
 
 
+@pytest.mark.slow
 def test_other_layers_are_refused(small_dataset, former, tmp_path):
     context = StageContext(schema=SCHEMA, dataset=small_dataset, run=RunLayout(tmp_path / "run"), start_from=former)
     other = replace(RETRIEVAL, config=replace(RETRIEVAL.config, dimension=6))

@@ -52,6 +52,7 @@ def test_a_plain_log_has_no_notes_but_its_join(prepared: Callable[..., Manifest]
     )
 
 
+@pytest.mark.slow
 def test_notes_stand_in_the_report_too(prepared: Callable[..., Manifest], tmp_path: Path) -> None:
     log = changed(LOG, lambda n, row: {"item_id": f"<{row['item_id']}>" if n % 20 == 7 else row["item_id"]})
     [note] = prepared(log, ITEMS, report=True).notes
@@ -60,6 +61,7 @@ def test_notes_stand_in_the_report_too(prepared: Callable[..., Manifest], tmp_pa
     assert html.escape(note).replace("&#x27;", "&#39;") in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [2, 3, 20])
 @pytest.mark.parametrize(("wrong", "told"), [(0, "first day of 1970"), (86_399, "first day of 1970")])
 def test_a_mass_of_times_at_zero_is_refused(
@@ -86,11 +88,13 @@ def test_times_in_the_future_are_refused(prepared: Callable[..., Manifest], year
         prepared(log)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [0, 1, 500])
 def test_positions_are_an_order(prepared: Callable[..., Manifest], first: int) -> None:
     assert not prepared(changed(LOG, lambda n, _: {"timestamp": first + n})).notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [START, 1])
 def test_one_moment_cannot_be_split_by_time(prepared: Callable[..., Manifest], moment: int) -> None:
     log = changed(LOG, lambda n, _: {"timestamp": moment})
@@ -99,6 +103,7 @@ def test_one_moment_cannot_be_split_by_time(prepared: Callable[..., Manifest], m
     assert prepared(log, split=SplitConfig(kind="leave_last_out")).counts["interactions_read"] == 240
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spell", "rules"),
     [
@@ -121,6 +126,7 @@ def test_ids_that_do_not_join_fail_and_the_setting_that_is_named_mends_it(
     assert "20 of the log's 20 items" in mended.notes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("known", "least", "ok"), [(9, 0.5, False), (10, 0.5, True), (1, 0.0, True), (19, 1.0, False)])
 def test_the_least_coverage_is_configured(
     prepared: Callable[..., Manifest], known: int, least: float, ok: bool
@@ -135,6 +141,7 @@ def test_the_least_coverage_is_configured(
             prepared(LOG, ITEMS[:known], of_items=of_items)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["NULL", "nan", "\\N", "None", "NA"])
 def test_words_for_missing_are_no_users(prepared: Callable[..., Manifest], word: str) -> None:
     log = changed(LOG, lambda n, _: {"user_id": word} if n % 40 == 0 else {})
@@ -156,6 +163,7 @@ def test_ratings_with_either_decimal_mark_are_numbers(prepared: Callable[..., Ma
     assert manifest.counts["interactions_rejected"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "split", "told"),
     [
@@ -180,6 +188,7 @@ def test_a_swallowed_line_is_counted(prepared: Callable[..., Manifest], tmp_path
     assert manifest.counts["rejected: interactions: a quote is opened and not closed"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cycle", "first"), [(24, 0), (7, 0), (7, 1), (12, 1)])
 def test_hours_and_weekdays_are_no_order(prepared: Callable[..., Manifest], cycle: int, first: int) -> None:
     log = changed(LOG, lambda n, _: {"timestamp": n // 12 * 5 % cycle + first, "item_id": n})
@@ -193,6 +202,7 @@ def test_hours_and_weekdays_are_no_order(prepared: Callable[..., Manifest], cycl
         assert not prepared(log).notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_the_order_of_rows_can_stand_for_times(tmp_path: Path, ids_only: Schema, ending: str) -> None:
     rows = [{"user_id": f"u{n % 3}", "item_id": f"i{n}"} for n in range(30)]
@@ -220,6 +230,7 @@ def test_the_order_of_rows_is_no_time_to_split_by_and_of_one_file(tmp_path: Path
         prepare_dataset(ids_only, config, DatasetLayout(tmp_path / "dataset"), seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("properties", "told"), [(1, False), (2, True), (3, True)])
 def test_several_rows_an_item_are_told(prepared: Callable[..., Manifest], properties: int, told: bool) -> None:
     rows = [row | {"property": n} for row in ITEMS for n in range(properties)]

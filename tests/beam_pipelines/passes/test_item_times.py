@@ -35,6 +35,7 @@ def test_counts_what_was_strictly_before_in_splits_up_to_its_own(
     assert times.totals(pa.array(["a", "d"])).to_pylist() == [sum(i == "a" for i, _, _ in events), 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["global_time", "leave_last_out"])
 def test_records_hold_the_counters_of_logged_and_sampled_items(tmp_path: Path, ids_only: Schema, kind: str) -> None:
     rng = np.random.default_rng(1)

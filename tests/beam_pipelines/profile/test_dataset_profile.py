@@ -100,6 +100,7 @@ def test_the_report_says_all_of_it_in_one_file(prepared: Prepared) -> None:
     assert "The vocabulary of device knows only 0% of the test events." in page
 
 
+@pytest.mark.slow
 def test_the_same_dataset_gives_the_same_report_and_none_where_none_is_wanted(tmp_path: Path, ids_only: Schema) -> None:
     source = TableSource(path=str(write_parquet(tmp_path / "events.parquet", rows())))
     pages = []

@@ -82,6 +82,7 @@ def test_what_moved_is_measured(tmp_path: Path, plain_schema: Schema) -> None:
     assert (total, sum(split["before"] for split in drift["splits"].values())) == (165, 200)
 
 
+@pytest.mark.slow
 def test_texts_and_hashed_values_are_compared_by_their_words(tmp_path: Path) -> None:
     schema = Schema(
         query=(IdFeature(name="user_id"), CategoricalFeature(name="device", encoding="hash")),
@@ -105,6 +106,7 @@ def test_texts_and_hashed_values_are_compared_by_their_words(tmp_path: Path) -> 
     assert drift["stability"]["tags"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
@@ -129,6 +131,7 @@ def test_beyond_a_limit_the_run_fails_and_the_former_dataset_stays(
     assert {path.name for path in tmp_path.iterdir()} == {"interactions.parquet", "items.parquet", "dataset"}
 
 
+@pytest.mark.slow
 def test_the_report_of_a_refused_dataset_says_why_and_goes_when_one_is_published(
     tmp_path: Path, plain_schema: Schema
 ) -> None:

@@ -30,6 +30,7 @@ def prepared_from(directory: Path, schema: Schema, *, ending: str, format: str) 
     return Prepared(result.manifest, result.nothing_to_do, dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "format"), [(".fixed", "auto"), (".fixed.gz.txt", "fixed")])
 def test_a_format_of_ones_own_is_prepared_like_any_other(
     tmp_path: Path, ids_only: Schema, ending: str, format: str

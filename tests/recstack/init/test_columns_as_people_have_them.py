@@ -148,6 +148,7 @@ def test_users_and_items_are_found_by_what_they_are_called_by(tmp_path: Path, us
     assert (roles.user.column.name, roles.item.column.name) == (user, item)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["order_number", "step", "seq"])
 def test_places_in_an_order_are_asked_about_where_there_is_no_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str

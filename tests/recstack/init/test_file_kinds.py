@@ -19,6 +19,7 @@ _WRITE: dict[str, Callable[[pd.DataFrame, Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["log.csv", "log.json", "log.download"])
 @pytest.mark.parametrize("kind", _WRITE)
 def test_a_binary_format_is_known_by_its_first_bytes(tmp_path: Path, kind: str, name: str) -> None:

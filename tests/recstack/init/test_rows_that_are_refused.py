@@ -21,6 +21,7 @@ def _without(column: str, share: float, words: tuple[str, ...]) -> tuple[pd.Data
     return table, int(lacking.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "words"), [("user_id", ("NULL", "nan", "\\N", "None")), ("item_id", MISSING_WORDS), ("timestamp", ("",))]
 )
@@ -42,6 +43,7 @@ def test_a_few_rows_leave_the_limit_as_it_is(tmp_path: Path, capsys: pytest.Capt
     assert counts(stack, tmp_path)["interactions_rejected"] == lacking
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "used"), [(0.02, True), (0.25, False)])
 def test_ratings_that_most_events_lack_are_not_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], share: float, used: bool
@@ -61,6 +63,7 @@ def test_items_without_an_id_are_counted_too(tmp_path: Path, capsys: pytest.Capt
     assert counts(stack, tmp_path)["items_rejected"] == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["order_number", "basket_nr"])
 def test_numbers_of_orders_are_no_weekdays_though_few(tmp_path: Path, name: str) -> None:
     """Five baskets of four items each, all numbered from 1."""

@@ -76,6 +76,7 @@ def test_times_with_zones_win_over_numbers_that_look_like_times(tmp_path: Path, 
     assert seconds == log().timestamp.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spell", "rules"),
     [
@@ -98,6 +99,7 @@ def test_ids_that_are_spelt_otherwise_are_brought_together(
     assert counts(stack, tmp_path)["candidates"] == NUM_ITEMS
 
 
+@pytest.mark.slow
 def test_ids_beyond_the_exact_floats_stay_apart(tmp_path: Path) -> None:
     for first in (2**53 + 1, 2**63 + 1, 10**30):
         paths = [
@@ -108,6 +110,7 @@ def test_ids_beyond_the_exact_floats_stay_apart(tmp_path: Path) -> None:
         assert counts(stack, tmp_path / str(first))["candidates"] == NUM_ITEMS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["tsv", "csv", "dat", "csv.gz"])
 def test_a_file_without_a_header_stops_with_the_flag_that_names_its_columns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
@@ -141,6 +144,7 @@ def test_fields_of_nested_json_are_columns(tmp_path: Path, keys: tuple[str, str]
     assert taken(stack) == (*keys, "timestamp")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("NULL", "nan", "\\N", "None", ""), ("?",), ("-", "n.a.")])
 def test_words_for_missing_values_are_none(tmp_path: Path, words: tuple[str, ...]) -> None:
     prices = items().price.astype(object)
@@ -157,6 +161,7 @@ def _every(second: int, values: Callable[[pd.Series], pd.Series]) -> pd.DataFram
     return log().assign(timestamp=np.where(np.arange(_ROWS) % second, times, values(times)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "words"),
     [
@@ -238,6 +243,7 @@ def test_grades_are_found_by_values_and_a_lone_value_below_is_told(
         assert 0.2 < np.mean(scale >= stack.pipeline.label.threshold) <= 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [lambda v: str(v).replace(".", ","), lambda v: f"€ {v}".replace(".", ",")])
 def test_decimal_commas_are_numbers(tmp_path: Path, write: Callable[[float], str]) -> None:
     table = log().assign(rating=[write(v) for v in _scale([0.5, 1.5, 2.5, 3.5, 4.5])])
@@ -250,6 +256,7 @@ def test_decimal_commas_are_numbers(tmp_path: Path, write: Callable[[float], str
     assert counts(stack, tmp_path)["interactions_rejected"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("delimiter", "encoding"), [(";", "latin-1"), ("|", "cp1251"), ("\t", "utf-16"), (";", "cp1252")]
 )
@@ -285,6 +292,7 @@ def test_one_event_a_user_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert counts(stack, tmp_path)["users_test"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("separator", "column"), [(" ", "impressions"), (",", "shown")])
 def test_lists_of_shown_items_become_one_event_each(tmp_path: Path, separator: str, column: str) -> None:
     rng = np.random.default_rng(0)
@@ -312,6 +320,7 @@ def test_several_rows_an_item_are_told_with_how_to_pivot(
     assert "pivot(index='item_id', columns='property', values='value')" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("user", "item", "title"),
     [("用户id", "商品id", "标题"), ("клиент", "товар", "название"), ("ユーザー", "商品", "題名")],

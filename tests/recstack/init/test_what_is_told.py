@@ -23,6 +23,7 @@ def test_events_of_negative_quantity_are_counted(tmp_path: Path, capsys: pytest.
     assert "are negative" not in notices(tmp_path, capsys, log().assign(**{name: abs(quantity)}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clock", ["%H:%M", "%H:%M:%S", "%I:%M %p"])
 @pytest.mark.parametrize("day", ["%Y-%m-%d", "%d.%m.%Y"])
 def test_a_time_of_day_in_a_column_of_its_own_is_told(
@@ -60,6 +61,7 @@ def test_an_average_of_the_item_is_no_rating(tmp_path: Path) -> None:
     assert not stack.pipeline.label.rating_column
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spell", [lambda t: f"{t:.9e}", lambda t: f"{t:.9E}", lambda t: f"{t}.0"])
 def test_times_as_floats_are_prepared_as_init_reads_them(tmp_path: Path, spell: Callable[[int], str]) -> None:
     table = log().assign(timestamp=log().timestamp.map(spell))
@@ -69,6 +71,7 @@ def test_times_as_floats_are_prepared_as_init_reads_them(tmp_path: Path, spell: 
     assert [key for key in found if key.startswith("rejected")] == []
 
 
+@pytest.mark.slow
 def test_ids_that_are_decimal_numbers_are_ids_and_shortened_ones_are_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +111,7 @@ def test_a_matrix_of_users_by_items_is_named_with_a_way_out(tmp_path: Path, caps
     assert "table.melt(id_vars='name'" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("session", ["session_id", "SessionId", "visit"])
 def test_sessions_may_take_the_place_of_users(tmp_path: Path, capsys: pytest.CaptureFixture[str], session: str) -> None:
     path = written(log().rename(columns={"user_id": session}), tmp_path / "log.csv")

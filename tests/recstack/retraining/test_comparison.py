@@ -27,6 +27,7 @@ def two_runs(checkerboard: StackConfig, tmp_path_factory: pytest.TempPathFactory
     return stack, good, trained.directory.parent.name
 
 
+@pytest.mark.slow
 def test_the_difference_is_paired_and_the_settings_are_told(two_runs: tuple[StackConfig, str, str]) -> None:
     stack, good, poor = two_runs
     found = compare_runs(stack, poor, good)

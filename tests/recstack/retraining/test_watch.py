@@ -197,6 +197,7 @@ def test_the_verb_ends_with_three_and_keeps_the_reason(
     assert "no canary found" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags", [["--watch", "1"], ["--page", "http://h/m"], ["--watch", "0", "--page", "http://h/m"]]
 )

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from optuna.study import Study
 
 from features.disk.searches import TuningLayout
@@ -12,6 +13,7 @@ from recstack.tuning.tune import conclude
 from tests.recstack.tuning.conftest import SEQUENCES
 
 
+@pytest.mark.slow
 def test_what_is_found_is_a_configuration_and_a_page(
     opened: Callable[[], Study], space: Space, layout: TuningLayout
 ) -> None:

@@ -19,6 +19,7 @@ def space_of(stack: StackConfig) -> Space:
     return Space(base=stack, facts=LogFacts.of(stack, dataset))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_start_is_the_configuration_and_every_draw_is_valid(path: Path) -> None:
     space = space_of(load_config(path))

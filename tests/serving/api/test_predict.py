@@ -154,6 +154,7 @@ def test_unregistered_rpc_is_unimplemented(tiny):
     tiny.refused(call, b"", StatusCode.UNIMPLEMENTED)
 
 
+@pytest.mark.slow
 def test_large_messages_pass_both_ways(start_server, tiny_model):
     import grpc
 

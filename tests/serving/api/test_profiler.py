@@ -43,6 +43,7 @@ def test_tensorflows_client_traces_the_server(busy, tmp_path):
     assert any(line.events for plane in trace.planes for line in plane.lines)
 
 
+@pytest.mark.slow
 def test_example_in_the_docstring_traces_the_server(busy, tmp_path):
     run_example(profiler, {"localhost:8500": busy.address, "/tmp/logs": str(tmp_path)})
     assert list((tmp_path / "plugins" / "profile").rglob("*.xplane.pb"))

@@ -334,6 +334,7 @@ def test_one_connection_serves_many_requests(tiny):
     connection.close()
 
 
+@pytest.mark.slow
 def test_rest_stops_work_at_its_timeout(start_server, tiny_model, free_port):
     flags = {"model_name": "tiny", "model_base_path": str(tiny_model), "rest_api_port": free_port}
     start_server(**flags, rest_api_timeout_in_ms=300)

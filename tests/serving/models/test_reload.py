@@ -213,6 +213,7 @@ def test_the_polled_file_is_applied_and_a_broken_one_is_not(start_server, bases,
     client.wait_until(lambda: client.states("one") == {2: AVAILABLE, 3: END})
 
 
+@pytest.mark.slow
 def test_the_polled_file_moves_a_label_once_its_version_is_loaded(start_server, bases, tmp_path):
     """Labels in use may not name versions that are not loaded, and versions that no label needs are unloaded."""
 

@@ -27,6 +27,7 @@ BY_DEFINITION = {
 rows_of_items = hnp.arrays(np.int32, (2, 4), elements=st.integers(-1, NUM_ITEMS - 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_DEFINITION)
 @given(history=rows_of_items, candidates=hnp.arrays(np.int32, (2, 5), elements=st.integers(-1, NUM_ITEMS - 1)))
 def test_pairs_are_what_the_definition_says(name: str, history: np.ndarray, candidates: np.ndarray) -> None:
@@ -41,6 +42,7 @@ def test_an_empty_history_has_no_pairs() -> None:
         assert similarity.pairs(tf.zeros([2, 0], tf.int32), tf.zeros([2, 3], tf.int32)).shape == (2, 0, 3)
 
 
+@pytest.mark.slow
 def test_similarities_survive_saving(tmp_path) -> None:
     history, candidates = np.array([[3, 0, -1]], np.int32), np.array([[1, 3, -1, 7]], np.int32)
     for name, (similarity, _) in BY_DEFINITION.items():

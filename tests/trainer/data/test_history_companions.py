@@ -103,6 +103,7 @@ def _changed(layout: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]
     return seen[0], seen[1]
 
 
+@pytest.mark.slow
 def test_nothing_of_the_event_itself_or_later_is_seen(tmp_path: Path) -> None:
     before, after = _changed(tmp_path)
     assert all((before[name] == after[name]).all() for name in before)
@@ -131,6 +132,7 @@ def test_sequences_and_sets_hold_the_same_as_single_examples(events: EncodedEven
     assert query[TIMES].to_list() == [[0, gap(7), gap(90), gap(800)]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [False, True])
 def test_a_request_is_encoded_as_the_training_would_have(
     layout: DatasetLayout, events: EncodedEvents, sent: bool
@@ -164,6 +166,7 @@ def test_a_history_sent_without_kinds_and_times_has_none(layout: DatasetLayout, 
     assert encoded[KINDS].numpy().tolist() == encoded[TIMES].numpy().tolist() == [[0] * 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", ["event", "sequence"])
 def test_the_model_learns_from_kinds_and_gaps(layout: DatasetLayout, events: EncodedEvents, examples: str) -> None:
     _, encoder = load(layout)

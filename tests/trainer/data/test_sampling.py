@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from features.encoding.schema_encoder import SchemaEncoder
 from features.records.parse import shard_files
@@ -18,6 +19,7 @@ def users(events: EncodedEvents) -> list[int]:
     return sorted(events.user["user_id"].tolist())
 
 
+@pytest.mark.slow
 def test_a_sample_holds_whole_records(small_dataset):
     directory = small_dataset.interactions("validation")
     encoder = SchemaEncoder(SCHEMA, small_dataset)

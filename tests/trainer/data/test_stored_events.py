@@ -36,6 +36,7 @@ def assert_equal(found: EncodedEvents, expected: EncodedEvents) -> None:
             np.testing.assert_array_equal(values, of_expected[name], field.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["retrieval", "ranking"])
 def test_what_is_stored_is_what_is_loaded(small_dataset, tmp_path, kind):
     stored, events = stored_at(tmp_path / "x", small_dataset, kind)

@@ -23,6 +23,7 @@ def lists(**more: object) -> ScoredLists:
     return ScoredLists(**(given | more))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RERANKERS.names)
 def test_without_diversity_the_lists_are_judged_as_they_are(kind):
     first = diversity_curves(lists(), 2)[kind][0]
@@ -34,6 +35,7 @@ def test_without_diversity_the_lists_are_judged_as_they_are(kind):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RERANKERS.names)
 def test_with_diversity_alone_unlike_items_take_the_places_of_copies(kind):
     last = diversity_curves(lists(), 2)[kind][-1]

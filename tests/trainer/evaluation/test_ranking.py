@@ -51,6 +51,7 @@ def test_log_loss_and_calibration_are_those_of_the_data(found: dict[str, Any]) -
     assert found["model"]["calibration_error"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_item_mean_is_that_of_the_data(found: dict[str, Any]) -> None:
     mean = found["baselines"]["item_mean"]
     # Weights of mean one: 16 events weigh 16, the eight positives 1.6 of them, drawn towards the rate by ten events.
@@ -59,6 +60,7 @@ def test_the_item_mean_is_that_of_the_data(found: dict[str, Any]) -> None:
     assert mean["auc"] == 1.0
 
 
+@pytest.mark.slow
 def test_the_difference_to_a_baseline_is_that_of_their_log_losses(found: dict[str, Any]) -> None:
     difference = found["baselines"]["item_mean"]["difference"]
     expected = found["model"]["log_loss"] - found["baselines"]["item_mean"]["log_loss"]

@@ -14,6 +14,7 @@ from trainer.evaluation.retrieval import load_data
 from trainer.restore import Trained
 
 
+@pytest.mark.slow
 def test_a_split_without_anything_to_predict_is_refused_by_name(small_dataset: DatasetLayout, tmp_path: Path) -> None:
     layout = DatasetLayout(tmp_path / "dataset")
     shutil.copytree(small_dataset.root, layout.root)

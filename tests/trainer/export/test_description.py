@@ -87,6 +87,7 @@ def test_warmup_has_a_record_of_each_signature_and_batch_size(checkerboard: Stac
     assert seen == {(name, size) for name in SIGNATURES[model] for size in checkerboard.export.warmup_batch_sizes}
 
 
+@pytest.mark.slow
 def test_example_requests_are_answered_and_both_forms_say_the_same(checkerboard: StackConfig) -> None:
     layout, answers = checkerboard.layout.model("retrieval_exact"), {}
     with tf.compat.v1.Session(graph=tf.Graph()) as session:

@@ -37,6 +37,7 @@ def test_items_are_the_trainers(written: EmbeddingsLayout, trained: Trained[TwoT
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_users_are_what_a_request_with_the_id_alone_gives(written: EmbeddingsLayout, exact: Any) -> None:
     ids, found = vectors(written.table("users"))
     assert sorted(ids) == sorted(f"u{n}" for n in range(40))

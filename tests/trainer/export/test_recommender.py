@@ -15,6 +15,7 @@ from tests.ragged import ragged
 from tests.trainer.export.loading import load
 from trainer.cascade.validation import Verdict
 from trainer.config.cascade import ListRankerConfig
+from trainer.config.index import ExactConfig
 from trainer.data.encoded_dataset import encode_dataset
 from trainer.evaluation.cascade import CascadeOrders, cascade_orders
 from trainer.evaluation.diversity import ScoredLists, rerank
@@ -39,6 +40,8 @@ def cascade(checkerboard: StackConfig, tmp_path_factory: pytest.TempPathFactory)
         workdir=workdir,
         retrieval=replace(checkerboard.retrieval, epochs=1),
         list_ranking=RANKER,
+        # As the evaluation searches. ScaNN's clusters have no seed, and their number is chosen by measured latencies.
+        index=ExactConfig(tuned_k=5),
         export=replace(checkerboard.export, models=("recommender",)),
     )
     for name in ("retrieval", "list_ranking"):

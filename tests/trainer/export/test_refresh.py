@@ -78,6 +78,7 @@ def embed(stack: StackConfig, signature: str, **inputs: tf.Tensor) -> Any:
     return load(stack, "retrieval_exact").signatures[signature](**inputs)["embedding"].numpy()
 
 
+@pytest.mark.slow
 def test_the_new_catalogue_is_what_is_found(refreshed: StackConfig) -> None:
     assert sorted(retrieve_all(refreshed)) == sorted(row[0] for row in rows())
 
@@ -118,6 +119,7 @@ def test_without_an_items_table_there_is_nothing_to_refresh_from(checkerboard: S
         export(stack, refresh_index=True)
 
 
+@pytest.mark.slow
 def test_rolled_back_the_former_catalogue_is_served_and_stays(
     refreshed: StackConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

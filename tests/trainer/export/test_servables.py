@@ -98,6 +98,7 @@ def test_item_embedding_from_raw_features_is_the_indexed_one(trained: Trained, e
     np.testing.assert_allclose(answer["embedding"], items, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["retrieval", "retrieval_exact"])
 def test_excluded_items_are_replaced_by_the_next_best(checkerboard: StackConfig, model: ModelName) -> None:
     loaded = load(checkerboard, model)
@@ -140,6 +141,7 @@ def test_more_items_than_there_are_is_padding(exact: Any) -> None:
     assert np.isneginf(answer["scores"].numpy()[0, -3:]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k", "expected"), [(-1, "at least 0"), (2**31 - 1, "at most 10000")])
 def test_count_that_is_none_or_takes_all_memory_is_refused(
     exact: Any, checkerboard: StackConfig, k: int, expected: str

@@ -38,6 +38,7 @@ def test_a_small_catalogue_reaches_the_target_on_queries_not_tuned_on(catalogue,
     assert built.report.num_queries == 100
 
 
+@pytest.mark.slow
 def test_the_curve_holds_the_chosen_point(built):
     report = built.report
     assert report.parameters.num_leaves == (round(NUM_ITEMS**0.5) if report.kind == "scann_tree" else 0)
@@ -79,6 +80,7 @@ def test_the_report_goes_into_json(catalogue):
     assert json.loads(json.dumps(dataclasses.asdict(report)))["parameters"]["num_leaves"] == 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_items", [16, 20, 101])
 def test_fewer_items_than_the_tuned_k_still_build_a_tree(catalogue, num_items):
     built = build_index(catalogue[0][:num_items], ScannTreeConfig(), seed=0)

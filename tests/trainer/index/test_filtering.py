@@ -94,6 +94,7 @@ def call(retrieve, queries, k, wanted, exclude=()):
 
 
 class TestFilterContract:
+    @pytest.mark.slow
     @settings(max_examples=15, deadline=None)
     @given(wanted=st.lists(WANTED, min_size=1, max_size=4), exclude=st.lists(st.sampled_from(ITEM_IDS), max_size=8))
     def test_answers_equal_exact_search_among_the_items_that_pass(self, index, retrieve, queries, wanted, exclude):

@@ -105,6 +105,7 @@ def operations(directory: Path) -> list[tf.compat.v1.NodeDef]:
     return [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
 
 
+@pytest.mark.slow
 def test_a_process_without_recstack_gets_the_same_answers(saved):
     _, expected, found = saved
     np.testing.assert_allclose(found["scores"], expected["scores"], rtol=1e-6)

@@ -56,6 +56,7 @@ class TestEveryEncoder:
     def test_empty_history_is_zero(self, case):
         np.testing.assert_array_equal(case.last([[0, 0, 0]]), np.zeros((1, 8)))
 
+    @pytest.mark.slow
     def test_state_after_each_item_is_what_the_shorter_history_gives(self, case):
         items = [5, 2, 9, 7]
         states = case.states([items], [[0, 1, 2, 3]])
@@ -84,6 +85,7 @@ class TestEveryEncoder:
         assert (case.last([[1, 2, 3]], training=True).numpy() != first.numpy()).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ENCODERS.names)
 def test_trains_on_small_and_large_tables_as_it_serves(kind):
     """Small ones are multiplied as a whole in training, which must change neither the vector nor its gradient."""

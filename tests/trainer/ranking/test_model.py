@@ -83,6 +83,7 @@ def test_a_task_without_labels_leaves_its_own_weights_alone(
     assert np.abs(of_rating).max() == 0
 
 
+@pytest.mark.slow
 def test_loss_is_the_sum_of_the_tasks_by_weight(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> None:
     def loss(labels: list[list[float]], weight: float) -> float:
         config = RankingConfig(dimension=4, embedding_decay=0.0, task={"rating": TaskTraining(weight=weight)})
@@ -100,6 +101,7 @@ def test_numbers_of_the_pair_are_features_like_any_other(encoder: SchemaEncoder,
     assert low != high
 
 
+@pytest.mark.slow
 def test_members_differ_and_their_mean_is_the_score(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> None:
     model = model_of(encoder, candidates, RankingConfig(dimension=4, members=3))
     query, items = queries(encoder), candidates.gather(tf.constant([3, 5]))
@@ -108,6 +110,7 @@ def test_members_differ_and_their_mean_is_the_score(encoder: SchemaEncoder, cand
     np.testing.assert_allclose(model(query, items)["rating"], np.mean(each, axis=0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_member_learns_by_its_own_loss(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> None:
     def gradient(config: RankingConfig) -> np.ndarray:
         tf.keras.utils.set_random_seed(1)

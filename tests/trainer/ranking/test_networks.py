@@ -61,6 +61,7 @@ def test_network_keeps_pairs_apart_and_takes_none(kind: str) -> None:
     assert network(VECTORS[:0]).shape == (0, whole.shape[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm"])
 def test_dropout_depends_on_the_step_in_training_alone(kind: str) -> None:
     config = NETWORKS.options(kind)(dropout=0.5)

@@ -131,6 +131,7 @@ class TestEveryKind:
         relevant, mixed, diverse = (alike(strength) for strength in (0.0, 0.3, 0.6))
         assert relevant > mixed > diverse
 
+    @pytest.mark.slow
     def test_a_server_sees_that_the_loop_ends(self, config):
         reranking = Reranking(config, [Cap([[b"a"]] * 9, 2)], most=MOST)
 

@@ -15,6 +15,7 @@ from trainer.retrieval.full_ranking import embed_queries, query_blocks, rank_by_
 from trainer.retrieval.model import TwoTowerModel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ENCODERS.names)
 def test_blocks_are_as_wide_as_their_histories_and_change_nothing(small_dataset, monkeypatch, kind):
     """Events 0, 1, 2 and 3 of a user have so many before them: three a block, shorter histories first."""

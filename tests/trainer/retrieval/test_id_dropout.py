@@ -36,6 +36,7 @@ def hidden(items: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return items | {"item_id": tf.fill(tf.shape(items["item_id"]), UNKNOWN)}
 
 
+@pytest.mark.slow
 def test_a_share_of_the_candidates_is_what_an_unknown_item_with_their_features_would_be(model, items) -> None:
     tower = model.towers.pairs[0].candidate
     known, unknown, trained = tower(items), tower(hidden(items)), tower(items, training=True)

@@ -50,6 +50,7 @@ def test_cooccurrence_counts_pairs_by_their_distance(tmp_path):
     np.testing.assert_allclose(counts, counts.T)
 
 
+@pytest.mark.slow
 def test_vectors_of_sets_are_those_of_their_cooccurrence(tmp_path):
     events, _, _ = load(tmp_path, [[0, 1, 2, 3], [0, 1], [4, 5], [2, 4, 6]])
     sets = sets_of_items(events, num_indices=NUM_INDICES)
@@ -73,6 +74,7 @@ def test_tempered_lengths_differ_less_and_zero_stays_zero():
     assert np.mean(vectors[:3] ** 2) == pytest.approx(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", ["set", "sequence"])
 def test_items_used_by_the_same_users_start_alike(tmp_path, examples):
     even, odd = [0, 2, 4, 6], [1, 3, 5, 7]
@@ -88,6 +90,7 @@ def test_items_used_by_the_same_users_start_alike(tmp_path, examples):
     np.testing.assert_array_equal(table[FIRST + 8 :], before[FIRST + 8 :])  # never seen: as they were
 
 
+@pytest.mark.slow
 def test_random_start_is_left_alone(tmp_path):
     events, encoder, candidates = load(tmp_path, [[0, 1], [2, 3]])
     config = RetrievalConfig(dimension=8)

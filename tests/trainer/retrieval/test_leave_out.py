@@ -14,6 +14,7 @@ from tests.trainer.small_dataset import SCHEMA
 from trainer.config.retrieval import RetrievalConfig, require_features
 
 
+@pytest.mark.slow
 def test_a_feature_that_is_left_out_moves_nothing(small_dataset):
     """Neither the query, nor the items, nor the items in a history."""
     everything = make_model(small_dataset)

@@ -44,6 +44,7 @@ def query() -> dict[str, tf.Tensor]:
     }
 
 
+@pytest.mark.slow
 def test_score_of_an_ensemble_is_the_mean_of_its_models(small_dataset):
     model = make_model(small_dataset)
     candidates = load_catalogue(small_dataset, SchemaEncoder(SCHEMA, small_dataset))
@@ -55,6 +56,7 @@ def test_score_of_an_ensemble_is_the_mean_of_its_models(small_dataset):
     assert np.abs(alone[0] - alone[2]).max() > 0.01  # the same encoder twice is two models
 
 
+@pytest.mark.slow
 def test_models_of_an_ensemble_have_masks_of_their_own(small_dataset):
     model = make_model(small_dataset)
     first, last = (model.towers.pairs[n].query.history_encoder.input_dropout for n in (0, 2))
@@ -62,6 +64,7 @@ def test_models_of_an_ensemble_have_masks_of_their_own(small_dataset):
     assert (first(ones, training=True).numpy() != last(ones, training=True).numpy()).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"loss": BCEConfig()}, {"negatives": InBatchConfig()}])
 def test_loss_of_an_ensemble_is_the_mean_of_its_models(small_dataset, changes):
     config = RetrievalConfig(dimension=8, ensemble=(MeanConfig(),), **changes)
@@ -81,6 +84,7 @@ def test_loss_of_an_ensemble_is_the_mean_of_its_models(small_dataset, changes):
     assert abs(losses[0] - losses[1]) > 0.01
 
 
+@pytest.mark.slow
 def test_items_of_a_history_are_told_by_their_side_features(small_dataset):
     """Before it is normalised and gets its bias, an item is the same in a history as among the candidates."""
     model = make_model(small_dataset, replace(ENSEMBLE, score="dot", item_bias=False))

@@ -51,6 +51,7 @@ def by_definition(layer: RepeatBonusLayer, history: list[int], times: list[int] 
 ENTRIES = st.lists(st.tuples(st.integers(-1, 3), st.sampled_from([0, 1, 2, 900, 10**6, 10**9])), max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(histories=st.lists(ENTRIES, min_size=1, max_size=3), front=st.booleans(), timed=st.booleans())
 def test_equals_its_definition_wherever_the_padding_is(histories, front, timed):
@@ -105,6 +106,7 @@ def scores_of(model, candidates, query):
     return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"loss": BPRConfig()}, {"negatives": InBatchConfig()}])
 def test_loss_is_that_of_the_scores_with_what_is_added(small_dataset, changes):
     config = replace(CONFIG, **changes)
@@ -146,6 +148,7 @@ def test_ranks_by_the_sum_and_learns_all_its_weights(small_dataset):
     assert (gradient[[1, 4]] == 0).all()
 
 
+@pytest.mark.slow
 def test_served_scores_take_it_as_many_times_as_configured(small_dataset):
     once, _, events = make(small_dataset)
     twice, _, _ = make(small_dataset, replace(CONFIG, repeat=2.0))

@@ -22,10 +22,9 @@ BFLOAT16, FLOAT16 = TrainingConfig(precision="mixed_bfloat16"), TrainingConfig(p
 TOLERANCE = {"mixed_bfloat16": 32 * 2 * 2.0**-9, "mixed_float16": 32 * 2 * 2.0**-12}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [BFLOAT16, FLOAT16], ids=lambda training: training.precision)
-@pytest.mark.parametrize(
-    "name", ["in_batch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ranking", "ensemble"))]
-)
+@pytest.mark.parametrize("name", ["in_batch", "ranking", "ensemble"])
 def test_gradients_are_those_of_float32_but_for_rounding(small_dataset, tmp_path, name, training):
     expected = gradients(context(small_dataset, tmp_path / "expected"), STAGES[name])
     found = gradients(context(small_dataset, tmp_path / "found", training=training), STAGES[name])

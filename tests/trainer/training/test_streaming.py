@@ -145,6 +145,7 @@ def test_the_configuration_refuses_what_cannot_be_streamed():
         TrainingConfig(block_events=0)
 
 
+@pytest.mark.slow
 def test_workers_share_the_shards(tmp_path):
     files = [tmp_path / shard_name(number, 5) for number in range(5)]
     parts = [Cluster(num_workers=2, worker=worker).shards(files) for worker in range(2)]

@@ -81,10 +81,8 @@ def largest_difference(found: Arrays, expected: Arrays) -> float:
     return max(np.abs(found[name] - expected[name]).max() / scale for name, scale in scales.items() if scale > 0)
 
 
-def assert_equal_to_one_device(out: Path, name: str, together: str, broken: str) -> None:
-    one = measured(out, name, "one")
-    assert largest_difference(measured(out, name, together), one) < TOLERANCE, name
-    assert (largest_difference(measured(out, name, broken), one) > WRONG) == (name in GATHERING), name
+def difference_to_one_device(out: Path, name: str, device: str) -> float:
+    return largest_difference(measured(out, name, device), measured(out, name, "one"))
 
 
 # Several in one process: the exchanges of one training must not be taken for those of the one before.
@@ -93,8 +91,9 @@ def test_gradients_of_one_step(dataset, tmp_path):
     measure("gradients", dataset, tmp_path, list(STAGES))
     measure_in_workers("gradients", dataset, tmp_path, list(STAGES))
     for name in STAGES:
-        assert_equal_to_one_device(tmp_path, name, "two", "broken")
-        assert_equal_to_one_device(tmp_path, name, "workers", "broken_workers")
+        for together, broken in (("two", "broken"), ("workers", "broken_workers")):
+            assert difference_to_one_device(tmp_path, name, together) < TOLERANCE, name
+            assert (difference_to_one_device(tmp_path, name, broken) > WRONG) == (name in GATHERING), name
 
 
 @pytest.mark.slow
@@ -102,5 +101,5 @@ def test_trainings_with_sgd(dataset, tmp_path):
     measure("training", dataset, tmp_path, TRAINED)
     measure_in_workers("training", dataset, tmp_path, TRAINED)
     for name in TRAINED:
-        assert_equal_to_one_device(tmp_path, name, "two", "broken")
-        assert_equal_to_one_device(tmp_path, name, "workers", "broken_workers")
+        for together in ("two", "workers"):
+            assert difference_to_one_device(tmp_path, name, together) < TOLERANCE, name

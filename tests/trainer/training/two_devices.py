@@ -111,24 +111,26 @@ def broken_gathering() -> Iterator[None]:
         yield
 
 
-def on_devices(measure: Measure, names: list[str]) -> None:
-    """One logical device, two, and two that do not know of each other's part of the batch."""
+def on_devices(measure: Measure, names: list[str], with_broken: bool) -> None:
+    """One logical device, two, and if asked for two that do not know of each other's part of the batch."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     for name in names:
         measure(make_cluster("default"), name, "one")
         measure(make_cluster("mirrored"), name, "two")
-        with broken_gathering():
-            measure(make_cluster("mirrored"), name, "broken")
+        if with_broken:
+            with broken_gathering():
+                measure(make_cluster("mirrored"), name, "broken")
 
 
-def in_workers(measure: Measure, names: list[str]) -> None:
-    """One of the processes that `TF_CONFIG` names, and one of those that do not know of each other's part."""
+def in_workers(measure: Measure, names: list[str], with_broken: bool) -> None:
+    """One of the processes that `TF_CONFIG` names, and if asked for one of those that do not know of each other."""
     cluster = make_cluster("multi_worker_mirrored")
     for name in names:
         measure(cluster, name, "workers")
-        with broken_gathering():
-            measure(cluster, name, "broken_workers")
+        if with_broken:
+            with broken_gathering():
+                measure(cluster, name, "broken_workers")
 
 
 def main(what: str, where: str, dataset: DatasetLayout, out: Path, names: list[str]) -> None:
@@ -140,7 +142,7 @@ def main(what: str, where: str, dataset: DatasetLayout, out: Path, names: list[s
         if cluster.is_chief:
             np.savez(out / f"{name}-{label}.npz", **arrays)
 
-    {"devices": on_devices, "workers": in_workers}[where](measure, names)
+    {"devices": on_devices, "workers": in_workers}[where](measure, names, what == "gradients")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ def test_the_digest_changes_with_any_value_that_is_read(ferretdb: str, collectio
     assert find_origin(table) != first
 
 
+@pytest.mark.slow
 def test_a_dataset_is_the_one_that_parquet_gives(
     ferretdb: str, collection: "Collection[Any]", tmp_path: Path, ids_only: Schema
 ) -> None:
@@ -119,6 +120,7 @@ def test_what_is_not_there_is_told(ferretdb: str, collection: "Collection[Any]")
             find_origin(table_of(DatabaseSource(**({"url": ferretdb, "table": "items"} | fields)), columns))
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_while_it_is_read_ends_the_run(
     ferretdb: str, collection: "Collection[Any]", tmp_path: Path, ids_only: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ def read(source: DatabaseSource) -> tuple[Rows, Rows, int]:
     return read_table(table_of(source))
 
 
+@pytest.mark.slow
 def test_rows_come_in_ranges_of_the_key_with_types_and_rejects(server: SqlServer) -> None:
     rows = [(n, f"ü{n}", n, "2026-11-01 00:00:00", n / 4, "x") for n in range(1, 101)]
     rows += [(-5, None, 1, "2026-11-01 00:00:00", 1, "x"), (None, "no key", 7, "2026-11-01 00:00:00", None, None)]
@@ -132,6 +133,7 @@ def test_an_empty_table_ends_the_run(server: SqlServer, tmp_path: Path, ids_only
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_dataset_is_the_one_that_parquet_gives(server: SqlServer, tmp_path: Path, ids_only: Schema) -> None:
     numbers = range(400)
     insert(server, [(n, f"u{n % 20}", n % 33, f"2026-11-{n // 20 + 1:02d} 00:00:00", 1, "x") for n in numbers])
@@ -149,6 +151,7 @@ def test_a_dataset_is_the_one_that_parquet_gives(server: SqlServer, tmp_path: Pa
     assert not prepare_dataset(ids_only, config, dataset, seed=1).nothing_to_do
 
 
+@pytest.mark.slow
 def test_the_index_is_refreshed_from_a_table_of_a_database(server: SqlServer, tmp_path: Path, ids_only: Schema) -> None:
     insert(server, [(n, f"u{n % 5}", n % 9, f"2026-11-{n // 5 + 1:02d} 00:00:00", 1, "x") for n in range(100)])
     columns = {"user_id": "User", "item_id": "item", "timestamp": "time"}
@@ -182,6 +185,7 @@ def test_what_the_server_refuses_is_told(server: SqlServer) -> None:
         find_origin(lacking)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_while_it_is_read_ends_the_run(
     postgresql: SqlServer, tmp_path: Path, ids_only: Schema
 ) -> None:

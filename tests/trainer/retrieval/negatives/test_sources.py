@@ -33,6 +33,7 @@ def test_uniform_draws_are_distinct_ascending_and_repeatable():
 FREQUENCY = np.arange(50)[::-1] ** 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
