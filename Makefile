@@ -46,8 +46,9 @@ format: setup  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: setup  ## write docs/configuration.md anew from the field docs
+docs: setup  ## write docs/configuration.md and docs/modules.md anew from the docstrings
 	$(BIN)/python -m recstack.reference > docs/configuration.md
+	$(BIN)/python -m tests.test_module_map
 
 lock: setup  ## compile constraints.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -1,4 +1,4 @@
-"""Paths of all files and directories that recstack writes; each is spelt here or in `exported` only."""
+"""Paths of all files and directories that recstack writes; each is spelt here, in `exported` or in `searches` only."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""The two-tower stage: its initial values and its validation."""
+"""The two-tower stage: towers, examples, losses, negatives, initial values and validation."""
