@@ -12,8 +12,8 @@ PACKAGES = ("features", "beam_pipelines", "trainer", "serving", "recstack")
 INTRODUCTION = """\
 # Modules
 
-Every module with the first sentence of its docstring, written by `make docs`. [architecture.md](architecture.md) says how
-the folders belong together.
+Every module with the first sentence of its docstring, written by `make docs`. [architecture.md](architecture.md) says
+how the folders belong together.
 """
 
 
