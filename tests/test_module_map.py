@@ -1,6 +1,6 @@
 """docs/modules.md is the list of all modules with what each says of itself.
 
-    python -m tests.test_module_map      writes it anew; `make docs` calls this
+python -m tests.test_module_map      writes it anew; `make docs` calls this
 """
 
 import ast

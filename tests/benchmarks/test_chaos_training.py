@@ -3,12 +3,12 @@
 import pytest
 from chaos_training import Arguments, trained
 
-# Saving and validating forty times takes far longer than three times a tenth of a second.
+# Saving and validating forty times takes far longer than twice a tenth of a second.
 FEW = Arguments(events=5_000, epochs=40, latest_kill=0.1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "kills"), [(1, 3), (2, 2)])
+@pytest.mark.parametrize(("workers", "kills"), [(1, 2), (2, 1)])
 def test_killed_trainings_end_as_undisturbed_ones(tmp_path, workers, kills):
     calm, shaken = (trained(tmp_path / str(times), workers, times, FEW) for times in (0, kills))
     assert calm.kills == 0 < shaken.kills <= kills
