@@ -9,7 +9,7 @@ that lie along it cancel, and what is left of them is noise.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +74,8 @@ STAGES: dict[str, AnyStage] = {
     ),
     "ranking": RankingStage(config=_RANKING),
 }
+# Those whose negatives are the whole batch's.
+GATHERING = ("in_batch", "hard", "mixed", "cross_batch")
 # A power of two takes no bit off a gradient, and beside a step so long the weights before it count for nothing.
 _LONG_STEP = 2.0**20
 
@@ -111,24 +113,24 @@ def broken_gathering() -> Iterator[None]:
         yield
 
 
-def on_devices(measure: Measure, names: list[str], with_broken: bool) -> None:
-    """One logical device, two, and if asked for two that do not know of each other's part of the batch."""
+def on_devices(measure: Measure, names: list[str], broken: Collection[str]) -> None:
+    """One logical device, two, and of some stages two that do not know of each other's part of the batch."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     for name in names:
         measure(make_cluster("default"), name, "one")
         measure(make_cluster("mirrored"), name, "two")
-        if with_broken:
+        if name in broken:
             with broken_gathering():
                 measure(make_cluster("mirrored"), name, "broken")
 
 
-def in_workers(measure: Measure, names: list[str], with_broken: bool) -> None:
-    """One of the processes that `TF_CONFIG` names, and if asked for one of those that do not know of each other."""
+def in_workers(measure: Measure, names: list[str], broken: Collection[str]) -> None:
+    """One of the processes that `TF_CONFIG` names, and of some stages one of those that do not know of each other."""
     cluster = make_cluster("multi_worker_mirrored")
     for name in names:
         measure(cluster, name, "workers")
-        if with_broken:
+        if name in broken:
             with broken_gathering():
                 measure(cluster, name, "broken_workers")
 
@@ -142,7 +144,7 @@ def main(what: str, where: str, dataset: DatasetLayout, out: Path, names: list[s
         if cluster.is_chief:
             np.savez(out / f"{name}-{label}.npz", **arrays)
 
-    {"devices": on_devices, "workers": in_workers}[where](measure, names, what == "gradients")
+    {"devices": on_devices, "workers": in_workers}[where](measure, names, GATHERING if what == "gradients" else ())
 
 
 if __name__ == "__main__":
