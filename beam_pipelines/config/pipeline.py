@@ -39,14 +39,15 @@ class SplitConfig:
     test: float = 0.1
     """Share of the events, the latest ones, for the test; ignored by `leave_last_out`."""
     fold: int = 0
-    """Rolling origin, for `global_time`: fold `n` drops the `n` latest test shares and splits the rest into parts as
-    large as those of fold 0. Prepare each fold in a directory of its own."""
+    """Rolling origin: fold `n` drops the `n` latest test shares, of all events or with the other kinds of each user's,
+    and splits the rest into parts as large as those of fold 0. `recstack evaluate --folds` prepares each fold in a
+    directory of its own."""
 
     def __post_init__(self) -> None:
         require("pipeline.split", self, "fold", self.fold >= 0, "at least 0")
-        require("pipeline.split", self, "fold", self.fold == 0 or self.kind == "global_time", "0 unless global_time")
         used = self.validation + self.test * (self.fold + 1)
-        require("pipeline.split", self, "fold", used < 1 or self.fold == 0, "events left for training")
+        has_shares = self.fold > 0 and self.kind != "leave_last_out"
+        require("pipeline.split", self, "fold", used < 1 or not has_shares, "events left for training")
         require("pipeline.split", self, "validation", 0 <= self.validation < 1, "a share from 0 to below 1")
         require("pipeline.split", self, "test", 0 <= self.test < 1, "a share from 0 to below 1")
         require("pipeline.split", self, "test", self.validation + self.test < 1, "less than 1 - validation")

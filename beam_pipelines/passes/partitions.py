@@ -9,7 +9,7 @@ from beam_pipelines.config import PipelineConfig
 from beam_pipelines.passes.k_core import Core, outside_core
 from beam_pipelines.passes.labels import Labels, label_events
 from beam_pipelines.passes.sorted_events import SortedEvents, load_sorted_events
-from beam_pipelines.passes.splits import TRAIN, TimeCuts, assign_splits
+from beam_pipelines.passes.splits import TRAIN, TimeCuts, assign_splits, within_fold
 from beam_pipelines.workspace import Workspace
 from features.schema import Schema
 
@@ -57,8 +57,10 @@ def load_partition(partition: int, job: PartitionJob) -> Partition:
 def before_core(partition: int, job: PartitionJob) -> Partition:
     """The partition before users and items with too few events are dropped."""
     events = load_sorted_events(job.workspace, partition)
-    if job.config.split.kind == "global_time":
-        events = events.filter(events.numpy(job.schema.timestamp) < job.cuts.end)
+    if job.config.split.fold > 0:
+        positive = label_events(events.table, job.schema.task, job.config.label).positive
+        times = events.numpy(job.schema.timestamp)
+        events = events.filter(within_fold(events, positive, times, config=job.config.split, cuts=job.cuts))
     return Partition(events, *_label_and_split(events, job))
 
 

@@ -38,6 +38,26 @@ def time_cuts(times: TimeHistogram, config: SplitConfig) -> TimeCuts:
     )
 
 
+def within_fold(
+    events: SortedEvents,
+    positive: npt.NDArray[np.bool_],
+    times: npt.NDArray[np.int64],
+    *,
+    config: SplitConfig,
+    cuts: TimeCuts,
+) -> npt.NDArray[np.bool_]:
+    """`[n] bool`: the events that are not later than the fold's test; arguments as for `assign_splits`."""
+    if config.fold == 0:
+        return np.ones(len(times), bool)
+    if config.kind == "global_time":
+        return times < cuts.end
+    rank, total = _positive_ranks(events, positive)
+    later = np.full(len(total), config.fold)
+    if config.kind == "per_user_fraction":
+        later = np.floor(total * (config.fold * config.test) + 1e-9).astype(np.int64)
+    return rank <= np.repeat(total - later, np.diff(events.starts))
+
+
 def assign_splits(
     events: SortedEvents,
     positive: npt.NDArray[np.bool_],
@@ -49,7 +69,7 @@ def assign_splits(
     """The split of each event.
 
     Args:
-        events: `n` events by user and time.
+        events: `n` events of the fold by user and time.
         positive: `[n] bool`; the splits by user count positive interactions, the others fall between them.
         times: `[n] int64` seconds.
         config: kind and shares.
@@ -60,20 +80,28 @@ def assign_splits(
     """
     if config.kind == "global_time":
         return np.where(times >= cuts.test, TEST, np.where(times >= cuts.validation, VALIDATION, TRAIN)).astype(np.int8)
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(positive)])
-    # Positive interactions of the same user up to and including each event, and in total.
-    rank = before[1:] - np.repeat(before[events.starts[:-1]], np.diff(events.starts))
-    total = before[events.starts[1:]] - before[events.starts[:-1]]
+    rank, total = _positive_ranks(events, positive)
     num_validation, num_test = _held_out(total, config)
     first_test = np.repeat(total - num_test, np.diff(events.starts))
     first_validation = first_test - np.repeat(num_validation, np.diff(events.starts))
     return np.where(rank > first_test, TEST, np.where(rank > first_validation, VALIDATION, TRAIN)).astype(np.int8)
 
 
+def _positive_ranks(
+    events: SortedEvents, positive: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """`[n]` positive interactions of the same user up to and including each event, and `[users]` in total."""
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(positive)])
+    rank = before[1:] - np.repeat(before[events.starts[:-1]], np.diff(events.starts))
+    return rank, before[events.starts[1:]] - before[events.starts[:-1]]
+
+
 def _held_out(total: npt.NDArray[np.int64], config: SplitConfig) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Number of validation and test interactions of users with `total` of them; at least one remains for training."""
     if config.kind == "leave_last_out":
         return (total >= 3).astype(np.int64), (total >= 2).astype(np.int64)
-    test = np.floor(total * config.test + 1e-9).astype(np.int64)
-    both = np.floor(total * (config.test + config.validation) + 1e-9).astype(np.int64)
+    # Of what the fold left of the events, a larger share is as many.
+    left = 1.0 - config.fold * config.test
+    test = np.floor(total * config.test / left + 1e-9).astype(np.int64)
+    both = np.floor(total * (config.test + config.validation) / left + 1e-9).astype(np.int64)
     return both - test, test

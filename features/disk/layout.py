@@ -326,6 +326,15 @@ class Workdir:
             raise InputError(f"{self.runs.root}: no finished run found; run `recstack train`")
         return run
 
+    def fold(self, number: int) -> "Workdir":
+        """The folder of one fold of a cross-validation, with a dataset and runs of its own."""
+        return Workdir(self.root / "folds" / str(number))
+
+    @property
+    def folds_metrics(self) -> Path:
+        """JSON: metrics of all folds of a cross-validation."""
+        return self.root / "folds" / "metrics.json"
+
     @property
     def retrainings(self) -> RetrainingsLayout:
         """The retrainings, with what they staged and what the gate said."""

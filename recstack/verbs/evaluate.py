@@ -1,6 +1,6 @@
 """`recstack evaluate`: trained models in, metrics beside baselines out."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -8,11 +8,13 @@ import tyro
 from rich.table import Table
 
 from features.disk.layout import StageName
+from features.errors import ConfigError
 from features.spec.tasks import TaskType
 from recstack import stages
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
+from recstack.folds import evaluate_folds
 from recstack.verbs.train import chosen
 from trainer.config.baselines import BaselineName
 from trainer.config.evaluation import COLD_ITEMS
@@ -33,6 +35,9 @@ class EvaluateArguments(StackArguments):
     """Which model."""
     baselines: tuple[BaselineName | Literal["all"], ...] = ()
     """Baselines beside the retrieval model, or `all`; overrides evaluation.baselines.names."""
+    folds: int = 0
+    """Cross-validation: prepares and trains retrieval anew on so many folds, each of which ends one test share earlier,
+    and judges all together; 0: the trained models on the dataset's own split."""
 
     @property
     def resolved(self) -> StackConfig:
@@ -48,6 +53,9 @@ def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(EvaluateArguments, "evaluate", arguments)
     voice = Voice("evaluate", as_json=parsed.json)
+    if parsed.folds:
+        cross_validate(parsed, voice)
+        return 0
     for stage in chosen(parsed.stack, parsed.stage):
         evaluate(parsed.resolved, stage, voice)
     return 0
@@ -67,6 +75,50 @@ def evaluate(stack: StackConfig, stage: StageName, voice: Voice) -> Mapping[str,
         {"stage": stage, "metrics": str(layout.metrics), "nothing_to_do": result.nothing_to_do} | headline(content),
     )
     return content
+
+
+def cross_validate(arguments: EvaluateArguments, voice: Voice) -> Mapping[str, Any]:
+    """Judges retrieval on several folds, shows the tables and returns the metrics.
+
+    Raises:
+        ConfigError: another stage than retrieval is asked for, or a number of folds that cannot be.
+    """
+    if arguments.stage not in ("all", "retrieval"):
+        raise ConfigError("stage", arguments.stage, "retrieval: --folds judges the other stages by no folds")
+    found = evaluate_folds(arguments.resolved, arguments.folds, voice.progress)
+    voice.show(_folds_table(found))
+    metrics = arguments.stack.layout.folds_metrics
+    voice.result(f"retrieval on {len(found['folds'])} folds: {metrics}", {"metrics": str(metrics), **found})
+    return found
+
+
+def _folds_table(found: Mapping[str, Any]) -> Table:
+    """The metrics of all folds together, and how many of them the model won against each baseline."""
+    folds, metrics = found["folds"], _shown_metrics(found, next(iter(found["models"].values())))
+    queries = sum(fold["num_queries"] for fold in folds)
+    table = Table(
+        title=f"Retrieval on {len(folds)} folds: {queries:,} queries, full catalogue",
+        caption="below: interval over users; *: differs from the model (paired t-test over\nusers); then the folds in "
+        "which the model is better, and p of a paired\nt-test over folds",
+    )
+    for name in ("model", *metrics):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for name, row in found["models"].items():
+        tests = found["versus"].get(name, {})
+        cells = [_interval(row[metric], tests.get(metric)) for metric in metrics]
+        won = [_won(tests[metric], len(folds)) if tests else "" for metric in metrics]
+        table.add_row(name, *("\n".join(filter(None, pair)) for pair in zip(cells, won, strict=True)))
+    return table
+
+
+def _won(test: Mapping[str, Any], num_folds: int) -> str:
+    return f"{test['folds_won']}/{num_folds} p={test['p_value_of_folds']:.2g}"
+
+
+def _shown_metrics(result: Mapping[str, Any], metrics: Iterable[str]) -> list[str]:
+    """The recalls, and NDCG at the first cut-off."""
+    first = f"@{result['cutoffs'][0]}"
+    return [name for name in metrics if name.startswith("recall") or name == f"ndcg{first}"]
 
 
 def headline(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -90,8 +142,7 @@ def retrieval_tables(result: Mapping[str, Any]) -> Iterator[Table]:
 def _models_table(result: Mapping[str, Any]) -> Table:
     """Metrics of all targets, with a star where the difference to the model is certain."""
     model = result["model"]
-    first = f"@{result['cutoffs'][0]}"
-    shown = [name for name in model["metrics"] if name.startswith("recall") or name == f"ndcg{first}"]
+    shown = _shown_metrics(result, model["metrics"])
     coverage = [name for name in model["catalogue"] if name.startswith("coverage")][-1]
     table = Table(
         title=f"Retrieval on the {result['split']} split: {model['num_queries']:,} queries, full catalogue",

@@ -40,6 +40,22 @@ class EvaluationData:
     """Validation and the configured split, by name."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class JudgedModels:
+    """A trained model and the baselines on the queries of one split."""
+
+    data: EvaluationData
+    """What they were judged on."""
+    lists: Int
+    """`[queries, largest cut-off] int64`: the model's lists of catalogue rows."""
+    model: Evaluation
+    """The trained model's."""
+    baselines: tuple[Evaluation, ...]
+    """In the order of the configuration."""
+    tuned: Mapping[BaselineName, Mapping[str, Any]]
+    """The parameters that each baseline was given, by its name."""
+
+
 def evaluate_retrieval(
     trained: Trained[TwoTowers],
     dataset: DatasetLayout,
@@ -47,6 +63,35 @@ def evaluate_retrieval(
     seed: int,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
+    """What `judge_models` finds, as plain data; arguments and errors are those of it.
+
+    Returns:
+        `model` and `baselines`: each an `Evaluation` as plain data; `versus`: paired tests of the model against each
+        baseline; `tuned`: the parameters that each baseline was given; `new_items`, what places for new items cost and
+        bring.
+    """
+    judged = judge_models(trained, dataset, config, seed, progress)
+    model, baselines = judged.model, judged.baselines
+    lists, split = judged.lists[:, : min(config.cutoffs)], judged.data.splits[config.split]
+    return {
+        "model": model.to_dict(),
+        "baselines": {evaluation.model: evaluation.to_dict() for evaluation in baselines},
+        "versus": {
+            evaluation.model: {name: asdict(test) for name, test in compare(model, evaluation, model.metrics).items()}
+            for evaluation in baselines
+        },
+        "tuned": dict(judged.tuned),
+        "new_items": new_item_curve(trained, split, lists, exclude_seen=config.exclude_seen),
+    }
+
+
+def judge_models(
+    trained: Trained[TwoTowers],
+    dataset: DatasetLayout,
+    config: EvaluationConfig,
+    seed: int,
+    progress: Callable[[str], None],
+) -> JudgedModels:
     """Ranks the whole catalogue for each query of the split, by the model and by each baseline.
 
     Args:
@@ -55,11 +100,6 @@ def evaluate_retrieval(
         config: split, metrics and baselines.
         seed: Seed of the baselines that draw random numbers.
         progress: Called with one line about each measurement.
-
-    Returns:
-        `model` and `baselines`: each an `Evaluation` as plain data; `versus`: paired tests of the model against each
-        baseline; `tuned`: the parameters that each baseline was given; `new_items`, what places for new items cost and
-        bring.
 
     Raises:
         InputError: the split holds no query.
@@ -85,16 +125,7 @@ def evaluate_retrieval(
         baselines.append(_judge(name, ranked.item_rows, data, config, slices))
         tuned[name] = {field: value for field, value in asdict(baseline).items() if field != "item_texts"}
         progress(_line(baselines[-1]))
-    return {
-        "model": model.to_dict(),
-        "baselines": {evaluation.model: evaluation.to_dict() for evaluation in baselines},
-        "versus": {
-            evaluation.model: {name: asdict(test) for name, test in compare(model, evaluation, model.metrics).items()}
-            for evaluation in baselines
-        },
-        "tuned": tuned,
-        "new_items": new_item_curve(trained, judged, lists[:, : min(config.cutoffs)], exclude_seen=config.exclude_seen),
-    }
+    return JudgedModels(data=data, lists=lists, model=model, baselines=tuple(baselines), tuned=tuned)
 
 
 def judge_model(trained: Trained[TwoTowers], dataset: DatasetLayout, config: EvaluationConfig) -> Evaluation:

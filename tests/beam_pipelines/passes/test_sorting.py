@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from beam_pipelines.passes.ingest import NUM_BUCKETS, Chunk, assign_buckets, buc
 from beam_pipelines.passes.labels import label_events
 from beam_pipelines.passes.sorted_events import SortedEvents, load_sorted_events
 from beam_pipelines.passes.sorting import SortTask, sort_partition
-from beam_pipelines.passes.splits import TEST, TRAIN, VALIDATION, TimeCuts, assign_splits, time_cuts
+from beam_pipelines.passes.splits import TEST, TRAIN, VALIDATION, TimeCuts, assign_splits, time_cuts, within_fold
 from beam_pipelines.passes.time_histogram import TimeHistogram
 from beam_pipelines.sources.tables import EVENT_TYPE, RATING
 from beam_pipelines.workspace import Workspace, write_arrow
@@ -126,6 +127,31 @@ def test_leave_last_out_takes_the_last_two_positive_events_of_each_user() -> Non
 def test_a_fraction_of_each_user_s_events_is_held_out() -> None:
     found = splits(events_of_users(10, 5, 2), [True] * 17, "per_user_fraction", validation=0.1, test=0.2)
     assert found == [TRAIN] * 7 + [VALIDATION] + [TEST] * 2 + [TRAIN] * 4 + [TEST] + [TRAIN] * 2
+
+
+def in_fold(events: SortedEvents, positive: list[bool], config: SplitConfig) -> SortedEvents:
+    times = np.concatenate([np.arange(n) for n in np.diff(events.starts)])
+    cuts = time_cuts(TimeHistogram.of(times), config)
+    return events.filter(within_fold(events, np.array(positive), times, config=config, cuts=cuts))
+
+
+def test_a_fold_of_each_users_last_events_ends_so_many_earlier() -> None:
+    events = events_of_users(4, 2, 1, t=list(range(7)))
+    positive = [True, True, False, True, True, True, True]
+    # What was not chosen comes before the next choice, so it stays.
+    left = in_fold(events, positive, SplitConfig(kind="leave_last_out", fold=1))
+    assert left.numpy("t").tolist() == [0, 1, 2, 4]
+    assert np.diff(left.starts).tolist() == [3, 1]
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_parts_of_a_fold_of_shares_are_as_large_as_the_first_ones(fold: int) -> None:
+    shares = {"validation": 0.1, "test": 0.15}
+    config = SplitConfig(kind="per_user_fraction", fold=fold, **shares)
+    left = in_fold(events_of_users(40, 20), [True] * 60, config)
+    assert np.diff(left.starts).tolist() == [40 - 6 * fold, 20 - 3 * fold]
+    found = splits(left, [True] * len(left.table), "per_user_fraction", fold=fold, **shares)
+    assert [found.count(part) for part in (VALIDATION, TEST)] == [4 + 2, 6 + 3]
 
 
 def test_a_global_split_cuts_at_one_moment() -> None:

@@ -1,0 +1,78 @@
+"""Cross-validation with a rolling origin: each fold is prepared, trained and judged, then all are pooled."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from features.disk.files import in_use, write_text_atomically
+from features.errors import ConfigError
+from recstack import stages
+from recstack.config import StackConfig
+
+if TYPE_CHECKING:
+    from trainer.evaluation.folds import JudgedFold
+
+
+def evaluate_folds(stack: StackConfig, number: int, progress: stages.Report = stages.silent) -> Mapping[str, Any]:
+    """Trains retrieval on each of so many folds, the latest first, and judges it beside the baselines.
+
+    Fold n lacks the n latest test shares of the events (`pipeline.split.fold`). It has a folder of its own below
+    `workdir`, so what an interrupted cross-validation has prepared and trained is not made again, and the dataset and
+    runs of the recommender itself stay as they are.
+
+    Args:
+        stack: the configuration.
+        number: of folds, at least 2.
+        progress: told in one line what is being done.
+
+    Returns:
+        What `trainer.evaluation.folds.pool` finds, with `split`, `cutoffs`, `confidence` and `seed`; also written to
+        `folds/metrics.json`.
+
+    Raises:
+        ConfigError: there are fewer than 2 folds, or so many that no events are left for training.
+        InputError: a table is not as it must be, or a fold holds nothing to judge by.
+        RecstackError: a preparation or a training failed.
+    """
+    if number < 2:
+        raise ConfigError("folds", number, "at least 2; without --folds the one split of the dataset is judged")
+    folds = [_fold(stack, each) for each in range(number)]
+    from trainer.evaluation.folds import pool
+
+    judged = [_judge(fold, f"fold {place + 1} of {number}", progress) for place, fold in enumerate(folds)]
+    content = {
+        "split": stack.evaluation.split,
+        "cutoffs": list(stack.evaluation.cutoffs),
+        "confidence": stack.evaluation.confidence,
+        "seed": stack.seed,
+        **pool(judged, stack.evaluation),
+    }
+    write_text_atomically(stack.layout.folds_metrics, json.dumps(content, indent=1) + "\n")
+    return content
+
+
+def _fold(stack: StackConfig, number: int) -> StackConfig:
+    split = replace(stack.pipeline.split, fold=stack.pipeline.split.fold + number)
+    pipeline = replace(stack.pipeline, split=split, report=False)
+    # A run to start from would know events of the fold's test.
+    return replace(stack, pipeline=pipeline, workdir=stack.layout.fold(number).root, start_from="")
+
+
+def _judge(fold: StackConfig, title: str, progress: stages.Report) -> "JudgedFold":
+    from trainer.evaluation.folds import judged_fold
+    from trainer.evaluation.retrieval import judge_models
+    from trainer.restore import restore
+    from trainer.stage import stages_of
+
+    progress(f"{title}: prepare")
+    stages.prepare(fold, progress)
+    progress(f"{title}: train")
+    stages.train(fold, "retrieval")
+    progress(f"{title}: evaluate on the {fold.evaluation.split} split")
+    run = stages.run_with(fold, ("retrieval",))
+    context = stages.stage_context(fold, run)
+    with in_use(run.root):
+        trained = restore(context, stages_of(fold)["retrieval"])
+        judged = judge_models(trained, context.dataset, fold.evaluation, fold.seed, progress)
+    return judged_fold(trained, judged, fold.evaluation)
