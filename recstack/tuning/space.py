@@ -25,7 +25,7 @@ _TEMPERATURES = {"cosine": 0.1, "dot": 1.0}
 
 # What lies behind the encoders: attention needs all positions of a sequence in one pass, a set has no order.
 _ENCODERS: Mapping[str, tuple[str, ...]] = {
-    "sequence": ("transformer", "gru", "recency"),
+    "sequence": ("transformer", "hstu", "gru", "recency"),
     "event": ("recency", "mean", "transformer"),
     "basket": ("recency", "mean"),
     "set": (),
@@ -124,6 +124,11 @@ def _ages(table: Table, facts: LogFacts) -> bool:
     return facts.is_split_by_time
 
 
+def _has_pairs_a_head(table: Table, facts: LogFacts) -> bool:
+    """Whether up to four heads have an even number of components each, as rotary positions need."""
+    return bool(table["dimension"] % 8 == 0)
+
+
 def _has_history(table: Table, facts: LogFacts) -> bool:
     return facts.has_history and table["examples"] != "set"
 
@@ -138,13 +143,16 @@ SETTINGS: tuple[Setting, ...] = (
         field="encoder.kind",
         values=_encoders,
         kinds=ENCODERS,
-        beside={"transformer": _SEQUENCE, "gru": _SEQUENCE},
+        beside={"transformer": _SEQUENCE, "hstu": _SEQUENCE, "gru": _SEQUENCE},
         when=_has_history,
     ),
     Score(field="score", values=_these("cosine", "dot")),
     Choice(field="dimension", values=_these(32, 64, 128, 192, 256)),
     Choice(field="encoder.layers", values=_these(1, 2, 3)),
-    Choice(field="encoder.heads", values=_these(1, 2, 4), when=lambda table, facts: table["dimension"] % 4 == 0),
+    Choice(field="encoder.heads", values=_these(1, 2, 4), when=_has_pairs_a_head),
+    Choice(field="encoder.positions", values=_these("learnt", "rotary"), when=_has_pairs_a_head),
+    Choice(field="encoder.feed_forward", values=_these("gelu", "swiglu")),
+    Choice(field="encoder.gated", values=_these(False, True)),
     Range(field="encoder.dropout", low=0.0, high=0.6),
     Choice(field="encoder.side_features", values=_these(False, True), when=_encodes_sides),
     Kind(field="loss.kind", values=_these("softmax", "gbce"), kinds=LOSSES),

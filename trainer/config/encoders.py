@@ -1,7 +1,7 @@
 """The kinds of history encoder and the options of each. Imports no TensorFlow."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from features.kinds import Kinds
 from trainer.config.training import require
@@ -12,7 +12,7 @@ class EncoderConfig:
     """How the items of a history become one vector.
 
     `transformer` is the most accurate where the order tells, `recency` where it tells little; `mean` ignores it; `gru`,
-    `lstm` and `cnn` are for comparison and for ensembles.
+    `lstm`, `cnn` and `hstu` are for comparison and for ensembles.
     """
 
     dropout: float = 0.0
@@ -78,8 +78,8 @@ class CNNConfig(LayeredConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformerConfig(LayeredConfig):
-    """Causal self-attention."""
+class AttentionConfig(LayeredConfig):
+    """An encoder of attention blocks."""
 
     heads: int = 1
     """Attention heads; they divide `retrieval.dimension`."""
@@ -94,6 +94,29 @@ class TransformerConfig(LayeredConfig):
         return self.heads
 
 
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(AttentionConfig):
+    """Causal self-attention."""
+
+    positions: Literal["learnt", "rotary"] = "learnt"
+    """How a block tells where an item is: `learnt`, a vector for each place from the start; `rotary`, by the distance
+    between two items."""
+    feed_forward: Literal["gelu", "swiglu"] = "gelu"
+    """The layers after the attention; `swiglu` multiplies two of them, with as many weights."""
+    gated: bool = False
+    """Whether a learnt gate for each component decides how much of a block's output is added to what came in."""
+
+    @property
+    def dimension_divisor(self) -> int:
+        """The heads, whose components rotary positions turn in pairs."""
+        return 2 * self.heads if self.positions == "rotary" else self.heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class HSTUConfig(AttentionConfig):
+    """Gated attention without softmax, by the places between items and, with `history_times`, by the time."""
+
+
 ENCODERS = Kinds(
     EncoderConfig,
     {
@@ -103,6 +126,7 @@ ENCODERS = Kinds(
         "lstm": (LSTMConfig, "trainer.layers.encoders.lstm:LSTMEncoder"),
         "cnn": (CNNConfig, "trainer.layers.encoders.cnn:CNNEncoder"),
         "transformer": (TransformerConfig, "trainer.layers.encoders.transformer:TransformerEncoder"),
+        "hstu": (HSTUConfig, "trainer.layers.encoders.hstu:HSTUEncoder"),
     },
     default="mean",
 )

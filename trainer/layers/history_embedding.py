@@ -11,21 +11,28 @@ from trainer.layers.embedding import EmbeddingTable, weighted_sum
 class HistoryEmbedding(tf.keras.layers.Layer):
     """Adds up the vector of an entry's item and those of its companions, such as the kind and the age of the event."""
 
-    def __init__(self, item_vectors: tf.keras.layers.Layer, companions: Mapping[str, EmbeddingTable]) -> None:
+    def __init__(
+        self, item_vectors: tf.keras.layers.Layer, companions: Mapping[str, EmbeddingTable], times: str = ""
+    ) -> None:
         """Takes the parts.
 
         Args:
             item_vectors: Maps rows of the item embeddings, `[...] int32`, to `[..., D] float32`; the table itself, or a
                 layer that knows the items' side features too.
             companions: Tables of the companions, by the name of the feature.
+            times: Name of the companion that tells the time between entries; empty if there is none.
         """
         super().__init__()
-        self.item_vectors, self.companions = item_vectors, dict(companions)
+        self.item_vectors, self.companions, self.times = item_vectors, dict(companions), times
 
     def call(self, items: tf.Tensor, beside: Tensors | None = None) -> tf.Tensor:
         """Items and companions by name, `[...] int32` each, to `[..., D] float32`."""
         companions = [table((beside or {})[name]) for name, table in self.companions.items()]
         return tf.add_n([self.item_vectors(items), *companions])
+
+    def gaps(self, beside: Tensors | None) -> tf.Tensor | None:
+        """`[...] int32`: `time_gaps` of the entries; None if they are not learnt from."""
+        return beside[self.times] if beside and self.times in self.companions else None
 
     def weighted_sum(
         self, items: tf.Tensor, beside: Tensors | None, weights: tf.Tensor, *, training: bool

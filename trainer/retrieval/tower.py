@@ -108,7 +108,8 @@ class QueryTower(Tower):
             `[batch, d] float32`.
         """
         vectors = self.history_embedding(packed["items"], packed["beside"])
-        states = self.history_encoder.all_states(vectors, packed["positions"], training)
+        gaps = self.history_embedding.gaps(packed["beside"])
+        states = self.history_encoder.all_states(vectors, packed["positions"], training, gaps)
         return self.with_history(encoded, tf.gather_nd(states, packed["state"]))
 
     def with_history(self, encoded: Tensors, history: tf.Tensor | None) -> tf.Tensor:
@@ -124,7 +125,8 @@ class QueryTower(Tower):
         if self.history_name is None or not isinstance(self.history_embedding.item_vectors, ItemVectors):
             return self
         item_vectors = FrozenItemVectors(self.history_embedding.item_vectors)
-        embedding = HistoryEmbedding(item_vectors, self.history_embedding.companions)
+        trained = self.history_embedding
+        embedding = HistoryEmbedding(item_vectors, trained.companions, trained.times)
         history = HistoryPart(name=self.history_name, embedding=embedding, encoder=self.history_encoder)
         return QueryTower(self.features, self.mixing, self.config, history)
 

@@ -142,9 +142,10 @@ def _make_pair(
             first_index = encoder.lookup(schema.item_id).vocabulary.first_token_index
             item_vectors = ItemVectors(candidate_features, candidates, item_id=schema.item_id, first_index=first_index)
         companions = {each.name: tables[each.name] for each in _kept(config, schema.history_companions)}
+        times = "" if schema.history_times is None else schema.history_times.name
         history = HistoryPart(
             name=schema.history.name,
-            embedding=HistoryEmbedding(item_vectors, companions),
+            embedding=HistoryEmbedding(item_vectors, companions, times),
             encoder=make_encoder(encoder_config, config.dimension, length=schema.history.length, dropouts=dropouts),
         )
     # What belongs to the history's events enters by the history's embedding.

@@ -14,6 +14,7 @@ from features.encoding.vocabulary import Vocabulary
 from features.spec.history import HistoryEventTypesFeature, HistoryTimesFeature
 from tests.trainer.small_dataset import SCHEMA as PLAIN
 from tests.trainer.small_dataset import example, write_learnt_parts, write_records
+from trainer.config.encoders import HSTUConfig
 from trainer.config.retrieval import RetrievalConfig
 from trainer.data import events as events_module
 from trainer.data.batches import gather_query, sequence_examples, set_examples
@@ -188,3 +189,21 @@ def test_the_model_learns_from_kinds_and_gaps(layout: DatasetLayout, events: Enc
     gradients = tape.gradient(loss, [table.table for table in tables.values()])
     assert all(np.abs(tf.convert_to_tensor(gradient)).max() > 0 for gradient in gradients)
     assert {id(table.table) for table in tables.values()} <= {id(weight) for weight in model.trainable_variables}
+
+
+def test_an_encoder_of_times_says_the_same_of_events_and_sequences(
+    layout: DatasetLayout, events: EncodedEvents
+) -> None:
+    _, encoder = load(layout)
+    config = RetrievalConfig(dimension=8, encoder=HSTUConfig())
+    tower = TwoTowerModel(config, encoder, load_catalogue(layout, encoder), seed=1).towers.query_tower
+    of_buckets = tower.history_encoder.blocks[0].times
+    of_buckets.assign(np.linspace(-5, 5, of_buckets.shape[0]))
+    query = gather_query(events, SCHEMA)(tf.constant([1, 3, 4], tf.int64))
+    batch = sequence_examples(events, SCHEMA)(tf.constant([[[n, n] for n in range(5)]], tf.int64))
+    expected = tower(query).numpy()
+    np.testing.assert_allclose(tower.at_positions(batch["query"], batch), expected, atol=1e-5)
+    other = tower(query | {TIMES: tf.where(query[TIMES] > 0, query[TIMES] + 9, 0)}).numpy()
+    of_buckets.assign(tf.zeros_like(of_buckets))
+    assert np.abs(other[1:] - expected[1:]).max() > 1e-3
+    assert np.abs(expected[1:] - tower(query)[1:]).max() > 1e-3

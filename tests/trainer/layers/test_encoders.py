@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.config.encoders import ENCODERS, EncoderConfig, MeanConfig, RecencyConfig
+from trainer.config.encoders import ENCODERS, EncoderConfig, MeanConfig, RecencyConfig, TransformerConfig
 from trainer.layers.dropout import DropoutSeries
 from trainer.layers.embedding import EmbeddingTable
 from trainer.layers.encoders.base import HistoryEncoder, make_encoder
@@ -44,9 +44,12 @@ def options(kind: str, dropout: float) -> EncoderConfig:
     return ENCODERS.options(kind)(dropout=dropout, **{name: 2 for name in ("layers", "heads") if name in known})
 
 
-@pytest.fixture(params=ENCODERS.names)
+OPTIONAL = TransformerConfig(dropout=0.5, layers=2, heads=2, positions="rotary", feed_forward="swiglu", gated=True)
+
+
+@pytest.fixture(params=[*(options(kind, 0.5) for kind in ENCODERS.names), OPTIONAL], ids=[*ENCODERS.names, "optional"])
 def case(request) -> Case:
-    return case_of(options(request.param, 0.5))
+    return case_of(request.param)
 
 
 class TestEveryEncoder:

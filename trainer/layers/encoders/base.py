@@ -47,9 +47,27 @@ class HistoryEncoder(tf.keras.layers.Layer):
             `[R, W, D] float32`.
         """
 
-    def all_states(self, vectors: tf.Tensor, positions: tf.Tensor, training: bool) -> tf.Tensor:
-        """`states` of packed histories, with dropout on the embedded entries."""
-        return self.states(self.input_dropout(vectors, training=training), positions, training)
+    def timed_states(
+        self, vectors: tf.Tensor, positions: tf.Tensor, gaps: tf.Tensor | None, training: bool
+    ) -> tf.Tensor:
+        """`states` for an encoder that reads the times of the entries; the others know them from the vectors alone.
+
+        Args:
+            vectors: `[R, W, D] float32`, embedded entries.
+            positions: `[R, W] int32`, of each entry in its history; -1 for padding.
+            gaps: `[R, W] int32`, `time_gaps` of the entries; None where the schema has no `history_times`.
+            training: Whether dropout is on.
+
+        Returns:
+            `[R, W, D] float32`.
+        """
+        return self.states(vectors, positions, training)
+
+    def all_states(
+        self, vectors: tf.Tensor, positions: tf.Tensor, training: bool, gaps: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """`timed_states` of packed histories, with dropout on the embedded entries."""
+        return self.timed_states(self.input_dropout(vectors, training=training), positions, gaps, training)
 
     def call(
         self, history: tf.Tensor, embedding: HistoryEmbedding, beside: Tensors | None = None, training: bool = False
@@ -67,7 +85,7 @@ class HistoryEncoder(tf.keras.layers.Layer):
         """
         present = history > 0
         positions = tf.where(present, tf.range(tf.shape(history)[1])[None, :], -1)
-        states = self.all_states(embedding(history, beside), positions, training)
+        states = self.all_states(embedding(history, beside), positions, training, embedding.gaps(beside))
         last = tf.reduce_max(positions, axis=1)
         final = tf.gather(states, tf.maximum(last, 0), batch_dims=1)
         return tf.where(last[:, None] >= 0, final, tf.zeros_like(final))
