@@ -13,6 +13,8 @@ from recstack.__main__ import main
 from recstack.config import StackConfig
 from recstack.retraining.comparison import Difference, compare_runs
 
+pytestmark = pytest.mark.slow  # trains a second run
+
 
 @pytest.fixture(scope="module")
 def two_runs(checkerboard: StackConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[StackConfig, str, str]:
@@ -27,7 +29,6 @@ def two_runs(checkerboard: StackConfig, tmp_path_factory: pytest.TempPathFactory
     return stack, good, trained.directory.parent.name
 
 
-@pytest.mark.slow
 def test_the_difference_is_paired_and_the_settings_are_told(two_runs: tuple[StackConfig, str, str]) -> None:
     stack, good, poor = two_runs
     found = compare_runs(stack, poor, good)
@@ -50,7 +51,6 @@ def test_a_run_is_not_compared_with_itself(two_runs: tuple[StackConfig, str, str
         compare_runs(stack, good, good[:6])
 
 
-@pytest.mark.slow
 def test_compare_prints_one_object_for_a_program(
     two_runs: tuple[StackConfig, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ from recstack.verbs.rollback import rollback
 from tests.checkerboard import NUM_ITEMS, item, title
 from tests.trainer.export.loading import load
 
+pytestmark = pytest.mark.slow  # prepares another catalogue and exports it
 GONE, CHANGED, NEW = "i0", "i1", "i-new"
 QUERY = {"user_id": tf.constant(["u2"]), "history": tf.constant([[""]]), "timestamp": tf.constant([0], tf.int64)}
 
@@ -78,7 +79,6 @@ def embed(stack: StackConfig, signature: str, **inputs: tf.Tensor) -> Any:
     return load(stack, "retrieval_exact").signatures[signature](**inputs)["embedding"].numpy()
 
 
-@pytest.mark.slow
 def test_the_new_catalogue_is_what_is_found(refreshed: StackConfig) -> None:
     assert sorted(retrieve_all(refreshed)) == sorted(row[0] for row in rows())
 
@@ -119,7 +119,6 @@ def test_without_an_items_table_there_is_nothing_to_refresh_from(checkerboard: S
         export(stack, refresh_index=True)
 
 
-@pytest.mark.slow
 def test_rolled_back_the_former_catalogue_is_served_and_stays(
     refreshed: StackConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,7 +146,6 @@ def with_items(
     return replace(refreshed, workdir=folder / "work", pipeline=replace(refreshed.pipeline, items=items))
 
 
-@pytest.mark.slow
 def test_a_table_that_lost_most_items_does_not_replace_what_is_served(refreshed: StackConfig, tmp_path: Path) -> None:
     stack = with_items(refreshed, tmp_path, [], keep=NUM_ITEMS // 2 - 1)
     with pytest.raises(InputError, match=r"19 items, where version 2 of retrieval_exact has 40.*smallest_refresh"):
@@ -159,7 +157,6 @@ def test_a_table_that_lost_most_items_does_not_replace_what_is_served(refreshed:
     assert len(retrieve_all(lowered)) == NUM_ITEMS // 2 - 1
 
 
-@pytest.mark.slow
 def test_of_an_item_that_comes_twice_the_last_row_counts_and_is_told(refreshed: StackConfig, tmp_path: Path) -> None:
     stack = with_items(refreshed, tmp_path, [(CHANGED, "again", 5000, "twice"), ("", "no id", 1, "")], keep=99)
     messages: list[str] = []
