@@ -16,6 +16,9 @@ from trainer.config.training import OptimizerConfig, check_training, require
 class NetworkConfig:
     """What every network has: the layers between the features' embeddings and the tasks' heads."""
 
+    reads_history: ClassVar[bool] = False
+    """Whether the network needs a schema with a history."""
+
     hidden: tuple[int, ...] = (64,)
     """Widths of the dense layers."""
     dropout: float = 0.2
@@ -55,12 +58,27 @@ class DLRMConfig(NetworkConfig):
     """Inner products of all pairs of embeddings, and dense layers over these and the embeddings."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DINConfig(NetworkConfig):
+    """Attention over the items of the history by the item to be scored, and dense layers."""
+
+    reads_history = True
+
+    attention: int = 36
+    """Width of the layer that weighs an item of the history."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require("network", self, "attention", self.attention >= 1, "a width of at least 1")
+
+
 NETWORKS = Kinds(
     NetworkConfig,
     {
         "dcn": (DCNConfig, "trainer.ranking.networks.dcn:DCN"),
         "mlp": (MLPConfig, "trainer.ranking.networks.mlp:MLP"),
         "dlrm": (DLRMConfig, "trainer.ranking.networks.dlrm:DLRM"),
+        "din": (DINConfig, "trainer.ranking.networks.din:DIN"),
     },
     default="dcn",
 )
@@ -141,7 +159,7 @@ class RankingConfig:
     """Components of each feature's embedding."""
     network: NetworkConfig = field(default_factory=DCNConfig)
     """What lies between the embeddings and the heads: `dcn` multiplies features, `dlrm` takes inner
-    products of their embeddings, `mlp` is the plainest."""
+    products of their embeddings, `din` looks at the items of the history one by one, `mlp` is the plainest."""
     members: int = 1
     """Models whose mean score counts, each with embeddings and a network of its own; several predict better than one of
     any size, for as many times the training and the memory."""
@@ -175,8 +193,12 @@ def require_tasks(config: RankingConfig, schema: Schema) -> None:
     """Refuses options of tasks that the schema does not have, and losses and calibrations that do not suit their tasks.
 
     Raises:
-        ConfigError: there is such an option, loss or calibration.
+        ConfigError: there is such an option, loss or calibration, or the network reads a history that the schema lacks.
     """
+    if config.network.reads_history and schema.history is None:
+        kind = NETWORKS.name_of(config.network)
+        expected = f"a feature of kind 'history' in [[features.query]], which {kind} reads; or another kind of network"
+        raise ConfigError("ranking.network.kind", kind, expected)
     types = {task.name: task.type for task in schema.task}
     for name, training in config.task.items():
         if name not in types:

@@ -1,6 +1,7 @@
 """One model of the ranking ensemble: embeddings of its own, a network over them, and a last layer for each task."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import tensorflow as tf
 
@@ -8,7 +9,21 @@ from features.encoding.encoder import Encoded, Tensors
 from trainer.config.ranking import NETWORKS, RankingConfig
 from trainer.layers.dropout import DropoutSeries
 from trainer.layers.embedding import FeatureVector, make_tables
-from trainer.ranking.networks.contract import Network
+from trainer.ranking.networks.contract import History, Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairFeatures:
+    """What is known of a pair of a query and a candidate."""
+
+    encoded: Mapping[str, Encoded]
+    """By name: features of the query, of the candidate, of both together."""
+    query_names: frozenset[str]
+    """Names of those of the query."""
+    item_id: str
+    """Name of the candidate's id."""
+    history: str | None
+    """Name of the history; None if there is none."""
 
 
 class Member(tf.keras.layers.Layer):
@@ -22,8 +37,7 @@ class Member(tf.keras.layers.Layer):
     def __init__(
         self,
         config: RankingConfig,
-        features: Mapping[str, Encoded],
-        query_names: frozenset[str],
+        features: PairFeatures,
         first_scores: Mapping[str, float],
         *,
         seed: int,
@@ -33,20 +47,21 @@ class Member(tf.keras.layers.Layer):
 
         Args:
             config: Of the ranking model.
-            features: What is known of a pair, by name: of the query, of the candidate, of both together.
-            query_names: Names of the features of the query.
+            features: What is known of a pair.
             first_scores: The score of every pair before the training, by task.
             seed: Of the embeddings.
             dropouts: Makes the layers that zero components.
         """
         super().__init__()
-        tables = frozenset(encoded.table for encoded in features.values())
-        dimensioned = make_tables(features, config.dimension, tables, stddev=0.05, seed=seed)
-        self._query_names = query_names
-        self.vectors = {n: FeatureVector(e, dimensioned.get(e.table), config.dimension) for n, e in features.items()}
-        self.numbers = {task: _numbers(features, seed) for task in first_scores}
+        encoded = features.encoded
+        tables = frozenset(each.table for each in encoded.values())
+        dimensioned = make_tables(encoded, config.dimension, tables, stddev=0.05, seed=seed)
+        self.query_names, self._history = features.query_names, features.history
+        self._item_place = [*encoded].index(features.item_id)
+        self.vectors = {n: FeatureVector(e, dimensioned.get(e.table), config.dimension) for n, e in encoded.items()}
+        self.numbers = {task: _numbers(encoded, seed) for task in first_scores}
         self.network: Network = NETWORKS.implementation(config.network)(
-            config.network, num_features=len(features), dimension=config.dimension, dropouts=dropouts
+            config.network, num_features=len(encoded), dimension=config.dimension, dropouts=dropouts
         )
         self.last = {task: _last_layer(score) for task, score in first_scores.items()}
 
@@ -64,20 +79,55 @@ class Member(tf.keras.layers.Layer):
         Returns:
             `[pairs] float32` by task, and the embeddings that they were computed from, `[pairs, features * dimension]`.
         """
+        embedded = self.embed(self.vectors, query, candidate, query_of_pair)
+        vectors = tf.concat([*embedded.values()], axis=-1)
+        hidden = self.hidden(vectors, query, query_of_pair, training=training)
+        scores = {}
+        for task, last in self.last.items():
+            first_order = tf.add_n([*self.embed(self.numbers[task], query, candidate, query_of_pair).values()])
+            scores[task] = tf.squeeze(last(hidden) + first_order, axis=-1)
+        return scores, vectors
+
+    def hidden(
+        self, vectors: tf.Tensor, query: Tensors, query_of_pair: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
+        """What the network says of pairs whose features are embedded, `[pairs, width] float32`.
+
+        Args:
+            vectors: `[pairs, features * dimension] float32`.
+            query: encoded query features, `[queries, ...]` by name.
+            query_of_pair: as of `call`.
+            training: whether dropout is on.
+        """
+        if not self.network.reads_history:
+            return self.network(vectors, training=training)
+        assert self._history is not None, "trainer.config.ranking.require_tasks has refused it"
+        indices, table = query[self._history], self.vectors[self._history].table
+        assert table is not None, "a history is encoded as indices"
+        history = History(
+            entries=table(indices),
+            present=indices > 0,
+            query_of_pair=query_of_pair,
+            item_place=self._item_place,
+        )
+        return self.network(vectors, training=training, history=history)
+
+    def embed(
+        self,
+        layers: Mapping[str, FeatureVector],
+        query: Tensors,
+        candidate: Tensors,
+        query_of_pair: tf.Tensor | None = None,
+    ) -> Tensors:
+        """What layers, by name of the feature, say of the pairs, `[pairs, width]` by name; arguments as of `call`."""
 
         def embedded(name: str, layer: FeatureVector) -> tf.Tensor:
-            if name not in self._query_names:
+            if name not in self.query_names:
                 return layer(candidate[name])
             of_query = layer(query[name])
             return of_query if query_of_pair is None else tf.gather(of_query, query_of_pair)
 
-        vectors = tf.concat([embedded(name, layer) for name, layer in self.vectors.items()], axis=-1)
-        hidden = self.network(vectors, training=training)
-        scores = {}
-        for task, last in self.last.items():
-            first_order = tf.add_n([embedded(name, layer) for name, layer in self.numbers[task].items()])
-            scores[task] = tf.squeeze(last(hidden) + first_order, axis=-1)
-        return scores, vectors
+        return {name: embedded(name, layer) for name, layer in layers.items()}
 
 
 def _numbers(features: Mapping[str, Encoded], seed: int) -> dict[str, FeatureVector]:

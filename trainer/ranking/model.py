@@ -15,7 +15,7 @@ from trainer.data.labelled_pairs import LabelMoments
 from trainer.layers.dropout import DropoutSeries
 from trainer.ranking.heads import HEADS
 from trainer.ranking.heads.contract import Head
-from trainer.ranking.member import Member
+from trainer.ranking.member import Member, PairFeatures
 
 # A number that is not encoded: it comes as it is, `[pairs, 1]`.
 _NUMBER = Encoded(form="dense", width=1, num_indices=0, table="")
@@ -62,7 +62,6 @@ class RankingModel(tfrs.Model):
             Member(
                 config,
                 _features(encoder, extra),
-                frozenset(feature.name for feature in encoder.schema.query),
                 first_scores,
                 seed=seed + _SEEDS_A_MEMBER * number,
                 dropouts=DropoutSeries(step=self.step, first=_SEEDS_A_MEMBER * number),
@@ -124,9 +123,14 @@ def _mean(values: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.add_n(values) / len(values)
 
 
-def _features(encoder: SchemaEncoder, extra: Sequence[str]) -> dict[str, Encoded]:
-    """What is known of a pair, by name: of the query, of the candidate, of both together."""
-    features = {f.name: encoder.encoded(f) for f in (*encoder.schema.embedded_query, *encoder.schema.candidate)}
-    if encoder.schema.item_events:
+def _features(encoder: SchemaEncoder, extra: Sequence[str]) -> PairFeatures:
+    schema = encoder.schema
+    features = {f.name: encoder.encoded(f) for f in (*schema.embedded_query, *schema.candidate)}
+    if schema.item_events:
         features[ITEM_EVENTS] = ITEM_EVENTS_ENCODED
-    return features | dict.fromkeys(extra, _NUMBER)
+    return PairFeatures(
+        encoded=features | dict.fromkeys(extra, _NUMBER),
+        query_names=frozenset(feature.name for feature in schema.query),
+        item_id=schema.item_id,
+        history=None if schema.history is None else schema.history.name,
+    )

@@ -8,14 +8,28 @@ import pytest
 import tensorflow as tf
 
 from features.errors import ConfigError
+from features.schema import Schema
 from features.serialization import structure
-from trainer.config.ranking import NETWORKS, DCNConfig, DLRMConfig, MLPConfig, NetworkConfig, RankingConfig
+from features.spec.ids import IdFeature
+from trainer.config.ranking import (
+    NETWORKS,
+    DCNConfig,
+    DINConfig,
+    DLRMConfig,
+    MLPConfig,
+    NetworkConfig,
+    RankingConfig,
+    require_tasks,
+)
 from trainer.layers.dropout import DropoutSeries
-from trainer.ranking.networks.contract import Network
+from trainer.ranking.networks.contract import History, Network
 from trainer.ranking.networks.dlrm import DLRM
 
 FEATURES, DIMENSION, BATCH = 3, 2, 5
 VECTORS = np.random.default_rng(0).normal(size=(BATCH, FEATURES * DIMENSION)).astype(np.float32)
+ENTRIES = np.random.default_rng(1).normal(size=(2, 4, DIMENSION)).astype(np.float32)
+PRESENT = np.array([[True, True, True, False], [False] * 4])
+QUERIES = np.array([0, 1, 0, 0, 1], np.int32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,23 +64,38 @@ def network_of(config: NetworkConfig, step: int = 0) -> Network:
     return made
 
 
-@pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm", "dot"])
+def called(network: Network, vectors: np.ndarray, rows: slice = slice(None), *, training: bool = False) -> np.ndarray:
+    """The network's answer to some pairs, whose queries are few."""
+    more = {"history": history_of(QUERIES[rows])} if network.reads_history else {}
+    return network(vectors[rows], training=training, **more).numpy()
+
+
+def history_of(query_of_pair: np.ndarray | None) -> History:
+    return History(
+        entries=tf.constant(ENTRIES),
+        present=tf.constant(PRESENT),
+        query_of_pair=None if query_of_pair is None else tf.constant(query_of_pair),
+        item_place=1,
+    )
+
+
+@pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm", "din", "dot"])
 def test_network_keeps_pairs_apart_and_takes_none(kind: str) -> None:
     network = network_of(NETWORKS.options(kind)())
-    whole = network(VECTORS).numpy()
+    whole = called(network, VECTORS)
     assert whole.shape[0] == BATCH
     assert np.isfinite(whole).all()
     # What is said of a pair does not depend on the pairs beside it.
-    np.testing.assert_allclose(network(VECTORS[2:4]).numpy(), whole[2:4], rtol=1e-5, atol=1e-6)
-    assert network(VECTORS[:0]).shape == (0, whole.shape[1])
+    np.testing.assert_allclose(called(network, VECTORS, slice(2, 4)), whole[2:4], rtol=1e-5, atol=1e-6)
+    assert called(network, VECTORS, slice(0)).shape == (0, whole.shape[1])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm"])
+@pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm", "din"])
 def test_dropout_depends_on_the_step_in_training_alone(kind: str) -> None:
     config = NETWORKS.options(kind)(dropout=0.5)
-    served, first = (network_of(config)(VECTORS, training=training).numpy() for training in (False, True))
-    again, later = (network_of(config, step)(VECTORS, training=True).numpy() for step in (0, 1))
+    served, first = (called(network_of(config), VECTORS, training=training) for training in (False, True))
+    again, later = (called(network_of(config, step), VECTORS, training=True) for step in (0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != served).any()
     assert (first != later).any()
@@ -101,6 +130,40 @@ def test_dlrm_of_one_feature_has_no_product() -> None:
 def test_dlrm_without_dense_layers_gives_embeddings_and_products() -> None:
     found = network_of(DLRMConfig(hidden=(), dropout=0.0))(VECTORS).numpy()
     assert found.shape == (BATCH, 3 + FEATURES * DIMENSION)
+
+
+def test_din_weighs_the_historys_items_by_equation_3() -> None:
+    network = network_of(DINConfig(attention=6, hidden=(4,), dropout=0.0))
+    found = called(network, VECTORS)
+    entry, product = network.of_entry.kernel.numpy(), network.of_product.kernel.numpy()
+    item_kernel, item_bias = (weight.numpy() for weight in network.of_item.weights)
+    unit_kernel, unit_bias = (weight.numpy() for weight in network.unit.weights)
+    interests = np.zeros((BATCH, DIMENSION))
+    for pair, query in enumerate(QUERIES):
+        item = VECTORS[pair, DIMENSION : 2 * DIMENSION]
+        for one in ENTRIES[query][PRESENT[query]]:
+            hidden = one @ entry + item @ item_kernel + item_bias + (one * item) @ product
+            weight = np.where(hidden > 0, hidden, 0.25 * hidden) @ unit_kernel + unit_bias
+            interests[pair] += weight * one
+    kernel, bias = (weight.numpy() for weight in network.hidden[0].weights)
+    deep = np.maximum(np.concatenate([VECTORS, interests], axis=1) @ kernel + bias, 0.0)
+    np.testing.assert_allclose(found, deep, rtol=1e-4, atol=1e-5)
+    assert np.abs(interests[QUERIES == 0]).min() > 0  # the other query's history is empty
+
+
+def test_din_of_pairs_with_a_query_each_is_that_of_pairs_that_share_one() -> None:
+    network = network_of(DINConfig(dropout=0.0))
+    shared = network(VECTORS, history=history_of(QUERIES))
+    own = History(
+        entries=tf.constant(ENTRIES[QUERIES]), present=tf.constant(PRESENT[QUERIES]), query_of_pair=None, item_place=1
+    )
+    np.testing.assert_allclose(network(VECTORS, history=own), shared, rtol=1e-5, atol=1e-6)
+
+
+def test_din_needs_a_history() -> None:
+    schema = Schema(query=(IdFeature(name="user_id"),), candidate=(IdFeature(name="item_id"),))
+    with pytest.raises(ConfigError, match=r"ranking\.network\.kind.*din.*a feature of kind 'history'"):
+        require_tasks(RankingConfig(network=DINConfig()), schema)
 
 
 @pytest.mark.parametrize("rank", [0, 2])
