@@ -169,7 +169,7 @@ def list_order(num_items: int, rng: np.random.Generator) -> ListOrder:
     columns = {name: rng.random(num_items, np.float32) for name in ITEM_COLUMNS}
     features = CandidateFeatures(similarities, columns)
     ranker = ListRanker(LIST_RANKING, len(features.names), seed=0)
-    return ListOrder(features, ranker.call, ranker.variables, LIST_RANKING.history)
+    return ListOrder(features, ranker, LIST_RANKING.history)
 
 
 def index_of(num_items: int, model: TwoTowers, rng: np.random.Generator) -> Any:

@@ -15,6 +15,7 @@ from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.display import read_titles, unknown_items
+from recstack.reasons import as_json, reasons_table, shown_history
 
 if TYPE_CHECKING:
     from serving.client import Recommendation
@@ -50,6 +51,9 @@ class QueryArguments(StackArguments):
     """Name of the servable: recommender, retrieval or retrieval_exact."""
     timeout: float = 5.0
     """Seconds to wait for the answer."""
+    explain: bool = False
+    """Show why each item has its score: the factors by which features and items of the history raise or lower it beside
+    an average candidate's."""
     titles: bool = True
     """Show titles, if the items have any and the dataset is in the work directory."""
 
@@ -86,13 +90,22 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
         exclude = [list(arguments.exclude)] if arguments.exclude else None
         wanted = _filters(arguments.filters)
         wanted |= _share("diversity", arguments.diversity) | _share("new_item_share", arguments.new_item_share)
-        items = client.recommend(inputs, k=arguments.k, exclude=exclude, filters=wanted)[0]
+        if arguments.explain:
+            explained = client.explain(inputs, k=arguments.k, exclude=exclude, filters=wanted)[0]
+            items = [each.recommendation for each in explained]
+        else:
+            explained, items = [], client.recommend(inputs, k=arguments.k, exclude=exclude, filters=wanted)[0]
     if not items:
         voice.progress("no item is left: --filters, --exclude and what the user had before leave out all of them")
-    voice.show(_table(items, _titles(arguments, items) if arguments.titles else {}))
+    shown = {item.item_id for item in items} | shown_history(explained)
+    titles = read_titles(arguments.stack.features, arguments.stack.layout.dataset, shown) if arguments.titles else {}
+    voice.show(reasons_table(explained, titles) if arguments.explain else _table(items, titles))
+    found: list[dict[str, object]] = [{"item_id": item.item_id, "score": item.score} for item in items]
+    for item, explanation in zip(found, explained, strict=False):
+        item["explanation"] = as_json(explanation)
     voice.result(
         f"{len(items)} items for {_asker(arguments)} from {arguments.model} at {arguments.address}",
-        {"user": arguments.user, "items": [{"item_id": item.item_id, "score": item.score} for item in items]},
+        {"user": arguments.user, "items": found},
     )
     return items
 
@@ -205,11 +218,6 @@ def _instead_of_user(arguments: QueryArguments) -> str:
     if arguments.context:
         return "the model goes by --context; --history would say what the user liked"
     return "the model knows nothing of the user; --history would say what the user liked"
-
-
-def _titles(arguments: QueryArguments, items: "Sequence[Recommendation]") -> Mapping[str, str]:
-    dataset = arguments.stack.layout.dataset
-    return read_titles(arguments.stack.features, dataset, [item.item_id for item in items])
 
 
 def _table(items: "Sequence[Recommendation]", titles: Mapping[str, str]) -> Table:

@@ -1,6 +1,7 @@
 """Clients: `RecommenderClient` and, for asyncio, `AsyncRecommenderClient`. None of it imports TensorFlow."""
 
 from serving.client.aio import AsyncRecommenderClient
+from serving.client.explanations import Explanation
 from serving.client.messages import (
     PREDICT,
     Recommendation,
@@ -16,6 +17,7 @@ __all__ = [
     "PREDICT",
     "AsyncRecommenderClient",
     "CallError",
+    "Explanation",
     "Recommendation",
     "RecommenderClient",
     "Retries",

@@ -17,6 +17,7 @@ import grpc
 from numpy.typing import ArrayLike, NDArray
 
 from serving.client.calls import CallPlan, CallPlans, stubs
+from serving.client.explanations import Explanation
 from serving.client.messages import DEFAULT_SIGNATURE, Recommendation, VersionState, restrictions
 from serving.client.retries import CallError, Retries, channel_options
 from serving.client.signatures import SignatureSpec
@@ -73,6 +74,20 @@ class AsyncRecommenderClient:
         """Recommends items for each query of a batch."""
         wanted = restrictions(exclude, filters)
         return await self._run(self._plans.recommend(query, k, wanted, model), timeout_seconds)
+
+    async def explain(
+        self,
+        query: Mapping[str, Sequence[object]],
+        k: int = 10,
+        *,
+        exclude: Sequence[Sequence[str]] | None = None,
+        filters: Mapping[str, object] | None = None,
+        model: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> list[list[Explanation]]:
+        """Recommends as `recommend` does and tells why each item has its score; for the model `recommender`."""
+        wanted = restrictions(exclude, filters)
+        return await self._run(self._plans.explain(query, k, wanted, model), timeout_seconds)
 
     async def status(self, model: str | None = None) -> list[VersionState]:
         """The versions of a model that the server knows, newest first."""

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from numpy.typing import ArrayLike, NDArray
 
+from serving.client.explanations import Explanation, read_explanations
 from serving.client.messages import (
+    EXPLAIN_SIGNATURE,
     METADATA,
     PREDICT,
     RESPONSES,
@@ -69,6 +71,18 @@ class CallPlans:
         signatures = yield from self.metadata(model)
         request = recommend_request(model or self._model, signatures, query, k, restrictions)
         return read_recommendations((yield PlannedCall(PREDICT, request)), k)
+
+    def explain(
+        self,
+        query: Mapping[str, Sequence[object]],
+        k: int,
+        restrictions: Mapping[str, object],
+        model: str | None,
+    ) -> CallPlan[list[list[Explanation]]]:
+        """See `RecommenderClient.explain`."""
+        name, signatures = model or self._model, (yield from self.metadata(model))
+        request = recommend_request(name, signatures, query, k, restrictions, signature=EXPLAIN_SIGNATURE)
+        return read_explanations((yield PlannedCall(PREDICT, request)), k)
 
     def status(self, model: str | None) -> CallPlan[list[VersionState]]:
         """See `RecommenderClient.status`."""

@@ -30,6 +30,7 @@ RESPONSES = {PREDICT: PredictResponse, METADATA: GetModelMetadataResponse, STATU
 
 DEFAULT_SIGNATURE = "serving_default"
 RETRIEVE_SIGNATURE = "retrieve"
+EXPLAIN_SIGNATURE = "explain"
 COUNT_INPUTS = {"k", "limit"}
 EXCLUDE_INPUT = "exclude_item_ids"
 STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
@@ -94,8 +95,10 @@ def recommend_request(
     query: Mapping[str, Sequence[object]],
     k: int,
     restricting: Mapping[str, object],
+    *,
+    signature: str | None = None,
 ) -> Any:
-    """Builds the PredictRequest behind `recommend`.
+    """Builds the PredictRequest behind `recommend` and `explain`.
 
     Args:
         model: The model's name.
@@ -103,13 +106,19 @@ def recommend_request(
         query: Raw values by feature name.
         k: Number of items per query.
         restricting: Inputs made by `restrictions`.
+        signature: Signature to call; None chooses the one that recommends.
 
     Raises:
-        InputError: `k` is below 0, the model has no such input, or a value does not fit the type of its input.
+        InputError: `k` is below 0, the model has no such signature or input, or a value does not fit the type of its
+            input.
     """
     if k < 0:
         raise InputError(f"k: expected 0 or more items per query, got {k}")
-    name = RETRIEVE_SIGNATURE if RETRIEVE_SIGNATURE in signatures else DEFAULT_SIGNATURE
+    name = signature or (RETRIEVE_SIGNATURE if RETRIEVE_SIGNATURE in signatures else DEFAULT_SIGNATURE)
+    if name not in signatures:
+        raise InputError(
+            f"model {model!r} has no signature {name!r}; its signatures are {', '.join(sorted(signatures))}"
+        )
     inputs = signatures[name].inputs
     unknown = sorted((query.keys() | restricting.keys()) - inputs.keys())
     if unknown:

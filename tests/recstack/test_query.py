@@ -1,8 +1,13 @@
 """`recstack query`: what its arguments become."""
 
+import asyncio
+import json
+import math
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -18,6 +23,7 @@ from features.spec.time import TimestampFeature
 from features.spec.vector import VectorFeature
 from recstack.console import Voice
 from recstack.display import read_display_data, read_titles
+from recstack.reasons import as_json
 from recstack.verbs.query import (
     QueryArguments,
     _context,
@@ -28,7 +34,7 @@ from recstack.verbs.query import (
     _table,
     query,
 )
-from serving.client import Recommendation
+from serving.client import AsyncRecommenderClient, Explanation, Recommendation
 from serving.config import ServerConfig
 from serving.server import Server
 from tests.checkerboard import NUM_ITEMS
@@ -185,20 +191,28 @@ def test_reading_titles_needs_no_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_answer_has_titles_and_unknown_users_are_said(checkerboard, capsys):
+@contextmanager
+def served(checkerboard, model) -> Iterator[dict]:
+    """Serves a model; yields the arguments of a query that reach it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    base = checkerboard.layout.model("retrieval_exact").base.resolve()
-    server = Server(ServerConfig(port=port, model_name="retrieval_exact", model_base_path=str(base)))
+    base = checkerboard.layout.model(model).base.resolve()
+    server = Server(ServerConfig(port=port, model_name=model, model_base_path=str(base)))
     server.start()
     try:
-        given = {"address": f"127.0.0.1:{port}", "model": "retrieval_exact", "k": 3}
+        yield {"address": f"127.0.0.1:{port}", "model": model, "k": 3}
+    finally:
+        server.stop(grace=0.1)
+
+
+def test_the_answer_has_titles_and_unknown_users_are_said(checkerboard, capsys):
+    with served(checkerboard, "retrieval_exact") as given:
         items = query(arguments(checkerboard, user="nobody", **given), Voice("query", as_json=False))
         everything = read_display_data(checkerboard.features, checkerboard.layout.dataset).titles
         none = query(arguments(checkerboard, exclude=tuple(everything), **given), Voice("query", as_json=False))
-    finally:
-        server.stop(grace=0.1)
+        with pytest.raises(InputError, match="'retrieval_exact' has no signature 'explain'"):
+            query(arguments(checkerboard, explain=True, **given), Voice("query", as_json=False))
     printed = capsys.readouterr()
     assert "user 'nobody' is not in the dataset" in printed.err
     assert not none
@@ -206,3 +220,27 @@ def test_the_answer_has_titles_and_unknown_users_are_said(checkerboard, capsys):
     titles = read_titles(checkerboard.features, checkerboard.layout.dataset, [item.item_id for item in items])
     assert len(titles) == len(items) == 3
     assert all(title in printed.out for title in titles.values())
+
+
+@pytest.mark.slow  # serves the recommender
+def test_reasons_are_shown_to_people_and_programs(checkerboard, capsys):
+    async def asked_async(address: str) -> list[Explanation]:
+        async with AsyncRecommenderClient(address, model="recommender") as client:
+            return (await client.explain({"user_id": ["u8"]}, k=3))[0]
+
+    with served(checkerboard, "recommender") as given:
+        items = query(arguments(checkerboard, user="u8", explain=True, **given), Voice("query", as_json=False))
+        shown = capsys.readouterr().out
+        query(arguments(checkerboard, user="u8", explain=True, **given), Voice("query", as_json=True))
+        answer = json.loads(capsys.readouterr().out)
+        asked = asyncio.run(asked_async(given["address"]))
+    titles = read_titles(checkerboard.features, checkerboard.layout.dataset, [item.item_id for item in items])
+    assert all(title in shown for title in titles.values())
+    assert " retrieval " in shown
+    assert [item["item_id"] for item in answer["items"]] == [item.item_id for item in items]
+    assert [item["explanation"] for item in answer["items"]] == [as_json(each) for each in asked]
+    for item in answer["items"]:
+        told = item["explanation"]
+        total = told["baseline"] + sum(told["features"].values())
+        assert total == pytest.approx(sum(told["groups"].values(), told["baseline"]))
+        assert total == pytest.approx(math.log(item["score"]), abs=0.05)

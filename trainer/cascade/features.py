@@ -5,6 +5,7 @@ Shapes: B queries, H history entries, C candidates, F features.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,13 @@ from trainer.cascade.similarities import Similarity
 FEATURES_OF_SCORES = ("retrieval_score", "retrieval_gap", "retrieval_log_rank")
 """Names of the first features."""
 _OVER_HISTORY = ("sum", "most", "top", "lately", "recent", "last_few", "last")
+NUM_OVER_HISTORY = len(_OVER_HISTORY)
+TOP = 3
+"""Similarities of which a `top` feature is the sum."""
+GROUP_OF_SCORES, GROUP_OF_COLUMNS = "retrieval", "popularity"
+"""Groups of the features of retrieval's scores and of the item columns."""
 _CLIP = 5.0
-_LAST, _TOP = 5, 3
+_LAST = 5
 _DECAY, _SLOW_DECAY = 0.9, 0.98
 
 
@@ -41,6 +47,15 @@ def feature_names(similarities: Iterable[str], item_columns: Iterable[str]) -> t
     )
 
 
+def feature_groups(similarities: Iterable[str], item_columns: Iterable[str]) -> tuple[str, ...]:
+    """The group of each feature, in the order of `feature_names`: one of its own for each similarity."""
+    return (
+        *(GROUP_OF_SCORES for _ in FEATURES_OF_SCORES),
+        *(name for name in similarities for _ in _OVER_HISTORY),
+        *(GROUP_OF_COLUMNS for _ in item_columns),
+    )
+
+
 class CandidateFeatures(tf.Module):
     """Features of the candidates: retrieval's scores, similarities to the history, and what is known of the items."""
 
@@ -61,6 +76,7 @@ class CandidateFeatures(tf.Module):
         table = np.stack([*item_columns.values()], axis=1) if item_columns else np.zeros((1, 0), np.float32)
         self.item_table = tf.Variable(table.astype(np.float32), trainable=False, name="item_columns")
         self.names = feature_names(self.similarities, self.item_names)
+        self.groups = feature_groups(self.similarities, self.item_names)
 
     def __call__(self, query: Query) -> tf.Tensor:
         """`[B, C, F] float32`, in the order of `names`; 0 for padding."""
@@ -123,13 +139,22 @@ def over_history(pairs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """
     sums = tf.matmul(pairs, weights, transpose_a=True)
     # At least 0, so that the number of padding entries, none in a full history, changes nothing.
-    of_present = tf.pad(tf.nn.relu(pairs * weights[..., :1]), [[0, 0], [0, _TOP], [0, 0]])
-    top = tf.math.top_k(tf.transpose(of_present, [0, 2, 1]), k=_TOP).values
+    of_present = tf.pad(tf.nn.relu(pairs * weights[..., :1]), [[0, 0], [0, TOP], [0, 0]])
+    top = tf.math.top_k(tf.transpose(of_present, [0, 2, 1]), k=TOP).values
     return tf.concat([sums[..., :1], top[..., :1], tf.reduce_sum(top, axis=-1, keepdims=True), sums[..., 1:]], axis=-1)
 
 
 def _before(since: tf.Tensor, entries: int) -> tf.Tensor:
     return tf.cast(since < entries, tf.float32)
+
+
+class ListMoments(NamedTuple):
+    """What features are standardised by within their list."""
+
+    mean: tf.Tensor
+    """`[B, 1, F] float32`."""
+    scale: tf.Tensor
+    """`[B, 1, F] float32`: one over the deviation."""
 
 
 class Standardisation(tf.Module):
@@ -148,12 +173,19 @@ class Standardisation(tf.Module):
         self.deviation.assign(np.maximum(values.std(axis=0), 1e-6))
 
     def __call__(self, features: tf.Tensor, is_item: tf.Tensor) -> tf.Tensor:
-        """`[B, C, F]` to `[B, C, 2 F] float32`; `is_item` is `[B, C] bool`."""
+        """`[B, C, F]` to `[B, C, 2 F] float32`, 0 for padding; `is_item` is `[B, C] bool`."""
+        return tf.cast(is_item, tf.float32)[..., None] * self.within_list(features, self.moments(features, is_item))
+
+    def moments(self, features: tf.Tensor, is_item: tf.Tensor) -> ListMoments:
+        """Mean and deviation of each list, `[B, C, F] float32`, over the places of `is_item`, `[B, C] bool`."""
         weight = tf.cast(is_item, tf.float32)[..., None]
         count = tf.maximum(tf.reduce_sum(weight, axis=1, keepdims=True), 1.0)
         mean = tf.reduce_sum(features * weight, axis=1, keepdims=True) / count
-        centred = features - mean
-        variance = tf.reduce_sum(tf.square(centred) * weight, axis=1, keepdims=True) / count
-        within = centred * tf.math.rsqrt(variance + 1e-6)
+        variance = tf.reduce_sum(tf.square(features - mean) * weight, axis=1, keepdims=True) / count
+        return ListMoments(mean=mean, scale=tf.math.rsqrt(variance + 1e-6))
+
+    def within_list(self, features: tf.Tensor, moments: ListMoments) -> tf.Tensor:
+        """Features `[..., B, C, F]` of any candidates of lists with these moments to `[..., B, C, 2 F] float32`."""
         overall = (features - self.mean) / self.deviation
-        return weight * tf.clip_by_value(tf.concat([overall, within], axis=-1), -_CLIP, _CLIP)
+        within = (features - moments.mean) * moments.scale
+        return tf.clip_by_value(tf.concat([overall, within], axis=-1), -_CLIP, _CLIP)

@@ -39,9 +39,11 @@ class ListRanker(tfrs.Model):
 
     def call(self, features: tf.Tensor, is_item: tf.Tensor) -> tf.Tensor:
         """`[B, C, F] float32` and `[B, C] bool` to logits `[B, C] float32`, the members' mean; -1e9 for padding."""
-        inputs = self.standardisation(features, is_item)
-        logits = tf.add_n([network(inputs) for network in self.members]) / len(self.members)
-        return tf.where(is_item, logits, PADDING_LOGIT)
+        return tf.where(is_item, self.mean_logits(self.standardisation(features, is_item)), PADDING_LOGIT)
+
+    def mean_logits(self, standardised: tf.Tensor) -> tf.Tensor:
+        """Standardised features `[..., 2 F] float32` to the members' mean logit, `[...] float32`."""
+        return tf.add_n([network(standardised) for network in self.members]) / len(self.members)
 
     def compute_loss(self, inputs: Mapping[str, Any], training: bool = False) -> tf.Tensor:
         """Weighted sum of the lists' losses.

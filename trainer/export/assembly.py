@@ -30,6 +30,7 @@ from trainer.index.attributes import ItemAttributes
 from trainer.index.build import BuiltIndex, build_index
 from trainer.index.filtered_retriever import Retriever
 from trainer.index.item_ids import ItemIds
+from trainer.ranking.explanation import explain_pairs, explained_features
 from trainer.ranking.model import RankingModel
 from trainer.reranking.caps import make_caps
 from trainer.restore import Trained, restore
@@ -129,7 +130,7 @@ class Assembly:
             return RetrievalOrder(temperature)
         catalogue = EncodedDataset(encoder=self.encoder, candidates=self.candidates)
         features = stage.served_features(self.job.context, catalogue, self._trained.model, known=SPLITS)
-        return ListOrder(features, trained.call, trained.variables, stage.config.history)
+        return ListOrder(features, trained, stage.config.history)
 
     @property
     def _list_ranking(self) -> ListRankingStage:
@@ -274,6 +275,8 @@ def ranker_of(model: RankingModel) -> Ranker:
         score=model.call,
         predictions=model.predictions,
         log_chance=lambda scores: first.log_chance(first.calibrated(scores[first.task_name])),
+        explain=lambda pairs: explain_pairs(model, pairs),
+        explained=explained_features(model),
         variables=model.variables,
     )
 

@@ -4,15 +4,22 @@ Shapes: `batch` queries, n items found for each; rows are rows of the catalogue,
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import tensorflow as tf
 
 from features.encoding.encoder import Tensors
-from trainer.cascade.features import CandidateFeatures, Query
+from trainer.cascade.explanation import explain_list
+from trainer.cascade.features import FEATURES_OF_SCORES, GROUP_OF_SCORES, CandidateFeatures, Query
+from trainer.cascade.model import ListRanker
 from trainer.export.servables import RankingServable
 from trainer.export.untracked import Untracked
+from trainer.layers.attribution import Explanation
+from trainer.ranking.explanation import Pairs
+
+Explained: TypeAlias = tuple[tuple[str, str], ...]
+"""Names of features, each with that of its group."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,15 @@ class Order(tf.Module):
             `[batch, n] float32`; any number for padding.
         """
 
+    @abstractmethod
+    def explain(self, found: Found, places: tf.Tensor) -> Explanation:
+        """Explains the log chances of the items at some places, `[batch, places] int32`."""
+
+    @property
+    @abstractmethod
+    def explained(self) -> Explained:
+        """The features whose contributions `explain` tells, in their order, each with its group."""
+
 
 class RetrievalOrder(Order):
     """Retrieval's own order: the softmax of its scores over the items found."""
@@ -52,6 +68,23 @@ class RetrievalOrder(Order):
     def log_chances(self, found: Found) -> tf.Tensor:
         """Log softmax over the items found."""
         return tf.nn.log_softmax(found.scores / self._temperature, axis=1)
+
+    def explain(self, found: Found, places: tf.Tensor) -> Explanation:
+        """The score is all there is."""
+        is_item = found.rows >= 0
+        logits = tf.where(is_item, found.scores / self._temperature, 0.0)
+        count = tf.maximum(tf.reduce_sum(tf.cast(is_item, tf.float32), axis=1, keepdims=True), 1.0)
+        mean = tf.reduce_sum(logits, axis=1, keepdims=True) / count
+        above = tf.gather(tf.where(is_item, logits - mean, 0.0), places, batch_dims=1)
+        log_total = tf.reduce_logsumexp(tf.where(is_item, logits, logits.dtype.min), axis=1, keepdims=True)
+        return Explanation(
+            baseline=mean - log_total, features=above[..., None], history=tf.zeros_like(above)[..., None][..., :0]
+        )
+
+    @property
+    def explained(self) -> Explained:
+        """Retrieval's score."""
+        return ((FEATURES_OF_SCORES[0], GROUP_OF_SCORES),)
 
 
 class RankingOrder(Order):
@@ -71,34 +104,54 @@ class RankingOrder(Order):
         contentment = self.ranking.log_chances(found.query, items, tf.shape(found.rows))
         return self.retrieval.log_chances(found) + contentment
 
+    def explain(self, found: Found, places: tf.Tensor) -> Explanation:
+        """The contributions to both logs."""
+        items = self.ranking.items.of_rows(tf.reshape(found.rows, [-1]))
+        pairs = Pairs(query=found.query, candidate=items, is_item=found.rows >= 0, places=places)
+        by_score, contentment = self.retrieval.explain(found, places), self.ranking.explain(pairs)
+        return Explanation(
+            baseline=by_score.baseline + contentment.baseline,
+            features=tf.concat([by_score.features, contentment.features], axis=-1),
+            history=contentment.history,
+        )
+
+    @property
+    def explained(self) -> Explained:
+        """Retrieval's score and the features of the item."""
+        return (*self.retrieval.explained, *((name, "ranking") for name in self.ranking.explained))
+
 
 class ListOrder(Order):
     """The list ranker's order: the softmax of its logits over the items found."""
 
-    def __init__(
-        self,
-        features: CandidateFeatures,
-        logits: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-        variables: Iterable[tf.Variable],
-        history: int,
-    ) -> None:
-        """Takes the candidates' features, the trained network as a plain function, and the variables behind it.
+    def __init__(self, features: CandidateFeatures, ranker: ListRanker, history: int) -> None:
+        """Takes the candidates' features and the trained network.
 
         Args:
             features: With the tables of all training events.
-            logits: The network.
-            variables: Those that `logits` reads.
+            ranker: The network; a SavedModel gets its variables and none of its training.
             history: Most entries of a history, as in the training.
         """
         super().__init__(name="list_order")
         self._history = history
-        self.features, self._variables = features, list(variables)
-        self._logits = Untracked(logits)
+        self.features, self._variables = features, list(ranker.variables)
+        self._ranker = Untracked(ranker)
 
     def log_chances(self, found: Found) -> tf.Tensor:
         """Log softmax over the items found."""
-        query = Query(history=last_items(found.history, self._history), candidates=found.rows, scores=found.scores)
-        return tf.nn.log_softmax(self._logits.value(self.features(query), found.rows >= 0), axis=1)
+        return tf.nn.log_softmax(self._ranker.value(self.features(self._query(found)), found.rows >= 0), axis=1)
+
+    def explain(self, found: Found, places: tf.Tensor) -> Explanation:
+        """The contributions of the features and of the history's entries."""
+        return explain_list(self._ranker.value, self.features, self._query(found), places)
+
+    @property
+    def explained(self) -> Explained:
+        """The features of the list ranker."""
+        return tuple(zip(self.features.names, self.features.groups, strict=True))
+
+    def _query(self, found: Found) -> Query:
+        return Query(history=last_items(found.history, self._history), candidates=found.rows, scores=found.scores)
 
 
 def last_items(history: tf.Tensor, length: int) -> tf.Tensor:

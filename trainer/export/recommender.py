@@ -10,6 +10,7 @@ import tensorflow as tf
 from features.encoding.encoder import Tensors
 from trainer.config.export import ExportConfig
 from trainer.export.adjustments import Adjustments
+from trainer.export.explanations import MOST_EXPLAINED, Answer, explain_answer
 from trainer.export.new_items import Asked, NewItems
 from trainer.export.orders import Found, Order
 from trainer.export.query import HistoryEntries, UserHistories
@@ -76,6 +77,9 @@ class RecommenderServable(tf.Module):
         Optional are the restrictions of `retrieve`, what `trainer.export.adjustments` names, `limit`, `exclude_seen`,
         and `diversity` and `new_item_share`, `[batch]` or `[1] float32` from 0 to 1, NaN for what is configured.
         `is_explored [batch, limit] bool` tells the items that are there for their share of the places alone.
+
+        `explain` has the same inputs and outputs, with `limit` up to 100, and tells on top why the items have their
+        scores, see `trainer.export.explanations`.
         """
         choices = {
             "limit": Input(spec=tf.TensorSpec([], tf.int32), default=tf.constant(self._limit)),
@@ -85,9 +89,28 @@ class RecommenderServable(tf.Module):
         }
         optional = self.retrieval.restrictions() | self.adjustments.inputs() | choices
         inputs = self.retrieval.query.inputs() | optional
-        return {"serving_default": make_signature(self._recommend, inputs)}
+        return {
+            "serving_default": make_signature(self._recommend, inputs),
+            "explain": make_signature(self._explain, inputs),
+        }
 
     def _recommend(self, request: Tensors) -> Outputs:
+        return self._outputs(self._answer(request))
+
+    def _explain(self, request: Tensors) -> Outputs:
+        limit = checked_count("limit", request["limit"], MOST_EXPLAINED)
+        answer = self._answer(request | {"limit": limit})
+        explained = explain_answer(self.order, answer, self.retrieval.retriever.item_ids)
+        return {**self._outputs(answer), **explained}
+
+    def _outputs(self, answer: Answer) -> Outputs:
+        return {
+            "item_ids": self.retrieval.retriever.item_ids.ids(answer.chosen.rows),
+            "scores": answer.chosen.scores,
+            IS_EXPLORED: answer.is_explored,
+        }
+
+    def _answer(self, request: Tensors) -> Answer:
         retrieval, retriever = self.retrieval, self.retrieval.retriever
         limit = checked_count("limit", request["limit"], retrieval.most_items)
         query = retrieval.query.encode(request, retrieval.encoder)
@@ -107,7 +130,8 @@ class RecommenderServable(tf.Module):
             retrieval.bonus(request, query),
         )
         found = Found(query=query, history=history, rows=top.rows, scores=top.scores)
-        adjusted = self.order.log_chances(found) + self.adjustments(request, top.rows)
+        adjustments = self.adjustments(request, top.rows)
+        adjusted = self.order.log_chances(found) + adjustments
         log_chances = tf.where(tf.math.is_finite(top.scores), adjusted, -float("inf"))
         ranked = TopK(rows=top.rows, scores=log_chances)
         batch = tf.shape(history)[0]
@@ -118,11 +142,7 @@ class RecommenderServable(tf.Module):
         chosen = TopK(rows=tf.gather(top.rows, places, batch_dims=1), scores=scores)
         share = self._asked_share(request, NEW_ITEM_SHARE, self._new_item_share, batch)
         chosen, is_explored = self._explored(chosen, top, share, asked)
-        return {
-            "item_ids": retriever.item_ids.ids(chosen.rows),
-            "scores": chosen.scores,
-            IS_EXPLORED: is_explored,
-        }
+        return Answer(found=found, adjustments=adjustments, chosen=chosen, is_explored=is_explored)
 
     def _users(self, request: Tensors, batch: tf.Tensor) -> tf.Tensor:
         """`[batch] string`: the users' ids; empty where queries do not name their user."""

@@ -23,7 +23,11 @@ def example_requests(assembly: Assembly, signatures: Mapping[str, Any]) -> dict[
     """
     sizes = assembly.job.export.warmup_batch_sizes
     requests: dict[str, Sequence[Request]] = {
-        name: [_request(assembly, function, size, names_an_item=name == "embed_item") for size in sizes]
+        # People ask for one explanation at a time, and a large batch of them takes memory.
+        name: [
+            _request(assembly, function, size, names_an_item=name == "embed_item")
+            for size in ((min(sizes),) if name == "explain" else sizes)
+        ]
         for name, function in signatures.items()
     }
     if "encode_query" in requests:

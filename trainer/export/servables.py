@@ -15,6 +15,8 @@ from trainer.export.query import HistoryEntries, QueryInputs
 from trainer.export.signatures import Input, Outputs, make_signature
 from trainer.export.untracked import Untracked
 from trainer.index.filtered_retriever import ItemBonus, Retriever
+from trainer.layers.attribution import Explanation
+from trainer.ranking.explanation import Pairs
 from trainer.retrieval.repeat_bonus import EntriesOfHistories, RepeatBonus
 
 EXCLUSIONS = "exclude_item_ids"
@@ -50,6 +52,10 @@ class Ranker:
     """Scores by task to what is predicted by task."""
     log_chance: Callable[[Tensors], tf.Tensor]
     """Scores by task to the log of the chance that the user is content with the item, by which the cascade ranks."""
+    explain: Callable[[Pairs], Explanation]
+    """What features of candidates contribute to that log."""
+    explained: tuple[str, ...]
+    """Names of these features."""
     variables: Iterable[tf.Variable]
 
 
@@ -189,6 +195,17 @@ class RankingServable(tf.Module):
         """
         log_chances: tf.Tensor = self._ranker.value.log_chance(self._scores(query, items, shape))
         return log_chances
+
+    @property
+    def explained(self) -> tuple[str, ...]:
+        """Names of the features whose contributions `explain` tells."""
+        explained: tuple[str, ...] = self._ranker.value.explained
+        return explained
+
+    def explain(self, pairs: Pairs) -> Explanation:
+        """Explains `log_chances`."""
+        explanation: Explanation = self._ranker.value.explain(pairs)
+        return explanation
 
     def _scores(self, query: Tensors, items: Tensors, shape: tf.Tensor) -> Tensors:
         """Each task's scores, `[batch, n] float32`; arguments as for `log_chances`."""

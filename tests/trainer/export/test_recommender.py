@@ -54,21 +54,34 @@ def answers(
     stack: StackConfig, users: list[str], histories: list[list[str]], times: Any, **more: Any
 ) -> list[list[str]]:
     """Item ids of one request to the SavedModel, with other choices than the usual ones if they are given."""
+    found = called(stack, "serving_default", users, histories, times, **more)
+    return [[item.decode() for item in row] for row in found["item_ids"]]
+
+
+def explained(stack: StackConfig, users: list[str], histories: list[list[str]], times: Any) -> dict[str, np.ndarray]:
+    """Explanations of one request."""
+    return called(stack, "explain", users, histories, times)
+
+
+def called(
+    stack: StackConfig, name: str, users: list[str], histories: list[list[str]], times: Any, **more: Any
+) -> dict[str, np.ndarray]:
+    """Outputs of one request to a signature of the SavedModel."""
     width = max(map(len, histories))
     sent = {
         "user_id": tf.constant(users),
         "history": tf.constant([history + [""] * (width - len(history)) for history in histories]),
         "timestamp": tf.constant(times),
     }
-    signature = load(stack, "recommender").signatures["serving_default"]
+    signature = load(stack, "recommender").signatures[name]
     defaults = {
-        name: tf.constant([[""]]) if spec.dtype == tf.string else tf.constant([np.nan])
-        for name, spec in signature.structured_input_signature[1].items()
-        if name not in sent and name not in ("limit", "exclude_seen")
+        alias: tf.constant([[""]]) if spec.dtype == tf.string else tf.constant([np.nan])
+        for alias, spec in signature.structured_input_signature[1].items()
+        if alias not in sent and alias not in ("limit", "exclude_seen")
     }
     choices = {"limit": tf.constant(LIMIT), "exclude_seen": tf.constant(True)}
     found = signature(**(defaults | sent | choices | more))
-    return [[item.decode() for item in row] for row in found["item_ids"].numpy()]
+    return {alias: values.numpy() for alias, values in found.items()}
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,35 @@ def test_the_evaluation_shows_what_diversity_costs(cascade: StackConfig) -> None
         assert rows[-1]["distance"] > rows[0]["distance"]
         assert {"remainders"} <= rows[0].keys()
     assert "What diversity costs" in cascade.layout.current_run.stage("list_ranking").report.read_text()
+
+
+def test_contributions_of_features_and_history_sum_up_to_the_scores(cascade: StackConfig) -> None:
+    history, times = [f"i{n}" for n in range(0, 24, 2)], np.array([1_700_000_000] * 3, np.int64)
+    users, histories = ["u8", "nobody", "u3"], [history, [], ["i1", "i1", "unknown"]]
+    found = explained(cascade, users, histories, times)
+    assert found["item_ids"].astype(str).tolist() == answers(cascade, users, histories, times)
+    total = found["baseline"][:, None] + found["feature_contributions"].sum(axis=-1)
+    np.testing.assert_allclose(total, np.log(found["scores"]), atol=0.1)
+    groups = found["feature_groups"][0].astype(str)
+    of_history = ~np.isin(groups, ["retrieval", "popularity", "request"])
+    by_feature = found["feature_contributions"][..., of_history].sum(axis=-1)
+    np.testing.assert_allclose(found["history_contributions"].sum(axis=-1), by_feature, atol=1e-3)
+    ids = found["history_item_ids"].astype(str)
+    assert [item for item in ids[0] if item] == history
+    assert not any(ids[1])
+    assert [item for item in ids[2] if item] == ["i1", "i1"]
+
+
+def test_the_evaluation_shows_feature_importance_and_rules(cascade: StackConfig) -> None:
+    known = evaluate(cascade, "list_ranking").content["ranker"]
+    losses = [row["loss"]["value"] for row in known["importance"]]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] > 0
+    assert {row["group"] for row in known["importance"]} >= {"retrieval", "ease", "remainders", "popularity"}
+    assert known["rules"]["r_squared"] > 0
+    page = cascade.layout.current_run.stage("list_ranking").report.read_text()
+    assert "Feature importance of the list ranker" in page
+    assert "The list ranker as rules" in page
 
 
 def test_items_of_the_history_come_back_on_request(cascade: StackConfig) -> None:
