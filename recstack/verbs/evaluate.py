@@ -236,6 +236,24 @@ def cascade_tables(result: Mapping[str, Any]) -> Iterator[Table]:
     for task, metrics in result["by_label"].items():
         yield _label_table(task, metrics)
     yield _diversity_table(result["diversity"], min(result["cutoffs"]))
+    yield from _importance_table(result)
+
+
+def _importance_table(result: Mapping[str, Any]) -> Iterator[Table]:
+    """Feature importance of the list ranker; no table without a validation split."""
+    if not (known := result.get("ranker")):
+        return
+    caption = f"on {known['lists']:,} lists of the validation split, by permuting a group's values within each list"
+    if (rules := known["rules"]) is not None:
+        caption += f"\nrules in the report explain {rules['r_squared']:.0%} of the scores' variance"
+    table = Table(title="Feature importance of the list ranker", caption=caption)
+    for name in ("group", "features", f"ndcg@{known['cutoff']} lost"):
+        table.add_column(name, justify="left" if name == "group" else "right")
+    for row in known["importance"]:
+        loss = row["loss"]
+        spread = f"{loss['value']:+.4f} [{loss['low']:+.4f}, {loss['high']:+.4f}]"
+        table.add_row(row["group"], str(row["features"]), spread)
+    yield table
 
 
 def _label_table(task: str, metrics: Mapping[str, Any]) -> Table:

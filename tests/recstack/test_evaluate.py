@@ -81,6 +81,12 @@ def test_the_cascade_shows_what_is_served_and_what_each_task_gains() -> None:
         "reason": "why it is so",
         "by_label": {"liked": {"ndcg@1": {"cascade": 0.5312, "retrieval": 0.5, "difference": gain}}},
         "diversity": {"dpp": [{"strength": 0.3, "ndcg": 0.275, "distance": 0.8123, "genres": 3.2}]},
+        "ranker": {
+            "importance": [{"group": "ease", "features": 7, "loss": gain}],
+            "rules": {"text": "", "r_squared": 0.617, "rank_correlation": 0.8, "lists": 200},
+            "lists": 400,
+            "cutoff": 10,
+        },
     }
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(*cascade_tables(result))
@@ -95,6 +101,9 @@ def test_the_cascade_shows_what_is_served_and_what_each_task_gains() -> None:
         "0.5000",
         "+0.0312 [-0.0045, +0.0678]",
     ]
+    (of_group,) = (line for line in lines if "ease" in line)
+    assert [cell.strip() for cell in of_group.strip("│ ").split("│")] == ["ease", "7", "+0.0312 [-0.0045, +0.0678]"]
+    assert "rules in the report explain 62% of the scores' variance" in " ".join(" ".join(lines).split())
     (of_strength,) = (line for line in lines if "dpp 0.3" in line)
     assert of_strength.strip("│ ").replace(" ", "").split("│") == ["dpp0.3", "0.2750", "0.8123", "3.2000"]
 

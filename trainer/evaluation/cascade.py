@@ -10,18 +10,21 @@ import numpy.typing as npt
 from features.disk.layout import SPLITS, Split
 from features.disk.manifest import read_manifest
 from features.schema import Schema
-from trainer.cascade.features import FEATURES_OF_SCORES
+from trainer.cascade.features import FEATURES_OF_SCORES, feature_groups, feature_names
 from trainer.cascade.lists import CandidateLists, Questions, candidate_lists, retrieving
 from trainer.cascade.model import ListRanker
-from trainer.cascade.stage import ListRankingStage
+from trainer.cascade.stage import ListRankingStage, item_values
+from trainer.cascade.tables import ITEM_COLUMNS, SIMILARITIES
 from trainer.cascade.validation import logits_of, order_of, verdict
 from trainer.config.evaluation import EvaluationConfig
 from trainer.data.encoded_dataset import EncodedDataset
 from trainer.data.events import Float32
 from trainer.evaluation.diversity import ScoredLists, diversity_curves
+from trainer.evaluation.importance import MOST_LISTS, permutation_importance
 from trainer.evaluation.new_items import new_item_curve
 from trainer.evaluation.queries import JudgedSplit
 from trainer.evaluation.retrieval import load_data
+from trainer.evaluation.rules import readable_rules
 from trainer.metrics.intervals import paired_test, user_groups
 from trainer.metrics.lists import query_metrics
 from trainer.metrics.protocol import Int, Ragged
@@ -63,7 +66,7 @@ def evaluate_cascade(
         `baselines`, both orders; `versus`, paired tests of the model against each; `ranks`, whether the list ranker is
         served, and `reason`, the numbers that decided; `by_label`, the same metrics of the targets with a positive
         label alone, where labels differ; `diversity` and `new_items`, what re-ranking the served lists and places for
-        new items in them cost and bring.
+        new items in them cost and bring; `ranker`, see `describe_ranker`.
 
     Raises:
         InputError: the split holds no query.
@@ -106,6 +109,31 @@ def evaluate_cascade(
             cutoff,
         ),
         "new_items": new_item_curve(retrieval, judged, served[:, :cutoff], exclude_seen=config.exclude_seen),
+        "ranker": describe_ranker(trained, context, stage),
+    }
+
+
+def describe_ranker(
+    trained: Trained[ListRanker], context: StageContext, stage: ListRankingStage
+) -> dict[str, Any] | None:
+    """Feature importance and readable rules of the list ranker, by at most 400 lists of the validation split.
+
+    Returns:
+        `importance`, see `permutation_importance`; `rules`, see `readable_rules`; `lists`, how many there are, and
+        `cutoff`, of NDCG. None where there is no validation split.
+    """
+    dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
+    validation = stage.make_validation(context, dataset)
+    if validation is None:
+        return None
+    lists = validation.lists.sample(MOST_LISTS, context.seed)
+    attributes = tuple(item_values(dataset))
+    names, groups = (of((*SIMILARITIES, *attributes), ITEM_COLUMNS) for of in (feature_names, feature_groups))
+    return {
+        "importance": permutation_importance(trained.model, lists, groups, cutoff=stage.cutoff, seed=context.seed),
+        "rules": readable_rules(trained.model, lists, names, seed=context.seed),
+        "lists": len(lists.rows),
+        "cutoff": stage.cutoff,
     }
 
 

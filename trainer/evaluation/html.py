@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from features.disk.files import write_text_atomically
+from trainer.evaluation.ranker_html import ranker_parts
 
 Result: TypeAlias = Mapping[str, Any]
 
@@ -54,7 +55,8 @@ def write_cascade_report(result: Result, path: Path) -> None:
     )
     by_label = [_by_label(task, metrics) for task, metrics in result["by_label"].items()]
     diversity = _diversity(result["diversity"], min(result["cutoffs"]))
-    write_page(f"Cascade on the {result['split']} split", [introduction, *_parts(result), *by_label, diversity], path)
+    parts = [introduction, *_parts(result), *by_label, diversity, *ranker_parts(result)]
+    write_page(f"Cascade on the {result['split']} split", parts, path)
 
 
 def write_page(title: str, parts: Sequence[str], path: Path) -> None:

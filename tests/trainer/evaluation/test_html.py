@@ -13,6 +13,13 @@ CURVE = [
     {"strength": 0.5, "ndcg": 0.275, "distance": 0.8123, "genres": 3.2},
 ]
 
+RANKER = {
+    "importance": [{"group": "ease", "features": 7, "loss": {"value": 0.0412, "low": 0.0312, "high": 0.0512}}],
+    "rules": {"text": "|--- ease_sum <= 1.50", "r_squared": 0.617, "rank_correlation": 0.8123, "lists": 200},
+    "lists": 400,
+    "cutoff": 10,
+}
+
 
 def test_every_model_metric_and_slice_of_an_evaluation_is_there(checkerboard: StackConfig) -> None:
     run = checkerboard.layout.current_run.stage("retrieval")
@@ -46,7 +53,7 @@ def test_the_report_of_the_cascade_says_what_is_served_and_what_each_task_gains(
     of_task = {"ndcg@2": {"cascade": 0.5312, "retrieval": 0.5, "difference": gain}}
     for ranks, served in ((True, "the list ranker's order"), (False, "retrieval's order")):
         shown = {"ranks": ranks, "reason": "difference <0", "by_label": {"liked": of_task}}
-        cascade = result | shown | {"diversity": {"mmr": CURVE}}
+        cascade = result | shown | {"diversity": {"mmr": CURVE}, "ranker": RANKER}
         write_cascade_report(cascade, tmp_path / "report.html")
         page = (tmp_path / "report.html").read_text()
         assert f"Served: {served} (difference &lt;0)" in page
@@ -54,6 +61,9 @@ def test_the_report_of_the_cascade_says_what_is_served_and_what_each_task_gains(
         assert "<td>ndcg@2</td><td>0.5312</td><td>0.5000</td><td>+0.0312<br><small>-0.0045 to +0.0678</small>" in page
         assert f"{result['model']['metrics']['recall@2']['value']:.4f}" in page
         assert "<td>mmr 0.5</td><td>0.2750</td><td>0.812</td><td>3.20</td>" in page
+        assert "<td>ease</td><td>7</td><td>+0.0412<br><small>+0.0312 to +0.0512</small></td>" in page
+        assert "<pre>|--- ease_sum &lt;= 1.50</pre>" in page
+        assert "200 lists of other users the rules explain 62% of the scores' variance" in page
         assert {"mmr", "0.5", "mean distance of the items of a list"} <= texts(
             ElementTree.fromstring(re.findall(r"<svg.*?</svg>", page, re.DOTALL)[-1])
         )
