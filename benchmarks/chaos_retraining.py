@@ -1,13 +1,14 @@
 """Kills `recstack retrain` at random moments beside a server under load, and looks at what is left.
 
     python benchmarks/chaos_retraining.py --kills 30
+    python benchmarks/chaos_retraining.py --kills 10 --seed 1 --seconds 450   # a piece of it, as are seeds 2 and 3
 
 A first night of a small generated log is published and served. Then come nights with a day of new events each: a twin
 of the folder is retrained without disturbance, and the folder itself by processes that `kill -9` ends at random moments
 of the time that the twin took, until one comes to its end. After each kill every published version has to be complete,
 after each night the lists of the published models have to be the twin's, and all the while the server is asked for
-lists by one caller. Prints a line of Markdown a night. Exits with 1 where a request failed, a version was incomplete or
-a list was another one.
+lists by one caller. Prints a line of Markdown a night. After `--seconds` nothing more is killed, and the night that was
+begun comes to its end. Exits with 1 where a request failed, a version was incomplete or a list was another one.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +60,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="kill nothing after these")
     given = parser.parse_args()
+    deadline = time.monotonic() + given.seconds
     draw, troubles = random.Random(given.seed), list[str]()
     with tempfile.TemporaryDirectory() as folder:
         stack = first_night(Path(folder))
@@ -66,11 +70,12 @@ def main() -> int:
         with local_server(flags, Path(folder) / "server.log") as address, Load(address, stack) as load:
             print(HEADER)
             kills, night = 0, 0
-            while kills < given.kills:
+            while kills < given.kills and time.monotonic() < deadline:
                 night += 1
                 write_log(stack, night)
                 seconds, twin = undisturbed(stack, Path(folder) / "twin")
-                killed = disturbed(stack, seconds, draw, given.kills - kills, troubles)
+                moments = (draw.uniform(0.0, seconds) for _ in range(given.kills - kills))
+                killed = disturbed(stack, moments, deadline, troubles)
                 kills += killed
                 troubles += [f"night {night}: {model} has other lists" for model in differing(stack, twin)]
                 versions = max(stack.layout.model("retrieval").versions())
@@ -139,20 +144,31 @@ def undisturbed(stack: StackConfig, folder: Path) -> tuple[float, StackConfig]:
     return completed(twin), twin
 
 
-def disturbed(stack: StackConfig, seconds: float, draw: random.Random, most: int, troubles: list[str]) -> int:
-    """Retrains until a process comes to its end; returns how many were killed before, `most` of them at most."""
-    for kills in range(most):
+def disturbed(stack: StackConfig, moments: Iterable[float], deadline: float, troubles: list[str]) -> int:
+    """Retrains until a process comes to its end; returns how many were killed before.
+
+    Args:
+        stack: the recommender.
+        moments: seconds after which each process is killed; after the last nothing is killed any more.
+        deadline: by the monotonic clock; nothing is killed after it.
+        troubles: what is found wrong is added to them.
+    """
+    kills = 0
+    for moment in moments:
+        if time.monotonic() + moment > deadline:
+            break
         with subprocess.Popen(command(stack), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(draw.uniform(0.0, seconds))
+                process.wait(moment)
                 return kills
             process.kill()
+            kills += 1
         for model in stack.export.models:
             layout = stack.layout.model(model)
             missing = [version for version in layout.versions() if not layout.manifest(version).exists()]
             troubles += [f"{model}: version {version} is incomplete" for version in missing]
     completed(stack)
-    return most
+    return kills
 
 
 def differing(stack: StackConfig, twin: StackConfig) -> list[ModelName]:
