@@ -7,6 +7,7 @@ from features.disk.layout import ModelName
 from recstack.config import StackConfig
 from recstack.retraining.gate.decision import read_decision
 from recstack.retraining.record import read_records, utc_now
+from recstack.retraining.registry import served_runs
 from recstack.retraining.release import canaries, newest_versions
 from recstack.retraining.report import write_retraining_report
 
@@ -27,6 +28,8 @@ def roll_back_models(
     stack: StackConfig, models: tuple[ModelName, ...], to: int | None = None, reason: str = ""
 ) -> dict[ModelName, RolledBack]:
     """Publishes a former version of each model again, and writes the reason into the record of its retraining.
+
+    The run that all models are made from again is the current one then.
 
     A canary goes back to the stable version. The label `stable` then stays, and `canary` names the stable version too,
     so that servers can follow at once; otherwise `stable` names the version that is published again.
@@ -51,10 +54,20 @@ def roll_back_models(
     set_stable(stack.layout, moved)
     write_server_files(stack.layout, stack.export)
     _note(stack, {model: refused[model] for model in models}, reason or "no reason given")
+    _make_served_run_current(stack)
     return {
         model: RolledBack(former=former[model], newest=newest[model], stable=moved.get(model, former[model]))
         for model in models
     }
+
+
+def _make_served_run_current(stack: StackConfig) -> None:
+    """Lets `runs/current` name the run that all models are made from again, from which a warm night goes on."""
+    served = served_runs(stack.layout)
+    if len(served) == 1 and served[0] != stack.layout.runs.current:
+        from trainer.training.runs import make_current  # TensorFlow takes its time, and the models are back by now
+
+        make_current(stack.layout.runs, served[0])
 
 
 def _note(stack: StackConfig, refused: Mapping[ModelName, int], reason: str) -> None:

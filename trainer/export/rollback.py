@@ -1,8 +1,9 @@
 """Rollback: publishes an earlier version again as the newest one."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,42 @@ _ROLLBACK = "rollback"
 
 
 def former_version(layout: ModelLayout, wanted: int | None = None) -> int:
-    """The version to roll back to: `wanted`, or by default the one before the newest.
+    """The version to roll back to: `wanted`, or by default the last one before the newest that is another good model.
 
     Raises:
         InputError: There is no such version, or it is the newest.
     """
     versions = layout.versions()
-    former = wanted if wanted is not None else (versions[-2] if len(versions) > 1 else None)
-    if former is None or former not in versions[:-1]:
-        known = ", ".join(map(str, versions)) or "none"
+    known = ", ".join(map(str, versions)) or "none"
+    former = wanted if wanted is not None else next(_good_ones(layout, versions), None)
+    if former is None:
         raise InputError(
-            f"model {layout.base}: version {'before the newest' if former is None else former} expected, {known} found"
+            f"model {layout.base}: a version before the newest that differs from it and was not rolled back expected, "
+            f"{known} found; --to names any of them"
         )
+    if former not in versions[:-1]:
+        raise InputError(f"model {layout.base}: version {former} expected, {known} found")
     return former
+
+
+def _good_ones(layout: ModelLayout, versions: Sequence[int]) -> Iterator[int]:
+    """Versions before the newest, the last first, without what was rolled back later and what the newest is again."""
+    refused: list[Mapping[str, str]] = []
+    for later, version in pairwise(reversed(versions)):
+        if later == versions[-1]:
+            refused.append(_inputs(layout.manifest(later)))
+        refused.append(_rollback(layout.manifest(later)).get("refused_inputs", {}))
+        inputs = _inputs(layout.manifest(version))
+        if not inputs or inputs not in refused:
+            yield version
+
+
+def _inputs(manifest: Path) -> Mapping[str, str]:
+    """What a version was made from; nothing if something else has published it."""
+    try:
+        return dict(read_manifest(manifest, "saved_model").inputs)
+    except InputError:
+        return {}
 
 
 def roll_back(layout: ModelLayout, former: int) -> int:

@@ -48,6 +48,18 @@ def test_what_was_rolled_back_is_not_published_again(layout: ModelLayout) -> Non
     assert not was_rolled_back(layout.manifest(3), {"run": "c"})
 
 
+def test_by_default_a_version_that_was_rolled_back_is_passed_over(layout: ModelLayout) -> None:
+    roll_back(layout, former_version(layout))  # a b c, and b again as 4
+    assert former_version(layout) == 1
+    roll_back(layout, former_version(layout))  # a again as 5: b and c are out, a is what it is already
+    with pytest.raises(InputError, match="was not rolled back expected, 1, 2, 3, 4, 5 found; --to names any"):
+        former_version(layout)
+    assert former_version(layout, 3) == 3
+    publish(layout, "c")  # by a person who knows better
+    publish(layout, "d")
+    assert former_version(layout) == 6
+
+
 @pytest.mark.parametrize("wanted", [3, 9, 0])
 def test_a_version_that_is_not_a_former_one_is_refused(layout: ModelLayout, wanted: int) -> None:
     with pytest.raises(InputError, match=f"version {wanted} expected, 1, 2, 3 found"):
