@@ -32,6 +32,7 @@ VERBS: dict[str, Verb] = {
     ),
     "promote": Verb("the newest version of the models becomes the stable one", "recstack.verbs.promote"),
     "runs": Verb("the training runs: data, code, metrics, and which is served", "recstack.verbs.runs"),
+    "report": Verb("one page about a run: what changed, curves, metrics, the gate", "recstack.verbs.report"),
     "compare": Verb("two runs over the same queries, with intervals", "recstack.verbs.compare"),
     "rollback": Verb("a former version of the SavedModels becomes the newest again", "recstack.verbs.rollback"),
     "serve": Verb("SavedModels -> TensorFlow Serving's gRPC and REST APIs, with its flags", "recstack.verbs.serve"),

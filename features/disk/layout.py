@@ -174,6 +174,11 @@ class RunLayout:
         """The directory of one stage."""
         return StageLayout(self.root / name)
 
+    @property
+    def report(self) -> Path:
+        """HTML page of a run that no retraining made."""
+        return self.root / "report.html"
+
     def finished(self) -> tuple[StageName, ...]:
         """The stages that are trained."""
         return tuple(name for name in STAGE_NAMES if self.stage(name).manifest.exists())
@@ -257,8 +262,13 @@ class RetrainingLayout:
 
     @property
     def report(self) -> Path:
-        """HTML page of the record, of the gate's verdicts and of the sample users."""
+        """HTML page of the record, of the gate's verdicts, of the sample users and of the run."""
         return self.root / "report.html"
+
+    @property
+    def run_details(self) -> Path:
+        """The report's parts about the run, HTML without head and end."""
+        return self.root / "run.html"
 
     @property
     def config(self) -> Path:

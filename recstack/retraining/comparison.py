@@ -1,6 +1,6 @@
 """Two runs side by side: what differs in configuration and data, and metrics over the same queries with intervals."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,16 @@ from features.serialization import unstructure
 from recstack import stages
 from recstack.config import StackConfig, parse_config
 from recstack.retraining.registry import RegisteredRun, find_run, live_stages, read_run
+from recstack.retraining.samples import Samples, sample_users, shown_places, with_titles
 
 if TYPE_CHECKING:
     from trainer.metrics.intervals import PairedTest
     from trainer.metrics.results import Evaluation
+    from trainer.restore import Trained
+    from trainer.retrieval.two_towers import TwoTowers
+
+# Items of the lists that are shown.
+_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +52,16 @@ class Comparison:
     """Fields of the configuration, by dotted name."""
     counts: tuple[Difference, ...]
     """Counts of the datasets."""
+    drift: Mapping[str, float]
+    """Population stability index of each feature, second dataset against the first; empty if one was not kept."""
     split: str
     """Split of the present dataset that both were judged on."""
     num_queries: int
     """Queries that both answered."""
     metrics: Mapping[str, ComparedMetric]
     """Metrics of retrieval, by name."""
+    samples: Samples
+    """What both recommend to a few users."""
     trained_elsewhere: tuple[str, ...]
     """Which of the two runs were trained on another dataset than the present one."""
 
@@ -70,6 +80,8 @@ def compare_runs(
     Raises:
         InputError: a run or the dataset is missing, or was made with other features.
     """
+    from trainer.evaluation.retrieval import judge_model
+
     dataset = stack.require_dataset().fingerprint()
     pair = [find_run(stack.layout, name) for name in (first, second)]
     if pair[0] == pair[1]:
@@ -77,20 +89,34 @@ def compare_runs(
     configs = [config_of(run) for run in pair]
     live = live_stages(stack.layout)
     registered = [read_run(run, is_current=run == stack.layout.runs.current, live=live) for run in pair]
-    judged = []
+    judged, trained = [], []
     for run, config in zip(pair, configs, strict=True):
         progress(f"judging run {run.id} on the {stack.evaluation.split} split")
-        judged.append(_judge(stack, run, config))
+        trained.append(_restored(stack, run, config))
+        judged.append(judge_model(trained[-1], stack.layout.dataset, stack.evaluation))
     return Comparison(
         first=registered[0],
         second=registered[1],
         settings=tuple(differences(deciding_settings(configs[0]), deciding_settings(configs[1]))),
         counts=tuple(differences(registered[0].counts, registered[1].counts)),
+        drift=_drift(stack, registered),
         split=stack.evaluation.split,
         num_queries=judged[0].num_queries,
         metrics=_metrics(judged[0], judged[1]),
+        samples=_samples(stack, trained),
         trained_elsewhere=tuple(run.id for run in registered if run.dataset != dataset),
     )
+
+
+def _drift(stack: StackConfig, runs: Sequence[RegisteredRun]) -> dict[str, float]:
+    """How far the datasets of two runs differ, from what retrainings kept of them."""
+    from beam_pipelines.profile.drift import measure_drift
+    from recstack.retraining.gate.data_facts import kept_dataset
+
+    first, second = (kept_dataset(stack.layout, run.dataset) for run in runs)
+    if first is None or second is None or runs[0].dataset == runs[1].dataset:
+        return {}
+    return dict(measure_drift(first, second, stack.features, stack.pipeline.drift).stability)
 
 
 def config_of(run: RunLayout) -> StackConfig:
@@ -123,14 +149,29 @@ def deciding_settings(config: StackConfig) -> Mapping[str, Any]:
     return {name: value for name, value in unstructure(config).items() if name != "workdir"}
 
 
-def _judge(stack: StackConfig, run: RunLayout, config: StackConfig) -> "Evaluation":
-    from trainer.evaluation.retrieval import judge_model
+def _restored(stack: StackConfig, run: RunLayout, config: StackConfig) -> "Trained[TwoTowers]":
     from trainer.restore import restore
     from trainer.stage import stages_of
 
     read_manifest(run.stage("retrieval").manifest, "run")
     context = replace(stages.stage_context(stack, run), seed=config.seed)
-    return judge_model(restore(context, stages_of(config)["retrieval"]), stack.layout.dataset, stack.evaluation)
+    trained: Trained[TwoTowers] = restore(context, stages_of(config)["retrieval"])
+    return trained
+
+
+def _samples(stack: StackConfig, trained: "Sequence[Trained[TwoTowers]]") -> Samples:
+    """The lists of both models for a few queries of the split."""
+    from trainer.evaluation.retrieval import best_items
+    from trainer.evaluation.served import raw_queries
+
+    raw = raw_queries(stack.features, stack.layout.dataset, stack.evaluation.split)
+    places = shown_places(len(raw))
+    first, second = (best_items(each, stack.layout.dataset, stack.evaluation, places, _SHOWN) for each in trained)
+    wanted, before, after = (
+        [tuple(item.decode() for item in items) for items in lists] for lists in (second[1], first[0], second[0])
+    )
+    users = sample_users(stack.features, raw.take(places), wanted=wanted, before=before, after=after)
+    return with_titles("retrieval", users, stack.features, stack.layout.dataset)
 
 
 def _metrics(first: "Evaluation", second: "Evaluation") -> dict[str, ComparedMetric]:

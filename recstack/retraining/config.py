@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from trainer.config.baselines import BaselineName, require_known
 from trainer.config.training import require
 
 
@@ -88,10 +89,15 @@ class BaselinesRule:
 
     enabled: bool = True
     """Whether the rule may refuse a model."""
+    names: tuple[BaselineName, ...] = ()
+    """Which baselines a retraining fits and compares with; empty: those of `[evaluation.baselines]`. Name the strongest
+    ones that fit within seconds: a slow one costs its time every night."""
     margin: float = 0.0
     """Gain over each baseline that is required, as a share of the baseline's metric."""
 
     def __post_init__(self) -> None:
+        for name in self.names:
+            require_known("gate.baselines.names", name)
         require("gate.baselines", self, "margin", self.margin > -1, "a share above -1")
 
 

@@ -52,6 +52,8 @@ class RetrainingRecord:
     """The version that each model was published as."""
     rolled_back: str = ""
     """Why these versions were taken back; empty if they were not."""
+    earlier_rollbacks: tuple[str, ...] = ()
+    """Why earlier versions of the same models were taken back, if `forced` published them again."""
 
     def write(self, layout: RetrainingLayout) -> None:
         """Writes the record."""

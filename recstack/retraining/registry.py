@@ -85,9 +85,12 @@ def _with_retraining(run: RegisteredRun, record: RetrainingRecord | None) -> Reg
     if record is None:
         return run
     refused = f" by {', '.join(record.refused_by)}" if record.outcome == "refused" else ""
+    again = " again" if record.earlier_rollbacks else ""
     forced = f" in spite of {', '.join(record.refused_by)}" if record.forced and record.refused_by else ""
     back = f", rolled back: {record.rolled_back}" if record.rolled_back else ""
-    return replace(run, parent=record.parent, retraining=record.id, gate=f"{record.outcome}{refused}{forced}{back}")
+    return replace(
+        run, parent=record.parent, retraining=record.id, gate=f"{record.outcome}{again}{refused}{forced}{back}"
+    )
 
 
 def find_run(workdir: Workdir, name: str) -> RunLayout:

@@ -45,6 +45,7 @@ def write_retraining_report(layout: RetrainingLayout, record: RetrainingRecord, 
         f"<h2>The gate</h2><p>Asked {decision.queries:,} queries of the newest test window. {_beside(decision)}</p>",
         _checks(decision.checks),
         *_samples(read_samples(layout.samples)),
+        layout.run_details.read_text("utf-8") if layout.run_details.exists() else "",
         f"<h2>What it was made from</h2>{_table(_lineage(record))}",
         f"<h2>Time</h2>{_table((step, f'{seconds:,.1f} s') for step, seconds in record.seconds.items())}",
     ]
@@ -56,9 +57,13 @@ def _verdict(record: RetrainingRecord, decision: Decision) -> str:
     if record.outcome == "refused":
         return f"Refused by <b>{refused}</b>. The live models stay."
     models = escape(", ".join(f"{model} {version}" for model, version in record.published.items()))
-    forced = f" in spite of <b>{refused}</b>, because: {escape(record.forced)}" if refused else ""
+    again = (
+        f" again after a rollback ({escape('; '.join(record.earlier_rollbacks))})" if record.earlier_rollbacks else ""
+    )
+    spite = f" in spite of <b>{refused}</b>" if refused else ""
+    because = f", because: {escape(record.forced)}" if again or spite else ""
     back = f" Rolled back since: {escape(record.rolled_back)}." if record.rolled_back else ""
-    return f"Published{forced}: {models}.{back}"
+    return f"Published{again}{spite}{because}: {models}.{back}"
 
 
 def _beside(decision: Decision) -> str:

@@ -15,7 +15,7 @@ from recstack.retraining.gate.decision import Decision, read_decision
 from recstack.retraining.lease import held_lease
 from recstack.retraining.record import Attempt, RetrainingRecord, StepName, read_record, read_records, utc_now
 from recstack.retraining.release import newest_versions, settle_publication
-from recstack.retraining.report import write_retraining_report
+from recstack.retraining.run_details import write_run_report
 from recstack.retraining.steps import STEPS
 from recstack.retraining.tracking import log_retraining, require_mlflow
 from recstack.retraining.warm import with_former_run
@@ -67,7 +67,7 @@ def retrain(
     require_mlflow(stack)
     with held_lease(stack.layout.retrainings.lease, stack.retrain.lease_seconds) as lease:
         work = Work(
-            stack=_with_a_baseline(stack),
+            stack=with_baselines(stack),
             lease=lease,
             report=report,
             training_progress=training_progress,
@@ -93,11 +93,12 @@ def retrain(
         return done
 
 
-def _with_a_baseline(stack: StackConfig) -> StackConfig:
-    """Compares the models with popularity if the configuration names no baseline."""
-    if not stack.gate.baselines.enabled or stack.evaluation.baselines.names:
+def with_baselines(stack: StackConfig) -> StackConfig:
+    """Compares with the gate's baselines, else with those of the evaluation, and at least with popularity."""
+    if not stack.gate.baselines.enabled:
         return stack
-    baselines = replace(stack.evaluation.baselines, names=("popularity",))
+    names = stack.gate.baselines.names or stack.evaluation.baselines.names or ("popularity",)
+    baselines = replace(stack.evaluation.baselines, names=names)
     return replace(stack, evaluation=replace(stack.evaluation, baselines=baselines))
 
 
@@ -128,11 +129,12 @@ def _run_steps(work: Work, clock: "_Clock", began: str) -> Retrained:
     if decision.refused_by and not work.forced:
         record = replace(record, outcome="refused")
     else:
+        record.write(work.layout)  # the reason, for a call that goes on where this one is killed
         clock.run("publish")
-        record = replace(record, outcome="published", published=newest_versions(work.stack))
+        record = _published(work, record)
     record = replace(record, seconds=dict(clock.seconds), updated=utc_now())
     record.write(work.layout)
-    write_retraining_report(work.layout, record, decision)
+    write_run_report(work.stack.layout, work.run, record)
     _track(work, record, decision)
     prune_retrainings(work.stack, work.report)
     return Retrained(layout=work.layout, record=record, decision=decision)
@@ -194,11 +196,18 @@ def _nothing_to_do(work: Work) -> str:
 
 def _done(work: Work, record: RetrainingRecord, reason: str) -> Retrained:
     """Completes the record of a retraining that was killed after its last model was published."""
-    if work.all_live() and record.outcome != "published":
+    if work.all_live() and (record.outcome != "published" or record.rolled_back):
         settle_publication(work)
-        record = replace(record, outcome="published", published=newest_versions(work.stack), updated=utc_now())
+        record = replace(_published(work, record), updated=utc_now())
         record.write(work.layout)
     return Retrained(layout=work.layout, record=record, decision=read_decision(work.layout.gate), nothing_to_do=reason)
+
+
+def _published(work: Work, record: RetrainingRecord) -> RetrainingRecord:
+    """The record with the versions that are live now; what was said of versions taken back before is kept beside."""
+    back = (*record.earlier_rollbacks, *filter(None, [record.rolled_back]))
+    versions = newest_versions(work.stack)
+    return replace(record, outcome="published", published=versions, rolled_back="", earlier_rollbacks=back)
 
 
 def prune_retrainings(stack: StackConfig, report: Callable[[str], None]) -> None:

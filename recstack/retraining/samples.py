@@ -4,6 +4,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from features.disk.files import write_text_atomically
 from features.disk.layout import DatasetLayout, ModelName
@@ -12,6 +16,10 @@ from features.schema import Schema
 from features.serialization import structure, unstructure
 from recstack.display import read_titles
 
+if TYPE_CHECKING:
+    from trainer.evaluation.served import RawQueries
+
+Items: TypeAlias = tuple[str, ...]
 SHOWN_USERS = 6
 _HISTORY = 5
 
@@ -66,9 +74,35 @@ def with_titles(model: ModelName, users: Sequence[SampleUser], schema: Schema, d
     return Samples(model=model, users=tuple(users), titles=read_titles(schema, dataset, items))
 
 
-def last_items(history: Sequence[str]) -> tuple[str, ...]:
-    """The end of a history, as much of it as is shown."""
-    return tuple(history[-_HISTORY:])
+def shown_places(queries: int) -> "npt.NDArray[np.int64]":
+    """A few queries of so many, evenly from all."""
+    return np.arange(0, queries, max(-(-queries // SHOWN_USERS), 1), dtype=np.int64)
+
+
+def sample_users(
+    schema: Schema, raw: "RawQueries", wanted: Sequence[Items], before: Sequence[Items], after: Sequence[Items]
+) -> tuple[SampleUser, ...]:
+    """Puts the lists of both models beside what is known of each query.
+
+    Args:
+        schema: of the queries.
+        raw: the queries that are shown.
+        wanted: what was interacted with next, for each of them.
+        before: the live or first model's list of each; an empty one if there is none.
+        after: the new or second model's list of each.
+    """
+    names = raw.inputs.get(schema.user_id)
+    histories = raw.inputs[schema.history.name] if schema.history is not None else raw.seen
+    return tuple(
+        SampleUser(
+            name=names[place].decode() if names is not None else f"query {place + 1}",
+            history=tuple(item.decode() for item in histories[place][-_HISTORY:]),
+            wanted=wanted[place],
+            before=before[place],
+            after=after[place],
+        )
+        for place in range(len(raw))
+    )
 
 
 def read_samples(path: Path) -> Samples | None:

@@ -41,7 +41,10 @@ def compare(arguments: CompareArguments, voice: Voice) -> Comparison:
     for title, rows in (("Settings", found.settings), ("Data", found.counts)):
         if rows:
             voice.show(_differences(title, rows, found))
+    if found.drift:
+        voice.show(_drift(found.drift))
     voice.show(_metrics(found))
+    voice.show(_samples(found))
     for run in found.trained_elsewhere:
         voice.progress(f"run {run} was trained on another dataset than the present one, whose queries judge both")
     voice.result(
@@ -58,6 +61,13 @@ def _differences(title: str, rows: Sequence[Difference], found: Comparison) -> T
     return table
 
 
+def _drift(stability: Mapping[str, float]) -> Table:
+    table = Table("Feature", "drift", title="Stability index of the data", title_justify="left")
+    for name, value in sorted(stability.items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{value:.4f}")
+    return table
+
+
 def _metrics(found: Comparison) -> Table:
     table = Table("Metric", *_names(found), "difference", "p")
     for name, metric in found.metrics.items():
@@ -69,6 +79,18 @@ def _metrics(found: Comparison) -> Table:
             f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
             f"{metric.test.p_value:.2g}",
         )
+    return table
+
+
+def _samples(found: Comparison) -> Table:
+    """What both models recommend to a few users; * is what these interacted with next."""
+    table = Table("User", *_names(found), title="Sample users, * interacted with next", title_justify="left")
+    for user in found.samples.users:
+        lists = (
+            "\n".join(f"{found.samples.title(item)}{' *' if item in user.wanted else ''}" for item in items)
+            for items in (user.before, user.after)
+        )
+        table.add_row(user.name, *lists, end_section=True)
     return table
 
 
@@ -92,5 +114,7 @@ def _as_json(found: Comparison) -> Mapping[str, Any]:
         "settings": [asdict(row) for row in found.settings],
         "counts": [asdict(row) for row in found.counts],
         "metrics": {name: asdict(metric) for name, metric in found.metrics.items()},
+        "drift": dict(found.drift),
+        "samples": [asdict(user) for user in found.samples.users],
         "trained_on_another_dataset": list(found.trained_elsewhere),
     }

@@ -123,8 +123,10 @@ def _summary(done: Retrained) -> str:
             "with --force --reason"
         )
     models = ", ".join(f"{model} {version}" for model, version in record.published.items())
-    forced = f" in spite of {', '.join(record.refused_by)} ({record.forced})" if record.refused_by else ""
-    return f"published{forced}: {models}; retraining {record.id} of run {record.run}"
+    again = " again after a rollback" if record.earlier_rollbacks else ""
+    spite = f" in spite of {', '.join(record.refused_by)}" if record.refused_by else ""
+    because = f" ({record.forced})" if again or spite else ""
+    return f"published{again}{spite}{because}: {models}; retraining {record.id} of run {record.run}"
 
 
 def _as_json(done: Retrained) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """`report.html`: what `metrics.json` of retrieval or of the cascade says, as plots and tables; no outside parts."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,6 +30,11 @@ def write_report(result: Result, path: Path) -> None:
         result: Content of `metrics.json`.
         path: Path of the report.
     """
+    write_page(f"Retrieval on the {result['split']} split", retrieval_parts(result), path)
+
+
+def retrieval_parts(result: Result) -> list[str]:
+    """The plots and tables of a retrieval evaluation, from the content of `metrics.json`."""
     model = result["model"]
     introduction = (
         f"<p>{model['num_queries']:,} queries over the full catalogue with {model['num_targets']:,} targets, of which "
@@ -37,7 +42,7 @@ def write_report(result: Result, path: Path) -> None:
         "users; * differs from the model (paired t-test, p below 0.05).</p>"
     )
     tuned = "<h2>Parameters that validation chose for the baselines</h2>" + _tuned(result)
-    write_page(f"Retrieval on the {result['split']} split", [introduction, *_parts(result), tuned], path)
+    return [introduction, *_parts(result), tuned]
 
 
 def write_cascade_report(result: Result, path: Path) -> None:
@@ -47,6 +52,11 @@ def write_cascade_report(result: Result, path: Path) -> None:
         result: Content of `metrics.json`.
         path: Path of the report.
     """
+    write_page(f"Cascade on the {result['split']} split", cascade_parts(result), path)
+
+
+def cascade_parts(result: Result) -> list[str]:
+    """The plots and tables of an evaluation of the cascade, from the content of `metrics.json`."""
     served = "the list ranker's order" if result["ranks"] else "retrieval's order"
     introduction = (
         f"<p>{result['model']['num_queries']:,} queries; all orders are over the same candidates of retrieval. Served: "
@@ -55,8 +65,7 @@ def write_cascade_report(result: Result, path: Path) -> None:
     )
     by_label = [_by_label(task, metrics) for task, metrics in result["by_label"].items()]
     diversity = _diversity(result["diversity"], min(result["cutoffs"]))
-    parts = [introduction, *_parts(result), *by_label, diversity, *ranker_parts(result)]
-    write_page(f"Cascade on the {result['split']} split", parts, path)
+    return [introduction, *_parts(result), *by_label, diversity, *ranker_parts(result)]
 
 
 def write_page(title: str, parts: Sequence[str], path: Path) -> None:
@@ -71,6 +80,13 @@ def write_page(title: str, parts: Sequence[str], path: Path) -> None:
     screen = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
     head = f"<!doctype html><html lang='en'><meta charset='utf-8'>{screen}<title>{title}</title><style>{_STYLE}</style>"
     write_text_atomically(path, "\n".join([head, f"<h1>{title}</h1>", *parts]) + "\n</html>\n")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain texts."""
+    body = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+    names = "".join(f"<th>{escape(name)}</th>" for name in head)
+    return f"<table><tr>{names}</tr>{''.join(f'<tr>{cells}</tr>' for cells in body)}</table>"
 
 
 def _parts(result: Result) -> list[str]:

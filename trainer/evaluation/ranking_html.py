@@ -17,8 +17,12 @@ def write_ranking_report(result: Result, path: Path) -> None:
         result: Content of `metrics.json`.
         path: Path of the report.
     """
-    parts = [part for task, judged in result["tasks"].items() for part in _task(task, judged)]
-    write_page(f"Ranking on the {result['split']} split", parts, path)
+    write_page(f"Ranking on the {result['split']} split", ranking_parts(result), path)
+
+
+def ranking_parts(result: Result) -> list[str]:
+    """The plots and tables of each task, from the content of `metrics.json`."""
+    return [part for task, judged in result["tasks"].items() for part in _task(task, judged)]
 
 
 def _task(name: str, judged: Result) -> Iterator[str]:

@@ -149,6 +149,28 @@ def judge_model(trained: Trained[TwoTowers], dataset: DatasetLayout, config: Eva
     return _judge(MODEL, _rank_by_model(trained, judged, config), data, config, slices)
 
 
+def best_items(
+    trained: Trained[TwoTowers], dataset: DatasetLayout, config: EvaluationConfig, places: Int, length: int
+) -> tuple[list[list[bytes]], list[list[bytes]]]:
+    """The lists of some queries of the split, and what was to be found, by item id.
+
+    Args:
+        trained: the restored model.
+        dataset: Dataset whose queries are asked; it may be another one than the model was trained on.
+        config: split.
+        places: `[n] int64`: of the queries among those of the split.
+        length: of the lists.
+    """
+    judged = load_data(trained, dataset, config).splits[config.split]
+    blocks = query_blocks(judged.events, trained.encoder.schema, judged.asked_at[places])
+    seen = judged.queries.seen.take(places) if config.exclude_seen else None
+    ranked = rank_by_model(trained.model, trained.candidates, blocks, length, seen=seen).item_rows
+    item_ids = trained.candidates.item_ids.numpy().tolist()
+    wanted = (judged.queries.targets.take(places[[n]]).values for n in range(len(places)))
+    lists, targets = ([[item_ids[row] for row in rows if row >= 0] for rows in each] for each in (ranked, wanted))
+    return lists, targets
+
+
 def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationConfig) -> EvaluationData:
     """The training events, and validation and the split to judge as queries with targets.
 

@@ -50,7 +50,9 @@ def feature_drift(stack: StackConfig, versions: Mapping[ModelName, int]) -> dict
     """
     if not versions:
         return {}
-    before, now = _kept_dataset(stack.layout, versions), former_dataset(stack.layout.dataset)
+    live = facts_of_live(stack.layout, versions)
+    before = kept_dataset(stack.layout, live.dataset) if live is not None else None
+    now = former_dataset(stack.layout.dataset)
     if before is None or now is None:
         drift = read_manifest(stack.layout.dataset.manifest, "dataset").metrics.get("drift") or {}
         found = drift.get("stability", {})
@@ -59,10 +61,9 @@ def feature_drift(stack: StackConfig, versions: Mapping[ModelName, int]) -> dict
     return {name: float(value) for name, value in found.items() if name != stack.features.timestamp}
 
 
-def _kept_dataset(workdir: Workdir, versions: Mapping[ModelName, int]) -> DatasetSnapshot | None:
-    """What the retraining that made a live model kept of its dataset."""
-    live = facts_of_live(workdir, versions)
+def kept_dataset(workdir: Workdir, fingerprint: str) -> DatasetSnapshot | None:
+    """What a retraining kept of the dataset with this fingerprint; None if none did."""
     for record in read_records(workdir.retrainings):
-        if live is not None and record.dataset == live.dataset:
+        if record.dataset == fingerprint:
             return former_dataset(workdir.retrainings.retraining(record.id).staged.dataset)
     return None

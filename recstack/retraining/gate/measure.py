@@ -11,7 +11,7 @@ from recstack.config import StackConfig
 from recstack.retraining.gate.data_facts import facts_of_dataset, facts_of_live, feature_drift, level_of_live
 from recstack.retraining.gate.evidence import ComputedTwice, Evidence, Lists
 from recstack.retraining.gate.latency import latencies
-from recstack.retraining.samples import SHOWN_USERS, SampleUser, last_items, shown_model
+from recstack.retraining.samples import Items, SampleUser, sample_users, shown_model, shown_places
 from trainer.evaluation.queries import JudgedSplit
 from trainer.evaluation.ranking import predict_candidates
 from trainer.evaluation.retrieval import EvaluationData, load_data
@@ -159,24 +159,19 @@ def _users(
     """A few queries with both models' lists, evenly from all."""
     if not new:
         return ()
-    model, schema = shown_model(new), job.context.schema
-    names = sample.raw.inputs.get(schema.user_id)
-    histories = sample.raw.inputs[schema.history.name] if schema.history is not None else sample.raw.seen
+    model, places = shown_model(new), shown_places(len(sample.raw))
 
-    def items(rows: Int) -> tuple[str, ...]:
+    def items(rows: Int) -> Items:
         return tuple(sample.item_ids[row].decode() for row in rows if row != UNKNOWN)
 
-    def user(place: int) -> SampleUser:
-        return SampleUser(
-            name=names[place].decode() if names is not None else f"query {place + 1}",
-            history=last_items([item.decode() for item in histories[place]]),
-            wanted=items(sample.judged.queries.targets.take(sample.places[[place]]).values),
-            before=items(live[model].rows[place]) if model in live else (),
-            after=items(new[model].rows[place]),
-        )
-
-    count = len(sample.raw)
-    return tuple(user(place) for place in range(0, count, -(-count // SHOWN_USERS)))
+    targets = sample.judged.queries.targets
+    return sample_users(
+        job.context.schema,
+        sample.raw.take(places),
+        wanted=[items(targets.take(sample.places[[place]]).values) for place in places],
+        before=[items(live[model].rows[place]) if model in live else () for place in places],
+        after=[items(new[model].rows[place]) for place in places],
+    )
 
 
 def _vectors(job: GateJob, trained: Trained[TwoTowers], sample: _Sample) -> dict[str, ComputedTwice]:

@@ -1,9 +1,13 @@
-"""Evidence in which every rule of the gate finds what it looks for: eight users, ten items, lists of two."""
+"""Evidence in which every rule of the gate finds what it looks for: eight users, ten items, lists of two.
+
+And the record of a retraining that has come to the gate.
+"""
 
 import numpy as np
 
 from recstack.retraining.config import GateConfig, SlicesRule
 from recstack.retraining.gate.evidence import ComputedTwice, DataFacts, Evidence, Lists
+from recstack.retraining.record import RetrainingRecord
 from trainer.metrics.protocol import Ragged
 
 USERS, ITEMS = 8, 10
@@ -12,6 +16,17 @@ GATE = GateConfig(metric="recall", cutoff=2, slices=SlicesRule(smallest=2))
 TARGETS = np.stack([np.arange(USERS), np.arange(USERS) + 1], axis=1)
 COUNTS = {"interactions_read": 100, "events_train": 80, "events_validation": 10, "events_test": 10}
 FACTS = DataFacts(counts=COUNTS, items=ITEMS, dataset="a", newest=1_000)
+RECORD = RetrainingRecord(
+    id="0a1b",
+    began="2026-11-29T03:00:00+00:00",
+    updated="2026-11-29T03:10:00+00:00",
+    run="39865",
+    parent="17042",
+    dataset="d",
+    window=("2026-10-01", "2026-11-01"),
+    code="0.1.0",
+    seconds={"train": 83.25, "gate": 12.0},
+)
 
 
 def lists(rows: np.ndarray) -> Lists:

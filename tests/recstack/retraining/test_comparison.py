@@ -11,7 +11,9 @@ from features.errors import InputError
 from recstack import stages
 from recstack.__main__ import main
 from recstack.config import StackConfig
-from recstack.retraining.comparison import Difference, compare_runs
+from recstack.retraining.comparison import Comparison, Difference, compare_runs
+from recstack.retraining.samples import SHOWN_USERS
+from tests.checkerboard import likes
 
 pytestmark = pytest.mark.slow  # trains a second run
 
@@ -29,9 +31,14 @@ def two_runs(checkerboard: StackConfig, tmp_path_factory: pytest.TempPathFactory
     return stack, good, trained.directory.parent.name
 
 
-def test_the_difference_is_paired_and_the_settings_are_told(two_runs: tuple[StackConfig, str, str]) -> None:
+@pytest.fixture(scope="module")
+def found(two_runs: tuple[StackConfig, str, str]) -> Comparison:
+    """The poor run, and the good one beside it."""
     stack, good, poor = two_runs
-    found = compare_runs(stack, poor, good)
+    return compare_runs(stack, poor, good)
+
+
+def test_the_difference_is_paired_and_the_settings_are_told(found: Comparison) -> None:
     assert found.settings == (
         Difference(name="retrieval.optimizer.learning_rate", first=1e-9, second=0.02),
         Difference(name="retrieval.epochs", first=1, second=24),
@@ -43,6 +50,17 @@ def test_the_difference_is_paired_and_the_settings_are_told(two_runs: tuple[Stac
     assert recall.second == pytest.approx(1.0, abs=0.05)
     assert recall.test.difference.value == pytest.approx(recall.second - recall.first)
     assert recall.test.difference.low > 0
+
+
+def test_the_lists_of_both_stand_beside_what_was_wanted(found: Comparison) -> None:
+    samples = found.samples
+    assert len(samples.users) == SHOWN_USERS
+    for user in samples.users:
+        assert all(likes(user.name, item) for item in user.wanted)
+        # Each user has two liked items to find, and the good model knows them.
+        assert set(user.wanted) <= set(user.after)
+    assert any(not set(user.wanted) <= set(user.before) for user in samples.users)
+    assert samples.title(samples.users[0].after[0]) != samples.users[0].after[0]
 
 
 def test_a_run_is_not_compared_with_itself(two_runs: tuple[StackConfig, str, str]) -> None:
@@ -68,3 +86,4 @@ def test_compare_prints_one_object_for_a_program(
         tables.replace("│", " ").replace("┃", " ").split()
     )
     assert found["metrics"]["recall@2"]["test"]["difference"]["high"] < 0
+    assert len(found["samples"]) == SHOWN_USERS

@@ -13,8 +13,8 @@ from features.errors import InputError
 from recstack.__main__ import main
 from recstack.config import StackConfig
 from recstack.retraining.comparison import Difference, differences
-from recstack.retraining.record import RetrainingRecord
 from recstack.retraining.registry import find_run, registered_runs
+from tests.recstack.retraining.evidence import RECORD
 
 
 def test_a_run_tells_its_data_its_metrics_and_the_models_made_from_it(checkerboard: StackConfig) -> None:
@@ -90,6 +90,7 @@ def test_differences_are_the_leaves_that_differ() -> None:
     [
         ("refused", "", "refused by data, quality"),
         ("published", "a new shop", "published in spite of data, quality"),
+        ("published", "it was good", "published again in spite of data, quality"),
     ],
 )
 def test_a_run_tells_what_the_gate_said(
@@ -97,19 +98,14 @@ def test_a_run_tells_what_the_gate_said(
 ) -> None:
     stack = replace(checkerboard, workdir=tmp_path)
     shutil.copytree(checkerboard.layout.runs.root, stack.layout.runs.root)
-    record = RetrainingRecord(
-        id="r",
-        began="2026-11-29T03:00:00+00:00",
-        updated="2026-11-29T03:10:00+00:00",
+    record = replace(
+        RECORD,
         run=stack.layout.current_run.id,
-        parent="before",
-        dataset="d",
-        window=("", ""),
-        code="0.1.0",
         outcome=outcome,
         refused_by=("data", "quality"),
         forced=forced,
+        earlier_rollbacks=("complaints",) if "again" in gate else (),
     )
-    record.write(stack.layout.retrainings.retraining("r"))
+    record.write(stack.layout.retrainings.retraining(record.id))
     (run,) = registered_runs(stack.layout)
-    assert (run.parent, run.retraining, run.gate) == ("before", "r", gate)
+    assert (run.parent, run.retraining, run.gate) == (RECORD.parent, RECORD.id, gate)

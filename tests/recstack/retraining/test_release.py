@@ -9,8 +9,9 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from features.disk.manifest import Manifest
 from recstack.__main__ import main
 from recstack.config import StackConfig
-from recstack.retraining.record import RetrainingRecord, read_records
+from recstack.retraining.record import read_records
 from recstack.retraining.release import canaries, live_versions, newest_versions
+from tests.recstack.retraining.evidence import RECORD
 from trainer.export.labels import stable_versions
 
 
@@ -59,18 +60,7 @@ def test_rollback_of_a_canary_returns_to_the_stable_version(canary_stack: StackC
 
 
 def test_the_reason_of_a_rollback_is_kept_with_the_retraining(canary_stack: StackConfig) -> None:
-    record = RetrainingRecord(
-        id="r",
-        began="2026-11-29T03:00:00+00:00",
-        updated="2026-11-29T03:10:00+00:00",
-        run="new",
-        parent="old",
-        dataset="d",
-        window=("", ""),
-        code="0.1.0",
-        outcome="published",
-        published={"retrieval": 2, "ranking": 2},
-    )
+    record = replace(RECORD, id="r", outcome="published", published={"retrieval": 2, "ranking": 2})
     layout = canary_stack.layout.retrainings
     record.write(layout.retraining("r"))
     replace(record, id="s", published={"retrieval": 1}).write(layout.retraining("s"))

@@ -9,19 +9,7 @@ from recstack.retraining.gate.decision import Decision
 from recstack.retraining.gate.table import judge
 from recstack.retraining.record import RetrainingRecord
 from recstack.retraining.report import write_retraining_report
-from tests.recstack.retraining.evidence import FACTS, GATE, evidence
-
-RECORD = RetrainingRecord(
-    id="0a1b",
-    began="2026-11-29T03:00:00+00:00",
-    updated="2026-11-29T03:10:00+00:00",
-    run="39865",
-    parent="17042",
-    dataset="d",
-    window=("2026-10-01", "2026-11-01"),
-    code="0.1.0",
-    seconds={"train": 83.25, "gate": 12.0},
-)
+from tests.recstack.retraining.evidence import FACTS, GATE, RECORD, evidence
 
 
 def page(folder: Path, record: RetrainingRecord, decision: Decision) -> str:
@@ -66,3 +54,15 @@ def test_a_reason_is_shown_as_a_text(tmp_path: Path) -> None:
     text = page(tmp_path, record, decision)
     assert "Published in spite of <b>data</b>, because: &lt;script&gt;: retrieval 2." in text
     assert "There was no live model to compare with." in text
+
+
+def test_models_that_were_taken_back_and_forced_show_both_reasons(tmp_path: Path) -> None:
+    decision = Decision(inputs={}, live={}, queries=8, checks=tuple(judge(evidence(), GATE)))
+    published = replace(RECORD, outcome="published", published={"retrieval": 2}, rolled_back="complaints <a>")
+    assert "Published: retrieval 2. Rolled back since: complaints &lt;a&gt;." in page(tmp_path, published, decision)
+    again = replace(
+        published, published={"retrieval": 4}, rolled_back="", earlier_rollbacks=("complaints <a>",), forced="prices"
+    )
+    text = page(tmp_path, again, decision)
+    assert "Published again after a rollback (complaints &lt;a&gt;), because: prices: retrieval 4." in text
+    assert "Rolled back since" not in text

@@ -13,9 +13,9 @@ from recstack.config import StackConfig
 from recstack.retraining.gate.decision import Decision
 from recstack.retraining.gate.table import judge
 from recstack.retraining.report import write_retraining_report
+from recstack.retraining.run_details import write_run_report
 from recstack.retraining.samples import Samples, SampleUser
-from tests.recstack.retraining.evidence import FACTS, GATE, evidence
-from tests.recstack.retraining.test_report import RECORD
+from tests.recstack.retraining.evidence import FACTS, GATE, RECORD, evidence
 from tests.servers.ledger import missing, report
 
 pytestmark = pytest.mark.slow
@@ -61,8 +61,11 @@ def retraining(folder: Path) -> Path:
 @pytest.fixture
 def pages(checkerboard: StackConfig, tmp_path: Path) -> dict[str, Path]:
     """Every kind of report."""
-    run = checkerboard.layout.current_run
+    stack = replace(checkerboard, workdir=tmp_path / "work")
+    shutil.copytree(checkerboard.layout.runs.root, stack.layout.runs.root)
+    run = stack.layout.current_run
     return {
+        "run": write_run_report(stack.layout, run, None),
         "retraining": retraining(tmp_path / "0a1b"),
         "dataset": checkerboard.layout.dataset.report,
         "retrieval": run.stage("retrieval").report,
@@ -70,7 +73,7 @@ def pages(checkerboard: StackConfig, tmp_path: Path) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("name", ["retraining", "dataset", "retrieval", "ranking"])
+@pytest.mark.parametrize("name", ["retraining", "run", "dataset", "retrieval", "ranking"])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_report_fits_the_screen_and_loads_nothing(
     browser: Browser, pages: dict[str, Path], tmp_path: Path, name: str, size: str

@@ -54,8 +54,8 @@ def night(stack: StackConfig, *flags: str) -> int:
     return main(["retrain", "--config", str(config), *flags])
 
 
-def rollback(stack: StackConfig) -> int:
-    return main(["rollback", "--config", str(stack.workdir.parent / "stack.toml")])
+def rollback(stack: StackConfig, reason: str) -> int:
+    return main(["rollback", "--config", str(stack.workdir.parent / "stack.toml"), "--reason", reason])
 
 
 def versions(stack: StackConfig) -> dict[str, list[int]]:
@@ -157,7 +157,9 @@ def test_a_warm_night_goes_on_from_the_run_before(stack: StackConfig) -> None:
     assert warm.layout.current_run == current
 
 
-def test_a_good_night_is_published_as_a_canary_until_it_is_promoted(stack: StackConfig) -> None:
+def test_a_good_night_is_published_as_a_canary_until_it_is_promoted(
+    stack: StackConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
     stack = replace(on_the_next_day(stack), retrain=RetrainConfig(publication="canary"))
     before = stack.layout.current_run.id
     assert night(stack) == 0
@@ -175,9 +177,19 @@ def test_a_good_night_is_published_as_a_canary_until_it_is_promoted(stack: Stack
         assert all(likes(user.name, item) for item in (*user.wanted, *user.history))
         assert not set(user.history) & set(user.wanted)
         assert samples.title(user.after[0]).endswith(f" film {user.after[0][1:]}")
-    assert "<h2>Sample users</h2>" in newest_retraining(stack).report.read_text("utf-8")
+    report = newest_retraining(stack).report.read_text("utf-8")
+    for heading in ("Sample users", "What changed since the run before", "Drift of the data", "Training of retrieval"):
+        assert f"<h2>{heading}</h2>" in report
     assert main(["promote", "--config", str(stack.workdir.parent / "stack.toml")]) == 0
     assert stable_versions(stack.layout) == dict.fromkeys(MODEL_NAMES, 2)
+
+    # Both nights kept what their data look like: the same events, a day apart.
+    capsys.readouterr()
+    flags = ["--config", str(stack.workdir.parent / "stack.toml"), "--json"]
+    assert main(["compare", before, "current", *flags]) == 0
+    drift = json.loads(capsys.readouterr().out)["drift"]
+    assert drift["label"] == pytest.approx(0.0, abs=0.01)
+    assert {feature.name for feature in stack.features.candidate} <= drift.keys()
 
 
 def test_an_index_of_the_wrong_vectors_is_refused(stack: StackConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,12 +239,24 @@ def test_a_bad_night_is_refused_unless_a_person_knows_better(
     assert forced.forced == "the shop was turned inside out"
     assert stack.layout.current_run.id == forced.run != run
 
-    # Taken back, these models do not return by themselves; the run of what is served again is kept.
-    assert rollback(stack) == 0
+    # Taken back, these models do not return by themselves; the run of what is served again is the current one.
+    assert rollback(stack, "complaints") == 0
+    assert read_records(stack.layout.retrainings)[0].rolled_back == "complaints"
+    assert stack.layout.current_run.id == run
     assert night(stack) == 0
     assert versions(stack) == all_at(1, 2, 3)
     assert "were rolled back" in capsys.readouterr().out
-    assert run in {each.id for each in stack.layout.runs.all()}
+
+    # A person may publish them again; both reasons stay, and a rollback by then goes to the good models.
+    assert night(stack, "--force", "--reason", "the complaints were about prices") == 0
+    assert versions(stack) == all_at(2, 3, 4)
+    again = read_records(stack.layout.retrainings)[0]
+    assert (again.id, again.rolled_back, again.earlier_rollbacks) == (forced.id, "", ("complaints",))
+    assert (again.published, again.forced) == (dict.fromkeys(MODEL_NAMES, 4), "the complaints were about prices")
+    assert stack.layout.current_run.id == again.run
+    assert rollback(stack, "once more") == 0
+    assert read_manifest(stack.layout.model("retrieval").manifest(5), "saved_model").config["rollback"]["of"] == 3
+    assert read_records(stack.layout.retrainings)[0].rolled_back == "once more"
     assert attempts(stack)[1:] == [
         ("refused", "gate"),
         ("refused", "gate"),
@@ -240,6 +264,7 @@ def test_a_bad_night_is_refused_unless_a_person_knows_better(
         ("failed", "publish"),
         ("published", "publish"),
         ("nothing to do", "evaluate"),
+        ("published", "publish"),
     ]
 
 

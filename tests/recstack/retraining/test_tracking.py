@@ -13,9 +13,8 @@ from recstack.retraining import tracking
 from recstack.retraining.config import MLflowConfig, RetrainConfig
 from recstack.retraining.gate.decision import Decision
 from recstack.retraining.gate.table import judge
-from recstack.retraining.record import RetrainingRecord
 from recstack.retraining.tracking import RETRAINING_TAG, log_retraining, require_mlflow
-from tests.recstack.retraining.evidence import FACTS, GATE, evidence
+from tests.recstack.retraining.evidence import FACTS, GATE, RECORD, evidence
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,19 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]
 
-RECORD = RetrainingRecord(
-    id="0a1b",
-    began="2026-11-29T03:00:00+00:00",
-    updated="2026-11-29T03:10:00+00:00",
-    run="39865",
-    parent="17042",
-    dataset="d",
-    window=("", ""),
-    code="0.1.0",
-    seconds={"train": 83.25, "gate": 12.0},
-    outcome="refused",
-    refused_by=("data",),
-)
+REFUSED = replace(RECORD, outcome="refused", refused_by=("data",))
 
 
 def logging_to(uri: str, folder: Path) -> StackConfig:
@@ -56,8 +43,8 @@ def test_a_night_is_one_run_with_its_settings_metrics_and_verdicts(tmp_path: Pat
     decision = Decision(
         inputs={}, live={}, queries=8, checks=tuple(judge(evidence(data=replace(FACTS, items=7)), GATE))
     )
-    log_retraining(stack, layout, RECORD, decision)
-    forced = replace(RECORD, outcome="published", forced="new shop", published={"retrieval": 2})
+    log_retraining(stack, layout, REFUSED, decision)
+    forced = replace(REFUSED, outcome="published", forced="new shop", published={"retrieval": 2})
     log_retraining(stack, layout, forced, decision)  # the same night, gone on with
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("shop")
@@ -80,7 +67,7 @@ def test_a_night_is_one_run_with_its_settings_metrics_and_verdicts(tmp_path: Pat
 
 def test_without_an_address_nothing_is_logged(tmp_path: Path) -> None:
     stack = logging_to("", tmp_path)
-    log_retraining(stack, stack.layout.retrainings.retraining(RECORD.id), RECORD, None)
+    log_retraining(stack, stack.layout.retrainings.retraining(RECORD.id), REFUSED, None)
     assert list(tmp_path.iterdir()) == [tmp_path / "work"]
 
 
@@ -88,7 +75,7 @@ def test_a_server_that_is_down_gives_one_line(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     stack = logging_to("http://127.0.0.1:9", tmp_path)
     with pytest.raises(RecstackError, match=r"^MLflow at http://127.0.0.1:9: .*$") as error:
-        log_retraining(stack, stack.layout.retrainings.retraining(RECORD.id), RECORD, None)
+        log_retraining(stack, stack.layout.retrainings.retraining(RECORD.id), REFUSED, None)
     assert "\n" not in str(error.value)
 
 
