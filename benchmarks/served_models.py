@@ -21,8 +21,9 @@ import scipy.sparse as sp
 import tensorflow as tf
 
 from features.disk.exported import ModelLayout
-from features.disk.layout import DatasetLayout, ModelName, shard_name
+from features.disk.layout import DatasetLayout, ModelName
 from features.disk.manifest import Manifest
+from features.disk.shards import shard_name
 from features.encoding.schema_encoder import SchemaEncoder
 from features.encoding.statistics import NumericStatistics, Statistics
 from features.encoding.vocabulary import Vocabulary

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.disk.layout import SPLITS, DatasetLayout, shards
+from features.disk.layout import SPLITS, DatasetLayout
+from features.disk.shards import shards
 from features.protocol.wire import Example
 from features.records.tfrecords import read_tfrecords
 from features.schema import Schema

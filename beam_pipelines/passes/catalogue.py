@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from beam_pipelines.passes.moments import Moments, numeric_statistics
 from beam_pipelines.passes.rejects import Chunk
 from beam_pipelines.passes.sorted_events import gather, join_features, last_of_each
-from features.disk.layout import DatasetLayout, shard_name
+from features.disk.layout import DatasetLayout
+from features.disk.shards import shard_name
 from features.encoding.statistics import NumericStatistics
 from features.encoding.vocabulary import Vocabulary
 from features.records.contents import ITEM_EVENTS, TRAIN_FREQUENCY

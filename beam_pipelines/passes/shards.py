@@ -18,7 +18,8 @@ from beam_pipelines.passes.splits import TRAIN
 from beam_pipelines.passes.windows import WindowLimits, Windows, make_windows
 from beam_pipelines.sources.tables import EVENT_TYPE as RAW_EVENT_TYPE
 from features.disk.files import make_directory
-from features.disk.layout import SPLITS, DatasetLayout, shard_name
+from features.disk.layout import SPLITS, DatasetLayout
+from features.disk.shards import shard_name
 from features.records.contents import (
     EVENT_TYPE,
     IN_HISTORY,

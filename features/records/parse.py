@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from features.disk.layout import shards, total_of
+from features.disk.shards import shards, total_of
 from features.errors import MEND_DATASET, InputError
 from features.records.contents import (
     ITEM_EVENTS,

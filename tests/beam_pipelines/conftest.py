@@ -14,8 +14,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from beam_pipelines.config import PipelineConfig, TableSource
 from beam_pipelines.prepare import prepare_dataset
-from features.disk.layout import SPLITS, DatasetLayout, shards
+from features.disk.layout import SPLITS, DatasetLayout
 from features.disk.manifest import Manifest
+from features.disk.shards import shards
 from features.schema import Schema
 from features.spec.categorical import CategoricalFeature
 from features.spec.history import HistoryFeature

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from features.disk.layout import DatasetLayout, shard_name
+from features.disk.layout import DatasetLayout
 from features.disk.manifest import Manifest
+from features.disk.shards import shard_name
 from features.encoding.statistics import Statistics
 from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema

@@ -13,7 +13,8 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from features.disk.layout import RunLayout, Split, StageName, shards
+from features.disk.layout import RunLayout, Split, StageName
+from features.disk.shards import shards
 from features.errors import InputError
 from features.schema import Schema
 from trainer.cascade.features import CandidateFeatures

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.disk.layout import DatasetLayout, Split, shards
+from features.disk.layout import DatasetLayout, Split
+from features.disk.shards import shards
 from features.schema import Schema
 from features.spec.tasks import TaskType
 from trainer.baselines.ratings import RATING_BASELINES, RatedPairs, fit_tuned

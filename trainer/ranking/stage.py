@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from features.disk.layout import DatasetLayout, Split, StageName, shards
+from features.disk.layout import DatasetLayout, Split, StageName
+from features.disk.shards import shards
 from features.errors import InputError
 from features.schema import Schema
 from trainer.config.ranking import RankingConfig, require_tasks

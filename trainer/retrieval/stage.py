@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from features.disk.layout import StageName, shards
+from features.disk.layout import StageName
+from features.disk.shards import shards
 from features.schema import Schema
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.retrieval import RetrievalConfig, require_features, streaming_obstacle

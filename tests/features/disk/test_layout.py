@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from features.disk.exported import ModelLayout
-from features.disk.layout import STAGE_NAMES, Workdir, shard_name, shards
+from features.disk.layout import STAGE_NAMES, Workdir
+from features.disk.shards import shard_name, shards
 
 
 def test_versions_are_directories_named_by_integers(tmp_path: Path) -> None:

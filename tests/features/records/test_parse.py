@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.disk.layout import shard_name
+from features.disk.shards import shard_name
 from features.errors import InputError
 from features.records.parse import candidate_parsing_spec, interaction_parsing_spec, read_records
 from features.schema import Schema

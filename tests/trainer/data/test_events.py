@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.disk.layout import DatasetLayout, shard_name
+from features.disk.layout import DatasetLayout
+from features.disk.shards import shard_name
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
 from tests.trainer.histories import histories as histories_of

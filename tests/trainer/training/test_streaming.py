@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.disk.layout import DatasetLayout, shard_name
+from features.disk.layout import DatasetLayout
 from features.disk.manifest import Manifest, read_manifest
+from features.disk.shards import shard_name
 from features.errors import ConfigError, InputError
 from recstack.config import StackConfig
 from tests.trainer.small_dataset import SCHEMA, write_small_dataset
