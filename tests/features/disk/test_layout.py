@@ -4,7 +4,6 @@ import pytest
 
 from features.disk.exported import ModelLayout
 from features.disk.layout import STAGE_NAMES, Workdir
-from features.disk.shards import shard_name, shards
 
 
 def test_versions_are_directories_named_by_integers(tmp_path: Path) -> None:
@@ -16,13 +15,6 @@ def test_versions_are_directories_named_by_integers(tmp_path: Path) -> None:
 
 def test_missing_base_path_has_no_versions(tmp_path: Path) -> None:
     assert ModelLayout(tmp_path / "none").versions() == []
-
-
-def test_shards_are_listed_in_order_and_nothing_else(tmp_path: Path) -> None:
-    expected = [tmp_path / shard_name(index, 3) for index in range(3)]
-    for path in [*reversed(expected), tmp_path / "manifest.json"]:
-        path.touch()
-    assert shards(tmp_path) == expected
 
 
 def test_stages_of_one_run_do_not_share_a_path(tmp_path: Path) -> None:
