@@ -64,8 +64,7 @@ class StackConfig:
     """Strategy of `tf.distribute` that trains: `default` on one device, `mirrored` over all devices of this machine,
     `multi_worker_mirrored` over the processes that `TF_CONFIG` names."""
     start_from: str = ""
-    """Id of a run of this folder whose weights the training of retrieval and ranking starts from; empty starts from
-    chance."""
+    """Id of a run of this folder whose weights retrieval and ranking start from; empty starts from chance."""
     seed: int = 0
     """Seed of everything random."""
     keep_runs: int = 2

@@ -36,8 +36,7 @@ class EvaluateArguments(StackArguments):
     baselines: tuple[BaselineName | Literal["all"], ...] = ()
     """Baselines beside the retrieval model, or `all`; overrides evaluation.baselines.names."""
     folds: int = 0
-    """Cross-validation: prepares and trains retrieval anew on so many folds, each of which ends one test share earlier,
-    and judges all together; 0: the trained models on the dataset's own split."""
+    """Trains and judges on so many folds."""
 
     @property
     def resolved(self) -> StackConfig:
