@@ -86,6 +86,7 @@ def differences(tmp_path: Path, schema: Schema, kind: str) -> set[str]:
     return {name for name in pasts[0] if pasts[0][name] != pasts[1][name]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(_SPLITS))
 def test_nothing_made_from_the_past_depends_on_the_future(tmp_path: Path, plain_schema: Schema, kind: str) -> None:
     assert differences(tmp_path, plain_schema, kind) == set()

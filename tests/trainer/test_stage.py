@@ -79,26 +79,21 @@ def item_vectors(dataset: DatasetLayout, root: Path, config: RetrievalConfig) ->
     return trained.model.embed_candidates(trained.candidates).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
         pytest.param(RETRIEVAL, id="event"),
-        pytest.param(ENSEMBLE, id="ensemble", marks=pytest.mark.slow),
-        pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow),
-        pytest.param(replace(RETRIEVAL, examples="basket"), id="basket", marks=pytest.mark.slow),
-        pytest.param(replace(RETRIEVAL, examples="set"), id="set", marks=pytest.mark.slow),
+        pytest.param(ENSEMBLE, id="ensemble"),
+        pytest.param(SEQUENCE, id="sequence"),
+        pytest.param(replace(RETRIEVAL, examples="basket"), id="basket"),
+        pytest.param(replace(RETRIEVAL, examples="set"), id="set"),
+        pytest.param(replace(RETRIEVAL, negatives=InBatchConfig(), hidden=(8,), score="dot"), id="in_batch"),
         pytest.param(
-            replace(RETRIEVAL, negatives=InBatchConfig(), hidden=(8,), score="dot"),
-            id="in_batch",
-            marks=pytest.mark.slow,
+            replace(RETRIEVAL, loss=GBCEConfig(), negatives=UniformConfig(num_negatives=8), id_dropout=0.1), id="gbce"
         ),
-        pytest.param(
-            replace(RETRIEVAL, loss=GBCEConfig(), negatives=UniformConfig(num_negatives=8), id_dropout=0.1),
-            id="gbce",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(replace(RETRIEVAL, loss=BPRConfig()), id="bpr", marks=pytest.mark.slow),
-        pytest.param(HARD, id="hard", marks=pytest.mark.slow),
+        pytest.param(replace(RETRIEVAL, loss=BPRConfig()), id="bpr"),
+        pytest.param(HARD, id="hard"),
     ],
 )
 def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, config):

@@ -110,6 +110,7 @@ def test_other_layers_are_refused(small_dataset, former, tmp_path):
         train_stage(context, other)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_there_is_refused(small_dataset, tmp_path):
     nowhere = RunLayout(tmp_path / "nowhere")
     context = StageContext(schema=SCHEMA, dataset=small_dataset, run=RunLayout(tmp_path / "run"), start_from=nowhere)

@@ -149,6 +149,7 @@ def test_words_for_missing_are_no_users(prepared: Callable[..., Manifest], word:
     assert prepared(log, source={"missing": ()}).counts["interactions_rejected"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lone", [-1, 0])
 def test_a_value_below_the_scale_is_told(prepared: Callable[..., Manifest], lone: int) -> None:
     log = changed(LOG, lambda n, _: {"stars": lone if n % 3 == 0 else n % 5 + 1})
@@ -156,6 +157,7 @@ def test_a_value_below_the_scale_is_told(prepared: Callable[..., Manifest], lone
     assert note.startswith(f"stars {lone} (80 events) lies outside the scale")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", [",", "."])
 def test_ratings_with_either_decimal_mark_are_numbers(prepared: Callable[..., Manifest], mark: str) -> None:
     log = changed(LOG, lambda n, _: {"stars": f'"{n % 5}{mark}5 €"'})
@@ -180,6 +182,7 @@ def test_logs_that_teach_little_are_told(
     assert any(note.startswith(told) for note in manifest.notes)
 
 
+@pytest.mark.slow
 def test_a_swallowed_line_is_counted(prepared: Callable[..., Manifest], tmp_path: Path) -> None:
     log = changed(LOG, lambda n, _: {"note": '"two\nlines"' if n == 5 else '"never closed' if n == 9 else "x"})
     manifest = prepared(log)

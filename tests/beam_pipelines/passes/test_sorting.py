@@ -148,7 +148,7 @@ def test_a_fold_of_each_users_last_events_ends_so_many_earlier() -> None:
 def test_parts_of_a_fold_of_shares_are_as_large_as_the_first_ones(fold: int) -> None:
     shares = {"validation": 0.1, "test": 0.15}
     config = SplitConfig(kind="per_user_fraction", fold=fold, **shares)
-    left = in_fold(events_of_users(40, 20), [True] * 60, config)
+    left = in_fold(events_of_users(40, 20, t=list(range(60))), [True] * 60, config)
     assert np.diff(left.starts).tolist() == [40 - 6 * fold, 20 - 3 * fold]
     found = splits(left, [True] * len(left.table), "per_user_fraction", fold=fold, **shares)
     assert [found.count(part) for part in (VALIDATION, TEST)] == [4 + 2, 6 + 3]

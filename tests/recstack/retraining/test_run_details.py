@@ -46,6 +46,7 @@ def rows_after(page: str, heading: str) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_the_verb_writes_the_page_of_a_run_that_was_trained_by_hand(
     stack: StackConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +70,7 @@ def test_the_verb_writes_the_page_of_a_run_that_was_trained_by_hand(
     assert shown[name].startswith(f"{metrics[name]['value']:.4f}")
 
 
+@pytest.mark.slow
 def test_the_page_of_a_retraining_tells_what_changed_and_keeps_it(stack: StackConfig) -> None:
     run = stack.layout.current_run
     parent = stack.layout.runs.run("0123456789abcdef")

@@ -19,6 +19,8 @@ from trainer.data.streaming import ExampleStream, PackedStream, StreamPlan, coun
 from trainer.ranking.stage import _examples_of as labelled_pairs
 from trainer.retrieval.examples import _MAKERS
 
+pytestmark = pytest.mark.slow  # reads epochs through TensorFlow
+
 CONFIG = RetrievalConfig()
 
 
@@ -94,7 +96,6 @@ def examples(plan: StreamPlan, epoch: int = 0, first_step: int = 0) -> list[list
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "number"), [("event", 64), ("basket", 64), ("set", 16), ("pair", 128)])
 def test_an_epoch_holds_each_example_once(splits, kind, number):
     plan = plan_of(splits, kind)
@@ -104,7 +105,6 @@ def test_an_epoch_holds_each_example_once(splits, kind, number):
     assert len(first) == number == plan.num_examples
 
 
-@pytest.mark.slow
 def test_blocks_that_cut_records_in_two_lose_none(splits):
     # 5 examples a step of users with 4: every block but the first begins in the middle of a user.
     plan = plan_of(splits, batch_size=5, steps_per_block=1)
@@ -114,7 +114,6 @@ def test_blocks_that_cut_records_in_two_lose_none(splits):
 
 
 # 16 stretches of 4 events. With 8 places to a row, two of them share one, so that 5 steps have too few rows.
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "steps_per_block", "width"),
     [
@@ -148,7 +147,6 @@ def test_packed_steps_are_of_equal_size_but_for_a_row(splits):
         assert block.indices.shape[1] == rows.max()
 
 
-@pytest.mark.slow
 def test_the_order_is_that_of_seed_and_epoch(splits):
     plan = plan_of(splits)
     assert examples(plan) == examples(plan_of(splits))
@@ -156,7 +154,6 @@ def test_the_order_is_that_of_seed_and_epoch(splits):
     assert examples(plan) != examples(plan_of(splits, seed=8))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("first_step", range(9))
 def test_an_epoch_goes_on_in_its_middle(splits, first_step):
     plan = plan_of(splits)

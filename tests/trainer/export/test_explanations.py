@@ -32,6 +32,7 @@ def total(answer: dict[str, np.ndarray]) -> np.ndarray:
     return answer["baseline"][:, None] + answer["feature_contributions"].sum(axis=-1)
 
 
+@pytest.mark.slow
 def test_it_answers_as_the_recommendation_does_and_explains_each_score(checkerboard: StackConfig) -> None:
     users = ["u8", "u3", "nobody"]
     plain, explained = (call(checkerboard, name, users) for name in ("serving_default", "explain"))
@@ -89,6 +90,7 @@ def answer_of(rows: tf.Tensor) -> Answer:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [list_order(), RetrievalOrder(temperature=0.5)], ids=["list", "retrieval"])
 def test_a_saved_order_explains_as_it_does_in_memory(order: Order, tmp_path: Path) -> None:
     item_ids = ItemIds([f"i{n}".encode() for n in range(6)])

@@ -123,6 +123,7 @@ OPEN = {
 }
 
 
+@pytest.mark.slow
 def test_open_filters_equal_no_filters(index, retrieve, queries):
     found = call(retrieve, queries[:3], 10, [OPEN])
     np.testing.assert_array_equal(found.scores, index.search(queries[:3], tf.constant(10)).scores)

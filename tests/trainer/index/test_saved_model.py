@@ -14,6 +14,8 @@ from trainer.index.attributes import ItemAttributes
 from trainer.index.filtered_retriever import Retriever
 from trainer.index.recall import search_signature
 
+pytestmark = pytest.mark.slow  # saves and loads an index of every kind
+
 CONSUMER = """
 import sys
 
@@ -105,7 +107,6 @@ def operations(directory: Path) -> list[tf.compat.v1.NodeDef]:
     return [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
 
 
-@pytest.mark.slow
 def test_a_process_without_recstack_gets_the_same_answers(saved):
     _, expected, found = saved
     np.testing.assert_allclose(found["scores"], expected["scores"], rtol=1e-6)
