@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from features.disk.files import in_use, write_text_atomically
-from features.errors import ConfigError
+from features.errors import ConfigError, InputError
 from recstack import stages
 from recstack.config import StackConfig
 
@@ -31,13 +31,16 @@ def evaluate_folds(stack: StackConfig, number: int, progress: stages.Report = st
         `folds/metrics.json`.
 
     Raises:
-        ConfigError: there are fewer than 2 folds, or so many that no events are left for training.
-        InputError: a table is not as it must be, or a fold holds nothing to judge by.
+        InputError: there are fewer than 2 folds, or so many that no events are left for training, a table is not as it
+            must be, or a fold holds nothing to judge by.
         RecstackError: a preparation or a training failed.
     """
     if number < 2:
-        raise ConfigError("folds", number, "at least 2; without --folds the one split of the dataset is judged")
-    folds = [_fold(stack, each) for each in range(number)]
+        raise InputError(f"--folds {number}: expected at least 2; without it the dataset's own split is judged")
+    try:
+        folds = [_fold(stack, each) for each in range(number)]
+    except ConfigError as error:
+        raise InputError(f"--folds {number}: too many, since {error}; ask for fewer, or for smaller shares") from error
     from trainer.evaluation.folds import pool
 
     judged = [_judge(fold, f"fold {place + 1} of {number}", progress) for place, fold in enumerate(folds)]

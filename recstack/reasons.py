@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from serving.client import Explanation
 
 _MOST_REASONS = 4
-_ITEM, _SCORE, _REASON = 19, 8, 22
-"""Widths of the columns; with their borders they fill 80."""
+_ITEM, _SCORE, _REASON = 17, 10, 20
+"""Widths of the columns; with 13 of borders and padding they fill 80. A score of four digits takes up to 10."""
 _CAPTION = "× beside an average candidate; the second line of a score is the product of its features"
 
 
@@ -26,13 +26,13 @@ def reasons_table(explained: "Iterable[Explanation]", titles: Mapping[str, str])
     table = Table(show_lines=True, caption=_CAPTION)
     table.add_column("item", width=_ITEM, overflow="fold")
     table.add_column("score", width=_SCORE)
-    table.add_column("features", width=_REASON, no_wrap=True)
-    table.add_column("history", width=_REASON, no_wrap=True)
+    table.add_column("features", width=_REASON, overflow="fold")
+    table.add_column("history", width=_REASON, overflow="fold")
     for each in explained:
         item = each.recommendation
         beside = "new" if item.is_explored else _factor(sum(each.features.values()))
         table.add_row(
-            Text(titles.get(item.item_id) or item.item_id),
+            Text("\n".join(filter(None, (titles.get(item.item_id), item.item_id)))),
             f"{item.score:.4g}\n{beside}",
             _reasons(each.by_group, {}),
             _reasons(each.history, titles),
@@ -67,7 +67,7 @@ def _reasons(contributions: Mapping[str, float], titles: Mapping[str, str]) -> T
     others = [value for name, value in contributions.items() if value and name not in chosen]
     if others:
         lines.append(f"{_factor(sum(others))} {len(others)} more")
-    return Text("\n".join(line if len(line) <= _REASON else f"{line[: _REASON - 1]}…" for line in lines))
+    return Text("\n".join(lines))
 
 
 def _factor(contribution: float) -> str:

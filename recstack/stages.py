@@ -153,6 +153,15 @@ def evaluate(stack: StackConfig, name: StageName, progress: Report = silent) -> 
         return evaluate_stage(job, stages_of(stack)[name])
 
 
+def is_evaluated(stack: StackConfig, name: StageName) -> bool:
+    """Whether `evaluate` has nothing to do; errors are as its own."""
+    from trainer.evaluation.job import EvaluationJob, is_measured
+    from trainer.stage import stages_of
+
+    job = EvaluationJob(context=stage_context(stack, run_with(stack, (name,))), config=stack.evaluation)
+    return is_measured(job, stages_of(stack)[name])
+
+
 def export(stack: StackConfig, progress: Report = silent, *, refresh_index: bool = False) -> "list[Exported]":
     """Trained stages to published SavedModels.
 

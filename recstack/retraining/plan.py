@@ -9,6 +9,8 @@ from recstack.config import StackConfig
 from recstack.retraining.gate.decision import read_decision
 from recstack.retraining.lease import Lease, read_holder
 from recstack.retraining.record import StepName, read_records, usual_seconds
+from recstack.retraining.retrain import nothing_to_do, with_baselines
+from recstack.retraining.steps import judged_fingerprints
 from recstack.retraining.warm import retrained_stages, with_former_run
 from recstack.retraining.work import Work
 
@@ -31,6 +33,8 @@ class Plan:
     steps: tuple[PlannedStep, ...]
     held_by: str
     """Host and process of a retraining that is at work; empty if there is none."""
+    outcome: str
+    """How the retraining would end where no step is due; empty where one is."""
 
 
 def plan_retraining(stack: StackConfig) -> Plan:
@@ -40,13 +44,23 @@ def plan_retraining(stack: StackConfig) -> Plan:
         InputError: the configuration or the tables are not as they must be.
     """
     usual = usual_seconds(read_records(stack.layout.retrainings))
+    held_by, stack = _holder(stack), with_baselines(stack)
     steps, is_due = [], False
     due = _due(stack)
     for name in cast("tuple[StepName, ...]", get_args(StepName)):
         # The generator looks at what the steps before have made, so it is not asked once one of them is due.
         is_due = is_due or next(due)
         steps.append(PlannedStep(name=name, is_due=is_due, seconds=usual.get(name) if is_due else 0.0))
-    return Plan(steps=tuple(steps), held_by=_holder(stack))
+    return Plan(steps=tuple(steps), held_by=held_by, outcome="" if is_due else _outcome(_work(stack)))
+
+
+def _outcome(work: Work) -> str:
+    """How a retraining ends whose steps are all done."""
+    if reason := nothing_to_do(work):
+        return reason
+    decision = read_decision(work.layout.gate)
+    refused_by = ", ".join(decision.refused_by) if decision else ""
+    return f"these data and settings were refused by {refused_by}; --force --reason publishes them"
 
 
 def _holder(stack: StackConfig) -> str:
@@ -61,13 +75,16 @@ def _due(stack: StackConfig) -> Iterator[bool]:
     from beam_pipelines.prepare import is_prepared
 
     yield not is_prepared(stack.features, stack.pipeline, stack.layout.dataset, seed=stack.seed)
-    stack = with_former_run(stack)
-    yield not stages.is_trained(stack, retrained_stages(stack))
-    work = Work(stack=stack, lease=Lease(stack.layout.retrainings.lease, ""))
-    yield not all(work.run.stage(name).metrics.exists() for name in retrained_stages(stack))
+    yield not stages.is_trained(with_former_run(stack), retrained_stages(stack))
+    work = _work(stack)
+    yield not all(stages.is_evaluated(work.stack, name) for name in retrained_stages(stack))
     is_done = work.all_live() or bool(work.was_rolled_back())
     staged = work.layout.staged
     yield not is_done and not all(staged.model(model).versions() for model in stack.export.models)
     decision = read_decision(work.layout.gate)
-    yield not is_done and decision is None
-    yield not is_done and not (decision is not None and decision.refused_by)
+    yield not is_done and not (decision and decision.still_holds(*judged_fingerprints(work)))
+    yield not is_done and not (decision and decision.refused_by)
+
+
+def _work(stack: StackConfig) -> Work:
+    return Work(stack=with_former_run(stack), lease=Lease(stack.layout.retrainings.lease, ""))

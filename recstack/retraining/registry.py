@@ -5,18 +5,19 @@ It is read from the manifests that `recstack` writes in any case, so that there 
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from features.disk.layout import MODEL_NAMES, STAGE_NAMES, RunLayout, StageLayout, StageName, Workdir
+from features.disk.layout import MODEL_NAMES, STAGE_NAMES, ModelName, RunLayout, StageLayout, StageName, Workdir
 from features.disk.manifest import Manifest, read_manifest
 from features.errors import InputError
 from recstack.retraining.record import RetrainingRecord, read_records
-from trainer.export.labels import stable_version
+from trainer.export.labels import canary_version, stable_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,9 @@ class RegisteredRun:
     is_current: bool
     """Whether `runs/current` names it."""
     serves: tuple[str, ...]
-    """The models whose newest published version was made from it."""
+    """The models whose live version was made from it: the newest one, or the stable one beside a canary."""
+    canary: tuple[str, ...] = ()
+    """The models whose canary was made from it."""
     parent: str = ""
     """Id of the run that was current before, if `recstack retrain` made this one."""
     retraining: str = ""
@@ -73,8 +76,8 @@ def registered_runs(workdir: Workdir) -> list[RegisteredRun]:
     Raises:
         InputError: `runs/current` or the record of a retraining cannot be read.
     """
-    current, live = workdir.runs.current, live_stages(workdir)
-    runs = [read_run(run, is_current=run == current, live=live) for run in workdir.runs.all() if run.finished()]
+    current, live, canary = workdir.runs.current, live_stages(workdir), canary_stages(workdir)
+    runs = [read_run(run, is_current=run == current, live=live, canary=canary) for run in _finished(workdir)]
     retrainings = {record.run: record for record in reversed(read_records(workdir.retrainings))}
     runs = [_with_retraining(run, retrainings.get(run.id)) for run in runs]
     return sorted(runs, key=lambda run: (run.trained, run.id), reverse=True)
@@ -99,27 +102,60 @@ def find_run(workdir: Workdir, name: str) -> RunLayout:
     Raises:
         InputError: there is none, or several ids start so.
     """
-    if name == "current":
+    if name == "current" and (workdir.runs.current is not None or not any(_finished(workdir))):
         return workdir.current_run
-    found = [run for run in workdir.runs.all() if run.finished() and run.id.startswith(name)]
+    if name == "current":
+        known = ", ".join(run.id for run in _finished(workdir))
+        raise InputError(f"no run is the current one, since none was published; name one of {known}")
+    found = [run for run in _finished(workdir) if run.id.startswith(name)]
     if len(found) != 1:
-        known = ", ".join(run.id for run in workdir.runs.all() if run.finished()) or "none"
+        known = ", ".join(run.id for run in _finished(workdir)) or "none"
         problem = "no finished run has" if not found else f"{len(found)} runs have"
         raise InputError(f"run {name!r}: {problem} an id that starts so; expected `current` or one of {known}")
     return found[0]
 
 
+def _finished(workdir: Workdir) -> list[RunLayout]:
+    return [run for run in workdir.runs.all() if run.finished()]
+
+
 def live_stages(workdir: Workdir) -> Mapping[str, frozenset[str]]:
-    """By model, the fingerprints of the stages that its newest published version was made from."""
+    """By model, the fingerprints of the stages that its live version was made from.
+
+    Raises:
+        InputError: the file of the stable versions is damaged.
+    """
+    return _made_from(workdir, lambda model: _live_version(workdir, model))
+
+
+def canary_stages(workdir: Workdir) -> Mapping[str, frozenset[str]]:
+    """The same of the models that have a canary; raises what `live_stages` raises."""
+    return _made_from(workdir, lambda model: _canary(workdir, model))
+
+
+def _live_version(workdir: Workdir, model: ModelName) -> int | None:
+    """The newest version, or the stable one while another is the canary."""
+    if _canary(workdir, model) is not None:
+        return stable_version(workdir, model)
+    return workdir.model(model).current
+
+
+def _canary(workdir: Workdir, model: ModelName) -> int | None:
+    stable = stable_version(workdir, model)
+    if stable is None:
+        return None
+    canary = canary_version(workdir, model)
+    return canary if canary != stable else None
+
+
+def _made_from(workdir: Workdir, version_of: Callable[[ModelName], int | None]) -> Mapping[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for model in MODEL_NAMES:
-        layout = workdir.model(model)
-        if layout.current is not None:
-            try:
-                inputs = read_manifest(layout.manifest(layout.current), "saved_model").inputs
-            except InputError:  # published by something else
-                continue
-            found[model] = frozenset(inputs.values())
+        version = version_of(model)
+        if version is not None:
+            with suppress(InputError):  # published by something else
+                inputs = read_manifest(workdir.model(model).manifest(version), "saved_model").inputs
+                found[model] = frozenset(inputs.values())
     return found
 
 
@@ -156,8 +192,20 @@ def _fingerprints(run: RunLayout) -> dict[StageName, str]:
     return {name: read_manifest(run.stage(name).manifest, "run").fingerprint() for name in run.finished()}
 
 
-def read_run(run: RunLayout, *, is_current: bool, live: Mapping[str, frozenset[str]]) -> RegisteredRun:
+def read_run(
+    run: RunLayout,
+    *,
+    is_current: bool,
+    live: Mapping[str, frozenset[str]],
+    canary: Mapping[str, frozenset[str]] = MappingProxyType({}),
+) -> RegisteredRun:
     """Reads one run that has a finished stage.
+
+    Args:
+        run: the run.
+        is_current: whether it is the current one.
+        live: as `live_stages` finds it.
+        canary: as `canary_stages` finds it.
 
     Raises:
         InputError: a manifest is damaged.
@@ -178,6 +226,7 @@ def read_run(run: RunLayout, *, is_current: bool, live: Mapping[str, frozenset[s
         stages={name: _stage(run.stage(name), manifest) for name, manifest in manifests.items()},
         is_current=is_current,
         serves=tuple(model for model, made_from in live.items() if made_from & fingerprints),
+        canary=tuple(model for model, made_from in canary.items() if made_from & fingerprints),
     )
 
 

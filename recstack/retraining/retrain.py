@@ -117,7 +117,7 @@ def _run_steps(work: Work, clock: "_Clock", began: str) -> Retrained:
     for step in _BEFORE_THE_RECORD:
         clock.run(step)
     record = _record(work, began, parent.id if parent and parent != work.run else "", clock)
-    if reason := _nothing_to_do(work):
+    if reason := nothing_to_do(work):
         return _done(work, record, reason)
     record.write(work.layout)
     clock.run("export")
@@ -186,7 +186,7 @@ def _record(work: Work, began: str, parent: str, clock: _Clock) -> RetrainingRec
     )
 
 
-def _nothing_to_do(work: Work) -> str:
+def nothing_to_do(work: Work) -> str:
     """Why there is nothing to export and to judge: these models are live, or were taken back by a person."""
     rolled_back = work.was_rolled_back()
     if rolled_back and not work.forced:

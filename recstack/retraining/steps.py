@@ -71,9 +71,7 @@ def gate(work: Work) -> bool:
     if work.all_live():
         return True
     staged, live = work.staged_versions(), live_versions(work.stack)
-    settings = [unstructure(work.stack.gate), unstructure(work.stack.evaluation), work.stack.seed]
-    inputs = _fingerprints(work.layout.staged, staged) | {"settings": fingerprint(settings)}
-    compared_with = _fingerprints(work.stack.layout, live)
+    inputs, compared_with = judged_fingerprints(work)
     known = read_decision(work.layout.gate)
     if known is not None and known.still_holds(inputs, compared_with):
         return True
@@ -97,6 +95,17 @@ def gate(work: Work) -> bool:
         samples.write(work.layout.samples)
     decision.write(work.layout.gate)
     return False
+
+
+def judged_fingerprints(work: Work) -> tuple[dict[str, str], dict[str, str]]:
+    """What the gate judges, the staged models and the settings, and the live models that it compares them with.
+
+    Raises:
+        InputError: a model is not staged.
+    """
+    settings = [unstructure(work.stack.gate), unstructure(work.stack.evaluation), work.stack.seed]
+    staged = _fingerprints(work.layout.staged, work.staged_versions())
+    return staged | {"settings": fingerprint(settings)}, _fingerprints(work.stack.layout, live_versions(work.stack))
 
 
 def publish(work: Work) -> bool:

@@ -8,7 +8,7 @@ import tyro
 from rich.table import Table
 
 from features.disk.layout import StageName
-from features.errors import ConfigError
+from features.errors import InputError
 from features.spec.tasks import TaskType
 from recstack import stages
 from recstack.arguments import StackArguments, parse
@@ -35,7 +35,7 @@ class EvaluateArguments(StackArguments):
     """Which model."""
     baselines: tuple[BaselineName | Literal["all"], ...] = ()
     """Baselines beside the retrieval model, or `all`; overrides evaluation.baselines.names."""
-    folds: int = 0
+    folds: int | None = None
     """Trains and judges on so many folds."""
 
     @property
@@ -52,8 +52,8 @@ def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(EvaluateArguments, "evaluate", arguments)
     voice = Voice("evaluate", as_json=parsed.json)
-    if parsed.folds:
-        cross_validate(parsed, voice)
+    if parsed.folds is not None:
+        cross_validate(parsed, parsed.folds, voice)
         return 0
     for stage in chosen(parsed.stack, parsed.stage):
         evaluate(parsed.resolved, stage, voice)
@@ -76,15 +76,15 @@ def evaluate(stack: StackConfig, stage: StageName, voice: Voice) -> Mapping[str,
     return content
 
 
-def cross_validate(arguments: EvaluateArguments, voice: Voice) -> Mapping[str, Any]:
+def cross_validate(arguments: EvaluateArguments, number: int, voice: Voice) -> Mapping[str, Any]:
     """Judges retrieval on several folds, shows the tables and returns the metrics.
 
     Raises:
-        ConfigError: another stage than retrieval is asked for, or a number of folds that cannot be.
+        InputError: another stage than retrieval is asked for, or a number of folds that cannot be.
     """
     if arguments.stage not in ("all", "retrieval"):
-        raise ConfigError("stage", arguments.stage, "retrieval: --folds judges the other stages by no folds")
-    found = evaluate_folds(arguments.resolved, arguments.folds, voice.progress)
+        raise InputError(f"{arguments.stage} --folds: expected retrieval, which alone can be judged on folds")
+    found = evaluate_folds(arguments.resolved, number, voice.progress)
     voice.show(_folds_table(found))
     metrics = arguments.stack.layout.folds_metrics
     voice.result(f"retrieval on {len(found['folds'])} folds: {metrics}", {"metrics": str(metrics), **found})
@@ -97,8 +97,8 @@ def _folds_table(found: Mapping[str, Any]) -> Table:
     queries = sum(fold["num_queries"] for fold in folds)
     table = Table(
         title=f"Retrieval on {len(folds)} folds: {queries:,} queries, full catalogue",
-        caption="below: interval over users; *: differs from the model (paired t-test over\nusers); then the folds in "
-        "which the model is better, and p of a paired\nt-test over folds",
+        caption="below: interval over users\n*: differs from the model (paired t-test over users)\n"
+        "then folds in which the model is better, p of a t-test over folds",
     )
     for name in ("model", *metrics):
         table.add_column(name, justify="left" if name == "model" else "right")

@@ -16,6 +16,7 @@ from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.display import read_titles, unknown_items
 from recstack.reasons import as_json, reasons_table, shown_history
+from trainer.config.export import MOST_EXPLAINED
 
 if TYPE_CHECKING:
     from serving.client import Recommendation
@@ -77,6 +78,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
 
     if not 1 <= arguments.k <= _MOST_ITEMS:
         raise InputError(f"--k {arguments.k}: expected at least 1 and at most {_MOST_ITEMS}")
+    if arguments.explain and arguments.k > MOST_EXPLAINED:
+        raise InputError(f"--k {arguments.k}: expected at most {MOST_EXPLAINED} with --explain; ask for fewer")
     if not arguments.timeout > 0:
         raise InputError(f"--timeout {arguments.timeout}: expected more than 0 seconds")
     if not arguments.address:

@@ -16,6 +16,7 @@ from recstack.config import StackConfig
 from recstack.console import Voice, progress_bar
 from recstack.retraining.gate.check import Check
 from recstack.retraining.plan import Plan, plan_retraining
+from recstack.retraining.release import canaries
 from recstack.retraining.retrain import Retrained, retrain
 from recstack.verbs.prepare import PrepareArguments
 from recstack.verbs.train import shown
@@ -60,12 +61,14 @@ def show_plan(stack: StackConfig, voice: Voice) -> Plan:
     voice.show(table)
     if plan.held_by:
         voice.progress(f"another retraining is at work: {plan.held_by}")
+    if plan.outcome:
+        voice.progress(plan.outcome)
     known = [step.seconds for step in plan.steps if step.seconds is not None]
     due = [step.name for step in plan.steps if step.is_due]
     total = f"about {sum(known):.0f} s" if len(known) == len(plan.steps) else "time not known before a first retraining"
     voice.result(
         f"{', '.join(due)}: {total}" if due else "nothing to do",
-        {"steps": [asdict(step) for step in plan.steps], "held_by": plan.held_by},
+        {"steps": [asdict(step) for step in plan.steps], "held_by": plan.held_by, "outcome": plan.outcome},
     )
     return plan
 
@@ -85,7 +88,7 @@ def run_retraining(stack: StackConfig, voice: Voice, *, forced: str) -> int:
         done = retrain(stack, forced=forced, report=voice.progress, training_progress=shown(update))
     if done.decision is not None and not done.nothing_to_do:
         voice.show(_table(done.decision.checks))
-    voice.result(_summary(done), _as_json(done))
+    voice.result(_summary(done, is_canary=bool(canaries(stack))), _as_json(done))
     return _REFUSED if done.record.outcome == "refused" and not done.nothing_to_do else 0
 
 
@@ -113,20 +116,21 @@ def _table(checks: tuple[Check, ...]) -> Table:
     return table
 
 
-def _summary(done: Retrained) -> str:
+def _summary(done: Retrained, *, is_canary: bool) -> str:
     record = done.record
     if done.nothing_to_do:
         return f"nothing to do: {done.nothing_to_do}; retraining {record.id}"
     if record.outcome == "refused":
         return (
-            f"refused by {', '.join(record.refused_by)}: the live models stay; see {done.layout.report}, or publish "
+            f"refused by {', '.join(record.refused_by)}: nothing was published; see {done.layout.report}, or publish "
             "with --force --reason"
         )
     models = ", ".join(f"{model} {version}" for model, version in record.published.items())
     again = " again after a rollback" if record.earlier_rollbacks else ""
     spite = f" in spite of {', '.join(record.refused_by)}" if record.refused_by else ""
     because = f" ({record.forced})" if again or spite else ""
-    return f"published{again}{spite}{because}: {models}; retraining {record.id} of run {record.run}"
+    label = " as canary, which `recstack promote` makes stable" if is_canary else ""
+    return f"published{again}{spite}{because}{label}: {models}; retraining {record.id} of run {record.run}"
 
 
 def _as_json(done: Retrained) -> Mapping[str, Any]:

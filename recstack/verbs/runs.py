@@ -83,5 +83,6 @@ def _state(run: RegisteredRun) -> Iterator[str]:
     if run.is_current:
         yield "current"
     yield from (f"serves {model}" for model in run.serves)
+    yield from (f"canary of {model}" for model in run.canary)
     if run.gate:
         yield run.gate

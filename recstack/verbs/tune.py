@@ -108,7 +108,10 @@ def _table(found: "Tuning") -> Table:
     counts = Counter(trial.outcome for trial in found.trials)
     caption = ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common())
     table = Table(
-        title="Finished trials, the best first", title_justify="left", caption=caption, caption_justify="left"
+        title="Finished trials: yours, then the best first",
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
     )
     for name in ("trial", METRIC, "seeds", "s"):
         table.add_column(name, justify="right")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.disk.manifest import read_manifest
-from features.errors import ConfigError
+from features.errors import InputError
 from recstack.__main__ import main
 from recstack.config import StackConfig
 from recstack.folds import evaluate_folds
@@ -50,9 +50,11 @@ def test_folds_are_prepared_trained_and_judged(
     assert [path.stat().st_mtime_ns for path in manifests] == written
 
 
-@pytest.mark.parametrize(("folds", "words"), [(1, "at least 2"), (12, "events left for training")])
+@pytest.mark.parametrize(
+    ("folds", "words"), [(0, "--folds 0: expected at least 2"), (1, "at least 2"), (12, "--folds 12: too many")]
+)
 def test_a_number_of_folds_that_cannot_be_is_refused(stack: StackConfig, folds: int, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(InputError, match=words):
         evaluate_folds(stack, folds)
     assert not stack.workdir.exists()
 
@@ -63,4 +65,4 @@ def test_other_stages_are_not_judged_by_folds(
     config = tmp_path / "stack.toml"
     config.write_text(stack.to_toml())
     assert main(["evaluate", "ranking", "--config", str(config), "--folds", "2"]) == 2
-    assert "stage = 'ranking': expected retrieval" in capsys.readouterr().err
+    assert "ranking --folds: expected retrieval" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from features.spec.ids import IdFeature
 from features.spec.numeric import NumericFeature
 from features.spec.time import TimestampFeature
 from features.spec.vector import VectorFeature
+from recstack.__main__ import main
 from recstack.console import Voice
 from recstack.display import read_display_data, read_titles
 from recstack.reasons import as_json
@@ -244,3 +245,8 @@ def test_reasons_are_shown_to_people_and_programs(checkerboard, capsys):
         total = told["baseline"] + sum(told["features"].values())
         assert total == pytest.approx(sum(told["groups"].values(), told["baseline"]))
         assert total == pytest.approx(math.log(item["score"]), abs=0.05)
+
+
+def test_more_items_than_can_be_explained_are_refused_by_the_flag(tmp_path, capsys):
+    assert main(["query", "--workdir", str(tmp_path), "--explain", "--k", "101"]) == 2
+    assert "--k 101: expected at most 100 with --explain; ask for fewer" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -41,10 +42,17 @@ def test_factors_of_groups_and_history_fit_in_80_columns() -> None:
 
 def test_many_reasons_are_cut_to_the_strongest_and_the_product_of_the_others() -> None:
     text = "\n".join(printed(explanation()))
-    assert "×1.04 Another Very L" in text
+    # A long title goes on in the next line: two that begin alike are told apart.
+    assert "×1.04 Another Very" in text
+    assert "Long Title" in text
     assert "×0.97 h6" in text
     assert f"×{math.exp(0.01 + 0.02):.2f} 2 more" in text
     assert shown_history([explanation()]) == {"h1", "h2", "h7", "h6"}
+
+
+def test_small_scores_keep_their_exponent() -> None:
+    small = replace(explanation(), recommendation=Recommendation("a", 0.00001234567))
+    assert "1.235e-05" in "\n".join(printed(small))
 
 
 def test_an_item_that_is_there_for_being_new_says_so() -> None:

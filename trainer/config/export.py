@@ -8,6 +8,9 @@ from features.disk.layout import MODEL_NAMES, ModelName, StageName
 from trainer.config.reranking import MMRConfig, RerankerConfig
 from trainer.config.training import require
 
+MOST_EXPLAINED = 100
+"""Items of a list that a request may ask to have explained; integration takes much memory for each."""
+
 _STAGES: Mapping[ModelName, tuple[StageName, ...]] = {
     "retrieval": ("retrieval",),
     "retrieval_exact": ("retrieval",),

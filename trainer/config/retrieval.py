@@ -81,9 +81,8 @@ class RetrievalConfig:
         require("retrieval", self, "dimension", self.dimension >= 1, "a whole number of at least 1")
         encoders = (self.encoder, *self.ensemble)
         divisor = math.lcm(*(encoder.dimension_divisor for encoder in encoders))
-        require(
-            "retrieval", self, "dimension", self.dimension % divisor == 0, f"a multiple of {divisor}, for the heads"
-        )
+        fits = f"a multiple of {divisor}, which the encoder's heads and rotary positions need; or set fewer heads"
+        require("retrieval", self, "dimension", self.dimension % divisor == 0, fits)
         is_ordered = self.examples != "set" or not any(encoder.is_ordered for encoder in encoders)
         require(
             "retrieval", self, "examples", is_ordered, "'event', 'basket' or 'sequence': a set has no order to encode"

@@ -96,6 +96,15 @@ def evaluate_stage(job: EvaluationJob, stage: AnyStage) -> EvaluationResult:
     return EvaluationResult(content=content, layout=layout, nothing_to_do=False)
 
 
+def is_measured(job: EvaluationJob, stage: AnyStage) -> bool:
+    """Whether `evaluate_stage` has nothing to do.
+
+    Raises:
+        InputError: the dataset or the run is missing.
+    """
+    return _measured_before(job.context.run.stage(stage.name).metrics, _inputs(job, stage)) is not None
+
+
 def _measured_before(path: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
     """What an evaluation of the same inputs wrote; damage is mended by measuring again."""
     try:

@@ -15,8 +15,6 @@ from trainer.export.signatures import Outputs
 from trainer.index.base import TopK
 from trainer.index.item_ids import ItemIds
 
-MOST_EXPLAINED = 100
-"""Items of a list that a request may ask to have explained; integration takes much memory for each."""
 REQUEST = "request"
 """The feature, and its group, of what a request boosts, buries or names as shown."""
 

@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from features.encoding.encoder import Tensors
-from trainer.config.export import ExportConfig
+from trainer.config.export import MOST_EXPLAINED, ExportConfig
 from trainer.export.adjustments import Adjustments
-from trainer.export.explanations import MOST_EXPLAINED, Answer, explain_answer
+from trainer.export.explanations import Answer, explain_answer
 from trainer.export.new_items import Asked, NewItems
 from trainer.export.orders import Found, Order
 from trainer.export.query import HistoryEntries, UserHistories

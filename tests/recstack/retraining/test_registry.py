@@ -46,6 +46,14 @@ def test_a_run_is_found_by_the_beginning_of_its_id(checkerboard: StackConfig) ->
         find_run(checkerboard.layout, "none")
 
 
+def test_where_no_run_was_published_the_finished_ones_are_named(checkerboard: StackConfig, tmp_path: Path) -> None:
+    layout = replace(checkerboard, workdir=tmp_path).layout
+    shutil.copytree(checkerboard.layout.runs.root, layout.runs.root)
+    layout.runs.current_file.unlink()
+    with pytest.raises(InputError, match=f"since none was published; name one of {checkerboard.layout.current_run.id}"):
+        find_run(layout, "current")
+
+
 def test_runs_lists_them_for_a_program(
     checkerboard: StackConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

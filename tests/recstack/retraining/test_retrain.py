@@ -16,6 +16,7 @@ from recstack.__main__ import main
 from recstack.config import StackConfig
 from recstack.retraining.config import BudgetsRule, GateConfig, RetrainConfig
 from recstack.retraining.record import read_records
+from recstack.retraining.registry import registered_runs
 from recstack.retraining.samples import SHOWN_USERS, read_samples
 from tests.checkerboard import DISLIKED, LIKED, likes
 from trainer.export import publish, saving
@@ -131,6 +132,7 @@ def test_a_second_night_without_new_data_does_nothing(stack: StackConfig, capsys
     assert night(stack, "--dry-run", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert not any(step["is_due"] for step in plan["steps"])
+    assert plan["outcome"] == "the live models were made from these data and settings"
     # New data are due in every step, and nothing is done about it.
     assert night(on_the_next_day(stack), "--dry-run", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
@@ -168,6 +170,9 @@ def test_a_good_night_is_published_as_a_canary_until_it_is_promoted(
     second, _ = read_records(stack.layout.retrainings)
     assert (second.outcome, second.parent, second.published) == ("published", before, dict.fromkeys(MODEL_NAMES, 2))
     assert stack.layout.current_run.id == second.run != before
+    assert "published as canary, which `recstack promote` makes stable: " in capsys.readouterr().out
+    served = {run.id: (run.serves, run.canary) for run in registered_runs(stack.layout)}
+    assert served == {before: (MODEL_NAMES, ()), second.run: ((), MODEL_NAMES)}
     samples = read_samples(newest_retraining(stack).samples)
     assert samples is not None
     assert (samples.model, len(samples.users)) == ("recommender", SHOWN_USERS)
@@ -182,6 +187,8 @@ def test_a_good_night_is_published_as_a_canary_until_it_is_promoted(
         assert f"<h2>{heading}</h2>" in report
     assert main(["promote", "--config", str(stack.workdir.parent / "stack.toml")]) == 0
     assert stable_versions(stack.layout) == dict.fromkeys(MODEL_NAMES, 2)
+    served = {run.id: (run.serves, run.canary) for run in registered_runs(stack.layout)}
+    assert served == {before: ((), ()), second.run: (MODEL_NAMES, ())}
 
     # Both nights kept what their data look like: the same events, a day apart.
     capsys.readouterr()
@@ -218,6 +225,12 @@ def test_a_bad_night_is_refused_unless_a_person_knows_better(
     # The same night again is judged by what is known.
     assert night(stack) == 3
     assert "gate: nothing to do" in capsys.readouterr().err
+    assert night(stack, "--dry-run", "--json") == 0
+    assert "were refused by" in json.loads(capsys.readouterr().out)["outcome"]
+    # Another gate is another question.
+    assert night(stack, "--dry-run", "--json", "--gate.quality.margin", "0.5") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [step["name"] for step in plan["steps"] if step["is_due"]] == ["gate", "publish"]
 
     # Who has lost the lease publishes nothing, even if all is in place.
     with monkeypatch.context() as patched:
@@ -246,6 +259,8 @@ def test_a_bad_night_is_refused_unless_a_person_knows_better(
     assert night(stack) == 0
     assert versions(stack) == all_at(1, 2, 3)
     assert "were rolled back" in capsys.readouterr().out
+    assert night(stack, "--dry-run", "--json") == 0
+    assert "were rolled back" in json.loads(capsys.readouterr().out)["outcome"]
 
     # A person may publish them again; both reasons stay, and a rollback by then goes to the good models.
     assert night(stack, "--force", "--reason", "the complaints were about prices") == 0
