@@ -23,7 +23,7 @@ def evaluate_folds(stack: StackConfig, number: int, progress: stages.Report = st
 
     Args:
         stack: the configuration.
-        number: of folds, at least 2.
+        number: how many folds, at least 2.
         progress: told in one line what is being done.
 
     Returns:

@@ -61,7 +61,7 @@ class Comparison:
     metrics: Mapping[str, ComparedMetric]
     """Metrics of retrieval, by name."""
     samples: Samples
-    """What both recommend to a few users."""
+    """A few users of the split with the recommendations of both runs' retrieval models."""
     trained_elsewhere: tuple[str, ...]
     """Which of the two runs were trained on another dataset than the present one."""
 
@@ -109,7 +109,7 @@ def compare_runs(
 
 
 def _drift(stack: StackConfig, runs: Sequence[RegisteredRun]) -> dict[str, float]:
-    """How far the datasets of two runs differ, from what retrainings kept of them."""
+    """Population stability index by feature between the datasets of two runs; empty if a dataset's profile is gone."""
     from beam_pipelines.profile.drift import measure_drift
     from recstack.retraining.gate.data_facts import kept_dataset
 

@@ -90,8 +90,8 @@ class BaselinesRule:
     enabled: bool = True
     """Whether the rule may refuse a model."""
     names: tuple[BaselineName, ...] = ()
-    """Which baselines a retraining fits and compares with; empty: those of `[evaluation.baselines]`. Name the strongest
-    ones that fit within seconds: a slow one costs its time every night."""
+    """Baselines that a retraining fits and the gate compares with; empty: those of `[evaluation.baselines]`. Name the
+    strongest ones that fit within seconds: a slow one costs its time every night."""
     margin: float = 0.0
     """Gain over each baseline that is required, as a share of the baseline's metric."""
 

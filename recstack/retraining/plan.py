@@ -34,7 +34,7 @@ class Plan:
     held_by: str
     """Host and process of a retraining that is at work; empty if there is none."""
     outcome: str
-    """How the retraining would end where no step is due; empty where one is."""
+    """Without a step that is due, why: the models are live, were refused or were rolled back; else empty."""
 
 
 def plan_retraining(stack: StackConfig) -> Plan:
@@ -55,7 +55,7 @@ def plan_retraining(stack: StackConfig) -> Plan:
 
 
 def _outcome(work: Work) -> str:
-    """How a retraining ends whose steps are all done."""
+    """Why no step is due: the models are live, were rolled back, or were refused by the gate."""
     if reason := nothing_to_do(work):
         return reason
     decision = read_decision(work.layout.gate)

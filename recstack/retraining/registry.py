@@ -102,14 +102,14 @@ def find_run(workdir: Workdir, name: str) -> RunLayout:
     Raises:
         InputError: there is none, or several ids start so.
     """
-    if name == "current" and (workdir.runs.current is not None or not any(_finished(workdir))):
-        return workdir.current_run
+    finished = _finished(workdir)
+    known = ", ".join(run.id for run in finished) or "none"
     if name == "current":
-        known = ", ".join(run.id for run in _finished(workdir))
-        raise InputError(f"no run is the current one, since none was published; name one of {known}")
-    found = [run for run in _finished(workdir) if run.id.startswith(name)]
+        if finished and workdir.runs.current is None:
+            raise InputError(f"no run is the current one, since none was published; name one of {known}")
+        return workdir.current_run
+    found = [run for run in finished if run.id.startswith(name)]
     if len(found) != 1:
-        known = ", ".join(run.id for run in _finished(workdir)) or "none"
         problem = "no finished run has" if not found else f"{len(found)} runs have"
         raise InputError(f"run {name!r}: {problem} an id that starts so; expected `current` or one of {known}")
     return found[0]
@@ -204,8 +204,8 @@ def read_run(
     Args:
         run: the run.
         is_current: whether it is the current one.
-        live: as `live_stages` finds it.
-        canary: as `canary_stages` finds it.
+        live: by model, the fingerprints of the stages behind the live version.
+        canary: by model, those of the stages behind the canary.
 
     Raises:
         InputError: a manifest is damaged.

@@ -62,7 +62,7 @@ def feature_drift(stack: StackConfig, versions: Mapping[ModelName, int]) -> dict
 
 
 def kept_dataset(workdir: Workdir, fingerprint: str) -> DatasetSnapshot | None:
-    """What a retraining kept of the dataset with this fingerprint; None if none did."""
+    """The profile of the dataset with this fingerprint that a retraining saved; None if no retraining did."""
     for record in read_records(workdir.retrainings):
         if record.dataset == fingerprint:
             return former_dataset(workdir.retrainings.retraining(record.id).staged.dataset)

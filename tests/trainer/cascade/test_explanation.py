@@ -40,7 +40,7 @@ QUERIES = {
 
 
 def ranker_of(**config: object) -> ListRanker:
-    ranker = ListRanker(ListRankerConfig(members=2, **config), len(FEATURES.names), seed=3)  # type: ignore[arg-type]
+    ranker = ListRanker(ListRankerConfig(members=2, **config), len(FEATURES.names), seed=3)  # type: ignore[arg-type]  # options of any type
     for number, weight in enumerate(ranker.trainable_variables):
         weight.assign(0.3 * tf.random.stateless_normal(weight.shape, [number, 5]))
     # So large that no feature is clipped.

@@ -102,7 +102,7 @@ def test_a_saved_order_explains_as_it_does_in_memory(order: Order, tmp_path: Pat
         return {**explain_answer(order, answer, item_ids), "log_chances": log_chances}
 
     module = tf.Module()
-    module.order, module.item_ids = order, item_ids  # type: ignore[attr-defined]
+    module.order, module.item_ids = order, item_ids  # type: ignore[attr-defined]  # a bare tf.Module keeps what is set on it
     signature = make_signature(explain, {"rows": Input(spec=tf.TensorSpec([None, None], tf.int32))})
     tf.saved_model.save(module, str(tmp_path), signatures={"explain": signature})
     saved = tf.saved_model.load(str(tmp_path)).signatures["explain"](rows=tf.constant(ROWS))
