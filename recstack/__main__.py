@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("one page about a run: what changed, curves, metrics, the gate", "recstack.verbs.report"),
     "compare": Verb("two runs over the same queries, with intervals", "recstack.verbs.compare"),
     "rollback": Verb("a former version of the SavedModels becomes the newest again", "recstack.verbs.rollback"),
+    "push": Verb("published SavedModels -> an object store that servers elsewhere read", "recstack.verbs.push"),
     "serve": Verb("SavedModels -> TensorFlow Serving's gRPC and REST APIs, with its flags", "recstack.verbs.serve"),
     "query": Verb("ask a running server for recommendations", "recstack.verbs.query"),
     "bench-serve": Verb("load on a running server, with a model's own requests", "recstack.verbs.bench_serve"),

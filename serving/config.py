@@ -42,6 +42,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "max_requests_per_second_per_client": _LIMIT,
     "max_concurrent_requests": _LIMIT,
     "max_request_bytes": _LIMIT,
+    "remote_poll_wait_seconds": (0.1, math.inf, "0.1 or more seconds"),
     "workers": (1, 1000, "1 or more processes"),
 }
 
@@ -81,7 +82,7 @@ class ServerConfig:
     model_name: str = "default"
     """Name of the single model if there is no `model_config_file`."""
     model_base_path: str = ""
-    """Absolute path of the directory with the single model's version directories."""
+    """Absolute path of the directory with the single model's version directories, or its URL in an object store."""
     num_load_threads: int = 0
     """Number of versions that load concurrently; 0 means one."""
     num_unload_threads: int = 0
@@ -158,6 +159,11 @@ class ServerConfig:
 
     op_libraries: str = ""
     """recstack's own. Shared libraries of TensorFlow operations to load at the start, separated by commas."""
+    remote_cache_directory: str = ""
+    """recstack's own. Folder for copies of the versions that base paths such as s3://bucket/models/retrieval hold;
+    empty for ~/.cache/recstack/served. It needs room for the versions of each model's policy and one more."""
+    remote_poll_wait_seconds: float = 10.0
+    """recstack's own. Seconds between two looks into an object store, of each model."""
     workers: int = 1
     """recstack's own. Number of server processes that share the TCP ports; each has its own copy of the models."""
     api_keys_file: str = ""

@@ -4,11 +4,12 @@ Field names, numbers and types are those of `session_bundle_config.proto`, `moni
 `ssl_config.proto`, so that both servers read the same text files, and of `profiler_service.proto`.
 """
 
-from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf import descriptor_pb2, message, text_format
 
+from features.disk.object_store import read_file
+from features.errors import RecstackError
 from features.protocol.descriptors import describe, message_types
 from serving.errors import invalid_argument
 
@@ -77,14 +78,16 @@ MonitorResponse = _types["MonitorResponse"]
 
 
 def read_text(path: str, empty: _MessageT, full_name: str) -> _MessageT:
-    """Reads a text-format file into `empty` and returns it.
+    """Reads a text-format file, local or in an object store, into `empty` and returns it.
 
     Raises:
         ServingError: The file cannot be read, or does not parse.
     """
     try:
-        return text_format.Parse(Path(path).read_text(encoding="utf-8"), empty)
+        return text_format.Parse(read_file(path).decode("utf-8"), empty)
     except OSError as error:
-        raise invalid_argument(f"{path}: cannot be read: {error.strerror}") from None
+        raise invalid_argument(f"{path}: cannot be read: {error.strerror or 'no such file'}") from None
+    except RecstackError as error:
+        raise invalid_argument(str(error)) from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise invalid_argument(f"{path}: Error parsing text-format {full_name}: {error}") from None

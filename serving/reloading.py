@@ -2,11 +2,12 @@
 
 import logging
 import threading
-from pathlib import Path
 from typing import Any
 
 from tensorflow_serving.apis import model_management_pb2
 
+from features.disk.object_store import read_file
+from features.errors import RecstackError
 from serving.api.call import Call
 from serving.config import ServerConfig
 from serving.errors import Code, ServingError, invalid_argument
@@ -121,6 +122,6 @@ class ConfigReloader:
     def _file_content(self) -> bytes:
         # A file that cannot be read counts as empty here: `configured_models` reports why.
         try:
-            return Path(self._config.model_config_file).read_bytes()
-        except OSError:
+            return read_file(self._config.model_config_file)
+        except (OSError, RecstackError):
             return b""

@@ -34,8 +34,8 @@ def publish_staged(work: Work) -> None:
 def settle_publication(work: Work) -> None:
     """What follows once every model is published: labels, old versions, the servers' files, the current run."""
     from trainer.export.labels import set_stable, stable_version
+    from trainer.export.mirror import settle_models
     from trainer.export.saving import prune
-    from trainer.export.server_files import write_server_files
 
     stack = work.stack
     if stack.retrain.publication == "newest":
@@ -45,7 +45,7 @@ def settle_publication(work: Work) -> None:
     for model in stack.export.models:
         spared = stable_version(stack.layout, model)
         prune(stack.layout.model(model), stack.export.keep_versions, work.report, [] if spared is None else [spared])
-    write_server_files(stack.layout, stack.export)
+    settle_models(stack.layout, stack.export, work.report)
     stages.make_run_current(stack, work.report)
 
 
@@ -95,17 +95,17 @@ def canaries(stack: StackConfig) -> dict[ModelName, int]:
     return {model: version for model, version in live_versions(stack).items() if version != canary[model]}
 
 
-def promote(stack: StackConfig) -> dict[ModelName, tuple[int | None, int]]:
+def promote(stack: StackConfig, report: stages.Report = stages.silent) -> dict[ModelName, tuple[int | None, int]]:
     """Lets the label `stable` name what the label `canary` names.
 
     Returns:
         The stable version before, if there was one, and the one now, of each model whose label moves.
     """
     from trainer.export.labels import set_stable, stable_version
-    from trainer.export.server_files import write_server_files
+    from trainer.export.mirror import settle_models
 
     canary = canary_versions(stack)
     before = {model: stable_version(stack.layout, model) for model in canary}
     set_stable(stack.layout, canary)
-    write_server_files(stack.layout, stack.export)
+    settle_models(stack.layout, stack.export, report)
     return {model: (before[model], version) for model, version in canary.items() if before[model] != version}

@@ -111,6 +111,7 @@ def _note(work: Work, attempt: Attempt) -> None:
 
 
 def _run_steps(work: Work, clock: "_Clock", began: str) -> Retrained:
+    _mend_store(work)
     parent = work.stack.layout.runs.current
     clock.run("prepare")
     clock.work = work = replace(work, stack=with_former_run(work.stack))
@@ -138,6 +139,14 @@ def _run_steps(work: Work, clock: "_Clock", began: str) -> Retrained:
     _track(work, record, decision)
     prune_retrainings(work.stack, work.report)
     return Retrained(layout=work.layout, record=record, decision=decision)
+
+
+def _mend_store(work: Work) -> None:
+    """Finishes an interrupted copy to the object store, and finds out before the work whether the store can be used."""
+    if work.stack.export.publish_to:
+        from trainer.export.mirror import push_models
+
+        push_models(work.stack.layout, work.stack.export, work.report)
 
 
 def _track(work: Work, record: RetrainingRecord, decision: Decision) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from features.disk.layout import ModelName
+from recstack import stages
 from recstack.config import StackConfig
 from recstack.retraining.gate.decision import read_decision
 from recstack.retraining.record import read_records, utc_now
@@ -25,7 +26,11 @@ class RolledBack:
 
 
 def roll_back_models(
-    stack: StackConfig, models: tuple[ModelName, ...], to: int | None = None, reason: str = ""
+    stack: StackConfig,
+    models: tuple[ModelName, ...],
+    to: int | None = None,
+    reason: str = "",
+    report: stages.Report = stages.silent,
 ) -> dict[ModelName, RolledBack]:
     """Publishes a former version of each model again, and writes the reason into the record of its retraining.
 
@@ -39,22 +44,24 @@ def roll_back_models(
         models: which ones.
         to: version to go back to; without it the stable one of a canary, else the one before the newest.
         reason: why; may be empty.
+        report: told in one line what is copied to the object store.
 
     Raises:
         InputError: a model has no such version, in which case no model is touched.
+        RecstackError: the object store does not answer; the models are rolled back in the local folder.
     """
     from trainer.export.labels import set_stable
+    from trainer.export.mirror import settle_models
     from trainer.export.rollback import former_version, roll_back
-    from trainer.export.server_files import write_server_files
 
     stable, refused = canaries(stack), newest_versions(stack)
     former = {model: former_version(stack.layout.model(model), to or stable.get(model)) for model in models}
     newest = {model: roll_back(stack.layout.model(model), version) for model, version in former.items()}
     moved = {model: newest[model] for model in models if stable.get(model) != former[model]}
     set_stable(stack.layout, moved)
-    write_server_files(stack.layout, stack.export)
     _note(stack, {model: refused[model] for model in models}, reason or "no reason given")
     _make_served_run_current(stack)
+    settle_models(stack.layout, stack.export, report)
     return {
         model: RolledBack(former=former[model], newest=newest[model], stable=moved.get(model, former[model]))
         for model in models

@@ -90,13 +90,13 @@ def watch_canary(
             report(str(error))
         _require_unchanged(stack, canary)
         if reason := "; ".join(_faults(seen, stack.retrain.canary)):
-            rolled = roll_back_models(stack, tuple(canary), reason=reason)
+            rolled = roll_back_models(stack, tuple(canary), reason=reason, report=report)
             return Watched(
                 outcome="rolled back", reason=reason, versions={m: back.stable for m, back in rolled.items()}
             )
         if time.monotonic() >= deadline:
             reason = _judged(seen, stack.retrain.canary)
-            promote(stack)
+            promote(stack, report)
             return Watched(outcome="promoted", reason=reason, versions=canary)
 
 

@@ -71,7 +71,7 @@ def promote_models(stack: StackConfig, voice: Voice) -> None:
     """
     if not newest_versions(stack):
         raise InputError(f"{stack.layout.saved_models}: no published model found; run `recstack retrain`")
-    moved = promote(stack)
+    moved = promote(stack, voice.progress)
     for model, (before, version) in moved.items():
         voice.progress(f"{model}: version {version} is stable{f' instead of {before}' if before else ''}")
     voice.result(

@@ -43,7 +43,7 @@ def rollback(
     chosen = models or stack.export.models
     if to is not None and len(chosen) != 1:
         raise InputError(f"--to {to}: one model expected, {', '.join(chosen)} found; versions count for each by itself")
-    rolled = roll_back_models(stack, chosen, to, reason)
+    rolled = roll_back_models(stack, chosen, to, reason, voice.progress)
     for model, back in rolled.items():
         voice.progress(f"{model}: version {back.newest} is version {back.former} again")
     voice.result(

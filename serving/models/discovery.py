@@ -5,7 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from features.disk.object_store import is_url
+from features.errors import RecstackError
+from serving.config import ServerConfig
 from serving.errors import ServingError, not_found
+from serving.models.remote import RemoteBasePaths
 
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 _INT64 = range(-(2**63), 2**63)
@@ -21,8 +25,6 @@ def list_versions(base_path: str) -> dict[int, str]:
     Raises:
         ServingError: The base path does not exist or cannot be read.
     """
-    if "://" in base_path:
-        raise not_found(f"Could not find base path {base_path}: only local directories are supported; mount or copy it")
     try:
         names = sorted(entry.name for entry in Path(base_path).iterdir())
     except OSError as error:
@@ -51,7 +53,8 @@ def choose_versions(versions: dict[int, str], policy: Any) -> dict[int, str]:
 class Poller:
     """Reads the models' base paths; a problem is logged once, not at every poll."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: ServerConfig) -> None:
+        self._remote = RemoteBasePaths(config, choose_versions)
         self._reported: dict[str, str] = {}
 
     def look(self, models: dict[str, Any]) -> dict[str, dict[int, str]]:
@@ -60,12 +63,15 @@ class Poller:
         Args:
             models: `ModelConfig` by name.
         """
+        self._remote.keep([(name, model.base_path) for name, model in models.items()])
         found: dict[str, dict[int, str]] = {}
         for name, model in models.items():
             try:
-                versions = list_versions(model.base_path)
+                versions = self._versions(name, model)
             except ServingError as error:
                 self._report(name, f"{error.message} (model {name!r}; polling goes on)")
+                continue
+            if versions is None:
                 continue
             found[name] = choose_versions(versions, model.model_version_policy)
             absent = sorted(set(model.model_version_policy.specific.versions) - versions.keys())
@@ -77,6 +83,20 @@ class Poller:
             else:
                 self._reported.pop(name, None)
         return found
+
+    def stop(self) -> None:
+        """Ends the threads that look into object stores."""
+        self._remote.keep([])
+
+    def _versions(self, name: str, model: Any) -> dict[int, str] | None:
+        """Directories by version number; None before the first look into an object store is done."""
+        if not is_url(model.base_path):
+            return list_versions(model.base_path)
+        try:
+            local = self._remote.local(name, model.base_path, model.model_version_policy)
+        except RecstackError as error:
+            raise not_found(str(error)) from None
+        return None if local is None else list_versions(local)
 
     def _report(self, name: str, message: str) -> None:
         if self._reported.get(name) != message:

@@ -6,6 +6,8 @@ from typing import Any
 
 from tensorflow_serving.config import model_server_config_pb2
 
+from features.disk.object_store import is_url, open_folder
+from features.errors import RecstackError
 from serving.config import ServerConfig
 from serving.errors import Code, ServingError, invalid_argument
 from serving.protos import read_text
@@ -40,8 +42,8 @@ def checked_models(config: Any, served: Collection[str] = ()) -> dict[str, Any]:
         served: Names of the models that are served now, all of them of the platform `tensorflow`.
 
     Raises:
-        ServingError: There is no list of models, a name occurs twice, a base path is relative, or a platform is not
-            supported.
+        ServingError: There is no list of models, a name occurs twice, a base path is relative or a URL whose
+            library is not installed, or a platform is not supported.
     """
     kind = config.WhichOneof("config")
     if kind is None:
@@ -63,6 +65,11 @@ def _check_base_path(model: Any) -> None:
         raise invalid_argument(
             f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
         )
+    if is_url(model.base_path):
+        try:
+            open_folder(model.base_path)
+        except RecstackError as error:
+            raise invalid_argument(f"model {model.name}: {error}") from None
 
 
 def _check_platform(model: Any, is_served: bool) -> None:

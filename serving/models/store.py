@@ -64,7 +64,7 @@ class ModelStore:
         self._config = config
         self._load_version = load
         self._board = board
-        self._poller = Poller()
+        self._poller = Poller(config)
         self._models: dict[str, Any] = {}
         self.labels = VersionLabels(board, allow_unavailable=config.allow_version_labels_for_unavailable_models)
         self._versions: dict[str, dict[int, _Version]] = {}
@@ -275,6 +275,7 @@ class ModelStore:
     def stop(self) -> None:
         """Stops the threads; versions stay loaded for the calls in progress."""
         self._stopped.set()
+        self._poller.stop()
         with self._lock:
             for versions in self._versions.values():
                 for version in versions.values():

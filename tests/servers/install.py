@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Installs the servers that the tests start, where this machine allows it: tests/servers/install.py LEDGER
 
-Debian's packages are installed as root by apt-get, the Go toolchain builds FerretDB, and Maven fetches OpenSearch's
-and Flink's jars. Nothing here fails or hangs: each command has a time limit, and a server that cannot be had gets a
-reason. Needs only Python's standard library, since it runs beside the making of the environment.
+Debian's packages are installed as root by apt-get, the Go toolchain builds FerretDB and versitygw, and Maven fetches
+OpenSearch's and Flink's jars. Nothing here fails or hangs: each command has a time limit, and a server that cannot be
+had gets a reason. Needs only Python's standard library, since it runs beside the making of the environment.
 """
 
 import os
@@ -30,7 +30,7 @@ _UPDATE_SECONDS, _PACKAGE_SECONDS, _BUILD_SECONDS, _JARS_SECONDS = 120, 300, 720
 _DEADLINE = time.monotonic() + _SECONDS
 _ONE_APT = threading.Lock()
 _APT = ("apt-get", "-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20")
-_FERRETDB = Path.home() / ".cache" / "recstack" / "ferretdb"
+_BUILT = Path.home() / ".cache" / "recstack"
 
 
 class CannotInstallError(Exception):
@@ -89,11 +89,13 @@ def _packages(*programs: Program) -> None:
         raise CannotInstallError(f"the packages are installed, but there is no {' and no '.join(absent)}")
 
 
-def _ferretdb() -> None:
-    if _FERRETDB.exists():
-        return
-    _packages(Program("go", ""))
-    _run([str(ROOT / "tests" / "servers" / "ferretdb.sh"), str(_FERRETDB)], _BUILD_SECONDS)
+def _by_go(name: str) -> Callable[[], None]:
+    def build() -> None:
+        if not (_BUILT / name).exists():
+            _packages(Program("go", ""))
+            _run([str(ROOT / "tests" / "servers" / f"{name}.sh"), str(_BUILT / name)], _BUILD_SECONDS)
+
+    return build
 
 
 def _jars(project: Path) -> Callable[[], None]:
@@ -146,9 +148,10 @@ def _telling(output: str) -> str:
     return next(errors, lines[-1] if lines else "no output")[:300]
 
 
-# FerretDB first, since its build takes longest.
+# What is built comes first, since that takes longest.
 _INSTALL: dict[str, Callable[[], None]] = {
-    "ferretdb": _ferretdb,
+    "ferretdb": _by_go("ferretdb"),
+    "versitygw": _by_go("versitygw"),
     "postgresql": lambda: _packages(Program("initdb", "postgresql", "usr/lib/postgresql/*/bin")),
     "mariadb": lambda: _packages(Program("mariadbd", "mariadb-server")),
     "chromium": lambda: _packages(Program("chromium", "chromium")),

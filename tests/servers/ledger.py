@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-SERVERS = ("postgresql", "mariadb", "ferretdb", "opensearch", "flink", "chromium")
+SERVERS = ("postgresql", "mariadb", "ferretdb", "opensearch", "flink", "chromium", "versitygw")
 VARIABLE = "RECSTACK_SERVER_LEDGER"
 
 

@@ -16,7 +16,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     bins.mkdir()
     monkeypatch.setenv("PATH", f"{bins}:/bin")
     monkeypatch.setattr(install.Program, "is_here", lambda program: (bins / program.name).exists())
-    monkeypatch.setattr(install, "_FERRETDB", tmp_path / "ferretdb")
+    monkeypatch.setattr(install, "_BUILT", tmp_path / "built")
     monkeypatch.setattr(install.os, "geteuid", lambda: 0)
     (tmp_path / "ledger").mkdir()
     return bins

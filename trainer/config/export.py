@@ -1,6 +1,7 @@
 """Options of the export. Imports no TensorFlow."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -58,6 +59,9 @@ class ExportConfig:
     """Batch sizes of the warm-up requests of each signature."""
     served_from: str = "/models"
     """Folder in which servers in containers see the models; the files in `saved_models/server` refer to it."""
+    publish_to: str = ""
+    """URL of a folder in an object store, such as `s3://bucket/models`, that is kept a copy of `saved_models`, and that
+    `recstack serve` reads; empty for none. Needs the extra `s3` or `gcs`."""
     max_batch_size: int = 64
     """Maximum batch size of a server with batching, in `saved_models/server/batching.config`."""
     batch_timeout_micros: int = 1000
@@ -77,6 +81,8 @@ class ExportConfig:
         self._require("batch_timeout_micros", self.batch_timeout_micros >= 0, "0 or more")
         is_place = self.served_from.startswith("/") or "://" in self.served_from
         self._require("served_from", is_place, "an absolute path or a URL")
+        is_store = not self.publish_to or re.match(r"[a-z][a-z0-9+]*://[^/]", self.publish_to) is not None
+        self._require("publish_to", is_store, "a URL such as s3://bucket/models, or nothing")
         self._require("warmup_batch_sizes", all(n >= 1 for n in self.warmup_batch_sizes), "sizes of at least 1")
 
     def _require(self, name: str, ok: bool, expected: str) -> None:

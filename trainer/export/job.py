@@ -16,16 +16,23 @@ from trainer.export.assembly import Assembly, ExportJob
 from trainer.export.description import Description
 from trainer.export.inputs import fingerprints, newest_event
 from trainer.export.labels import stable_version
+from trainer.export.mirror import check_store, settle_models
 from trainer.export.publish import StagedVersion, discard
 from trainer.export.requests import example_requests
 from trainer.export.rollback import was_rolled_back
 from trainer.export.saving import Exported, build_version, directory_bytes, prune, publish_version, saved_outputs
-from trainer.export.server_files import write_server_files
 from trainer.index.build import BuiltIndex
 from trainer.restore import require_trained
 
 # Fields of the configuration that no version depends on.
-_ABOUT_SERVERS = ("keep_versions", "smallest_refresh", "served_from", "max_batch_size", "batch_timeout_micros")
+_ABOUT_SERVERS = (
+    "keep_versions",
+    "smallest_refresh",
+    "served_from",
+    "publish_to",
+    "max_batch_size",
+    "batch_timeout_micros",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +50,9 @@ def export_models(job: ExportJob) -> list[Exported]:
     Raises:
         InputError: a former stage is missing, a refreshed catalogue lost too many items, or the SavedModels cannot be
             written where they belong.
+        RecstackError: the object store does not answer; what was published by then stays.
     """
+    check_store(job.workdir, job.export)
     return publish_models(job, build_models(job))
 
 
@@ -99,7 +108,7 @@ def publish_models(job: ExportJob, built: Sequence[BuiltModel]) -> list[Exported
     for model in job.export.models:
         layout, spared = job.workdir.model(model), stable_version(job.workdir, model)
         prune(layout, job.export.keep_versions, job.progress, [] if spared is None else [spared])
-    write_server_files(job.workdir, job.export)
+    settle_models(job.workdir, job.export, job.progress)
     return exported
 
 

@@ -34,18 +34,22 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 def write_server_files(workdir: Workdir, export: ExportConfig) -> None:
     """Writes all files."""
     here = {model: str(workdir.model(model).base.resolve()) for model in export.models}
-    there = {model: f"{export.served_from.rstrip('/')}/{model}" for model in export.models}
     write_text_atomically(workdir.model_config, _text(_models(here)))
     make_directory(workdir.server_file("models").parent)
-    files: dict[ServerFile, str] = {
+    for name, text in server_texts(workdir, export, export.served_from).items():
+        write_text_atomically(workdir.server_file(name), text)
+
+
+def server_texts(workdir: Workdir, export: ExportConfig, served_from: str) -> dict[ServerFile, str]:
+    """The files of servers that find the models' base paths below `served_from`, a folder or a URL."""
+    there = {model: f"{served_from.rstrip('/')}/{model}" for model in export.models}
+    return {
         "models": _text(_models(there)),
         "canary_load": _canary(workdir, there, with_labels=False),
         "canary_labels": _canary(workdir, there, with_labels=True),
         "batching": _batching(export),
         "monitoring": _monitoring(),
     }
-    for name, text in files.items():
-        write_text_atomically(workdir.server_file(name), text)
 
 
 def _models(base_paths: Mapping[ModelName, str]) -> model_server_config_pb2.ModelServerConfig:

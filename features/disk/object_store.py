@@ -1,0 +1,169 @@
+"""Folders in object stores, by `s3://`, `gs://` or any other URL that fsspec knows.
+
+    >>> folder = open_folder("memory://bucket/models")
+    >>> folder.write("retrieval/note.txt", b"three")
+    >>> folder.sizes()
+    {'retrieval/note.txt': 5}
+
+Credentials and endpoints come from where the stores' own libraries look for them, such as `AWS_ACCESS_KEY_ID`,
+`AWS_ENDPOINT_URL` and `GOOGLE_APPLICATION_CREDENTIALS`.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features.errors import InputError, RecstackError, first_line
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+# Packages whose errors are about the store and not about this program.
+_LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs")
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+
+
+def is_url(path: str) -> bool:
+    """Whether a path names a place in an object store instead of a local file."""
+    return "://" in path
+
+
+@dataclass(frozen=True)
+class RemoteFolder:
+    """A folder in an object store. Each method raises what `open_folder` does where the store does not answer."""
+
+    url: str
+    """What the user wrote, for messages."""
+    files: "AbstractFileSystem"
+    root: str
+    """The folder's path in `files`."""
+
+    def below(self, name: str) -> "RemoteFolder":
+        """A folder in this one."""
+        return RemoteFolder(f"{self.url}/{name}", self.files, self._path(name))
+
+    def sizes(self) -> dict[str, int]:
+        """Sizes of all files below the folder in bytes, by their names relative to it; empty if there is no folder."""
+        with _reported(self.url):
+            self.files.invalidate_cache()
+            found: Mapping[str, Any] = self.files.find(self.root, detail=True)
+        start = len(self.root) + 1
+        return {path[start:]: int(entry["size"]) for path, entry in found.items() if len(path) > start}
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        with _reported(self.url, missing=False):
+            content: bytes = self.files.cat_file(self._path(name))
+            return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a file, which appears at once as a whole."""
+        with _reported(self.url):
+            self.files.pipe_file(self._path(name), content)
+
+    def upload(self, names: Iterable[str], source: Path) -> None:
+        """Writes files from below a local folder, several at a time."""
+        names = list(names)
+        with _reported(self.url):
+            self.files.put([str(source / name) for name in names], [self._path(name) for name in names])
+
+    def download(self, names: Iterable[str], target: Path) -> None:
+        """Reads files into a local folder, several at a time.
+
+        Raises:
+            FileNotFoundError: One of them is gone.
+        """
+        names = list(names)
+        for name in names:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+        with _reported(self.url, missing=False):
+            self.files.get([self._path(name) for name in names], [str(target / name) for name in names])
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Removes files; it is no error if some are gone already."""
+        with _reported(self.url):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    self.files.rm_file(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+
+def open_folder(url: str) -> RemoteFolder:
+    """Finds the library for a URL; the store itself is not asked yet.
+
+    Raises:
+        InputError: The library is not installed, or the URL, the bucket or the permissions are wrong.
+        RecstackError: The store cannot be reached.
+    """
+    import fsspec
+
+    url = url.rstrip("/")
+    protocol = url.partition("://")[0]
+    try:
+        with _reported(url):
+            # Object stores have no folders to make; a folder of this machine or of a network file system has.
+            options = {"auto_mkdir": True} if protocol in ("file", "local") else {}
+            files, root = fsspec.core.url_to_fs(url, **options)
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        command = f"pip install 'recstack[{extra}]'" if extra else f"install it ({first_line(error)})"
+        raise InputError(f"{url}: the library for {protocol}:// is not installed; {command}") from error
+    except ValueError as error:
+        raise InputError(f"{url}: {first_line(error)}; expected a URL such as s3://bucket/models") from error
+    return RemoteFolder(url, files, root.rstrip("/"))
+
+
+def read_file(path: str) -> bytes:
+    """The content of a local file, or of one in an object store.
+
+    Raises:
+        OSError: The file is missing or cannot be read.
+        RecstackError: As in `open_folder`.
+    """
+    if not is_url(path):
+        return Path(path).read_bytes()
+    folder, _, name = path.rpartition("/")
+    return open_folder(folder).read(name)
+
+
+@contextlib.contextmanager
+def _reported(url: str, *, missing: bool = True) -> Iterator[None]:
+    """Turns what the libraries raise into one line that names the place and says what to do.
+
+    Args:
+        url: The place.
+        missing: Whether a missing file means that the bucket is missing; otherwise that error is passed on.
+    """
+    try:
+        yield
+    except ImportError:
+        raise
+    except FileNotFoundError as error:
+        if not missing:
+            raise
+        raise InputError(f"{url}: no such bucket ({first_line(error)}); create it or correct the URL") from error
+    except PermissionError as error:
+        raise InputError(
+            f"{url}: no permission ({first_line(error)}); check the credentials and what they may read and write"
+        ) from error
+    except Exception as error:
+        if not _is_of_the_store(error):
+            raise
+        if "credentials" in str(error).lower():
+            raise InputError(f"{url}: {first_line(error)}; set the store's credentials in the environment") from error
+        raise RecstackError(
+            f"{url}: the store does not answer ({first_line(error)}); check the endpoint and the network"
+        ) from error
+
+
+def _is_of_the_store(error: Exception) -> bool:
+    """Whether an error speaks of the store, the network or the disk, and not of a mistake in this program."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _LIBRARIES
