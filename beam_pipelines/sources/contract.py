@@ -19,7 +19,7 @@ class SourceFile:
     """One file of a table, or its table of a database."""
 
     path: str
-    """Local path, URL of a Beam file system, or the database table's name."""
+    """Local path, URL in an object store, or the database table's name."""
     size: int
     """Bytes of a file, rows of a database table."""
     modified: float

@@ -1,14 +1,12 @@
-"""The files that a path means: a file, a folder, or a pattern; on this machine or in a Beam file system."""
+"""The files that a path means: a file, a folder, or a pattern; on this machine or in an object store."""
 
 import glob
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from apache_beam.io.filesystems import FileSystems
-
 from beam_pipelines.sources.contract import SourceFile
-from beam_pipelines.sources.opening import is_remote
+from features.disk.object_store import find_files, is_url
 
 # How Spark and Hive write the folder of rows without a value.
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -16,7 +14,7 @@ _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 def files_of(path: str) -> list[SourceFile]:
     """The files in order of their names; those that other programs leave, such as `_SUCCESS` or `.crc`, are skipped."""
-    found = _remote_files(path) if is_remote(path) else _local_files(path)
+    found = _remote_files(path) if is_url(path) else _local_files(path)
     pattern = PurePosixPath(path).name
     kept = found if pattern.startswith(("_", ".")) else [file for file in found if not _is_hidden(file.path, path)]
     return sorted(kept, key=lambda file: file.path)
@@ -50,15 +48,7 @@ def _files_below(path: str) -> list[str]:
 
 
 def _remote_files(path: str) -> list[SourceFile]:
-    patterns = [path] if glob.has_magic(path) else [path, f"{path.rstrip('/')}/**"]
-    for result in FileSystems.match(patterns):
-        files = [
-            SourceFile(path=found.path, size=found.size_in_bytes, modified=found.last_updated_in_seconds or 0.0)
-            for found in result.metadata_list
-        ]
-        if files:
-            return files
-    return []
+    return [SourceFile(path=file.url, size=file.size, modified=file.modified) for file in find_files(path)]
 
 
 def _is_hidden(file: str, pattern: str) -> bool:

@@ -19,6 +19,7 @@ from beam_pipelines.sources.opening import without_compression
 from beam_pipelines.sources.partition_folders import files_in_range
 from beam_pipelines.sources.shown_items import CLICKED, one_row_an_item
 from beam_pipelines.sources.tables import ROW_NUMBER, Table
+from features.disk.object_store import is_url, lost_store
 from features.errors import InputError, first_line
 
 _READ_ERRORS = (OSError, EOFError, UnicodeError, pa.ArrowException, zipfile.BadZipFile, lzma.LZMAError)
@@ -110,8 +111,14 @@ def reported(path: str, format: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: the file is no longer there") from error
     except PermissionError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); mend its mode or choose another") from error
-    except _READ_ERRORS as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or first_line(error)}); mend its mode or choose another"
+        ) from error
+    except Exception as error:
+        if is_url(path) and (lost := lost_store(path, error)) is not None:
+            raise lost from error
+        if not isinstance(error, _READ_ERRORS):
+            raise
         raise InputError(f"{path}: cannot be read as {format} ({first_line(error)})") from error
 
 

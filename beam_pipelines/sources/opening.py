@@ -1,4 +1,4 @@
-"""Opens local files and files of Beam's file systems, and decompresses them on the way."""
+"""Opens local files and files in object stores, and decompresses them on the way."""
 
 import lzma
 import zipfile
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import IO, cast
 
 import pyarrow as pa
-from apache_beam.io.filesystems import FileSystems
 
+from features.disk.object_store import is_url, open_remote
 from features.errors import InputError
 
 # A file's compression is told by its first bytes, whatever its name says.
@@ -17,15 +17,10 @@ _LONGEST_MAGIC = max(map(len, _MAGIC))
 COMPRESSED_ENDINGS = (".gz", ".gzip", ".bz2", ".zst", ".zstd", ".xz", ".zip")
 
 
-def is_remote(path: str) -> bool:
-    """Whether a path belongs to a Beam file system."""
-    return "://" in path
-
-
 def open_file(path: str) -> pa.NativeFile:
     """Opens a file for random access."""
-    if is_remote(path):
-        return pa.PythonFile(FileSystems.open(path, compression_type="uncompressed"), mode="r")
+    if is_url(path):
+        return pa.PythonFile(open_remote(path), mode="r")
     return pa.OSFile(path, "r")
 
 
@@ -87,7 +82,7 @@ def require_readable(path: str) -> None:
     Raises:
         InputError: it may not.
     """
-    if is_remote(path):
+    if is_url(path):
         return
     try:
         with Path(path).open("rb") as file:

@@ -10,10 +10,12 @@ Credentials and endpoints come from where the stores' own libraries look for the
 """
 
 import contextlib
+import glob
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from features.errors import InputError, RecstackError, first_line
 
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 # Packages whose errors are about the store and not about this program.
 _LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs")
+_SILENT = "the store does not answer ({}); check the endpoint and the network"
+_LOCAL = ("file", "local")
+_TIMES = ("LastModified", "updated", "mtime", "created")
+# Of a file that is read at random places, what is fetched at once.
+_BLOCK_BYTES = 2**23
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 
 
@@ -110,7 +117,7 @@ def open_folder(url: str) -> RemoteFolder:
     try:
         with _reported(url):
             # Object stores have no folders to make; a folder of this machine or of a network file system has.
-            options = {"auto_mkdir": True} if protocol in ("file", "local") else {}
+            options = {"auto_mkdir": True} if protocol in _LOCAL else {}
             files, root = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
@@ -132,6 +139,77 @@ def read_file(path: str) -> bytes:
         return Path(path).read_bytes()
     folder, _, name = path.rpartition("/")
     return open_folder(folder).read(name)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in an object store."""
+
+    url: str
+    """Where it is."""
+    size: int
+    """Bytes."""
+    modified: float
+    """When it was written, in seconds since the epoch; 0 if the store does not say."""
+
+
+def find_files(url: str) -> list[StoredFile]:
+    """The files that a URL means: a file, all below a folder, or those that match a pattern such as `s3://b/dt=*/*.csv`.
+
+    Raises:
+        InputError: As in `open_folder`.
+        RecstackError: The store cannot be reached.
+    """
+    place = open_folder(url)
+    with _reported(url):
+        place.files.invalidate_cache()
+        names = place.files.glob(place.root) if glob.has_magic(place.root) else [place.root]
+        found = [entry for name in names for entry in _entries(place.files, name)]
+    return [StoredFile(_url_of(url, entry["name"]), int(entry["size"]), _modified(entry)) for entry in found]
+
+
+def _entries(files: "AbstractFileSystem", name: str) -> list[Mapping[str, Any]]:
+    """What the store says of a file, or of each file below a folder."""
+    with contextlib.suppress(FileNotFoundError):
+        entry: Mapping[str, Any] = files.info(name)
+        if entry["type"] == "file":
+            return [entry]
+    return list(files.find(name, detail=True).values())
+
+
+def _url_of(url: str, name: str) -> str:
+    """URL of a file that the store names without the protocol."""
+    protocol = url.partition("://")[0]
+    return f"{protocol}://{name}" if protocol in _LOCAL else f"{protocol}://{name.lstrip('/')}"
+
+
+def _modified(entry: Mapping[str, Any]) -> float:
+    """The stores' libraries name the time differently."""
+    moment = next((entry[key] for key in _TIMES if entry.get(key)), 0.0)
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
+
+
+def open_remote(url: str) -> IO[bytes]:
+    """Opens a file in an object store for reading at any place.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: As in `open_folder`.
+        RecstackError: The store cannot be reached.
+    """
+    place = open_folder(url)
+    with _reported(url, missing=False):
+        file: IO[bytes] = place.files.open(place.root, "rb", block_size=_BLOCK_BYTES)
+        return file
+
+
+def lost_store(url: str, error: Exception) -> RecstackError | None:
+    """What to say of an error that a library raised while a file was read; None if it is about the file itself."""
+    if type(error).__module__.partition(".")[0] not in _LIBRARIES:
+        return None
+    return RecstackError(f"{url}: {_SILENT.format(first_line(error))}")
 
 
 @contextlib.contextmanager
@@ -159,9 +237,7 @@ def _reported(url: str, *, missing: bool = True) -> Iterator[None]:
             raise
         if "credentials" in str(error).lower():
             raise InputError(f"{url}: {first_line(error)}; set the store's credentials in the environment") from error
-        raise RecstackError(
-            f"{url}: the store does not answer ({first_line(error)}); check the endpoint and the network"
-        ) from error
+        raise RecstackError(f"{url}: {_SILENT.format(first_line(error))}") from error
 
 
 def _is_of_the_store(error: Exception) -> bool:

@@ -1,12 +1,15 @@
 """`recstack prepare` as a nightly job calls it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from pyarrow import csv, parquet
 
 from recstack.__main__ import main
 from recstack.config import parse_config
+from tests.servers.object_store import BUCKET, s3_server
 
 _CONFIG = """
 workdir = {workdir}
@@ -76,3 +79,26 @@ def test_the_splits_are_shown_and_the_report_is_named(config: Path, capsys: pyte
     assert "left out: 1 equal events" in said.err
     assert "rows refused: 1 interactions: item_id is missing" in said.err
     assert f"for a browser: {config.parent}/dataset/report.html" in said.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_tables_in_an_object_store_are_those_of_the_disk(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    def counts(path: str, workdir: str) -> dict[str, int]:
+        text = _CONFIG.format(workdir=json.dumps(str(tmp_path / workdir)), path=json.dumps(path))
+        config.write_text(text, encoding="utf-8")
+        assert main(["prepare", "--config", str(config), "--json", "--from", "2026-11-02"]) == 0
+        return dict(json.loads(capsys.readouterr().out)["counts"])
+
+    for part in (tmp_path / "logs").glob("*/part.csv"):
+        if suffix == "parquet":
+            parquet.write_table(csv.read_csv(part), part.with_suffix(".parquet"))
+            part.unlink()
+    pattern = f"logs/dt=*/*.{suffix}"
+    with s3_server() as bucket:
+        shutil.copytree(tmp_path / "logs", bucket / "logs")
+        assert counts(f"s3://{BUCKET}/{pattern}", "there") == counts(f"{tmp_path}/{pattern}", "here")
+        assert main(["prepare", "--config", str(config), "--json", "--from", "2026-11-02"]) == 0
+        assert json.loads(capsys.readouterr().out)["nothing_to_do"]

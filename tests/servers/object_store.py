@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from s3fs import S3FileSystem
+
 from recstack.local_server import free_port
 from tests.servers.ledger import missing, report
 
@@ -38,6 +40,7 @@ def s3_server() -> Iterator[Path]:
         command += ["posix", "--sidecar", sidecar, objects]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.environ.update(zip(_NAMES, values, strict=True))
+        S3FileSystem.clear_instance_cache()  # an instance keeps the address and the keys that it was made with
         try:
             _wait_until_listening(process, port)
             version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
@@ -48,6 +51,7 @@ def s3_server() -> Iterator[Path]:
             process.wait()
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
+            S3FileSystem.clear_instance_cache()
 
 
 def _wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
