@@ -11,6 +11,7 @@ Credentials and endpoints come from where the stores' own libraries look for the
 
 import contextlib
 import glob
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -125,6 +126,8 @@ def open_folder(url: str) -> RemoteFolder:
         raise InputError(f"{url}: the library for {protocol}:// is not installed; {command}") from error
     except ValueError as error:
         raise InputError(f"{url}: {first_line(error)}; expected a URL such as s3://bucket/models") from error
+    # It logs, with tracebacks, what it also raises.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     return RemoteFolder(url, files, root.rstrip("/"))
 
 
