@@ -1,12 +1,17 @@
 """Warm start: a training that goes on from the weights of a former run, over newer data and longer vocabularies."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from features.disk.layout import StageLayout
+from features.disk.manifest import read_manifest
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
+from features.serialization import unstructure
+from trainer.config.tables import TABLES, FullConfig, TableConfig
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.training.checkpoints import restore_best
 from trainer.training.stage import AnyStage
@@ -32,6 +37,7 @@ def warm_start(model: tfrs.Model, stage: AnyStage, dataset: EncodedDataset, form
             f"start_from: run {former.directory.parent.name} has no trained {stage.name}; choose another run of "
             "`recstack runs`, or leave start_from empty"
         )
+    _require_same_rows(stage, former)
     before = encode_dataset(dataset.encoder.schema, former.dataset)
     _require_grown(before.encoder, dataset.encoder, former)
     # On its own and outside of any strategy: all of it is forgotten once its weights are copied.
@@ -45,6 +51,25 @@ def warm_start(model: tfrs.Model, stage: AnyStage, dataset: EncodedDataset, form
         ) from error
     for new, old in zip(model.trainable_variables, trained.trainable_variables, strict=True):
         new.assign(_grown(old.numpy(), tuple(new.shape)))
+
+
+def _require_same_rows(stage: AnyStage, former: StageLayout) -> None:
+    """Refuses tables in which a value's row is another one than in the former run."""
+    tables: Mapping[str, TableConfig] = getattr(stage.config, "embedding", {})
+    trained = read_manifest(former.manifest, "run").config.get("embedding", {})
+    for name in sorted({*tables, *trained}):
+        config = tables.get(name, FullConfig())
+        field, run = f"{stage.name}.embedding.{name}", former.directory.parent.name
+        if trained.get(name, unstructure(FullConfig())) != unstructure(config):
+            raise InputError(
+                f"start_from: run {run} stores the embeddings of {name!r} in another way; give {field} as it was "
+                "there, or leave start_from empty"
+            )
+        if config.needs_counts:
+            raise InputError(
+                f"start_from: the rows of {field}, of kind {TABLES.name_of(config)!r}, depend on how often each item "
+                "occurs, which newer data changes; leave start_from empty, or choose another kind for both runs"
+            )
 
 
 def _require_grown(before: SchemaEncoder, now: SchemaEncoder, former: StageLayout) -> None:

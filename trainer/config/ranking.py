@@ -9,6 +9,7 @@ from features.kinds import Kinds
 from features.schema import Schema
 from features.spec.tasks import TaskType
 from trainer.config.calibration import CALIBRATIONS, AutoCalibrationConfig, CalibrationConfig
+from trainer.config.tables import TableConfig, require_tables
 from trainer.config.training import OptimizerConfig, check_training, require
 
 
@@ -157,6 +158,8 @@ class RankingConfig:
 
     dimension: int = 16
     """Components of each feature's embedding."""
+    embedding: Mapping[str, TableConfig] = field(default_factory=dict)
+    """How the embeddings of a feature's values are stored, by the name of the feature, as for retrieval."""
     network: NetworkConfig = field(default_factory=DCNConfig)
     """What lies between the embeddings and the heads: `dcn` multiplies features, `dlrm` takes inner
     products of their embeddings, `din` looks at the items of the history one by one, `mlp` is the plainest."""
@@ -190,7 +193,7 @@ class RankingConfig:
 
 
 def require_tasks(config: RankingConfig, schema: Schema) -> None:
-    """Refuses options of tasks that the schema does not have, and losses and calibrations that do not suit their tasks.
+    """Refuses options of tasks and tables that the schema does not have, and kinds that do not suit them.
 
     Raises:
         ConfigError: there is such an option, loss or calibration, or the network reads a history that the schema lacks.
@@ -199,6 +202,7 @@ def require_tasks(config: RankingConfig, schema: Schema) -> None:
         kind = NETWORKS.name_of(config.network)
         expected = f"a feature of kind 'history' in [[features.query]], which {kind} reads; or another kind of network"
         raise ConfigError("ranking.network.kind", kind, expected)
+    require_tables("ranking.embedding", config.embedding, schema)
     types = {task.name: task.type for task in schema.task}
     for name, training in config.task.items():
         if name not in types:

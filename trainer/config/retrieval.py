@@ -1,13 +1,16 @@
 """What a user chooses about the two-tower model and its training. Imports no TensorFlow."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from features.errors import ConfigError
 from features.schema import Schema
 from trainer.config.encoders import EncoderConfig, MeanConfig
 from trainer.config.losses import LossConfig, SoftmaxConfig
 from trainer.config.negatives import AllConfig, NegativesConfig
+from trainer.config.tables import TABLES, FullConfig, TableConfig, require_tables
 from trainer.config.training import OptimizerConfig, check_training, require
 
 ExampleKind: TypeAlias = Literal["event", "basket", "sequence", "set"]
@@ -32,6 +35,10 @@ class RetrievalConfig:
     """Widths of the layers that mix a tower's features; without any, the features' vectors are only added."""
     id_dropout: float = 0.0
     """Share of training examples whose candidate is an unknown item, so that items without history are learnt too."""
+    embedding: Mapping[str, TableConfig] = field(default_factory=dict)
+    """How the embeddings of a feature's values are stored, by the name of the feature: `[retrieval.embedding.item_id]`
+    with `kind = "hashed"` and the like, for tables that memory does not hold. A feature that is not named has a row for
+    each value. The history shares the table of the items."""
     encoder: EncoderConfig = field(default_factory=MeanConfig)
     """How the history becomes a vector."""
     leave_out: tuple[str, ...] = ()
@@ -114,6 +121,12 @@ def require_features(config: RetrievalConfig, schema: Schema) -> None:
     is_empty = all(feature.name in config.leave_out for feature in schema.embedded_query)
     require("retrieval", config, "leave_out", not is_empty, "names that leave a query feature to learn from")
     require_history(config, schema)
+    require_tables("retrieval.embedding", config.embedding, schema)
+    items = config.embedding.get(schema.item_id, FullConfig())
+    if config.initialisation == "svd" and not items.is_linear:
+        field = f"retrieval.embedding.{schema.item_id}.kind"
+        expected = 'a kind that adds up rows, which singular vectors can be fitted to; or initialisation = "random"'
+        raise ConfigError(field, TABLES.name_of(items), expected)
 
 
 def require_history(config: RetrievalConfig, schema: Schema) -> None:

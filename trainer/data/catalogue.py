@@ -43,6 +43,17 @@ class EncodedCatalogue:
         is_new: npt.NDArray[np.bool_] = self.features[item_id].numpy() < first_index
         return is_new
 
+    def events_of_indices(self, item_id: str, num_indices: int) -> npt.NDArray[np.int64]:
+        """`[num_indices]`: positive training interactions by index of the item's id; unknown items share some.
+
+        Args:
+            item_id: Name of the item's id among the features.
+            num_indices: Number of indices of the ids.
+        """
+        counts = np.zeros(num_indices, np.int64)
+        np.add.at(counts, self.features[item_id].numpy(), self.train_frequency)
+        return counts
+
     def rows(self) -> tf.lookup.StaticHashTable:
         """Item id (string) to row (int64), -1 for ids that the catalogue does not hold."""
         numbers = tf.range(len(self), dtype=tf.int64)

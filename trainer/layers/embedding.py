@@ -1,53 +1,19 @@
 """Embedding tables by name, and the vectors of encoded features by their form."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from features.encoding.encoder import Encoded
+from features.encoding.schema_encoder import SchemaEncoder
+from trainer.config.tables import TABLES, FullConfig, TableConfig
+from trainer.layers.tables.contract import EmbeddingTable, TableFacts
 
 # Bags over tables up to this size are counted rather than looked up.
 _FEW_INDICES = 64
-
-# Indices for each place of a history up to which a sum in training is one matrix product: the product grows with the
-# table, the lookup and its scattered gradient with the places.
-_INDICES_A_PLACE = 32
-
-
-class EmbeddingTable(tf.keras.layers.Layer):
-    """Rows of a matrix by index; row 0 stands for a missing value."""
-
-    def __init__(self, num_indices: int, dimension: int, initializer: tf.keras.initializers.Initializer) -> None:
-        """Creates the matrix at once, so that an optimizer can be built before the first call."""
-        super().__init__()
-        self.num_indices = num_indices
-        self.table = self.add_weight(name="table", shape=(num_indices, dimension), initializer=initializer)
-
-    def call(self, indices: tf.Tensor) -> tf.Tensor:
-        """`[...] int32` to `[..., dimension] float32`."""
-        return tf.nn.embedding_lookup(self.table, indices)
-
-
-def weighted_sum(table: EmbeddingTable, indices: tf.Tensor, weights: tf.Tensor, *, training: bool) -> tf.Tensor:
-    """The weighted sum of rows of a table.
-
-    Args:
-        table: Table of the embeddings.
-        indices: `[batch, width] int32`.
-        weights: `[batch, width] float32`, 0 for padding.
-        training: whether a gradient is wanted: over a small table, the sum is then a product of the whole table with
-            the weights by index, whose gradient is a product too, with no vector for each place.
-
-    Returns:
-        `[batch, d] float32`.
-    """
-    width, size = indices.shape[1], table.num_indices
-    if not training or width is None or size > _INDICES_A_PLACE * width:
-        return tf.einsum("bw,bwd->bd", weights, table(indices))
-    batch = tf.shape(indices)[0]
-    places = tf.range(batch)[:, None] * size + indices
-    by_index = tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), tf.reshape(places, [-1]), batch * size)
-    return tf.matmul(tf.reshape(by_index, [batch, size]), table.table)
 
 
 class FeatureVector(tf.keras.layers.Layer):
@@ -92,27 +58,54 @@ def _pool_present(table: EmbeddingTable, values: tf.Tensor) -> tf.Tensor:
 def _pool_few(table: EmbeddingTable, values: tf.Tensor) -> tf.Tensor:
     """The same as a product of counts and table, whose gradient is a product too and no sum over places."""
     counts = tf.reduce_sum(tf.one_hot(values, table.num_indices), axis=1)[:, 1:]
-    total = tf.matmul(counts, table.table[1:])
+    total = tf.matmul(counts, table.all_vectors()[1:])
     return total / tf.maximum(tf.reduce_sum(counts, axis=1, keepdims=True), 1.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TablesOfModel:
+    """What the tables of a model have in common."""
+
+    dimension: int
+    """Number of components of the embeddings."""
+    stddev: float
+    """Standard deviation of the noise that random tables start from."""
+    seed: int
+    """Seed of the noise."""
+    kinds: Mapping[str, TableConfig] = field(default_factory=dict)
+    """Options by the name of a table; a table that is not named is full."""
+    counts: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """How often each index occurs in training, by the name of a table, where that is known."""
+    num_special: Mapping[str, int] = field(default_factory=dict)
+    """How many of the first indices stand for missing and unknown values, by the name of a table; by default one."""
+
+
 def make_tables(
-    features: Mapping[str, Encoded], dimension: int, random_tables: frozenset[str], *, stddev: float, seed: int
+    features: Mapping[str, Encoded], random_tables: frozenset[str], common: TablesOfModel
 ) -> dict[str, EmbeddingTable]:
     """One table for each name in `Encoded.table`.
 
     Args:
         features: encoded features by name, of queries and candidates together.
-        dimension: Number of components of the embeddings.
         random_tables: tables that start from noise; the others start from zero, as corrections to these.
-        stddev: Standard deviation of the noise.
-        seed: Seed of the noise.
+        common: What all of them are made with.
     """
     sizes = {encoded.table: encoded.num_indices for encoded in features.values() if encoded.form != "dense"}
     tables = {}
     for number, (name, size) in enumerate(sorted(sizes.items())):
-        noise = tf.keras.initializers.RandomNormal(stddev=stddev, seed=seed + number)
-        tables[name] = EmbeddingTable(
-            size, dimension, noise if name in random_tables else tf.keras.initializers.Zeros()
+        kind = common.kinds.get(name, FullConfig())
+        facts = TableFacts(
+            num_indices=size,
+            dimension=common.dimension,
+            num_special=common.num_special.get(name, 1),
+            stddev=common.stddev if name in random_tables else 0.0,
+            seed=common.seed + number,
+            counts=common.counts.get(name),
         )
+        tables[name] = TABLES.implementation(kind)(kind, facts)
     return tables
+
+
+def special_indices(encoder: SchemaEncoder) -> dict[str, int]:
+    """How many of the first indices stand for missing and unknown values, by the name of a vocabulary's table."""
+    return {name: encoder.lookup(name).vocabulary.first_token_index for name in encoder.schema.vocabularies}

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from features.encoding.encoder import Encoded, Tensors
-from trainer.layers.embedding import EmbeddingTable, FeatureVector
+from trainer.layers.embedding import FeatureVector
+from trainer.layers.tables.contract import EmbeddingTable
 
 
 class GatedFeatures(tf.keras.layers.Layer):

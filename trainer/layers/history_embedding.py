@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from features.encoding.encoder import Tensors
-from trainer.layers.embedding import EmbeddingTable, weighted_sum
+from trainer.layers.tables.contract import EmbeddingTable
 
 
 class HistoryEmbedding(tf.keras.layers.Layer):
@@ -49,11 +49,11 @@ class HistoryEmbedding(tf.keras.layers.Layer):
             `[batch, D] float32`.
         """
         if isinstance(self.item_vectors, EmbeddingTable):
-            of_items = weighted_sum(self.item_vectors, items, weights, training=training)
+            of_items = self.item_vectors.weighted_sum(items, weights, training=training)
         else:
             of_items = tf.einsum("bw,bwd->bd", weights, self.item_vectors(items))
         of_companions = [
-            weighted_sum(table, (beside or {})[name], weights, training=training)
+            table.weighted_sum((beside or {})[name], weights, training=training)
             for name, table in self.companions.items()
         ]
         return tf.add_n([of_items, *of_companions])

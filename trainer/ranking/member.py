@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from features.encoding.encoder import Encoded, Tensors
 from trainer.config.ranking import NETWORKS, RankingConfig
 from trainer.layers.dropout import DropoutSeries
-from trainer.layers.embedding import FeatureVector, make_tables
+from trainer.layers.embedding import FeatureVector, TablesOfModel, make_tables
+from trainer.layers.tables.contract import EmbeddingTable
 from trainer.ranking.networks.contract import History, Network
 
 
@@ -24,6 +27,10 @@ class PairFeatures:
     """Name of the candidate's id."""
     history: str | None
     """Name of the history; None if there is none."""
+    item_counts: npt.NDArray[np.int64]
+    """`[num_indices]`: training events of each index of the candidate's id."""
+    num_special: Mapping[str, int]
+    """How many of the first indices stand for missing and unknown values, by the name of a table."""
 
 
 class Member(tf.keras.layers.Layer):
@@ -54,8 +61,7 @@ class Member(tf.keras.layers.Layer):
         """
         super().__init__()
         encoded = features.encoded
-        tables = frozenset(each.table for each in encoded.values())
-        dimensioned = make_tables(encoded, config.dimension, tables, stddev=0.05, seed=seed)
+        dimensioned = _make_tables(config, features, seed)
         self.query_names, self._history = features.query_names, features.history
         self._item_place = [*encoded].index(features.item_id)
         self.vectors = {n: FeatureVector(e, dimensioned.get(e.table), config.dimension) for n, e in encoded.items()}
@@ -130,9 +136,21 @@ class Member(tf.keras.layers.Layer):
         return {name: embedded(name, layer) for name, layer in layers.items()}
 
 
+def _make_tables(config: RankingConfig, features: PairFeatures, seed: int) -> dict[str, EmbeddingTable]:
+    common = TablesOfModel(
+        dimension=config.dimension,
+        stddev=0.05,
+        seed=seed,
+        kinds=config.embedding,
+        counts={features.item_id: features.item_counts},
+        num_special=features.num_special,
+    )
+    return make_tables(features.encoded, frozenset(each.table for each in features.encoded.values()), common)
+
+
 def _numbers(features: Mapping[str, Encoded], seed: int) -> dict[str, FeatureVector]:
     """One number for each value of each feature, zero at first."""
-    tables = make_tables(features, 1, frozenset(), stddev=0.0, seed=seed)
+    tables = make_tables(features, frozenset(), TablesOfModel(dimension=1, stddev=0.0, seed=seed))
     return {name: FeatureVector(encoded, tables.get(encoded.table), 1) for name, encoded in features.items()}
 
 

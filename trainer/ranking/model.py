@@ -13,6 +13,7 @@ from trainer.config.ranking import RankingConfig
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.labelled_pairs import LabelMoments
 from trainer.layers.dropout import DropoutSeries
+from trainer.layers.embedding import special_indices
 from trainer.ranking.heads import HEADS
 from trainer.ranking.heads.contract import Head
 from trainer.ranking.member import Member, PairFeatures
@@ -61,7 +62,7 @@ class RankingModel(tfrs.Model):
         self.members = [
             Member(
                 config,
-                _features(encoder, extra),
+                _features(encoder, candidates, extra),
                 first_scores,
                 seed=seed + _SEEDS_A_MEMBER * number,
                 dropouts=DropoutSeries(step=self.step, first=_SEEDS_A_MEMBER * number),
@@ -123,7 +124,7 @@ def _mean(values: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.add_n(values) / len(values)
 
 
-def _features(encoder: SchemaEncoder, extra: Sequence[str]) -> PairFeatures:
+def _features(encoder: SchemaEncoder, candidates: EncodedCatalogue, extra: Sequence[str]) -> PairFeatures:
     schema = encoder.schema
     features = {f.name: encoder.encoded(f) for f in (*schema.embedded_query, *schema.candidate)}
     if schema.item_events:
@@ -133,4 +134,6 @@ def _features(encoder: SchemaEncoder, extra: Sequence[str]) -> PairFeatures:
         query_names=frozenset(feature.name for feature in schema.query),
         item_id=schema.item_id,
         history=None if schema.history is None else schema.history.name,
+        item_counts=candidates.events_of_indices(schema.item_id, features[schema.item_id].num_indices),
+        num_special=special_indices(encoder),
     )

@@ -20,7 +20,8 @@ def initialise_items(
     """Sets the item embeddings to the singular vectors of the training interactions, if the configuration says so.
 
     Args:
-        model: its item tables are changed, at the rows of items with co-occurrences.
+        model: its item tables are changed, at the rows of items with co-occurrences; where items share rows, to those
+            whose vectors are nearest to the singular ones.
         events: Encoded events of the training split.
         candidates: the catalogue.
         config: Configuration of the model.
@@ -29,17 +30,19 @@ def initialise_items(
     if config.initialisation == "random":
         return
     tables = [pair.items for pair in model.towers.pairs]
-    num_indices = int(tables[0].table.shape[0])
+    num_indices = tables[0].num_indices
     if config.examples == "set":
         found = set_vectors(sets_of_items(events, num_indices=num_indices), config.dimension, seed)
     else:
         found = sequence_vectors(cooccurrences(events, num_indices=num_indices), config.dimension, seed)
     vectors = tempered(found)
     known = np.abs(vectors).sum(axis=1) > 0
-    start = np.zeros((num_indices, config.dimension))
+    start = np.zeros((num_indices, config.dimension), np.float32)
     start[:, : vectors.shape[1]] = vectors * config.dimension**-0.5
+    # Where items share rows, those with more events count more.
+    weights = np.where(known, np.bincount(events.item_index, minlength=num_indices), 0).astype(np.float32)
     for items in tables:
-        items.table.assign(np.where(known[:, None], start, items.table.numpy()).astype(np.float32))
+        items.fit(start, weights)
 
 
 def cooccurrences(events: EncodedEvents, *, num_indices: int) -> sp.csr_matrix:

@@ -16,10 +16,11 @@ from trainer.config.retrieval import RetrievalConfig
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.events import HISTORY_AGES, HISTORY_ROWS
 from trainer.layers.dropout import DropoutSeries
-from trainer.layers.embedding import EmbeddingTable, make_tables
+from trainer.layers.embedding import TablesOfModel, make_tables, special_indices
 from trainer.layers.encoders.base import make_encoder
 from trainer.layers.gated_features import GatedFeatures
 from trainer.layers.history_embedding import HistoryEmbedding
+from trainer.layers.tables.contract import EmbeddingTable
 from trainer.retrieval.item_vectors import ItemVectors
 from trainer.retrieval.repeat_bonus import EntriesOfHistories, RepeatBonus, RepeatBonusLayer
 from trainer.retrieval.tower import CandidateTower, Ensemble, HistoryPart, QueryTower, Tower, mixing_layers
@@ -132,7 +133,7 @@ def _make_pair(
 ) -> TowerPair:
     """Creates one model of the ensemble: its tables, its history encoder and both towers."""
     schema = encoder.schema
-    tables = _make_tables(config, encoder, seed)
+    tables = _make_tables(config, encoder, candidates, seed)
     candidate = {feature.name: encoder.encoded(feature) for feature in _kept(config, schema.candidate)}
     candidate_features = GatedFeatures(candidate, tables, config.dimension)
     history = None
@@ -174,13 +175,24 @@ def _kept(config: RetrievalConfig, features: Sequence[FeatureT]) -> list[Feature
     return [feature for feature in features if feature.name not in config.leave_out]
 
 
-def _make_tables(config: RetrievalConfig, encoder: SchemaEncoder, seed: int) -> dict[str, EmbeddingTable]:
+def _make_tables(
+    config: RetrievalConfig, encoder: SchemaEncoder, candidates: EncodedCatalogue, seed: int
+) -> dict[str, EmbeddingTable]:
     schema = encoder.schema
     kept = _kept(config, (*schema.embedded_query, *schema.candidate))
     features = {feature.name: encoder.encoded(feature) for feature in kept}
     # With a history, a user's own embedding starts as what it is there: a correction to the history's vector.
     random_tables = frozenset({schema.item_id} if schema.history is not None else {schema.item_id, schema.user_id})
-    return make_tables(features, config.dimension, random_tables, stddev=config.dimension**-0.5, seed=seed)
+    num_items = features[schema.item_id].num_indices
+    of_tables = TablesOfModel(
+        dimension=config.dimension,
+        stddev=config.dimension**-0.5,
+        seed=seed,
+        kinds=config.embedding,
+        counts={schema.item_id: candidates.events_of_indices(schema.item_id, num_items)},
+        num_special=special_indices(encoder),
+    )
+    return make_tables(features, random_tables, of_tables)
 
 
 def _first_bias(

@@ -5,10 +5,12 @@ import pytest
 import tensorflow as tf
 
 from trainer.config.encoders import ENCODERS, EncoderConfig, MeanConfig, RecencyConfig, TransformerConfig
+from trainer.config.tables import FullConfig
 from trainer.layers.dropout import DropoutSeries
-from trainer.layers.embedding import EmbeddingTable
 from trainer.layers.encoders.base import HistoryEncoder, make_encoder
 from trainer.layers.history_embedding import HistoryEmbedding
+from trainer.layers.tables.contract import TableFacts
+from trainer.layers.tables.full import FullTable
 
 LENGTH = 6
 
@@ -27,8 +29,8 @@ class Case(NamedTuple):
         return self.encoder.all_states(self.items(tf.constant(items)), tf.constant(positions), training=False)
 
 
-def table_of(rows: int, seed: int) -> EmbeddingTable:
-    return EmbeddingTable(rows, 8, tf.keras.initializers.RandomNormal(seed=seed))
+def table_of(rows: int, seed: int) -> FullTable:
+    return FullTable(FullConfig(), TableFacts(num_indices=rows, dimension=8, stddev=0.05, seed=seed))
 
 
 def case_of(config: EncoderConfig) -> Case:
@@ -94,7 +96,7 @@ def test_trains_on_small_and_large_tables_as_it_serves(kind):
     """Small ones are multiplied as a whole in training, which must change neither the vector nor its gradient."""
     encoder, items, _ = case_of(options(kind, 0.0))
     small = items.item_vectors
-    large = EmbeddingTable(20 + 32 * LENGTH, 8, tf.keras.initializers.Zeros())
+    large = table_of(20 + 32 * LENGTH, 0)
     large.table[:20].assign(small.table)
     history = tf.constant([[3, 4, 3, 5, 0, 0], [2, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
     outcomes = []

@@ -1,0 +1,1 @@
+"""The kinds of embedding table, one file each."""
