@@ -21,7 +21,13 @@ from trainer.cascade.features import CandidateFeatures
 from trainer.cascade.folds import Fold, fold_of
 from trainer.cascade.lists import CandidateLists, candidate_lists, joined, questions_of, retrieving
 from trainer.cascade.model import ListRanker
-from trainer.cascade.tables import ItemCounts, Source, fit_candidate_features, num_candidate_features
+from trainer.cascade.tables import (
+    ItemCounts,
+    Source,
+    fit_candidate_features,
+    item_columns,
+    num_candidate_features,
+)
 from trainer.cascade.validation import NDCG, ListValidation
 from trainer.config.cascade import ListRankerConfig
 from trainer.data.batches import Batch, BatchPlan, plan_batches
@@ -161,9 +167,15 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             model: The retrieval model that is served.
             known: Splits over whose events items are counted: those before the queries.
         """
-        directory, rows = context.dataset.interactions, dataset.candidates.rows()
-        counted = [load_events(directory(split), dataset.encoder, rows, records="retrieval") for split in known]
-        return self.features(dataset, self.retrieval.events_in_memory(context, dataset), model, known=counted)
+        events = self.retrieval.events_in_memory(context, dataset)
+        return self.features(dataset, events, model, known=_events_of(context, dataset, known))
+
+    def counted(
+        self, context: StageContext, dataset: EncodedDataset, features: CandidateFeatures, *, known: Sequence[Split]
+    ) -> CandidateFeatures:
+        """The same features with items counted over the events of other splits."""
+        counts = item_counts(_events_of(context, dataset, known), len(dataset.candidates))
+        return CandidateFeatures(features.similarities, item_columns(counts))
 
     def lists(
         self,
@@ -221,16 +233,25 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
 
     def make_validation(self, context: StageContext, dataset: EncodedDataset) -> ListValidation | None:
         """Ranks what the served retrieval model finds for the validation split's users."""
-        directory = context.dataset.interactions("validation")
-        if not shards(directory):
-            return None
-        events = load_events(directory, dataset.encoder, dataset.candidates.rows(), records="retrieval")
-        if len(events.targets()) == 0:
+        events = self.validation_events(context, dataset)
+        if events is None:
             return None
         model = self.train_retrieval(context, self.retrieval)
         features = self.served_features(context, dataset, model, known=("train",))
         lists = self.lists(context, dataset, events, model, features)
         return ListValidation(lists, cutoff=self.cutoff)
+
+    def validation_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents | None:
+        """The events of the validation split; None where there is nothing to find."""
+        if not shards(context.dataset.interactions("validation")):
+            return None
+        (events,) = _events_of(context, dataset, ("validation",))
+        return events if len(events.targets()) > 0 else None
+
+
+def _events_of(context: StageContext, dataset: EncodedDataset, splits: Sequence[Split]) -> list[EncodedEvents]:
+    directory, rows = context.dataset.interactions, dataset.candidates.rows()
+    return [load_events(directory(split), dataset.encoder, rows, records="retrieval") for split in splits]
 
 
 def item_counts(known: Sequence[EncodedEvents], num_items: int) -> ItemCounts:

@@ -15,7 +15,7 @@ from trainer.baselines.als import ALS
 from trainer.baselines.ease import EASE
 from trainer.baselines.item_cf import ItemCF
 from trainer.baselines.similarity import keep_largest, unit_rows
-from trainer.cascade.features import CandidateFeatures, feature_names
+from trainer.cascade.features import GROUP_OF_COLUMNS, GROUP_OF_SCORES, CandidateFeatures, feature_names
 from trainer.cascade.similarities import SameItem, Similarity, SparseSimilarity, VectorSimilarity
 from trainer.metrics.protocol import Float, Int, Interactions
 
@@ -144,6 +144,27 @@ SIMILARITIES: Mapping[str, Callable[[Source], Similarity]] = {
     "als": _als,
 }
 """By name; one for each item feature with a vocabulary comes on top."""
+
+_MEANINGS: Mapping[str, str] = {
+    GROUP_OF_SCORES: "Retrieval's score of the candidate, its distance to the best score, and its rank.",
+    "same_item": "Whether the candidate is in the history already.",
+    "tower": "Cosine of the vectors that retrieval has of the candidate and of the history's items.",
+    "ease": "Weights of EASE: a linear model that predicts each item from the user's other items.",
+    "cosine": "Cosine of the users who took the candidate and of those who took the history's items.",
+    "co_visitation": "How often the same users took both, where users and items with many events count less.",
+    "sequence": "How often the candidate comes within seven events of the history's items, after them above all.",
+    "next": "How often the candidate comes within seven events after the history's items.",
+    "around": "How often the candidate comes within thirty events of the history's items, before or after.",
+    "als": "Cosine of the items' factors in a matrix factorisation (ALS).",
+    GROUP_OF_COLUMNS: "How many events the candidate has: ever, and in the last 7, 30 and 120 days.",
+}
+
+
+def meaning_of(group: str) -> str:
+    """One sentence for people about a group of features; every other group is an item feature of the schema."""
+    return _MEANINGS.get(
+        group, f"How much the values of the item feature {group} resemble those of the history's items."
+    )
 
 
 def same_values(values: npt.NDArray[np.int32], name: str, neighbours: int) -> Similarity:

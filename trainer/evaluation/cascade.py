@@ -1,7 +1,7 @@
 """The cascade as it is served: retrieval's candidates in the list ranker's order, beside retrieval's own order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,11 @@ import numpy.typing as npt
 from features.disk.layout import SPLITS, Split
 from features.disk.manifest import read_manifest
 from features.schema import Schema
-from trainer.cascade.features import FEATURES_OF_SCORES, feature_groups, feature_names
+from trainer.cascade.features import FEATURES_OF_SCORES, CandidateFeatures, feature_groups, feature_names
 from trainer.cascade.lists import CandidateLists, Questions, candidate_lists, retrieving
 from trainer.cascade.model import ListRanker
 from trainer.cascade.stage import ListRankingStage, item_values
-from trainer.cascade.tables import ITEM_COLUMNS, SIMILARITIES
+from trainer.cascade.tables import ITEM_COLUMNS, SIMILARITIES, meaning_of
 from trainer.cascade.validation import logits_of, order_of, verdict
 from trainer.config.evaluation import EvaluationConfig
 from trainer.data.encoded_dataset import EncodedDataset
@@ -31,9 +31,20 @@ from trainer.metrics.protocol import Int, Ragged
 from trainer.metrics.results import compare, evaluate_rankings
 from trainer.metrics.slices import standard_slices
 from trainer.restore import Trained
+from trainer.retrieval.two_towers import TwoTowers
 from trainer.training.stage import StageContext
 
 CASCADE, RETRIEVAL, LIST_RANKER = "cascade", "retrieval", "list_ranker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstStage:
+    """What the list ranker stands behind."""
+
+    model: TwoTowers
+    """The retrieval model."""
+    features: CandidateFeatures
+    """Features of what it finds, with tables of all training events."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +85,11 @@ def evaluate_cascade(
     metrics = read_manifest(context.run.stage(stage.name).manifest, "run").metrics
     data = load_data(trained, context.dataset, config)
     judged = data.splits[config.split]
-    orders = cascade_orders(trained, context, judged, stage, known=splits_before(config.split))
+    first = first_stage(trained, context, stage, known=splits_before(config.split))
+    orders = _orders(trained, _lists(trained, judged, stage, first))
     decided = verdict(metrics)
     served = orders.list_ranker if decided.ranks else orders.retrieval
-    towers, cutoff = stage.train_retrieval(context, stage.retrieval), min(config.cutoffs)
+    towers, cutoff = first.model, min(config.cutoffs)
     retrieval = Trained(encoder=trained.encoder, model=towers, candidates=trained.candidates)
     slices = standard_slices(judged.queries, data.interactions.popularity)
     named = {CASCADE: served, RETRIEVAL: orders.retrieval, LIST_RANKER: orders.list_ranker}
@@ -109,28 +121,37 @@ def evaluate_cascade(
             cutoff,
         ),
         "new_items": new_item_curve(retrieval, judged, served[:, :cutoff], exclude_seen=config.exclude_seen),
-        "ranker": describe_ranker(trained, context, stage),
+        "ranker": describe_ranker(trained, context, stage, first),
     }
 
 
 def describe_ranker(
-    trained: Trained[ListRanker], context: StageContext, stage: ListRankingStage
+    trained: Trained[ListRanker], context: StageContext, stage: ListRankingStage, first: FirstStage
 ) -> dict[str, Any] | None:
     """Feature importance and readable rules of the list ranker, by at most 400 lists of the validation split.
 
+    Args:
+        trained: The restored list ranker.
+        context: Schema, dataset and run.
+        stage: The list ranking stage.
+        first: What is in front of it; items are counted anew, over the events before the validation split.
+
     Returns:
-        `importance`, see `permutation_importance`; `rules`, see `readable_rules`; `lists`, how many there are, and
-        `cutoff`, of NDCG. None where there is no validation split.
+        `importance`, see `permutation_importance`, with the `meaning` of each group; `rules`, see `readable_rules`;
+        `lists`, how many there are, and `cutoff`, of NDCG. None where there is no validation split.
     """
     dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
-    validation = stage.make_validation(context, dataset)
-    if validation is None:
+    events = stage.validation_events(context, dataset)
+    if events is None:
         return None
-    lists = validation.lists.sample(MOST_LISTS, context.seed)
+    features = stage.counted(context, dataset, first.features, known=splits_before("validation"))
+    few = replace(stage, config=replace(stage.config, max_lists=MOST_LISTS))
+    lists = few.lists(context, dataset, events, first.model, features)
     attributes = tuple(item_values(dataset))
     names, groups = (of((*SIMILARITIES, *attributes), ITEM_COLUMNS) for of in (feature_names, feature_groups))
+    importance = permutation_importance(trained.model, lists, groups, cutoff=stage.cutoff, seed=context.seed)
     return {
-        "importance": permutation_importance(trained.model, lists, groups, cutoff=stage.cutoff, seed=context.seed),
+        "importance": [{**row, "meaning": meaning_of(row["group"])} for row in importance],
         "rules": readable_rules(trained.model, lists, names, seed=context.seed),
         "lists": len(lists.rows),
         "cutoff": stage.cutoff,
@@ -161,7 +182,10 @@ def cascade_orders(
 
     The arguments are those of `cascade_lists`.
     """
-    lists = cascade_lists(trained, context, judged, stage, known=known)
+    return _orders(trained, cascade_lists(trained, context, judged, stage, known=known))
+
+
+def _orders(trained: Trained[ListRanker], lists: CandidateLists) -> CascadeOrders:
     rows, logits = lists.rows.astype(np.int64), logits_of(trained.model, lists)
     order = order_of(logits)
     return CascadeOrders(
@@ -189,9 +213,21 @@ def cascade_lists(
         stage: The list ranking stage.
         known: Splits over whose events items are counted; a SavedModel counts over all.
     """
+    return _lists(trained, judged, stage, first_stage(trained, context, stage, known=known))
+
+
+def first_stage(
+    trained: Trained[ListRanker], context: StageContext, stage: ListRankingStage, *, known: Sequence[Split]
+) -> FirstStage:
+    """Restores retrieval and fits the tables of the features; the arguments are those of `cascade_lists`."""
     dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
     model = stage.train_retrieval(context, stage.retrieval)
-    features = stage.served_features(context, dataset, model, known)
+    return FirstStage(model=model, features=stage.served_features(context, dataset, model, known))
+
+
+def _lists(
+    trained: Trained[ListRanker], judged: JudgedSplit, stage: ListRankingStage, first: FirstStage
+) -> CandidateLists:
     evaluation = stage.retrieval.evaluation
     questions = Questions(
         asked_at=judged.asked_at,
@@ -199,8 +235,8 @@ def cascade_lists(
         seen=judged.queries.seen if evaluation.exclude_seen else None,
     )
     count = max(stage.config.candidates, *evaluation.cutoffs)
-    retrieve = retrieving(model, trained.candidates, context.schema, count)
-    return candidate_lists(judged.events, questions, retrieve, features, stage.config.history)
+    retrieve = retrieving(first.model, trained.candidates, trained.encoder.schema, count)
+    return candidate_lists(judged.events, questions, retrieve, first.features, stage.config.history)
 
 
 def _by_label(

@@ -19,6 +19,7 @@ table { border-collapse: collapse; margin: 8px 0 24px; display: block; overflow-
 th, td { padding: 4px 12px; text-align: right; border-top: 1px solid #e5e7eb; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; }
 small { color: #6b7280; }
+pre { overflow-x: auto; }
 svg { width: 100%; height: auto; }
 """
 

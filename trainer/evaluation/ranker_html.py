@@ -17,12 +17,18 @@ def _importance(known: Mapping[str, Any]) -> str:
         f"<small>{row['loss']['low']:+.4f} to {row['loss']['high']:+.4f}</small></td></tr>"
         for row in known["importance"]
     )
+    # What a version before this one measured has no meanings.
+    meanings = "".join(
+        f"<li><b>{escape(row['group'])}</b>: {escape(row['meaning'])}</li>"
+        for row in known["importance"]
+        if "meaning" in row
+    )
     head = f"<tr><th></th><th>features</th><th>NDCG@{known['cutoff']} lost</th></tr>"
     return (
         "<h2>Feature importance of the list ranker</h2><p>NDCG that is lost on "
         f"{known['lists']:,} lists of the validation split when the candidates of a list exchange the values of one "
         "group of features, with bootstrap intervals over users.</p>"
-        f"<table>{head}{''.join(body)}</table>"
+        f"<table>{head}{''.join(body)}</table><ul>{meanings}</ul>"
     )
 
 

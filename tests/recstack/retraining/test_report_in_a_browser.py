@@ -1,9 +1,11 @@
 """The pages for people fit a desktop and a phone, and need nothing from elsewhere: looked at by Chromium, offline."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -17,6 +19,7 @@ from recstack.retraining.run_details import write_run_report
 from recstack.retraining.samples import Samples, SampleUser
 from tests.recstack.retraining.evidence import FACTS, GATE, RECORD, evidence
 from tests.servers.ledger import missing, report
+from trainer.evaluation.html import write_cascade_report
 
 pytestmark = pytest.mark.slow
 
@@ -58,13 +61,31 @@ def retraining(folder: Path) -> Path:
     return layout.report
 
 
+def cascade_result(retrieval: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation of the cascade with many item features and with rules of long lines."""
+    gain = {"value": 0.03, "low": -0.01, "high": 0.07}
+    features = {f"attribute_{number}": 2.5 for number in range(9)}
+    importance = [{"group": name, "features": 7, "loss": gain, "meaning": "What it is."} for name in features]
+    rules = {"text": "|--- " + "a_long_name " * 20, "r_squared": 0.6, "rank_correlation": 0.8, "lists": 200}
+    return retrieval | {
+        "ranks": True,
+        "reason": "told so",
+        "by_label": {"liked": {"ndcg@2": {"cascade": 0.5, "retrieval": 0.5, "difference": gain}}},
+        "diversity": {"mmr": [{"strength": 0.0, "ndcg": 0.3, "distance": 0.5, **features}]},
+        "ranker": {"importance": importance, "rules": rules, "lists": 400, "cutoff": 10},
+    }
+
+
 @pytest.fixture
 def pages(checkerboard: StackConfig, tmp_path: Path) -> dict[str, Path]:
     """Every kind of report."""
     stack = replace(checkerboard, workdir=tmp_path / "work")
     shutil.copytree(checkerboard.layout.runs.root, stack.layout.runs.root)
     run = stack.layout.current_run
+    retrieval = json.loads(run.stage("retrieval").metrics.read_text())
+    write_cascade_report(cascade_result(retrieval), tmp_path / "cascade.html")
     return {
+        "cascade": tmp_path / "cascade.html",
         "run": write_run_report(stack.layout, run, None),
         "retraining": retraining(tmp_path / "0a1b"),
         "dataset": checkerboard.layout.dataset.report,
@@ -73,7 +94,7 @@ def pages(checkerboard: StackConfig, tmp_path: Path) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("name", ["retraining", "run", "dataset", "retrieval", "ranking"])
+@pytest.mark.parametrize("name", ["retraining", "run", "dataset", "retrieval", "ranking", "cascade"])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_report_fits_the_screen_and_loads_nothing(
     browser: Browser, pages: dict[str, Path], tmp_path: Path, name: str, size: str

@@ -12,12 +12,13 @@ from features.errors import ConfigError, InputError
 from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA, write_small_dataset
 from trainer.cascade.lists import history_rows
 from trainer.cascade.stage import FoldRetrieval, ListRankingStage
+from trainer.cascade.tables import fit_candidate_features
 from trainer.cascade.validation import GAIN_HIGH, GAIN_LOW, NDCG, RETRIEVAL_NDCG
 from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.retrieval import RetrievalConfig
 from trainer.config.training import OptimizerConfig
-from trainer.data.encoded_dataset import encode_dataset
+from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.evaluation.cascade import evaluate_cascade
 from trainer.restore import restore
 from trainer.retrieval.stage import RetrievalStage
@@ -123,6 +124,32 @@ def test_evaluation_shows_the_served_order_beside_both_orders(
     of = {name: part["metrics"]["ndcg@8"]["value"] for name, part in result["baselines"].items()}
     assert of["list_ranker"] != of["retrieval"]
     assert difference == pytest.approx(of[served] - of["retrieval"])
+
+
+def test_evaluation_fits_the_tables_once_and_counts_items_for_each_split(
+    context: StageContext, finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, fitted = stage_of(RANKER), []
+    monkeypatch.setattr(
+        "trainer.cascade.stage.fit_candidate_features",
+        lambda source: fitted.append(source) or fit_candidate_features(source),
+    )
+    trained = restore(context, stage)
+    result = evaluate_cascade(trained, context, replace(EVALUATION, cutoffs=(8,)), stage)
+    assert len(fitted) == 1
+    assert all(row["meaning"].endswith(".") for row in result["ranker"]["importance"])
+    dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
+    served, validated = (
+        stage.served_features(context, dataset, trained_retrieval(context, stage), known)
+        for known in (("train", "validation"), ("train",))
+    )
+    assert (served.item_table.numpy() != validated.item_table.numpy()).any()
+    counted = stage.counted(context, dataset, served, known=("train",))
+    np.testing.assert_array_equal(counted.item_table, validated.item_table)
+
+
+def trained_retrieval(context: StageContext, stage: ListRankingStage):
+    return stage.train_retrieval(context, stage.retrieval)
 
 
 def test_the_manifest_holds_what_decides(finished) -> None:

@@ -14,7 +14,14 @@ CURVE = [
 ]
 
 RANKER = {
-    "importance": [{"group": "ease", "features": 7, "loss": {"value": 0.0412, "low": 0.0312, "high": 0.0512}}],
+    "importance": [
+        {
+            "group": "ease",
+            "features": 7,
+            "loss": {"value": 0.0412, "low": 0.0312, "high": 0.0512},
+            "meaning": "Weights of <EASE>.",
+        }
+    ],
     "rules": {"text": "|--- ease_sum <= 1.50", "r_squared": 0.617, "rank_correlation": 0.8123, "lists": 200},
     "lists": 400,
     "cutoff": 10,
@@ -62,6 +69,7 @@ def test_the_report_of_the_cascade_says_what_is_served_and_what_each_task_gains(
         assert f"{result['model']['metrics']['recall@2']['value']:.4f}" in page
         assert "<td>mmr 0.5</td><td>0.2750</td><td>0.812</td><td>3.20</td>" in page
         assert "<td>ease</td><td>7</td><td>+0.0412<br><small>+0.0312 to +0.0512</small></td>" in page
+        assert "<li><b>ease</b>: Weights of &lt;EASE&gt;.</li>" in page
         assert "<pre>|--- ease_sum &lt;= 1.50</pre>" in page
         assert "200 lists of other users the rules explain 62% of the scores' variance" in page
         assert {"mmr", "0.5", "mean distance of the items of a list"} <= texts(
