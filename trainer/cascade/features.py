@@ -12,6 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.cascade.similarities import Similarity
+from trainer.config.export import Precision
 
 FEATURES_OF_SCORES = ("retrieval_score", "retrieval_gap", "retrieval_log_rank")
 """Names of the first features."""
@@ -77,6 +78,12 @@ class CandidateFeatures(tf.Module):
         self.item_table = tf.Variable(table.astype(np.float32), trainable=False, name="item_columns")
         self.names = feature_names(self.similarities, self.item_names)
         self.groups = feature_groups(self.similarities, self.item_names)
+
+    def stored_in(self, precision: Precision) -> "CandidateFeatures":
+        """The same features from similarities whose numbers take fewer bytes."""
+        similarities = {name: each.stored_in(precision) for name, each in self.similarities.items()}
+        columns = self.item_table.numpy().T
+        return CandidateFeatures(similarities, dict(zip(self.item_names, columns, strict=True)))
 
     def __call__(self, query: Query) -> tf.Tensor:
         """`[B, C, F] float32`, in the order of `names`; 0 for padding."""

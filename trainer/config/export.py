@@ -4,10 +4,14 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from features.disk.layout import MODEL_NAMES, ModelName, StageName
 from trainer.config.reranking import MMRConfig, RerankerConfig
 from trainer.config.training import require
+
+Precision: TypeAlias = Literal["float32", "float16", "int8"]
+"""How the numbers of a matrix are stored; `int8` has one float32 scale a row."""
 
 MOST_EXPLAINED = 100
 """Items of a list that a request may ask to have explained; integration takes much memory for each."""
@@ -39,6 +43,9 @@ class ExportConfig:
     """Number of items that the cascade retrieves and ranks."""
     recommender_limit: int = 10
     """Number of items that the cascade returns by default."""
+    ranker_precision: Precision = "float32"
+    """How the SavedModels hold the embeddings of the ranking model and the item similarities of the list ranker, which
+    are most of their bytes; `float16` and `int8` round them, which hardly changes an order."""
     reranker: RerankerConfig = field(default_factory=MMRConfig)
     """How the cascade re-ranks its candidates for diversity; off unless a request or the configuration says so."""
     new_item_share: float = 0.0

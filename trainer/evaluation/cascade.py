@@ -86,7 +86,7 @@ def evaluate_cascade(
     data = load_data(trained, context.dataset, config)
     judged = data.splits[config.split]
     first = first_stage(trained, context, stage, known=splits_before(config.split))
-    orders = _orders(trained, _lists(trained, judged, stage, first))
+    orders = orders_of(trained, lists_behind(trained, judged, stage, first))
     decided = verdict(metrics)
     served = orders.list_ranker if decided.ranks else orders.retrieval
     towers, cutoff = first.model, min(config.cutoffs)
@@ -182,10 +182,11 @@ def cascade_orders(
 
     The arguments are those of `cascade_lists`.
     """
-    return _orders(trained, cascade_lists(trained, context, judged, stage, known=known))
+    return orders_of(trained, cascade_lists(trained, context, judged, stage, known=known))
 
 
-def _orders(trained: Trained[ListRanker], lists: CandidateLists) -> CascadeOrders:
+def orders_of(trained: Trained[ListRanker], lists: CandidateLists) -> CascadeOrders:
+    """Both orders of some lists."""
     rows, logits = lists.rows.astype(np.int64), logits_of(trained.model, lists)
     order = order_of(logits)
     return CascadeOrders(
@@ -213,7 +214,7 @@ def cascade_lists(
         stage: The list ranking stage.
         known: Splits over whose events items are counted; a SavedModel counts over all.
     """
-    return _lists(trained, judged, stage, first_stage(trained, context, stage, known=known))
+    return lists_behind(trained, judged, stage, first_stage(trained, context, stage, known=known))
 
 
 def first_stage(
@@ -225,9 +226,10 @@ def first_stage(
     return FirstStage(model=model, features=stage.served_features(context, dataset, model, known))
 
 
-def _lists(
+def lists_behind(
     trained: Trained[ListRanker], judged: JudgedSplit, stage: ListRankingStage, first: FirstStage
 ) -> CandidateLists:
+    """Candidates of each query of a split behind a first stage; the other arguments are those of `cascade_lists`."""
     evaluation = stage.retrieval.evaluation
     questions = Questions(
         asked_at=judged.asked_at,

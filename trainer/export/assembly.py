@@ -130,7 +130,7 @@ class Assembly:
             return RetrievalOrder(temperature)
         catalogue = EncodedDataset(encoder=self.encoder, candidates=self.candidates)
         features = stage.served_features(self.job.context, catalogue, self._trained.model, known=SPLITS)
-        return ListOrder(features, trained, stage.config.history)
+        return ListOrder(features.stored_in(self.job.export.ranker_precision), trained, stage.config.history)
 
     @property
     def _list_ranking(self) -> ListRankingStage:
@@ -159,7 +159,10 @@ class Assembly:
 
     @cached_property
     def _trained_ranking(self) -> Trained[RankingModel]:
-        return restore(self.job.context, self.job.stages["ranking"], self._dataset)
+        trained: Trained[RankingModel] = restore(self.job.context, self.job.stages["ranking"], self._dataset)
+        if self.job.export.ranker_precision != "float32":
+            trained.model.store_in(self.job.export.ranker_precision)
+        return trained
 
     def query_embedder(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """A function from the required input `[n]` of requests that give nothing else to vectors `[n, d] float32`."""

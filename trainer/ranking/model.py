@@ -9,11 +9,13 @@ import tensorflow_recommenders as tfrs
 from features.encoding.encoder import Encoded, Tensors
 from features.encoding.schema_encoder import ITEM_EVENTS_ENCODED, SchemaEncoder
 from features.records.contents import ITEM_EVENTS
+from trainer.config.export import Precision
 from trainer.config.ranking import RankingConfig
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.labelled_pairs import LabelMoments
 from trainer.layers.dropout import DropoutSeries
 from trainer.layers.embedding import special_indices
+from trainer.layers.tables.contract import EmbeddingTable
 from trainer.ranking.heads import HEADS
 from trainer.ranking.heads.contract import Head
 from trainer.ranking.member import Member, PairFeatures
@@ -88,6 +90,12 @@ class RankingModel(tfrs.Model):
         """
         scores = [member(query, candidate, query_of_pair, training=training)[0] for member in self.members]
         return {head.task_name: _mean([each[head.task_name] for each in scores]) for head in self.heads}
+
+    def store_in(self, precision: Precision) -> None:
+        """Rounds the trained embeddings to fewer bytes for a SavedModel; the model can be trained no more."""
+        for module in self.submodules:
+            if isinstance(module, EmbeddingTable):
+                module.store_in(precision)
 
     def predictions(self, scores: Tensors) -> Tensors:
         """Scores to what is predicted, in the unit of the labels: chances of binary tasks, values of regressions."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from trainer.cascade.similarities import SameItem, Similarity, SparseSimilarity, VectorSimilarity, padded_rows
+from trainer.config.export import Precision
 
 NUM_ITEMS = 12
 RNG = np.random.default_rng(5)
@@ -55,6 +56,29 @@ def test_similarities_survive_saving(tmp_path) -> None:
         np.testing.assert_array_equal(
             loaded.pairs(history, candidates).numpy(), similarity.pairs(history, candidates).numpy()
         )
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_rounded_similarities_find_the_same_neighbours(precision: Precision) -> None:
+    everything = np.arange(-1, NUM_ITEMS, dtype=np.int32)[None]
+    for similarity, matrix in BY_DEFINITION.values():
+        full = similarity.pairs(everything, everything).numpy()
+        found = similarity.stored_in(precision).pairs(everything, everything).numpy()
+        # Both vectors of a product are rounded; a neighbour's number once.
+        tolerance = {"float32": 0.0, "float16": 2**-9, "int8": 2**-5}[precision] * max(1.0, np.abs(matrix).max())
+        np.testing.assert_allclose(found, full, atol=tolerance)
+        assert not found[0, 0].any()
+
+
+@pytest.mark.parametrize(("num_items", "dtype"), [(65_535, np.uint16), (65_536, np.int32)])
+def test_rows_take_two_bytes_where_they_fit(num_items: int, dtype: type) -> None:
+    last = num_items - 1
+    table = sp.csr_array(([0.5, 0.25], ([last, last], [0, last])), shape=(num_items, num_items), dtype=np.float32)
+    similarity = SparseSimilarity(table, "large")
+    assert similarity.rows.numpy().dtype == dtype
+    for each in (similarity, similarity.stored_in("int8")):
+        found = each.pairs(np.array([[last, 0]], np.int32), np.array([[0, last, 7]], np.int32)).numpy()
+        np.testing.assert_allclose(found, [[[0.5, 0.25, 0.0], [0.0, 0.0, 0.0]]], atol=0.5 / 254)
 
 
 def _pairs_of(similarity: Similarity):

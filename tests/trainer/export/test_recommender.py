@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from trainer.cascade.validation import Verdict
 from trainer.config.cascade import ListRankerConfig
 from trainer.config.index import ExactConfig
 from trainer.data.encoded_dataset import encode_dataset
-from trainer.evaluation.cascade import CascadeOrders, cascade_orders
+from trainer.evaluation.cascade import CascadeOrders, cascade_orders, first_stage, lists_behind, orders_of
 from trainer.evaluation.diversity import ScoredLists, rerank
 from trainer.evaluation.retrieval import load_data
 from trainer.restore import restore
@@ -116,6 +117,24 @@ def test_the_saved_model_orders_as_the_evaluation_does(cascade: StackConfig, jud
     content = evaluate(cascade, "list_ranking").content
     assert content["ranks"], "the list ranker has to be the better one here"
     assert answers(cascade, *judged.request) == judged.named(judged.orders.list_ranker)
+
+
+def test_a_smaller_model_orders_as_its_rounded_features_do(
+    cascade: StackConfig, judged: Judged, tmp_path: Path
+) -> None:
+    small = replace(cascade, workdir=tmp_path, export=replace(cascade.export, ranker_precision="int8"))
+    for part in (cascade.layout.dataset.root, cascade.layout.runs.root):
+        shutil.copytree(part, tmp_path / part.name)
+    export(small)
+    context, stage = stage_context(small), stages_of(small)["list_ranking"]
+    trained = restore(context, stage)
+    first = first_stage(trained, context, stage, known=SPLITS)
+    rounded = replace(first, features=first.features.stored_in("int8"))
+    split = load_data(trained, context.dataset, small.evaluation).splits["test"]
+    lists, full = (lists_behind(trained, split, stage, each) for each in (rounded, first))
+    assert (lists.features != full.features).any()
+    np.testing.assert_allclose(lists.features, full.features, atol=0.2)
+    assert answers(small, *judged.request) == judged.named(orders_of(trained, lists).list_ranker)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])

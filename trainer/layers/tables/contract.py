@@ -16,7 +16,9 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import tensorflow as tf
 
+from trainer.config.export import Precision
 from trainer.config.tables import TableConfig
+from trainer.layers.stored_matrix import Matrix, StoredMatrix, look_up, whole
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -84,6 +86,13 @@ class EmbeddingTable(tf.keras.layers.Layer):
         """
         return weighted_sum(self, self.all_vectors, self.num_indices, Places(indices, weights), training=training)
 
+    def store_in(self, precision: Precision) -> None:
+        """Rounds the trained matrices to fewer bytes for a SavedModel; the table can be trained no more."""
+        for name, matrix in list(vars(self).items()):
+            if isinstance(matrix, tf.Variable) and matrix.dtype == tf.float32:
+                delattr(self, name)  # Keras forgets the weight
+                setattr(self, name, StoredMatrix(matrix.numpy(), precision, name))
+
     def fit(self, vectors: Float32, weights: Float32) -> None:
         """Sets the weights so that the vectors are as near to given ones as the kind can make them.
 
@@ -137,14 +146,14 @@ def weighted_sum(
 class Part(NamedTuple):
     """A matrix, and which of its rows belongs to an index."""
 
-    matrix: tf.Variable
-    """`[rows, D] float32`."""
+    matrix: Matrix
+    """`[rows, D] float32`; rounded to fewer bytes in a SavedModel, if that is wanted."""
     row_of: Callable[[tf.Tensor], tf.Tensor]
     """Indices, `[...] int32`, to rows of the matrix, `[...] int32`."""
 
     def look_up(self, indices: tf.Tensor) -> tf.Tensor:
         """`[...] int32` to `[..., D] float32`."""
-        return tf.nn.embedding_lookup(self.matrix, self.row_of(indices))
+        return look_up(self.matrix, self.row_of(indices))
 
 
 class LinearTable(EmbeddingTable):
@@ -163,8 +172,8 @@ class LinearTable(EmbeddingTable):
         return tf.add_n(
             [
                 weighted_sum(
-                    partial(tf.nn.embedding_lookup, part.matrix),
-                    partial(tf.convert_to_tensor, part.matrix),
+                    partial(look_up, part.matrix),
+                    partial(whole, part.matrix),
                     int(part.matrix.shape[0]),
                     Places(part.row_of(indices), weights),
                     training=training,

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config.tables import FullConfig
+from trainer.layers.stored_matrix import whole
 from trainer.layers.tables.contract import Float32, LinearTable, Part, TableFacts
 
 
@@ -25,7 +26,7 @@ class FullTable(LinearTable):
 
     def all_vectors(self) -> tf.Tensor:
         """`[num_indices, D] float32`."""
-        return tf.convert_to_tensor(self.table)
+        return whole(self.table)
 
     def fit(self, vectors: Float32, weights: Float32) -> None:
         """Each row is its vector."""

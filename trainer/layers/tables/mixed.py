@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config.tables import MixedConfig
+from trainer.layers.stored_matrix import look_up, whole
 from trainer.layers.tables.contract import EmbeddingTable, TableFacts
 from trainer.layers.tables.frequency import is_frequent
 
@@ -34,6 +35,6 @@ class MixedTable(EmbeddingTable):
     def call(self, indices: tf.Tensor) -> tf.Tensor:
         """`[...] int32` to `[..., D] float32`."""
         places = tf.gather(self._place_of_index, indices)
-        wide = tf.nn.embedding_lookup(self.wide, tf.maximum(places, 0))
-        narrow = tf.nn.embedding_lookup(self.narrow, tf.maximum(-places, 0))
-        return tf.where(places[..., None] >= 0, wide, tf.tensordot(narrow, self.widening, axes=1))
+        wide = look_up(self.wide, tf.maximum(places, 0))
+        narrow = look_up(self.narrow, tf.maximum(-places, 0))
+        return tf.where(places[..., None] >= 0, wide, tf.tensordot(narrow, whole(self.widening), axes=1))
