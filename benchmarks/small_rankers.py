@@ -46,7 +46,7 @@ from trainer.export.orders import Found, ListOrder
 from trainer.export.saving import directory_bytes
 from trainer.export.servables import RankingServable
 from trainer.index.item_ids import ItemIds
-from trainer.layers.embedding import EmbeddingTable
+from trainer.layers.tables.contract import EmbeddingTable
 from trainer.metrics.intervals import paired_test, user_groups
 from trainer.ranking.model import RankingModel
 from trainer.restore import Trained, restore
@@ -77,7 +77,7 @@ class Measured:
     name: str
     num_bytes: int
     milliseconds: float
-    """Median of a call."""
+    """Median CPU time of a call."""
     quality: dict[Split, Float64]
     """`[queries]` NDCG, or `[events]` losses."""
 
@@ -89,14 +89,16 @@ def main(arguments: Arguments) -> None:
     stack = replace(load_config(arguments.config), workdir=arguments.work)
     stages.prepare(stack, print)
     for name in arguments.rankers:
-        stages.train(stack, name, print)
+        stages.train(stack, name)
     for name in arguments.rankers:
         show(*TABLES[name](stack))
 
 
 def show(title: str, measured: list[Measured], users: dict[Split, np.ndarray]) -> None:
     """One row a form, with the difference to the full one and its interval over users."""
-    table = Table("", "MB", "ms", *(f"{split}{part}" for split in SPLITS for part in ("", ": difference")), title=title)
+    table = Table(
+        "", "MB", "CPU ms", *(f"{split}{part}" for split in SPLITS for part in ("", ": difference")), title=title
+    )
     full = measured[0]
     for form in measured:
         cells = []
@@ -110,7 +112,7 @@ def show(title: str, measured: list[Measured], users: dict[Split, np.ndarray]) -
 
 def list_rankers(stack: StackConfig) -> tuple[str, list[Measured], dict[Split, np.ndarray]]:
     """The list ranker in every form, judged by the NDCG of the cascade."""
-    context, stage = stages.stage_context(stack), stages_of(stack)["list_ranking"]
+    context, stage = stages.stage_context(stack, stages.own_run(stack)), stages_of(stack)["list_ranking"]
     assert isinstance(stage, ListRankingStage)
     trained = restore(context, stage)
     dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
@@ -132,7 +134,7 @@ def list_rankers(stack: StackConfig) -> tuple[str, list[Measured], dict[Split, n
         size, call = saved_list_order(order, queries["test"], lists["test"], stage.config.history)
         ndcg = {split: ListValidation(lists[split], cutoff=stage.cutoff).ndcg_of(ranker) for split in SPLITS}
         print(name, size, {split: round(float(each.mean()), 4) for split, each in ndcg.items()}, flush=True)
-        return Measured(name=name, num_bytes=size, milliseconds=median_ms(call), quality=ndcg)
+        return Measured(name=name, num_bytes=size, milliseconds=cpu_ms(call), quality=ndcg)
 
     served, full = first["test"].features, lists_of(lambda features: features)
     found = [measured("full", trained.model, full, served)]
@@ -236,19 +238,19 @@ def saved(module: tf.Module, **more: Any) -> tuple[Any, int]:
         return tf.saved_model.load(folder), directory_bytes(Path(folder))
 
 
-def median_ms(calls: Iterator[Callable[[], object]]) -> float:
-    """Median milliseconds of some calls, the first of which is not counted."""
+def cpu_ms(calls: Iterator[Callable[[], object]]) -> float:
+    """Median CPU milliseconds of some calls, the first of which is not counted."""
     seconds = []
     for call in calls:
-        started = time.perf_counter()
+        started = time.process_time()
         call()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     return float(np.median(seconds[1:])) * 1000
 
 
 def ranking_models(stack: StackConfig) -> tuple[str, list[Measured], dict[Split, np.ndarray]]:
     """The ranking model in every form, judged by the loss of its first task."""
-    context, stage = stages.stage_context(stack), stages_of(stack)["ranking"]
+    context, stage = stages.stage_context(stack, stages.own_run(stack)), stages_of(stack)["ranking"]
     changes: dict[str, Callable[[RankingModel], None]] = {
         "full": lambda model: None,
         "float16": lambda model: model.store_in("float16"),
@@ -259,7 +261,7 @@ def ranking_models(stack: StackConfig) -> tuple[str, list[Measured], dict[Split,
     found, users = [], dict[Split, np.ndarray]()
     for name, change in changes.items():
         trained: Trained[RankingModel] = restore(context, stage)
-        before = sum(table.whole().numpy().nbytes for table in embeddings_of(trained.model))
+        before = sum(w.numpy().nbytes for table in embeddings_of(trained.model) for w in table.trainable_variables)
         change(trained.model)
         items = ItemFeatures(assembly.encoder, assembly.candidates, ItemIds(assembly.item_ids))
         servable = RankingServable(assembly.encoder, assembly.query, ranker_of(trained.model), items)
@@ -270,7 +272,7 @@ def ranking_models(stack: StackConfig) -> tuple[str, list[Measured], dict[Split,
         # Rows that are dropped would leave the file; here they are zeros in it.
         size -= before // 2 if name == "half of the rows" else 0
         calls = ranking_calls(loaded, assembly)
-        found.append(Measured(name=name, num_bytes=size, milliseconds=median_ms(calls), quality=quality))
+        found.append(Measured(name=name, num_bytes=size, milliseconds=cpu_ms(calls), quality=quality))
         print(name, size, {split: round(float(each.mean()), 4) for split, each in quality.items()}, flush=True)
     task = trained.encoder.schema.task[0]
     return f"Ranking model, loss of {task.name}; its embeddings are {before / 1e6:.2f} MB", found, users
@@ -283,10 +285,10 @@ def embeddings_of(model: RankingModel) -> list[EmbeddingTable]:
 
 def without_short_rows(model: RankingModel) -> None:
     """Drops the half of each table's rows that are nearest to zero, which are those of rare values."""
-    for layer in embeddings_of(model):
-        values = layer.table.numpy()
+    for matrix in (weight for table in embeddings_of(model) for weight in table.trainable_variables):
+        values = matrix.numpy()
         lengths = np.linalg.norm(values, axis=1)
-        layer.table.assign(np.where((lengths > np.median(lengths))[:, None], values, 0.0))
+        matrix.assign(np.where((lengths > np.median(lengths))[:, None], values, 0.0))
 
 
 def losses(trained: Trained[RankingModel], stack: StackConfig, split: Split) -> tuple[Float64, np.ndarray]:

@@ -9,6 +9,7 @@ from features.kinds import Kinds
 from features.schema import Schema
 from features.spec.tasks import TaskType
 from trainer.config.calibration import CALIBRATIONS, AutoCalibrationConfig, CalibrationConfig
+from trainer.config.encoders import EncoderConfig, TransformerConfig
 from trainer.config.tables import TableConfig, require_tables
 from trainer.config.training import OptimizerConfig, check_training, require
 
@@ -73,6 +74,22 @@ class DINConfig(NetworkConfig):
         require("network", self, "attention", self.attention >= 1, "a width of at least 1")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SequenceConfig(NetworkConfig):
+    """An encoder over the history, once a query, attention of each candidate to what it says, and dense layers."""
+
+    reads_history = True
+
+    encoder: EncoderConfig = field(default_factory=TransformerConfig)
+    """How the history is encoded; its heads divide `ranking.dimension`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            "network", self, "encoder", not self.encoder.side_features, "side_features = false: items are told by id"
+        )
+
+
 NETWORKS = Kinds(
     NetworkConfig,
     {
@@ -80,8 +97,47 @@ NETWORKS = Kinds(
         "mlp": (MLPConfig, "trainer.ranking.networks.mlp:MLP"),
         "dlrm": (DLRMConfig, "trainer.ranking.networks.dlrm:DLRM"),
         "din": (DINConfig, "trainer.ranking.networks.din:DIN"),
+        "sequence": (SequenceConfig, "trainer.ranking.networks.sequence:Sequence"),
     },
     default="dcn",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiTaskConfig:
+    """What every way of sharing between tasks has."""
+
+    tower: tuple[int, ...] = ()
+    """Widths of the dense layers that each task has of its own, over what is shared."""
+
+    def __post_init__(self) -> None:
+        require("multi_task", self, "tower", all(width >= 1 for width in self.tower), "widths of at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedBottomConfig(MultiTaskConfig):
+    """One network for all tasks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MMoEConfig(MultiTaskConfig):
+    """Several networks, the experts, which each task mixes by a gate of its own."""
+
+    experts: int = 4
+    """Networks of the configured kind; each costs as much as the one of a shared bottom."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require("multi_task", self, "experts", self.experts >= 2, "at least 2; one alone is a shared bottom")
+
+
+MULTI_TASKS = Kinds(
+    MultiTaskConfig,
+    {
+        "shared_bottom": (SharedBottomConfig, "trainer.ranking.multi_task.shared_bottom:SharedBottom"),
+        "mmoe": (MMoEConfig, "trainer.ranking.multi_task.mmoe:MMoE"),
+    },
+    default="shared_bottom",
 )
 
 
@@ -162,7 +218,10 @@ class RankingConfig:
     """How the embeddings of a feature's values are stored, by the name of the feature, as for retrieval."""
     network: NetworkConfig = field(default_factory=DCNConfig)
     """What lies between the embeddings and the heads: `dcn` multiplies features, `dlrm` takes inner
-    products of their embeddings, `din` looks at the items of the history one by one, `mlp` is the plainest."""
+    products of their embeddings, `din` looks at the items of the history one by one, `sequence` at their order too,
+    `mlp` is the plainest."""
+    multi_task: MultiTaskConfig = field(default_factory=SharedBottomConfig)
+    """How tasks share networks: `shared_bottom` has one for all, `mmoe` several, mixed for each task."""
     members: int = 1
     """Models whose mean score counts, each with embeddings and a network of its own; several predict better than one of
     any size, for as many times the training and the memory."""
@@ -185,6 +244,10 @@ class RankingConfig:
         require("ranking", self, "embedding_decay", self.embedding_decay >= 0, "at least 0")
         for name in ("dimension", "members"):
             require("ranking", self, name, getattr(self, name) >= 1, "a whole number of at least 1")
+        if isinstance(self.network, SequenceConfig):
+            divisor = self.network.encoder.dimension_divisor
+            expected = f"a multiple of {divisor}, as ranking.network.encoder needs it"
+            require("ranking", self, "dimension", self.dimension % divisor == 0, expected)
         check_training("ranking", self)
 
     def training_of(self, name: str) -> TaskTraining:

@@ -47,3 +47,7 @@ class DropoutSeries:
     def layer(self, rate: float, number: int) -> StepDropout:
         """Makes the series' layer of this number, which is counted from 1."""
         return StepDropout(rate, step=self.step, number=self.first + number)
+
+    def later(self, by: int) -> "DropoutSeries":
+        """Another series, whose numbers begin so much later."""
+        return DropoutSeries(step=self.step, first=self.first + by)

@@ -78,7 +78,7 @@ def _explain_score(member: Member, task: str, pairs: Pairs) -> tuple[tf.Tensor, 
         shape = tf.shape(points)[:-1]
         queries = tf.reshape(tf.broadcast_to(tf.range(batch)[:, None], shape), [-1])
         hidden = member.hidden(tf.reshape(points, [-1, mean_vector.shape[-1]]), pairs.query, queries)
-        return tf.reshape(member.last[task](hidden), shape)
+        return tf.reshape(member.last[task](hidden[task]), shape)
 
     gradients = mean_gradients(score, mean_vector, chosen_vector)
     by_component = gradients * (chosen_vector - mean_vector)

@@ -1,18 +1,20 @@
-"""One model of the ranking ensemble: embeddings of its own, a network over them, and a last layer for each task."""
+"""One model of the ranking ensemble: embeddings of its own, networks over them, and a last layer for each task."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from features.encoding.encoder import Encoded, Tensors
-from trainer.config.ranking import NETWORKS, RankingConfig
+from trainer.config.ranking import MULTI_TASKS, NETWORKS, RankingConfig
 from trainer.layers.dropout import DropoutSeries
 from trainer.layers.embedding import FeatureVector, TablesOfModel, make_tables
 from trainer.layers.tables.contract import EmbeddingTable
-from trainer.ranking.networks.contract import History, Network
+from trainer.ranking.multi_task.contract import MultiTask
+from trainer.ranking.networks.contract import History
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +68,14 @@ class Member(tf.keras.layers.Layer):
         self._item_place = [*encoded].index(features.item_id)
         self.vectors = {n: FeatureVector(e, dimensioned.get(e.table), config.dimension) for n, e in encoded.items()}
         self.numbers = {task: _numbers(encoded, seed) for task in first_scores}
-        self.network: Network = NETWORKS.implementation(config.network)(
-            config.network, num_features=len(encoded), dimension=config.dimension, dropouts=dropouts
+        self.reads_history = config.network.reads_history
+        shape = {"num_features": len(encoded), "dimension": config.dimension}
+        if self.reads_history:
+            assert features.history is not None, "trainer.config.ranking.require_tasks has refused it"
+            shape["history"] = encoded[features.history].width
+        network = partial(NETWORKS.implementation(config.network), config.network, **shape)
+        self.sharing: MultiTask = MULTI_TASKS.implementation(config.multi_task)(
+            config.multi_task, tuple(first_scores), lambda series: network(dropouts=series), dropouts=dropouts
         )
         self.last = {task: _last_layer(score) for task, score in first_scores.items()}
 
@@ -91,13 +99,13 @@ class Member(tf.keras.layers.Layer):
         scores = {}
         for task, last in self.last.items():
             first_order = tf.add_n([*self.embed(self.numbers[task], query, candidate, query_of_pair).values()])
-            scores[task] = tf.squeeze(last(hidden) + first_order, axis=-1)
+            scores[task] = tf.squeeze(last(hidden[task]) + first_order, axis=-1)
         return scores, vectors
 
     def hidden(
         self, vectors: tf.Tensor, query: Tensors, query_of_pair: tf.Tensor | None = None, training: bool = False
-    ) -> tf.Tensor:
-        """What the network says of pairs whose features are embedded, `[pairs, width] float32`.
+    ) -> Tensors:
+        """What the networks say of pairs whose features are embedded, `[pairs, width] float32` by task.
 
         Args:
             vectors: `[pairs, features * dimension] float32`.
@@ -105,18 +113,17 @@ class Member(tf.keras.layers.Layer):
             query_of_pair: as of `call`.
             training: whether dropout is on.
         """
-        if not self.network.reads_history:
-            return self.network(vectors, training=training)
-        assert self._history is not None, "trainer.config.ranking.require_tasks has refused it"
+        more = {"history": self._history_of(query, query_of_pair)} if self.reads_history else {}
+        found: Tensors = self.sharing(vectors, training=training, **more)
+        return found
+
+    def _history_of(self, query: Tensors, query_of_pair: tf.Tensor | None) -> History:
+        assert self._history is not None, "the constructor has looked"
         indices, table = query[self._history], self.vectors[self._history].table
         assert table is not None, "a history is encoded as indices"
-        history = History(
-            entries=table(indices),
-            present=indices > 0,
-            query_of_pair=query_of_pair,
-            item_place=self._item_place,
+        return History(
+            entries=table(indices), present=indices > 0, query_of_pair=query_of_pair, item_place=self._item_place
         )
-        return self.network(vectors, training=training, history=history)
 
     def embed(
         self,

@@ -11,7 +11,7 @@ from features.encoding.encoder import Tensors
 from features.encoding.schema_encoder import SchemaEncoder
 from features.spec.tasks import Task
 from tests.trainer.small_dataset import SCHEMA
-from trainer.config.ranking import NETWORKS, MLPConfig, RankingConfig, TaskTraining
+from trainer.config.ranking import MULTI_TASKS, NETWORKS, MLPConfig, RankingConfig, TaskTraining
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.data.labelled_pairs import LabelMoments
 from trainer.ranking.model import RankingModel
@@ -57,10 +57,12 @@ def batch_of(encoder: SchemaEncoder, labels: list[list[float]]) -> dict:
 
 
 @pytest.mark.parametrize("kind", NETWORKS.names)
+@pytest.mark.parametrize("sharing", MULTI_TASKS.names)
 def test_candidates_of_one_query_are_scored_as_if_each_had_a_query_of_its_own(
-    encoder: SchemaEncoder, candidates: EncodedCatalogue, kind: str
+    encoder: SchemaEncoder, candidates: EncodedCatalogue, kind: str, sharing: str
 ) -> None:
-    model = model_of(encoder, candidates, RankingConfig(dimension=4, network=NETWORKS.options(kind)()))
+    kinds = {"network": NETWORKS.options(kind)(), "multi_task": MULTI_TASKS.options(sharing)(tower=(4,))}
+    model = model_of(encoder, candidates, RankingConfig(dimension=4, **kinds))
     query, query_of_pair = queries(encoder), tf.constant([0, 1, 1, 0])
     items = candidates.gather(tf.constant([0, 7, 3, 9]))
     shared = model(query, items, query_of_pair)
@@ -127,7 +129,9 @@ def test_each_member_learns_by_its_own_loss(encoder: SchemaEncoder, candidates: 
 
 def test_masks_of_members_differ(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> None:
     config = RankingConfig(dimension=4, members=2, network=MLPConfig(hidden=(8,), dropout=0.5))
-    first, second = (member.network.dropout for member in RankingModel(config, encoder, candidates, seed=1).members)
+    first, second = (
+        member.sharing.network.dropout for member in RankingModel(config, encoder, candidates, seed=1).members
+    )
     assert (first(tf.ones([50]), training=True).numpy() != second(tf.ones([50]), training=True).numpy()).any()
 
 

@@ -1,7 +1,7 @@
 """Every network passes one contract, one from outside of the package too; each against its formula."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from features.errors import ConfigError
 from features.schema import Schema
 from features.serialization import structure
 from features.spec.ids import IdFeature
+from trainer.config.encoders import HSTUConfig, TransformerConfig
 from trainer.config.ranking import (
     NETWORKS,
     DCNConfig,
@@ -19,6 +20,7 @@ from trainer.config.ranking import (
     MLPConfig,
     NetworkConfig,
     RankingConfig,
+    SequenceConfig,
     require_tasks,
 )
 from trainer.layers.dropout import DropoutSeries
@@ -55,11 +57,13 @@ def outside() -> Iterator[None]:
 
 def network_of(config: NetworkConfig, step: int = 0) -> Network:
     tf.keras.utils.set_random_seed(1)
+    length = {"history": ENTRIES.shape[1]} if config.reads_history else {}
     made: Network = NETWORKS.implementation(config)(
         config,
         num_features=FEATURES,
         dimension=DIMENSION,
-        dropouts=DropoutSeries(step=tf.Variable(step, dtype=tf.int64)),
+        dropouts=DropoutSeries(step=tf.Variable(step, dtype=tf.int64, trainable=False)),
+        **length,
     )
     return made
 
@@ -79,7 +83,7 @@ def history_of(query_of_pair: np.ndarray | None) -> History:
     )
 
 
-@pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm", "din", "dot"])
+@pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm", "din", "sequence", "dot"])
 def test_network_keeps_pairs_apart_and_takes_none(kind: str) -> None:
     network = network_of(NETWORKS.options(kind)())
     whole = called(network, VECTORS)
@@ -91,7 +95,7 @@ def test_network_keeps_pairs_apart_and_takes_none(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm", "din"])
+@pytest.mark.parametrize("kind", ["dcn", "mlp", "dlrm", "din", "sequence"])
 def test_dropout_depends_on_the_step_in_training_alone(kind: str) -> None:
     config = NETWORKS.options(kind)(dropout=0.5)
     served, first = (called(network_of(config), VECTORS, training=training) for training in (False, True))
@@ -151,13 +155,60 @@ def test_din_weighs_the_historys_items_by_equation_3() -> None:
     assert np.abs(interests[QUERIES == 0]).min() > 0  # the other query's history is empty
 
 
-def test_din_of_pairs_with_a_query_each_is_that_of_pairs_that_share_one() -> None:
-    network = network_of(DINConfig(dropout=0.0))
+@pytest.mark.parametrize("config", [DINConfig(dropout=0.0), SequenceConfig(dropout=0.0)])
+def test_pairs_with_a_query_each_are_scored_as_pairs_that_share_one(config: NetworkConfig) -> None:
+    network = network_of(config)
     shared = network(VECTORS, history=history_of(QUERIES))
     own = History(
         entries=tf.constant(ENTRIES[QUERIES]), present=tf.constant(PRESENT[QUERIES]), query_of_pair=None, item_place=1
     )
     np.testing.assert_allclose(network(VECTORS, history=own), shared, rtol=1e-5, atol=1e-6)
+
+
+def test_sequence_is_attention_over_the_states_of_the_encoder() -> None:
+    network = network_of(SequenceConfig(hidden=(), dropout=0.0))
+    found = called(network, VECTORS)
+    history = history_of(QUERIES)
+    states = network.states(history, training=False).numpy()
+    query, key, value = (layer.kernel.numpy() for layer in (network.query, network.key, network.value))
+    for pair, place in enumerate(QUERIES):
+        own = states[place][PRESENT[place]]
+        read, last = np.zeros(DIMENSION), np.zeros(DIMENSION)
+        if len(own):
+            logits = (own @ key) @ (VECTORS[pair, DIMENSION : 2 * DIMENSION] @ query) / np.sqrt(DIMENSION)
+            weights = np.exp(logits) / np.exp(logits).sum()
+            read, last = weights @ (own @ value), own[-1]
+        np.testing.assert_allclose(found[pair], np.concatenate([VECTORS[pair], read, last]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [DINConfig(), SequenceConfig(), SequenceConfig(encoder=HSTUConfig())])
+def test_histories_get_finite_gradients_and_the_padding_gets_none(config: NetworkConfig) -> None:
+    network, entries = network_of(config), tf.constant(ENTRIES)
+    called(network, VECTORS)
+    for scale in (1.0, 1e4):
+        with tf.GradientTape() as tape:
+            tape.watch(entries)
+            history = replace(history_of(QUERIES), entries=scale * entries)
+            total = tf.reduce_sum(tf.square(network(scale * VECTORS, history=history)))
+        gradients = tape.gradient(total, [entries, *network.trainable_variables])
+        assert all(np.isfinite(tf.convert_to_tensor(each)).all() for each in gradients)
+        assert np.abs(gradients[0].numpy()[PRESENT]).max() > 0
+        assert not gradients[0].numpy()[~PRESENT].any()
+
+
+def test_sequence_knows_the_order_of_the_history() -> None:
+    network = network_of(SequenceConfig(dropout=0.0))
+    turned = replace(history_of(QUERIES), entries=tf.constant(ENTRIES[:, [1, 0, 2, 3]]))
+    before, after = (network(VECTORS, history=each).numpy() for each in (history_of(QUERIES), turned))
+    assert (before[QUERIES == 0] != after[QUERIES == 0]).any()
+    np.testing.assert_array_equal(before[QUERIES == 1], after[QUERIES == 1])  # an empty history has no order
+
+
+def test_sequence_refuses_encoders_that_do_not_fit() -> None:
+    with pytest.raises(ConfigError, match=r"ranking\.dimension = 5: .*a multiple of 2"):
+        RankingConfig(dimension=5, network=SequenceConfig(encoder=TransformerConfig(heads=2)))
+    with pytest.raises(ConfigError, match=r"network\.encoder.*side_features"):
+        SequenceConfig(encoder=TransformerConfig(side_features=True))
 
 
 def test_din_needs_a_history() -> None:

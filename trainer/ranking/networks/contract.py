@@ -34,8 +34,9 @@ class History:
 class Network(tf.keras.layers.Layer):
     """The embedded features of a query and a candidate in, one vector for the heads of all tasks out.
 
-    A network that reads the single items of the history says so by `reads_history`: `call` is then given `history`, a
-    `History`. All others know the history's mean embedding, which is one of the features.
+    A network that reads the single items of the history says so by `reads_history`, as its options do: the constructor
+    is then given `history`, the most entries of one, and `call` is given `history`, a `History`. All others know the
+    history's mean embedding, which is one of the features.
     """
 
     reads_history: ClassVar[bool] = False

@@ -21,7 +21,9 @@ class DIN(Network):
 
     reads_history: ClassVar[bool] = True
 
-    def __init__(self, config: DINConfig, *, num_features: int, dimension: int, dropouts: DropoutSeries) -> None:
+    def __init__(
+        self, config: DINConfig, *, num_features: int, dimension: int, history: int, dropouts: DropoutSeries
+    ) -> None:
         """Makes the layers."""
         super().__init__(config, num_features=num_features, dimension=dimension, dropouts=dropouts)
         self.dimension = dimension

@@ -58,4 +58,5 @@ def test_a_saved_table_answers_as_before(name: str, tmp_path: Path) -> None:
     expected = table(tf.range(NUM_INDICES)).numpy()
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
-    np.testing.assert_array_equal(loaded.call(tf.range(NUM_INDICES)), expected)
+    # A graph may multiply in another order.
+    np.testing.assert_allclose(loaded.call(tf.range(NUM_INDICES)), expected, rtol=1e-5)

@@ -1,0 +1,1 @@
+"""How the tasks of the ranking model share networks, one file each."""
