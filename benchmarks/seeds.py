@@ -18,6 +18,7 @@ from rich.table import Table
 
 from beam_pipelines.prepare import prepare_dataset
 from features.disk.layout import RunLayout, Workdir
+from features.disk.manifest import Manifest
 from recstack.config import StackConfig, load_config
 from trainer.config.baselines import BaselineName, BaselinesConfig
 from trainer.config.evaluation import COLD_ITEMS
@@ -56,25 +57,25 @@ def main(arguments: Arguments) -> None:
         workdir = Workdir(Path(folder) / "work")
         prepare_dataset(stack.features, stack.pipeline, workdir.dataset, seed=stack.seed, progress=print)
         for seed in range(arguments.seeds):
-            trained, took = train(stack, workdir, Path(folder) / str(seed), seed)
+            trained, manifest = train(stack, workdir, Path(folder) / str(seed), seed)
             with_baselines = arguments.baselines and seed == 0
             configured.append(
                 evaluate(trained, workdir, stack, exclude_seen=exclude_seen, with_baselines=with_baselines)
             )
             otherwise.append(evaluate(trained, workdir, stack, exclude_seen=not exclude_seen, with_baselines=False))
-            seconds.append(took)
+            seconds.append(manifest.seconds)
             found = {name: round(value["value"], 4) for name, value in metrics(configured[-1]["model"]).items()}
-            print(f"seed {seed}: {took:.0f} s", found, flush=True)
+            print(f"seed {seed}: {manifest.seconds:.0f} s", found, flush=True)
     show(arguments, configured, otherwise, seconds, exclude_seen=exclude_seen)
 
 
-def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tuple[Trained[TwoTowers], float]:
-    """One training, restored as an export would, and its seconds."""
+def train(stack: StackConfig, workdir: Workdir, folder: Path, seed: int) -> tuple[Trained[TwoTowers], Manifest]:
+    """One training, restored as an export would, and what its manifest says."""
     context = StageContext(schema=stack.features, dataset=workdir.dataset, run=RunLayout(folder), seed=seed)
     stage = RetrievalStage(config=stack.retrieval, evaluation=stack.evaluation)
     manifest = train_stage(context, stage).manifest
     print(f"seed {seed}: validation", {name: round(value, 4) for name, value in manifest.metrics.items()}, flush=True)
-    return restore(context, stage), manifest.seconds
+    return restore(context, stage), manifest
 
 
 def evaluate(
