@@ -34,6 +34,7 @@ bench: setup  ## the benchmarks, side by side with their peers; one at a time
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/optimizers.py
+	$(BIN)/python benchmarks/encoders.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/evaluation.py --users 256 --items 1000000 --only-ours

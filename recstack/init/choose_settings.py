@@ -6,6 +6,7 @@ import numpy as np
 
 from recstack.init.log import TAKEN_AGAIN, Log
 from recstack.init.proposal import Setting
+from recstack.init.training_time import COMPARED_ITEMS, EncoderSize, Work
 
 # Fewer moments than this are no time: a given split, or days at most.
 _FEW_MOMENTS = 20
@@ -15,7 +16,7 @@ _LONG_HISTORY = 20
 _ORDER_TELLS, _BASKETS = 1.2, 0.25
 # From this size on, one example a basket instead of one an event saves most of the training's time.
 _LARGE_BASKET = 5.0
-_SMALL_CATALOGUE, _WHOLE_SOFTMAX, _MOST_SVD = 1_000, 10_000, 300_000
+_SMALL_CATALOGUE, _MOST_SVD = 1_000, 300_000
 # Operations of the softmax over the whole catalogue in an epoch, beyond which negatives are drawn.
 _EPOCH_PRODUCTS = 6e12
 # Logits of a step, half a gigabyte with their exponentials.
@@ -25,8 +26,6 @@ _REPETITION_SECONDS = 5
 # validation from .298 to .315, and without an embedding of the user to .354 after 14 epochs.
 _DENSE_EVENTS, _DENSE_HISTORY = 300_000, 50
 _DENSE_LAYERS, _DENSE_DIMENSION, _DENSE_EPOCHS = 2, 128, 14
-# Operations a second on two cores: that training took 1,819 s beside other work, and `_expected` counts 78e12.
-_SPEED = 4e10
 
 
 def choose_split(log: Log) -> Iterator[Setting]:
@@ -116,22 +115,30 @@ def history_length(log: Log, examples: str) -> int:
     return int(np.clip(-(-log.events_a_user(0.9) // 10) * 10, 20, most))
 
 
-def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> Iterator[Setting]:
-    """`[retrieval]`, `[ranking]` and what a small catalogue needs of the rest."""
+def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool, speed: float) -> Iterator[Setting]:
+    """`[retrieval]`, `[ranking]` and what a small catalogue needs of the rest.
+
+    Args:
+        log: The events.
+        examples: Kind of the training's examples.
+        why: The reason for it.
+        has_negatives: Whether the log tells what users did not want.
+        speed: Operations of a training that this machine does in a second.
+    """
     items, events = log.num_items, log.total
-    is_dense = examples == "sequence" and is_dense_log(log)
-    dimension = _dimension(log, is_dense=is_dense)
-    size = f"{events:,} events, {items:,} items"
-    yield Setting(table="retrieval", name="dimension", value=dimension, why=f"width of the vectors, for {size}")
+    size = _size(log, examples)
+    work = Work(events=events, length=history_length(log, "sequence"), items=items, speed=speed)
+    size = work.affordable(size) if examples == "sequence" else size
+    dimension = size.dimension
+    why_wide = f"width of the vectors, for {events:,} events, {items:,} items"
+    yield Setting(table="retrieval", name="dimension", value=dimension, why=why_wide)
     yield Setting(table="retrieval", name="examples", value=examples, why=why)
     if examples == "sequence":
         yield Setting(table="retrieval", name="score", value="dot", why="with the encoder that knows the order")
     if 100 <= items <= _MOST_SVD:
         why = "a few seconds that help most where epochs are few"
         yield Setting(table="retrieval", name="initialisation", value="svd", why=why)
-    positives = log.num_users / log.share if examples == "set" else events
-    if examples == "basket":
-        positives = events / log.events_a_moment
+    positives = _positives(log, examples)
     batch = (
         256
         if positives < 20_000 or (examples == "basket" and positives < 500_000)
@@ -140,27 +147,23 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         else 1024
     )
     yield Setting(table="retrieval", name="batch_size", value=batch, why=f"for {positives:,.0f} examples an epoch")
-    epochs = int(
-        np.clip(12_000_000 / max(events if examples == "basket" else positives, 1), 3, 20 if examples == "set" else 12)
-    )
     why = "at most; it ends when validation gets no better"
-    if examples == "sequence":
-        epochs = min(epochs + 2, _DENSE_EPOCHS) if is_dense else epochs
-        layers = _DENSE_LAYERS if is_dense else 1
-        why += f"; {_expected(log, epochs, layers=layers, dimension=dimension)} on two cores"
-    yield Setting(table="retrieval", name="epochs", value=epochs, why=why)
+    why += f"; {work.words(size)} on this machine" if examples == "sequence" else ""
+    yield Setting(table="retrieval", name="epochs", value=size.epochs, why=why)
     has_validation = log.num_moments > 2 or log.num_moments == 1
-    patience, why = (max(2, epochs // 4), "epochs without gain") if has_validation else (0, "there is no validation")
+    patience, why = (
+        (max(2, size.epochs // 4), "epochs without gain") if has_validation else (0, "there is no validation")
+    )
     yield Setting(table="retrieval", name="patience", value=patience, why=why)
     if examples == "sequence":
-        yield from _transformer(log, is_dense=is_dense)
+        yield from _transformer(log, size)
     if examples in ("event", "basket"):
         why = "learns what each place from the end of the history weighs"
         yield Setting(table="retrieval.encoder", name="kind", value="recency", why=why)
     yield from _taken_again(log, examples)
     # Forward and backward, an item has three products with each query.
     is_dear = 6 * positives * items * dimension > _EPOCH_PRODUCTS or batch * items > _STEP_LOGITS
-    if items > _WHOLE_SOFTMAX and is_dear:
+    if items > COMPARED_ITEMS and is_dear:
         why = f"{items:,} items are too many to compare each of {positives:,.0f} examples with all"
         yield Setting(table="retrieval.negatives", name="kind", value="uniform", why=why)
         yield Setting(
@@ -171,14 +174,30 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool) -> 
         yield from _small_catalogue(items)
 
 
-def _transformer(log: Log, *, is_dense: bool) -> Iterator[Setting]:
+def _size(log: Log, examples: str) -> EncoderSize:
+    """Width and passes that logs of this size need, and layers where there is a transformer."""
+    is_set = examples == "set"
+    epochs = int(np.clip(12_000_000 / max(_positives(log, "set" if is_set else "event"), 1), 3, 20 if is_set else 12))
+    if examples == "sequence" and is_dense_log(log):
+        return EncoderSize(layers=_DENSE_LAYERS, dimension=_DENSE_DIMENSION, epochs=min(epochs + 2, _DENSE_EPOCHS))
+    return EncoderSize(layers=1, dimension=_dimension(log), epochs=epochs)
+
+
+def _positives(log: Log, examples: str) -> float:
+    """Examples of an epoch."""
+    if examples == "set":
+        return log.num_users / log.share
+    return log.total / log.events_a_moment if examples == "basket" else log.total
+
+
+def _transformer(log: Log, size: EncoderSize) -> Iterator[Setting]:
     """The encoder of sequences, and what goes with it."""
     yield Setting(
         table="retrieval.encoder", name="kind", value="transformer", why="the most accurate where the order tells"
     )
-    if is_dense:
+    if size.layers > 1:
         why = f"half of the users have {log.events_a_user(0.5):,.0f} events or more, enough for a deeper encoder"
-        yield Setting(table="retrieval.encoder", name="layers", value=_DENSE_LAYERS, why=why)
+        yield Setting(table="retrieval.encoder", name="layers", value=size.layers, why=why)
         yield Setting(table="retrieval.encoder", name="heads", value=2, why="of 64 components each")
     dropout = 0.5 if log.total < 1_000_000 else 0.2
     yield Setting(table="retrieval.encoder", name="dropout", value=dropout, why=f"for {log.total:,} events")
@@ -195,25 +214,10 @@ def is_dense_log(log: Log) -> bool:
     return log.total >= _DENSE_EVENTS and log.events_a_user(0.5) >= _DENSE_HISTORY
 
 
-def _dimension(log: Log, *, is_dense: bool) -> int:
-    if is_dense:
-        return _DENSE_DIMENSION
+def _dimension(log: Log) -> int:
     if log.total < 30_000 or log.num_items < 500:
         return 32
     return 128 if log.total >= 150_000 and log.num_items >= 10_000 else 64
-
-
-def _expected(log: Log, epochs: int, *, layers: int, dimension: int) -> str:
-    """The time of a training of sequences, from the products of a transformer and of a softmax over the items.
-
-    An event passes 24 d² + 4 n d operations a layer, n being the length of its row, and 2 d for each item that it is
-    compared with; the backward pass takes twice as much as the forward pass.
-    """
-    length = history_length(log, "sequence")
-    encoder = layers * (24 * dimension**2 + 4 * length * dimension)
-    compared = min(log.num_items, _WHOLE_SOFTMAX)
-    seconds = 3 * epochs * log.total * (encoder + 2 * dimension * compared) / _SPEED
-    return "a minute or less" if seconds < 60 else f"about {seconds / 60:,.0f} minutes"
 
 
 def _taken_again(log: Log, examples: str) -> Iterator[Setting]:

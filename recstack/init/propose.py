@@ -29,6 +29,7 @@ from recstack.init.reading import TableLooks, read_table
 from recstack.init.refusals import choose_limit, refusals_of_log, refusals_of_table
 from recstack.init.roles import Choice, Given, Roles, find_key, find_roles, refuse
 from recstack.init.times import oddities
+from recstack.init.training_time import machine_speed
 
 _KEYS: Mapping[TableName, str] = {"items": "item_id", "users": "user_id"}
 
@@ -107,7 +108,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         *labels.settings,
         *choose_cleaning(log),
         *choose_split(log),
-        *choose_models(log, examples, why, has_negatives=labels.has_negatives),
+        *choose_models(log, examples, why, has_negatives=labels.has_negatives, speed=machine_speed()),
         *choose_for_new_items(log, choose_split(log), columns),
         *choose_cascade(log, choose_split(log)),
     )

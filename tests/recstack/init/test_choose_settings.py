@@ -6,6 +6,9 @@ import pytest
 from recstack.init.choose_settings import choose_models
 from recstack.init.log import Log
 from recstack.init.proposal import Setting
+from recstack.init.training_time import EncoderSize, Work, machine_speed
+
+SPEED = 4e10
 
 
 def log_of(num_users: int, events_a_user: int, num_items: int = 3_000) -> Log:
@@ -15,8 +18,9 @@ def log_of(num_users: int, events_a_user: int, num_items: int = 3_000) -> Log:
     return Log(users=users, items=places % num_items, seconds=seconds, rows=places, is_order=False, share=1.0)
 
 
-def proposed(log: Log, examples: str = "sequence") -> dict[str, Setting]:
-    return {setting.path: setting for setting in choose_models(log, examples, "", has_negatives=False)}
+def proposed(log: Log, examples: str = "sequence", speed: float = SPEED) -> dict[str, Setting]:
+    settings = choose_models(log, examples, "", has_negatives=False, speed=speed)
+    return {setting.path: setting for setting in settings}
 
 
 def test_long_histories_of_many_events_get_a_deeper_and_wider_encoder() -> None:
@@ -44,6 +48,28 @@ def test_the_expected_time_grows_with_the_log() -> None:
     # 2 * 128 * 3,000 for the items, three times that with the backward pass, at 4e10 a second.
     operations = 3 * 14 * 400_000 * (2 * (24 * 128**2 + 4 * 100 * 128) + 2 * 128 * 3_000)
     assert minutes(log_of(4_000, 100)) == round(operations / 4e10 / 60)
-    assert minutes(log_of(8_000, 100)) == pytest.approx(2 * minutes(log_of(4_000, 100)), abs=2)
+    assert minutes(log_of(6_000, 100)) == pytest.approx(1.5 * minutes(log_of(4_000, 100)), abs=2)
     assert "a minute or less" in proposed(log_of(500, 20))["retrieval.epochs"].why
     assert "minute" not in proposed(log_of(500, 20), "event")["retrieval.epochs"].why
+
+
+def test_a_slower_machine_gets_fewer_epochs_and_then_a_smaller_encoder() -> None:
+    log = log_of(4_000, 100)
+    fast, slow, slowest = (proposed(log, speed=speed) for speed in (SPEED, SPEED / 4, SPEED / 10))
+    assert fast["retrieval.epochs"].value > slow["retrieval.epochs"].value
+    assert slow["retrieval.encoder.layers"].value == 2
+    assert "retrieval.encoder.layers" not in slowest
+    assert "on this machine" in slow["retrieval.epochs"].why
+
+
+def test_what_is_proposed_takes_no_longer_than_the_budget_where_any_size_does() -> None:
+    wanted = EncoderSize(layers=2, dimension=128, epochs=14)
+    for divisor in (1, 2, 4, 8, 16):
+        work = Work(events=400_000, length=100, items=3_000, speed=SPEED / divisor)
+        size = work.affordable(wanted)
+        assert work.seconds(size) <= 1_800 or (size.layers, size.dimension, size.epochs) == (1, 64, 6)
+    assert Work(events=1_000, length=10, items=100, speed=SPEED).affordable(wanted) == wanted
+
+
+def test_the_machine_does_some_operations_a_second() -> None:
+    assert 1e8 < machine_speed() < 1e14
