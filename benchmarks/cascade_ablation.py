@@ -19,10 +19,11 @@ from rich.table import Table
 from beam_pipelines.prepare import prepare_dataset
 from features.disk.layout import RunLayout, Workdir
 from recstack.config import load_config
+from trainer.cascade.counts import ITEM_COLUMNS
 from trainer.cascade.features import feature_names
 from trainer.cascade.lists import CandidateLists
 from trainer.cascade.stage import ListRankingStage, item_values
-from trainer.cascade.tables import ITEM_COLUMNS, SIMILARITIES
+from trainer.cascade.tables import SIMILARITIES
 from trainer.cascade.validation import ListValidation
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.metrics.intervals import paired_test

@@ -32,10 +32,11 @@ from features.schema import Schema
 from features.spec.history import HistoryFeature
 from features.spec.ids import IdFeature
 from features.spec.numeric import NumericFeature
+from trainer.cascade.counts import ITEM_COLUMNS
 from trainer.cascade.features import CandidateFeatures
 from trainer.cascade.model import ListRanker
 from trainer.cascade.similarities import SameItem, Similarity, SparseSimilarity, VectorSimilarity
-from trainer.cascade.tables import ITEM_COLUMNS, SIMILARITIES
+from trainer.cascade.tables import SIMILARITIES
 from trainer.config.cascade import ListRankerConfig
 from trainer.config.export import ExportConfig
 from trainer.config.index import AutoConfig

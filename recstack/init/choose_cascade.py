@@ -75,6 +75,12 @@ def _sizes(log: Log) -> Iterator[Setting]:
     if items < 2 * _MOST_CANDIDATES:
         value, why = max(1, items // 2), f"half of {items:,} items; ranking all would need no retrieval"
         yield Setting(table=_TABLE, name="candidates", value=value, why=why)
+    if not log.is_order and log.num_moments > 1:
+        why = (
+            "counts of recent events as of the day before, as they are where `recstack retrain` or `recstack export "
+            "--refresh-index` runs each night; 0 if you export less often"
+        )
+        yield Setting(table=_TABLE, name="refresh_days", value=1.0, why=why)
     history = int(np.clip(-(-log.events_a_user(0.9) // 10) * 10, 20, _MOST_HISTORY))
     yield Setting(table=_TABLE, name="history", value=history, why="items that candidates are compared with")
     neighbours = int(min(_MOST_NEIGHBOURS, _TABLE_BYTES // (_NEIGHBOUR_BYTES * items)))

@@ -78,6 +78,7 @@ class CandidateFeatures(tf.Module):
         self.item_table = tf.Variable(table.astype(np.float32), trainable=False, name="item_columns")
         self.names = feature_names(self.similarities, self.item_names)
         self.groups = feature_groups(self.similarities, self.item_names)
+        self.item_places = slice(len(self.names) - len(self.item_names), len(self.names))
 
     def stored_in(self, precision: Precision) -> "CandidateFeatures":
         """The same features from similarities whose numbers take fewer bytes."""

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.schema import Schema
+from trainer.cascade.counts import RefreshedCounts
 from trainer.cascade.features import CandidateFeatures, Query
 from trainer.data.batches import baskets_of
 from trainer.data.catalogue import EncodedCatalogue
@@ -42,6 +43,18 @@ class Questions:
 
 
 Retrieve: TypeAlias = Callable[[EncodedEvents, Questions], Rankings]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstStage:
+    """What the list ranker stands behind."""
+
+    model: TwoTowers
+    """The retrieval model."""
+    features: CandidateFeatures
+    """Features of what it finds, with tables of all events that it was trained on."""
+    refreshed: RefreshedCounts | None = None
+    """Counts of items as of each query; None for those that the features hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,22 +124,25 @@ def questions_of(events: EncodedEvents, *, only_next: bool, exclude_seen: bool) 
 
 
 def candidate_lists(
-    events: EncodedEvents, questions: Questions, retrieve: Retrieve, features: CandidateFeatures, history: int
+    events: EncodedEvents, questions: Questions, retrieve: Retrieve, first: FirstStage, history: int
 ) -> CandidateLists:
     """Retrieves the candidates of every question and computes their features, block by block.
 
     Args:
         events: What the questions are asked of.
         questions: At some of the events.
-        retrieve: The first stage.
-        features: With tables fitted on the events that the first stage was trained on.
+        retrieve: Finds the candidates by the first stage.
+        first: The first stage.
         history: Most entries of a query's history.
     """
     found = retrieve(events, questions)
-    rows = found.item_rows.astype(np.int32)
+    rows, asked_at = found.item_rows.astype(np.int32), questions.asked_at
+    features = _features(first.features, history_rows(events, asked_at, history), rows, found.scores)
+    if first.refreshed is not None:
+        features[..., first.features.item_places] = first.refreshed.columns(rows, events.timestamp[asked_at])
     return CandidateLists(
         rows=rows,
-        features=_features(features, history_rows(events, questions.asked_at, history), rows, found.scores),
+        features=features,
         labels=find_hits(found.item_rows, questions.targets).astype(np.float32),
         num_targets=questions.targets.lengths,
         records=events.record_of_event()[questions.asked_at].astype(np.int64),

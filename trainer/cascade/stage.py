@@ -13,21 +13,16 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from features.disk.layout import RunLayout, Split, StageName
+from features.disk.layout import SPLITS, RunLayout, Split, StageName
 from features.disk.shards import shards
 from features.errors import InputError
 from features.schema import Schema
+from trainer.cascade.counts import ItemCounts, RefreshedCounts
 from trainer.cascade.features import CandidateFeatures
 from trainer.cascade.folds import Fold, fold_of
-from trainer.cascade.lists import CandidateLists, candidate_lists, joined, questions_of, retrieving
+from trainer.cascade.lists import CandidateLists, FirstStage, candidate_lists, joined, questions_of, retrieving
 from trainer.cascade.model import ListRanker
-from trainer.cascade.tables import (
-    ItemCounts,
-    Source,
-    fit_candidate_features,
-    item_columns,
-    num_candidate_features,
-)
+from trainer.cascade.tables import Source, fit_candidate_features, num_candidate_features
 from trainer.cascade.validation import NDCG, ListValidation
 from trainer.config.cascade import ListRankerConfig
 from trainer.data.batches import Batch, BatchPlan, plan_batches
@@ -124,8 +119,12 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         directory = context.run.stage(self.name).directory / "folds" / str(number)
         model = self.train_retrieval(replace(context, run=RunLayout(directory), start_from=None), stage)
         fold = stage.fold(events)
-        features = self.features(dataset, fold.earlier, model, known=[fold.known])
-        return self.lists(context, dataset, fold.window, model, features)
+        first = FirstStage(
+            model=model,
+            features=self.features(dataset, fold.earlier, model, known=[fold.known]),
+            refreshed=self._refreshed(dataset, [fold.known, fold.window]),
+        )
+        return self.lists(context, dataset, fold.window, first)
 
     def features(
         self, dataset: EncodedDataset, events: EncodedEvents, model: TwoTowers, *, known: Sequence[EncodedEvents]
@@ -156,6 +155,31 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         )
         return fit_candidate_features(source)
 
+    def first_stage(
+        self, context: StageContext, dataset: EncodedDataset, model: TwoTowers, known: Sequence[Split]
+    ) -> FirstStage:
+        """The retrieval model that is served, with its features, before the queries of the next split.
+
+        Args:
+            context: Dataset and run.
+            dataset: Encoder and catalogue.
+            model: The retrieval model that is served.
+            known: Splits before the queries; items are counted over their events, and over those of the queries' own
+                split as far as a refresh before the query knows them.
+        """
+        until = _events_of(context, dataset, SPLITS[: len(known) + 1]) if self.config.refresh_days else []
+        return FirstStage(
+            model=model,
+            features=self.served_features(context, dataset, model, known),
+            refreshed=self._refreshed(dataset, until),
+        )
+
+    def _refreshed(self, dataset: EncodedDataset, events: Sequence[EncodedEvents]) -> RefreshedCounts | None:
+        """Counts as of the last refresh before each query; None if items are counted once."""
+        if not self.config.refresh_days:
+            return None
+        return RefreshedCounts(item_counts(events, len(dataset.candidates)), self.config.refresh_days)
+
     def served_features(
         self, context: StageContext, dataset: EncodedDataset, model: TwoTowers, known: Sequence[Split]
     ) -> CandidateFeatures:
@@ -175,23 +199,22 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
     ) -> CandidateFeatures:
         """The same features with items counted over the events of other splits."""
         counts = item_counts(_events_of(context, dataset, known), len(dataset.candidates))
-        return CandidateFeatures(features.similarities, item_columns(counts))
+        return CandidateFeatures(features.similarities, counts.columns())
 
     def lists(
         self,
         context: StageContext,
         dataset: EncodedDataset,
         events: EncodedEvents,
-        model: TwoTowers,
-        features: CandidateFeatures,
+        first: FirstStage,
     ) -> CandidateLists:
-        """What the retrieval model finds for the targets of some events."""
+        """What a first stage finds for the targets of some events."""
         evaluation = self.retrieval.evaluation
         questions = questions_of(
             events, only_next=evaluation.targets == "next", exclude_seen=evaluation.exclude_seen
         ).sample(self.config.max_lists, context.seed)
-        retrieve = retrieving(model, dataset.candidates, context.schema, self.config.candidates)
-        return candidate_lists(events, questions, retrieve, features, self.config.history)
+        retrieve = retrieving(first.model, dataset.candidates, context.schema, self.config.candidates)
+        return candidate_lists(events, questions, retrieve, first, self.config.history)
 
     def make_examples(self, events: CandidateLists, context: StageContext) -> BatchPlan:
         """One example a list that holds a target."""
@@ -237,8 +260,8 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         if events is None:
             return None
         model = self.train_retrieval(context, self.retrieval)
-        features = self.served_features(context, dataset, model, known=("train",))
-        lists = self.lists(context, dataset, events, model, features)
+        first = self.first_stage(context, dataset, model, known=("train",))
+        lists = self.lists(context, dataset, events, first)
         return ListValidation(lists, cutoff=self.cutoff)
 
     def validation_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents | None:
@@ -257,9 +280,10 @@ def _events_of(context: StageContext, dataset: EncodedDataset, splits: Sequence[
 def item_counts(known: Sequence[EncodedEvents], num_items: int) -> ItemCounts:
     """The items and times of some events; those that are a record's context belong to others."""
     targets = [events.targets() for events in known]
-    rows = [events.candidate_row[places] for events, places in zip(known, targets, strict=True)]
-    times = [events.timestamp[places] for events, places in zip(known, targets, strict=True)]
-    return ItemCounts(rows=np.concatenate(rows).astype(np.int64), times=np.concatenate(times), num_items=num_items)
+    rows = np.concatenate([events.candidate_row[places] for events, places in zip(known, targets, strict=True)])
+    times = np.concatenate([events.timestamp[places] for events, places in zip(known, targets, strict=True)])
+    is_item = rows >= 0
+    return ItemCounts(rows=rows[is_item].astype(np.int64), times=times[is_item], num_items=num_items)
 
 
 def item_values(dataset: EncodedDataset) -> dict[str, np.ndarray]:

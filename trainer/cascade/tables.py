@@ -15,29 +15,15 @@ from trainer.baselines.als import ALS
 from trainer.baselines.ease import EASE
 from trainer.baselines.item_cf import ItemCF
 from trainer.baselines.similarity import keep_largest, unit_rows
+from trainer.cascade.counts import ITEM_COLUMNS, ItemCounts
 from trainer.cascade.features import GROUP_OF_COLUMNS, GROUP_OF_SCORES, CandidateFeatures, feature_names
 from trainer.cascade.similarities import SameItem, Similarity, SparseSimilarity, VectorSimilarity
-from trainer.metrics.protocol import Float, Int, Interactions
+from trainer.metrics.protocol import Float, Interactions
 
 _EASE_ITEMS = 6_000
-_DAY = 86_400
-_WINDOWS = (7, 30, 120)
-ITEM_COLUMNS = ("log_events", *(f"log_events_{days}_days" for days in _WINDOWS))
 _FOLLOWERS_POWER = -0.3
 # A bag of at most so many values is compared as a vector, a larger one by its nearest neighbours.
 _DENSE_VALUES = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class ItemCounts:
-    """The events that are known when a query is asked: those that retrieval was trained on, and later ones."""
-
-    rows: Int
-    """`[events] int64`: rows of the catalogue."""
-    times: Int
-    """`[events] int64`: seconds since 1970-01-01 UTC."""
-    num_items: int
-    """Rows of the catalogue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +47,7 @@ def fit_candidate_features(source: Source) -> CandidateFeatures:
     similarities: dict[str, Similarity] = {name: fit(source) for name, fit in SIMILARITIES.items()}
     for name, values in source.item_values.items():
         similarities[name] = same_values(values, name, source.neighbours)
-    return CandidateFeatures(similarities, item_columns(source.counts))
+    return CandidateFeatures(similarities, source.counts.columns())
 
 
 def num_candidate_features(item_values: Mapping[str, npt.NDArray[np.int32]]) -> int:
@@ -177,16 +163,6 @@ def same_values(values: npt.NDArray[np.int32], name: str, neighbours: int) -> Si
     if weighted.shape[1] <= _DENSE_VALUES:
         return VectorSimilarity(weighted.toarray(), name)
     return SparseSimilarity(keep_largest(sp.csr_array(weighted @ weighted.T), neighbours), name)
-
-
-def item_columns(counted: ItemCounts) -> dict[str, npt.NDArray[np.float32]]:
-    """Log counts of each item's events: all, and of the last 7, 30 and 120 days before the newest event."""
-    end = counted.times.max(initial=0)
-    counts = [np.bincount(counted.rows, minlength=counted.num_items)]
-    for days in _WINDOWS:
-        recent = counted.rows[counted.times > end - days * _DAY]
-        counts.append(np.bincount(recent, minlength=counted.num_items))
-    return {name: np.log1p(of_items).astype(np.float32) for name, of_items in zip(ITEM_COLUMNS, counts, strict=True)}
 
 
 def _unit(vectors: Float) -> Float:

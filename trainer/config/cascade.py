@@ -1,5 +1,6 @@
 """What a user chooses about the list ranker, the second stage over retrieval's candidates. Imports no TensorFlow."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +29,9 @@ class ListRankerConfig:
     has none."""
     window: float = 0.2
     """Share of the training events in a fold's window; with `leave_last_out` it is each user's last moment."""
+    refresh_days: float = 0.0
+    """Days between two refreshes of what the ranker knows of recent events, by `retrain` or `export --refresh-index`.
+    Training and evaluation count items as of the last one before each query; 0 counts once, before the split."""
     neighbours: int = 300
     """Neighbours kept of each item in each of six tables of item pairs; 8 bytes each in the SavedModel."""
     max_lists: int = 10_000
@@ -54,6 +58,7 @@ class ListRankerConfig:
     def __post_init__(self) -> None:
         for name in ("candidates", "history", "folds", "neighbours", "max_lists", "members"):
             require("list_ranking", self, name, getattr(self, name) >= 1, "a whole number of at least 1")
+        require("list_ranking", self, "refresh_days", 0 <= self.refresh_days < math.inf, "days, at least 0")
         require("list_ranking", self, "gap", 0 <= self.gap < 1, "a share in [0, 1)")
         require("list_ranking", self, "window", 0 < self.window < 1, "a share in (0, 1)")
         left = 1 - self.gap - self.folds * self.window

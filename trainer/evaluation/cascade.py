@@ -10,11 +10,12 @@ import numpy.typing as npt
 from features.disk.layout import SPLITS, Split
 from features.disk.manifest import read_manifest
 from features.schema import Schema
-from trainer.cascade.features import FEATURES_OF_SCORES, CandidateFeatures, feature_groups, feature_names
-from trainer.cascade.lists import CandidateLists, Questions, candidate_lists, retrieving
+from trainer.cascade.counts import ITEM_COLUMNS
+from trainer.cascade.features import FEATURES_OF_SCORES, feature_groups, feature_names
+from trainer.cascade.lists import CandidateLists, FirstStage, Questions, candidate_lists, retrieving
 from trainer.cascade.model import ListRanker
 from trainer.cascade.stage import ListRankingStage, item_values
-from trainer.cascade.tables import ITEM_COLUMNS, SIMILARITIES, meaning_of
+from trainer.cascade.tables import SIMILARITIES, meaning_of
 from trainer.cascade.validation import logits_of, order_of, verdict
 from trainer.config.evaluation import EvaluationConfig
 from trainer.data.encoded_dataset import EncodedDataset
@@ -31,20 +32,9 @@ from trainer.metrics.protocol import Int, Ragged
 from trainer.metrics.results import compare, evaluate_rankings
 from trainer.metrics.slices import standard_slices
 from trainer.restore import Trained
-from trainer.retrieval.two_towers import TwoTowers
 from trainer.training.stage import StageContext
 
 CASCADE, RETRIEVAL, LIST_RANKER = "cascade", "retrieval", "list_ranker"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FirstStage:
-    """What the list ranker stands behind."""
-
-    model: TwoTowers
-    """The retrieval model."""
-    features: CandidateFeatures
-    """Features of what it finds, with tables of all training events."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +136,7 @@ def describe_ranker(
         return None
     features = stage.counted(context, dataset, first.features, known=splits_before("validation"))
     few = replace(stage, config=replace(stage.config, max_lists=MOST_LISTS))
-    lists = few.lists(context, dataset, events, first.model, features)
+    lists = few.lists(context, dataset, events, replace(first, features=features))
     attributes = tuple(item_values(dataset))
     names, groups = (of((*SIMILARITIES, *attributes), ITEM_COLUMNS) for of in (feature_names, feature_groups))
     importance = permutation_importance(trained.model, lists, groups, cutoff=stage.cutoff, seed=context.seed)
@@ -223,7 +213,7 @@ def first_stage(
     """Restores retrieval and fits the tables of the features; the arguments are those of `cascade_lists`."""
     dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
     model = stage.train_retrieval(context, stage.retrieval)
-    return FirstStage(model=model, features=stage.served_features(context, dataset, model, known))
+    return stage.first_stage(context, dataset, model, known)
 
 
 def lists_behind(
@@ -238,7 +228,7 @@ def lists_behind(
     )
     count = max(stage.config.candidates, *evaluation.cutoffs)
     retrieve = retrieving(first.model, trained.candidates, trained.encoder.schema, count)
-    return candidate_lists(judged.events, questions, retrieve, first.features, stage.config.history)
+    return candidate_lists(judged.events, questions, retrieve, first, stage.config.history)
 
 
 def _by_label(

@@ -76,3 +76,8 @@ def test_lists_and_tables_fit_the_catalogue() -> None:
     large = proposed(log_of(5_000, num_items=50_000))["neighbours"].value
     assert large == 500e6 // (6 * 8 * 50_000)
     assert "neighbours" not in proposed(log_of(200, num_items=700))
+
+
+def test_counts_are_refreshed_each_night_where_events_have_times() -> None:
+    assert proposed(log_of(160))["refresh_days"].value == 1.0
+    assert "refresh_days" not in proposed(log_of(160, is_order=True))

@@ -10,9 +10,12 @@ import pytest
 from features.disk.layout import RunLayout
 from features.errors import ConfigError, InputError
 from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA, write_small_dataset
-from trainer.cascade.lists import history_rows
-from trainer.cascade.stage import FoldRetrieval, ListRankingStage
-from trainer.cascade.tables import fit_candidate_features
+from trainer.cascade.counts import ITEM_COLUMNS
+from trainer.cascade.features import feature_names
+from trainer.cascade.folds import fold_of
+from trainer.cascade.lists import history_rows, questions_of
+from trainer.cascade.stage import FoldRetrieval, ListRankingStage, item_values
+from trainer.cascade.tables import SIMILARITIES, fit_candidate_features
 from trainer.cascade.validation import GAIN_HIGH, GAIN_LOW, NDCG, RETRIEVAL_NDCG
 from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
@@ -30,6 +33,7 @@ pytestmark = pytest.mark.slow
 RANKER = ListRankerConfig(
     enabled=True, candidates=8, folds=1, gap=0.0, window=0.5, members=2, hidden=(8,), batch_size=4, epochs=30
 )
+DAY, PERIOD = 86_400, 1
 EVALUATION = EvaluationConfig(cutoffs=(3,), exclude_seen=False)
 
 
@@ -86,6 +90,26 @@ def test_a_fold_knows_nothing_of_its_window(context: StageContext) -> None:
     place = features.item_names.index("log_events")
     np.testing.assert_allclose(features.item_table.numpy()[:, place], np.log1p(counts), rtol=1e-6)
     assert len(earlier) + len(targets) == 4 * 16  # without a gap
+
+
+def test_refreshed_counts_of_a_fold_are_those_of_the_last_refresh_before_the_query(
+    context: StageContext, tmp_path: Path
+) -> None:
+    dataset, stage = encode_dataset(SCHEMA, context.dataset), stage_of(replace(RANKER, refresh_days=PERIOD / DAY))
+    events = stage.retrieval.events_in_memory(context, dataset)
+    lists = stage.load_events(replace(context, run=RunLayout(tmp_path)), dataset)
+    counted = stage_of(RANKER).load_events(replace(context, run=RunLayout(tmp_path)), dataset)
+    np.testing.assert_array_equal(lists.rows, counted.rows)
+    first = feature_names((*SIMILARITIES, *item_values(dataset)), ITEM_COLUMNS).index("log_events")
+    np.testing.assert_array_equal(lists.features[..., :first], counted.features[..., :first])
+    fold = fold_of(events, RANKER.fold_kind, gap=RANKER.gap, window=RANKER.window)
+    asked_at = questions_of(fold.window, only_next=False, exclude_seen=False).asked_at
+    refreshed = fold.window.timestamp[asked_at] // PERIOD * PERIOD
+    assert (events.timestamp < refreshed[0]).any()
+    assert (events.timestamp >= refreshed[0]).any()
+    for row, items, values in zip(refreshed, lists.rows, lists.features[..., first], strict=True):
+        known = np.bincount(events.candidate_row[events.timestamp < row], minlength=NUM_ITEMS)
+        np.testing.assert_allclose(values, np.log1p(known[items]), rtol=1e-6)
 
 
 def test_a_history_holds_the_last_items_that_came_strictly_before(context: StageContext) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.cascade.tables import ITEM_COLUMNS, ItemCounts, followers, item_columns
+from trainer.cascade.tables import followers
 from trainer.metrics.protocol import Interactions
 
 
@@ -23,14 +23,3 @@ def test_followers_forward_only_and_within_the_steps(steps: int) -> None:
     table = followers(interactions, steps=steps, decay=1.0, backward=0.0).toarray()
     expected = np.triu(np.ones((3, 3)), 1) - np.triu(np.ones((3, 3)), 1 + steps)
     np.testing.assert_allclose(table, expected)
-
-
-def test_counts_are_of_the_days_before_the_newest_event() -> None:
-    day = 86_400
-    times = np.array([0, 300, 399, 400]) * day
-    counted = ItemCounts(rows=np.array([0, 0, 0, 1]), times=times, num_items=3)
-    columns = item_columns(counted)
-    by_days = {"log_events": [3, 1, 0], "log_events_7_days": [1, 1, 0], "log_events_120_days": [2, 1, 0]}
-    assert set(columns) == set(ITEM_COLUMNS)
-    for name, counts in by_days.items():
-        np.testing.assert_allclose(columns[name], np.log1p(counts), rtol=1e-6)
