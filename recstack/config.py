@@ -22,6 +22,7 @@ from features.disk.manifest import Manifest, read_manifest, require_schema
 from features.errors import ConfigError, InputError
 from features.schema import Schema
 from features.serialization import structure, unstructure
+from recstack.remote.config import RemoteConfig
 from recstack.retraining.config import GateConfig, RetrainConfig
 from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
@@ -58,6 +59,8 @@ class StackConfig:
     """`recstack retrain`."""
     gate: GateConfig = GateConfig()
     """Rules that decide whether `recstack retrain` publishes a model."""
+    remote: RemoteConfig = RemoteConfig()
+    """A copy of the dataset and of runs in an object store."""
     workdir: Path = Path("recstack-work")
     """Folder for the dataset, the runs and the SavedModels; made if it is not there."""
     strategy: StrategyName = "default"

@@ -44,31 +44,36 @@ Listing = Mapping[str, UploadedFile]
 """The files of a folder by their relative names."""
 
 
-def upload(source: Path, target: RemoteFolder) -> bool:
+def upload(source: Path, target: RemoteFolder, *, replaces: bool = False) -> bool:
     """Copies a finished local folder to the store, and finishes a copy that was interrupted.
+
+    Args:
+        source: The folder, which no other process changes meanwhile.
+        target: Where it is to lie.
+        replaces: Whether a finished folder of another content is replaced; meanwhile readers find none. Files that it
+            shares with the new one are not copied again.
 
     Returns:
         Whether anything was copied; not if the store has the whole folder already.
 
     Raises:
-        InputError: The store has another finished folder of that name.
+        InputError: The store has another finished folder of that name, and `replaces` is false.
         RecstackError: The store does not answer.
     """
     present = target.sizes()
-    listing = complete_listing(target, present)
-    if listing is not None:
-        if not is_same(source, listing):
-            raise InputError(
-                f"{target.url}: holds something else than {source}; choose another URL, or remove the one that is wrong"
-            )
+    known = complete_listing(target, present)
+    if known is not None and is_same(source, known):
         return False
-    files = _files(source)
-    # A listing that names damaged files would make the folder complete before the last file is there.
-    target.remove([LISTING_NAME, *(name for name in present if name not in files and name != LISTING_NAME)])
-    target.upload(files, source)
-    target.write(
-        LISTING_NAME, _to_json({name: UploadedFile(size, _checksum(source / name)) for name, size in files.items()})
-    )
+    if known is not None and not replaces:
+        raise InputError(
+            f"{target.url}: holds something else than {source}; choose another URL, or remove the one that is wrong"
+        )
+    listing = {name: UploadedFile(size, _checksum(source / name)) for name, size in _files(source).items()}
+    kept = {name for name, file in (known or {}).items() if listing.get(name) == file}
+    # A listing that stays would make the folder complete before its last file is there.
+    target.remove([LISTING_NAME, *(name for name in present if name not in listing and name != LISTING_NAME)])
+    target.upload([name for name in listing if name not in kept], source)
+    target.write(LISTING_NAME, _to_json(listing))
     return True
 
 

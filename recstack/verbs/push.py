@@ -1,48 +1,53 @@
-"""`recstack push`: the published SavedModels to an object store."""
+"""`recstack push`: published models, the dataset or the current run to an object store."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from features.errors import ConfigError
+import tyro
+
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
+from recstack.remote.transfer import PUSH, Part, Report
 
 
 @dataclass(frozen=True, kw_only=True)
 class PushArguments(StackArguments):
-    """Brings the object store of export.publish-to up to date with saved_models.
+    """Copies published models to export.publish-to, the dataset and the current run to remote.url.
 
-    Publication, promotion and rollback do so themselves; this is for a copy that could not be finished.
+    Publication, promotion and rollback copy the models themselves; `recstack push` finishes a copy that failed.
     """
+
+    parts: tyro.conf.Positional[tuple[Part, ...]] = field(default=("models",))
+    """What to copy."""
 
 
 def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(PushArguments, "push", arguments)
-    push(parsed.stack, Voice("push", as_json=parsed.json))
+    copy_parts(parsed.stack, parsed.parts, PUSH, Voice("push", as_json=parsed.json))
     return 0
 
 
-def push(stack: StackConfig, voice: Voice) -> None:
-    """Copies what the store lacks, and says what that was.
+def copy_parts(
+    stack: StackConfig,
+    parts: tuple[Part, ...],
+    table: Mapping[Part, Callable[[StackConfig, Report], None]],
+    voice: Voice,
+) -> None:
+    """Copies the parts by the table's functions, and says what changed.
 
     Raises:
         InputError: no store is configured, or it cannot be used.
         RecstackError: the store does not answer.
     """
-    from trainer.export.mirror import push_models
-
-    url = stack.export.publish_to
-    if not url:
-        raise ConfigError(
-            "export.publish_to", url, "the URL of a folder in an object store, such as s3://bucket/models"
-        )
     changes: list[str] = []
 
     def note(line: str) -> None:
         changes.append(line)
         voice.progress(line)
 
-    push_models(stack.layout, stack.export, note)
-    state = f"{len(changes)} versions copied or removed" if changes else "nothing to do, up to date"
-    voice.result(f"{state}: {url}", {"url": url, "changes": changes, "nothing_to_do": not changes})
+    for part in dict.fromkeys(parts):
+        table[part](stack, note)
+    state = f"{len(changes)} folders copied or removed" if changes else "nothing to do, up to date"
+    voice.result(f"{state}: {', '.join(parts)}", {"changes": changes, "nothing_to_do": not changes})

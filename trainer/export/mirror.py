@@ -73,7 +73,7 @@ def check_store(workdir: Workdir, export: ExportConfig) -> None:
             if number > newest or not _is_ours(local, number, remote):
                 raise InputError(
                     f"export.publish_to: {remote.url}/{number} was not published from {local.base}; choose another URL "
-                    "for this work directory, or remove that version from the store"
+                    "for this work directory, or bring the store's versions into it by `recstack pull`"
                 )
 
 
