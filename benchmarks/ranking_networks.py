@@ -8,7 +8,6 @@ training stays in `--work`, so that the same command goes on where it was stoppe
 """
 
 import os
-import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,10 +25,12 @@ from features.serialization import structure
 from features.spec.tasks import Task
 from recstack.config import StackConfig, load_config
 from trainer.config.ranking import RankingConfig
-from trainer.evaluation.ranking import evaluate_ranking
+from trainer.evaluation.label_baselines import load_splits
+from trainer.evaluation.ranking import score_pairs
 from trainer.metrics.intervals import seed_spread
+from trainer.ranking.model import RankingModel
 from trainer.ranking.stage import RankingStage
-from trainer.restore import restore
+from trainer.restore import Trained, restore
 from trainer.stage import train_stage
 from trainer.training.stage import StageContext
 
@@ -104,12 +105,17 @@ def measured(stack: StackConfig, workdir: Workdir, name: str, assignments: str, 
     context = StageContext(schema=stack.features, dataset=workdir.dataset, run=run, seed=seed)
     stage = RankingStage(config=config)
     seconds = train_stage(context, stage).manifest.seconds
-    started = time.monotonic()
-    result = evaluate_ranking(restore(context, stage), workdir.dataset, replace(stack.evaluation, split="test"))
-    model = result["tasks"][stack.features.task[0].name]["model"]
-    found = Row(auc=model["auc"], log_loss=model["log_loss"], seconds=seconds)
-    print(name, seed, found, f"evaluated in {time.monotonic() - started:.0f} s", flush=True)
+    found = Row(**judged(restore(context, stage), workdir), seconds=seconds)
+    print(name, seed, found, flush=True)
     return found
+
+
+def judged(trained: Trained[RankingModel], workdir: Workdir) -> Mapping[str, float]:
+    """`auc` and `log_loss` of the first task on the test split."""
+    splits, head = load_splits(trained, workdir.dataset, "test"), trained.model.heads[0]
+    scores = score_pairs(trained, splits.judged_events, splits.judged)[head.task_name]
+    predictions = head.prediction(head.calibrated(scores)).numpy()
+    return head.validation(splits.judged.labels[:, 0], predictions, splits.judged.weight)[1]
 
 
 if __name__ == "__main__":

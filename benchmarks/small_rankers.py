@@ -142,13 +142,12 @@ def list_rankers(stack: StackConfig) -> tuple[str, list[Measured], dict[Split, n
         rounded = lists_of(lambda features, to=precision: features.stored_in(to))  # type: ignore[misc]
         found.append(measured(precision, trained.model, rounded, served.stored_in(precision)))
     few = replace(stage, config=replace(stage.config, neighbours=max(stage.config.neighbours // 3, 1)))
-    fewer = first_stage(trained, context, few, known=("train",)).features
-    counted = {s: few.counted(context, dataset, fewer, known=splits_before(s)) for s in SPLITS}
-    pruned = {s: lists_behind(trained, queries[s], stage, replace(first[s], features=counted[s])) for s in SPLITS}
-    found.append(measured(f"{few.config.neighbours} neighbours", trained.model, pruned, counted["test"]))
+    fewer = {split: few.first_stage(context, dataset, first[split].model, splits_before(split)) for split in SPLITS}
+    pruned = {split: lists_behind(trained, queries[split], stage, fewer[split]) for split in SPLITS}
+    found.append(measured(f"{few.config.neighbours} neighbours", trained.model, pruned, fewer["test"].features))
     found.append(measured("half of the units", with_half_of_the_units(trained.model, stage), full, served))
-    student = taught(trained.model, stage, stage.load_events(context, dataset), hidden=(16,))
-    found.append(measured("taught, one network of 16 units", student, full, served))
+    student = taught(trained.model, stage, stage.load_events(context, dataset), hidden=(32,))
+    found.append(measured("taught, one network of 32 units", student, full, served))
     kernels = sum(weight.numpy().nbytes for weight in trained.model.trainable_variables)
     title = f"List ranker, NDCG@{stage.cutoff} of the cascade; its networks are {kernels / 1e6:.2f} MB"
     return title, found, users

@@ -45,7 +45,7 @@ class ExportConfig:
     """Number of items that the cascade returns by default."""
     ranker_precision: Precision = "float32"
     """How the SavedModels hold the embeddings of the ranking model and the item similarities of the list ranker, which
-    are most of their bytes; `float16` and `int8` round them, which hardly changes an order."""
+    are most of its bytes; `float16` and `int8` round them, `benchmarks/small_rankers.py` shows at what cost."""
     reranker: RerankerConfig = field(default_factory=MMRConfig)
     """How the cascade re-ranks its candidates for diversity; off unless a request or the configuration says so."""
     new_item_share: float = 0.0
