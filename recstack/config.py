@@ -28,9 +28,10 @@ from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.export import ExportConfig
 from trainer.config.index import AutoConfig, IndexConfig
+from trainer.config.negatives import require_asynchronous_negatives
 from trainer.config.ranking import RankingConfig, require_tasks
 from trainer.config.retrieval import RetrievalConfig, require_features, streaming_obstacle
-from trainer.config.training import StrategyName, TrainingConfig
+from trainer.config.training import StrategyName, TrainingConfig, require_asynchronous
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,8 @@ class StackConfig:
     """Folder for the dataset, the runs and the SavedModels; made if it is not there."""
     strategy: StrategyName = "default"
     """Strategy of `tf.distribute` that trains: `default` on one device, `mirrored` over all devices of this machine,
-    `multi_worker_mirrored` over the processes that `TF_CONFIG` names."""
+    `multi_worker_mirrored` over the processes that `TF_CONFIG` names, in the same steps; `parameter_server` over those
+    processes too, each in steps of its own, with the tables on servers."""
     start_from: str = ""
     """Id of a run of this folder whose weights retrieval and ranking start from; empty starts from chance."""
     seed: int = 0
@@ -116,6 +118,33 @@ class StackConfig:
     def to_toml(self) -> str:
         """The configuration as TOML: what `--print-config` prints and each run keeps."""
         return tomli_w.dumps(unstructure(self))
+
+
+def require_strategy(stack: StackConfig, name: StageName, *, profile: bool = False) -> None:
+    """Refuses what a stage cannot be trained with under the strategy.
+
+    Args:
+        stack: The configuration.
+        name: The stage.
+        profile: Whether steps are to be traced.
+
+    Raises:
+        ConfigError: The strategy is `parameter_server`, and the stage or one of its options needs workers that make
+            each step together.
+        InputError: A profile is asked for under it.
+    """
+    if stack.strategy != "parameter_server":
+        return
+    if profile:
+        raise InputError(
+            '--profile: not with strategy = "parameter_server", whose steps are made elsewhere; leave it out'
+        )
+    if name == "list_ranking":
+        expected = '"default": the list ranker trains several models in one process; train the other stages by name'
+        raise ConfigError("strategy", "parameter_server", expected)
+    if name == "retrieval":
+        require_asynchronous_negatives(stack.retrieval.negatives)
+    require_asynchronous(name, stack.ranking if name == "ranking" else stack.retrieval, stack.training)
 
 
 def load_config(path: Path | None) -> StackConfig:

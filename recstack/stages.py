@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from features.disk.files import exclusive, in_use, write_text_atomically
 from features.disk.layout import DatasetLayout, RunLayout, StageName
 from features.disk.manifest import StageResult
-from recstack.config import StackConfig
+from recstack.config import StackConfig, require_strategy
 from recstack.retraining.registry import served_runs
 from trainer.config.export import stages_needed
 
@@ -80,6 +80,7 @@ def train(
         RecstackError: the training diverged.
     """
     stack.require_dataset()
+    require_strategy(stack, name, profile=profile)
     from trainer.training.cluster import make_cluster
 
     context = stage_context(stack, own_run(stack), progress, make_cluster(stack.strategy))

@@ -199,7 +199,7 @@ def _require(stack: StackConfig, dataset: Manifest) -> None:
             f"dataset {stack.layout.dataset.root}: `recstack tune` compares settings on the validation split, which "
             "has no positive events; set pipeline.split.validation and run `recstack prepare` again"
         )
-    if stack.strategy == "multi_worker_mirrored":
+    if stack.strategy in ("multi_worker_mirrored", "parameter_server"):
         raise ConfigError("strategy", stack.strategy, "default or mirrored: `--workers` trains trials side by side")
 
 

@@ -1,16 +1,17 @@
 """`recstack train`: a dataset in, trained models out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from features.disk.layout import StageName
 from features.disk.manifest import Manifest
+from features.errors import InputError
 from recstack import stages
 from recstack.arguments import StackArguments, parse
-from recstack.config import StackConfig
+from recstack.config import StackConfig, require_strategy
 from recstack.console import Voice, progress_bar
 from recstack.launch import launch
 
@@ -25,7 +26,9 @@ class TrainArguments(StackArguments):
     stage: tyro.conf.Positional[StageName | Literal["all"]] = "all"
     """Which model."""
     launch: int = 0
-    """Trains with so many processes on this machine (strategy `multi_worker_mirrored`); 0: in this process."""
+    """Trains with so many workers on this machine (strategy `multi_worker_mirrored`); 0: in this process."""
+    servers: int = 0
+    """Parameter servers that `--launch` starts beside the workers and a coordinator (strategy `parameter_server`)."""
     profile: bool = False
     """Traces a few steps for TensorBoard, and says what a step spends its time on."""
 
@@ -33,12 +36,24 @@ class TrainArguments(StackArguments):
 def main(arguments: list[str]) -> int:
     """Runs the verb; returns its exit code."""
     parsed = parse(TrainArguments, "train", arguments)
+    if parsed.servers and not parsed.launch:
+        raise InputError(f"--servers {parsed.servers}: expected --launch N beside it, the number of workers")
     if parsed.launch:
-        return launch(["train", *without_option(arguments, "--launch")], parsed.launch)
+        rest = without_option(without_option(arguments, "--launch"), "--servers")
+        _require_strategy(parsed)
+        return launch(["train", *rest], parsed.launch, parsed.servers)
     voice = Voice("train", as_json=parsed.json)
     for stage in chosen(parsed.stack, parsed.stage):
         train(parsed.stack, stage, voice, profile=parsed.profile)
     return 0
+
+
+def _require_strategy(parsed: TrainArguments) -> None:
+    """Refuses before any process is started what parameter servers cannot train."""
+    if parsed.servers > 0:
+        stack = replace(parsed.stack, strategy="parameter_server")
+        for stage in chosen(stack, parsed.stage):
+            require_strategy(stack, stage, profile=parsed.profile)
 
 
 def without_option(arguments: Sequence[str], name: str) -> list[str]:

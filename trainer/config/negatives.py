@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from features.errors import ConfigError
 from features.kinds import Kinds
 from trainer.config.training import require
 
@@ -98,3 +99,17 @@ NEGATIVES = Kinds(
     },
     default="all",
 )
+
+
+def require_asynchronous_negatives(config: NegativesConfig) -> None:
+    """Refuses negatives that are kept from one step to the next, which other workers would change in between.
+
+    Raises:
+        ConfigError: They are those of earlier batches, or found by an index that is made anew now and then.
+    """
+    because = 'with strategy = "parameter_server", since workers do not make their steps together'
+    if isinstance(config, CrossBatchConfig):
+        expected = f'"in_batch", "mixed", "popular", "uniform" or "all" {because}'
+        raise ConfigError("retrieval.negatives.kind", "cross_batch", expected)
+    if isinstance(config, SampledConfig) and config.hard_negatives:
+        raise ConfigError("retrieval.negatives.hard_negatives", config.hard_negatives, f"0 {because}")

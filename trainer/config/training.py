@@ -6,8 +6,10 @@ from typing import Literal, Protocol, TypeAlias
 
 from features.errors import ConfigError
 
-StrategyName: TypeAlias = Literal["default", "mirrored", "multi_worker_mirrored"]
+StrategyName: TypeAlias = Literal["default", "mirrored", "multi_worker_mirrored", "parameter_server"]
 OptimizerKind: TypeAlias = Literal["auto", "adam", "row_wise_adam", "adagrad", "row_wise_adagrad", "sgd"]
+
+_ASYNCHRONOUS_OPTIMIZERS: tuple[OptimizerKind, ...] = ("adagrad", "adam", "sgd")
 
 PrecisionKind: TypeAlias = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 InputKind: TypeAlias = Literal["auto", "memory", "stream"]
@@ -91,6 +93,22 @@ def check_training(table: str, config: TrainableConfig) -> None:
         require(table, config, name, getattr(config, name) >= 1, "a whole number of at least 1")
     require(table, config, "patience", config.patience >= 0, "at least 0")
     require(table, config, "checkpoint_seconds", config.checkpoint_seconds >= 0, "at least 0 seconds")
+
+
+def require_asynchronous(table: str, config: TrainableConfig, training: TrainingConfig) -> None:
+    """Refuses what workers cannot do that make steps between those of others, on tables that servers hold.
+
+    Raises:
+        ConfigError: The optimizer reads the state of a row and writes it in two operations, between which another
+            worker may have written, or the loss is scaled by what all steps have in common.
+    """
+    if config.optimizer.kind not in _ASYNCHRONOUS_OPTIMIZERS:
+        kinds = ", ".join(f'"{kind}"' for kind in _ASYNCHRONOUS_OPTIMIZERS)
+        expected = f'{kinds} with strategy = "parameter_server": the state of a row is read and written apart'
+        raise ConfigError(f"{table}.optimizer.kind", config.optimizer.kind, expected)
+    if training.precision == "mixed_float16":
+        expected = '"float32" or "mixed_bfloat16" with strategy = "parameter_server"'
+        raise ConfigError("training.precision", training.precision, expected)
 
 
 def require(table: str, config: object, name: str, ok: bool, expected: str) -> None:

@@ -1,7 +1,9 @@
 """The processes and devices that train together, and what this one of them may do."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -10,7 +12,7 @@ from tempfile import TemporaryDirectory
 import tensorflow as tf
 
 from features.disk.files import exclusive
-from features.errors import ConfigError, InputError, RecstackError
+from features.errors import ConfigError, InputError, RecstackError, first_line
 from trainer.config.training import StrategyName
 from trainer.training.progress import Metrics, ProgressCallback, silent
 
@@ -19,6 +21,15 @@ _TF_CONFIG_EXPECTED = (
     '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}; '
     "`recstack train --launch 2` starts two workers on this machine"
 )
+
+
+_SERVERS_EXPECTED = (
+    "the environment variable TF_CONFIG to name one chief, workers and parameter servers, such as "
+    '{"cluster": {"chief": ["host0:2222"], "worker": ["host1:2222"], "ps": ["host2:2222"]}, "task": {"type": "chief", '
+    '"index": 0}}; `recstack train --launch 2 --servers 1` starts them on this machine'
+)
+# Smaller weights stay whole on one server.
+_LEAST_PART_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +45,9 @@ class Cluster:
     """Processes that train together."""
     worker: int = 0
     """Which of them this is, from 0."""
+    coordinator: tf.distribute.coordinator.ClusterCoordinator | None = field(default=None, repr=False)
+    """Hands the steps to the workers of parameter servers, which make them whenever they can; None: all workers make
+    each step together. The coordinator is alone in what the other fields say."""
 
     @property
     def is_chief(self) -> bool:
@@ -85,6 +99,11 @@ class Cluster:
         try:
             yield
         except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
+            if self.coordinator is not None:
+                raise RecstackError(
+                    f"a parameter server, or the last worker, cannot be reached any more ({first_line(error)}); start "
+                    "all again to go on from the last checkpoint"
+                ) from error
             if self.num_workers == 1:
                 raise
             reason = str(error.message).strip().splitlines()[-1]
@@ -92,6 +111,15 @@ class Cluster:
                 f"worker {self.worker} lost one of the other {self.num_workers - 1} ({reason}); start all again "
                 "to go on from the last checkpoint"
             ) from error
+
+    def finish_steps(self) -> None:
+        """Returns once all steps that were handed to workers are made."""
+        if self.coordinator is not None:
+            self.coordinator.join()
+
+    def shared_variables(self) -> AbstractContextManager[object]:
+        """Variables made in this block are those that steps on other processes may change."""
+        return nullcontext() if self.coordinator is None else self.strategy.scope()
 
     def reporting(self, progress: ProgressCallback) -> ProgressCallback:
         """The callback for the chief, and a silent one for the other workers."""
@@ -180,18 +208,46 @@ def _multi_worker() -> Cluster:
     return Cluster(strategy=strategy, num_workers=len(workers), worker=worker)
 
 
+@cache
+def _parameter_servers() -> Cluster:
+    """The coordinator's cluster. A worker or a server serves here until it is ended."""
+    # Without it, TensorFlow waits for a lost process instead of giving its steps to another one.
+    os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    try:
+        tasks = resolver.cluster_spec().as_dict()
+        counts = {role: len(tasks.get(role, ())) for role in ("chief", "worker", "ps")}
+    except (ValueError, TypeError) as error:
+        raise ConfigError("strategy", "parameter_server", _SERVERS_EXPECTED) from error
+    if counts["chief"] != 1 or not counts["worker"] or not counts["ps"] or resolver.task_type not in counts:
+        raise ConfigError("strategy", "parameter_server", _SERVERS_EXPECTED)
+    if resolver.task_type != "chief":
+        server = tf.distribute.Server(
+            resolver.cluster_spec(), job_name=resolver.task_type, task_index=resolver.task_id, protocol="grpc"
+        )
+        server.join()
+        sys.exit(0)
+    partitioner = tf.distribute.experimental.partitioners.MinSizePartitioner(
+        min_shard_bytes=_LEAST_PART_BYTES, max_shards=counts["ps"]
+    )
+    strategy = tf.distribute.ParameterServerStrategy(resolver, variable_partitioner=partitioner)
+    return Cluster(strategy=strategy, coordinator=tf.distribute.coordinator.ClusterCoordinator(strategy))
+
+
 _CLUSTERS: Mapping[StrategyName, Callable[[], Cluster]] = {
     "default": Cluster,
     "mirrored": _mirrored,
     "multi_worker_mirrored": _multi_worker,
+    "parameter_server": _parameter_servers,
 }
 
 
 def make_cluster(name: StrategyName) -> Cluster:
     """What this process trains with: the strategy of that name over its devices, and over those of other processes.
 
-    `multi_worker_mirrored` returns once all processes that `TF_CONFIG` names have called it. No TensorFlow operation
-    may have run before.
+    `multi_worker_mirrored` returns once all processes that `TF_CONFIG` names have called it. `parameter_server` returns
+    to the coordinator alone; its workers and servers serve until they are ended. No TensorFlow operation may have run
+    before.
 
     Raises:
         ConfigError: There is no such strategy, or `TF_CONFIG` does not name the workers.

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ import tensorflow_recommenders as tfrs
 from features.disk.layout import StageLayout, StageName
 from features.errors import RecstackError
 from trainer.config.training import PrecisionKind
-from trainer.data.batches import Batch, EpochPlan
+from trainer.data.batches import Batch, EpochPlan, Section
 from trainer.layers.products import products_in
 from trainer.training.checkpoints import Checkpoints, best_checkpoints, restoring, saved_numbers
 from trainer.training.cluster import Cluster
@@ -69,12 +69,17 @@ class TrainingPlan:
 class TrainingState(tf.Module):
     """Where a training stands, beside the weights; saved in every checkpoint."""
 
-    def __init__(self) -> None:
-        """Before the first step."""
+    def __init__(self, cluster: Cluster | None = None) -> None:
+        """Before the first step.
+
+        Args:
+            cluster: Whose steps add to the loss; by default this process alone.
+        """
         super().__init__(name="state")
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.step_in_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.loss = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        with (cluster or Cluster()).shared_variables():
+            self.loss = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.best = tf.Variable(math.nan, dtype=tf.float64, trainable=False)
         self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
 
@@ -129,7 +134,7 @@ def fit(plan: TrainingPlan, layout: StageLayout, own: StageLayout, progress: Pro
         StoppedError: SIGTERM came; the training is saved.
         RecstackError: the loss is not finite any more, or a checkpoint cannot be written.
     """
-    state, cluster = TrainingState(), plan.cluster
+    state, cluster = TrainingState(plan.cluster), plan.cluster
     last, best = _last_checkpoints(plan, state, layout, own), best_checkpoints(plan.model, layout, own)
     _resume(plan, last, layout)
     step_function = make_step(plan, state)
@@ -145,6 +150,7 @@ def fit(plan: TrainingPlan, layout: StageLayout, own: StageLayout, progress: Pro
                     state.require_finite_loss()
                     progress(_progress(plan, state, metrics))
                 _save_if_due(plan, last, save_due, is_stopped)
+            cluster.finish_steps()
             state.require_finite_loss()
             metrics = _measure(plan)
             _write_summary(writer, plan, state, metrics)
@@ -202,6 +208,7 @@ def _save_if_due(
     agreed = max(cluster.of_all(wish))
     if agreed == _GO_ON:
         return
+    cluster.finish_steps()
     step = int(plan.model.step.numpy())
     last.save(step)
     if agreed == _STOP:
@@ -240,13 +247,13 @@ def make_step(plan: TrainingPlan, state: TrainingState) -> Callable[[Batch], Non
     def step(batch: Batch) -> None:
         losses = strategy.run(replica_step, args=(batch,))
         state.loss.assign_add(tf.cast(strategy.reduce("sum", losses, axis=None), tf.float64))
-        state.step_in_epoch.assign_add(1)
         model.step.assign_add(1)
 
     with strategy.scope():
         optimizer.build(variables)
     compiled: Callable[[Batch], None] = step
-    return compiled
+    coordinator = plan.cluster.coordinator
+    return compiled if coordinator is None else lambda batch: coordinator.schedule(compiled, args=(batch,))
 
 
 def _gradients(plan: TrainingPlan, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices | None]]:
@@ -283,12 +290,23 @@ def _make_gradients(plan: TrainingPlan) -> Callable[[Batch], tf.Tensor]:
 
 
 def _epoch_steps(plan: TrainingPlan, state: TrainingState, step_function: Callable[[Batch], None]) -> Iterator[None]:
-    """Makes the steps that are left of the epoch; yields after each."""
+    """Makes the steps that are left of the epoch, or hands them to workers; yields after each."""
     epoch, first_step = int(state.epoch.numpy()), int(state.step_in_epoch.numpy())
     for section in plan.examples.sections(epoch, first_step):
-        for batch in plan.cluster.strategy.distribute_datasets_from_function(section):
+        for batch in _batches(plan.cluster, section):
             step_function(batch)
+            # Not in the step: parameter servers make the step of a lost worker again.
+            state.step_in_epoch.assign_add(1)
             yield
+
+
+def _batches(cluster: Cluster, section: Section) -> Iterable[Batch]:
+    """The batches of a section, for all replicas. A coordinator reads them itself and sends each to a worker."""
+    if cluster.coordinator is not None:
+        batches: Iterable[Batch] = section(tf.distribute.InputContext())
+        return batches
+    distributed: Iterable[Batch] = cluster.strategy.distribute_datasets_from_function(section)
+    return distributed
 
 
 def _every(seconds: float) -> Callable[[], bool]:

@@ -47,6 +47,7 @@ def config(stack: StackConfig, tmp_path: Path) -> Path:
         (["--workers", "0"], "--workers 0: expected at least 1"),
         (["--trials", "-1"], "--trials -1"),
         (["--strategy", "multi_worker_mirrored"], "`--workers` trains trials side by side"),
+        (["--strategy", "parameter_server"], "`--workers` trains trials side by side"),
     ],
 )
 def test_a_budget_that_makes_no_sense_is_refused(

@@ -9,7 +9,7 @@ import pytest
 from features.disk.layout import DatasetLayout, RunLayout
 from features.disk.manifest import StageResult
 from features.errors import ConfigError, InputError
-from recstack.launch import worker_config
+from recstack.launch import server_configs, worker_config
 from tests.trainer.small_dataset import SCHEMA
 from trainer.config.retrieval import RetrievalConfig
 from trainer.retrieval.stage import RetrievalStage
@@ -93,8 +93,8 @@ def test_values_count_once_however_many_replicas_sum_them() -> None:
 
 
 def test_unknown_strategy_is_refused() -> None:
-    with pytest.raises(ConfigError, match="one of default, mirrored, multi_worker_mirrored"):
-        make_cluster("parameter_server")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="one of default, mirrored, multi_worker_mirrored, parameter_server"):
+        make_cluster("central_storage")  # type: ignore[arg-type]
 
 
 WORKERS = worker_config(["a:1", "b:1"], 2)
@@ -106,6 +106,19 @@ def test_workers_must_be_named(monkeypatch: pytest.MonkeyPatch, tf_config: str) 
     monkeypatch.setenv("TF_CONFIG", tf_config)
     with pytest.raises(ConfigError, match=r"TF_CONFIG to name this worker and all others.*--launch 2"):
         make_cluster("multi_worker_mirrored")
+
+
+ONLY_WORKERS = worker_config(["a:1", "b:1"], 0)
+NO_SERVER = server_configs(["a:1", "b:1"], 0)[0]
+TWO_CHIEFS = server_configs(["a:1", "b:1", "c:1"], 1)[0].replace('["a:1"]', '["a:1", "d:1"]')
+AN_EVALUATOR = server_configs(["a:1", "b:1", "c:1"], 1)[0].replace('"type": "chief"', '"type": "evaluator"')
+
+
+@pytest.mark.parametrize("tf_config", ["", "not JSON", "{}", ONLY_WORKERS, NO_SERVER, TWO_CHIEFS, AN_EVALUATOR])
+def test_coordinator_workers_and_servers_must_be_named(monkeypatch: pytest.MonkeyPatch, tf_config: str) -> None:
+    monkeypatch.setenv("TF_CONFIG", tf_config)
+    with pytest.raises(ConfigError, match=r"TF_CONFIG to name one chief, workers and parameter servers.*--servers 1"):
+        make_cluster("parameter_server")
 
 
 def test_a_process_has_one_mirrored_strategy() -> None:
