@@ -65,9 +65,7 @@ class StackConfig:
     workdir: Path = Path("recstack-work")
     """Folder for the dataset, the runs and the SavedModels; made if it is not there."""
     strategy: StrategyName = "default"
-    """Strategy of `tf.distribute` that trains: `default` on one device, `mirrored` over all devices of this machine,
-    `multi_worker_mirrored` over the processes that `TF_CONFIG` names, in the same steps; `parameter_server` over those
-    processes too, each in steps of its own, with the tables on servers."""
+    """Strategy of `tf.distribute` that trains; docs/training.md says what each needs."""
     start_from: str = ""
     """Id of a run of this folder whose weights retrieval and ranking start from; empty starts from chance."""
     seed: int = 0
