@@ -31,10 +31,10 @@ def test_long_histories_of_many_events_get_a_deeper_and_wider_encoder() -> None:
     assert settings["retrieval.epochs"].value == 14
 
 
-@pytest.mark.parametrize(("num_users", "events_a_user"), [(40_000, 9), (1_000, 100)])
-def test_short_histories_and_small_logs_keep_one_layer(num_users: int, events_a_user: int) -> None:
+@pytest.mark.parametrize(("num_users", "events_a_user", "dimension"), [(40_000, 9, 64), (1_000, 100, 128)])
+def test_short_histories_and_small_logs_keep_one_layer(num_users: int, events_a_user: int, dimension: int) -> None:
     settings = proposed(log_of(num_users, events_a_user))
-    assert settings["retrieval.dimension"].value == 64
+    assert settings["retrieval.dimension"].value == dimension
     assert "retrieval.encoder.layers" not in settings
     assert settings["retrieval.epochs"].value == 12
 
@@ -73,3 +73,18 @@ def test_what_is_proposed_takes_no_longer_than_the_budget_where_any_size_does() 
 
 def test_the_machine_does_some_operations_a_second() -> None:
     assert 1e8 < machine_speed() < 1e14
+
+
+@pytest.mark.parametrize(
+    ("num_users", "events_a_user", "dropout"), [(10_000, 9, 0.5), (1_000, 100, 0.3), (10_000, 100, 0.2)]
+)
+def test_longer_histories_and_larger_logs_need_less_dropout(num_users: int, events_a_user: int, dropout: float) -> None:
+    assert proposed(log_of(num_users, events_a_user))["retrieval.encoder.dropout"].value == dropout
+
+
+def test_a_second_encoder_is_proposed_where_all_trainings_fit_into_the_budget() -> None:
+    affordable, slow, tiny = log_of(1_000, 50), log_of(4_000, 100), log_of(100, 50)
+    assert proposed(affordable)["retrieval.ensemble"].active
+    assert not proposed(slow)["retrieval.ensemble"].active
+    assert not proposed(tiny)["retrieval.ensemble"].active
+    assert not proposed(affordable, speed=SPEED / 100)["retrieval.ensemble"].active
