@@ -176,9 +176,11 @@ class Standardisation(tf.Module):
 
     def fit(self, features: npt.NDArray[np.float32], is_item: npt.NDArray[np.bool_]) -> None:
         """Takes mean and deviation of `[lists, C, F]` over the places for which `is_item`, `[lists, C]`, is true."""
-        values = features[is_item].astype(np.float64)
-        self.mean.assign(values.mean(axis=0))
-        self.deviation.assign(np.maximum(values.std(axis=0), 1e-6))
+        # One feature after the other, since all of them in float64 would take twice the memory of the lists.
+        columns = (features[..., place][is_item].astype(np.float64) for place in range(features.shape[-1]))
+        moments = np.array([(column.mean(), column.std()) for column in columns])
+        self.mean.assign(moments[:, 0])
+        self.deviation.assign(np.maximum(moments[:, 1], 1e-6))
 
     def __call__(self, features: tf.Tensor, is_item: tf.Tensor) -> tf.Tensor:
         """`[B, C, F]` to `[B, C, 2 F] float32`, 0 for padding; `is_item` is `[B, C] bool`."""

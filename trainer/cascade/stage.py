@@ -226,12 +226,14 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
                 "raise list_ranking.candidates or list_ranking.window, or set list_ranking.enabled = false"
             )
 
+        # Arrays would become constants of the graph, a copy in each epoch.
+        is_item, features, labels = tf.constant(lists.rows >= 0), tf.constant(lists.features), tf.constant(lists.labels)
+
         def gather(indices: tf.Tensor) -> Batch:
-            rows = tf.gather(lists.rows, indices)
             return {
-                "features": tf.gather(lists.features, indices),
-                "is_item": rows >= 0,
-                "labels": tf.gather(lists.labels, indices),
+                "features": tf.gather(features, indices),
+                "is_item": tf.gather(is_item, indices),
+                "labels": tf.gather(labels, indices),
                 "weight": tf.ones_like(indices, tf.float32),
             }
 
