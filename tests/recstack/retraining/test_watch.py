@@ -85,6 +85,19 @@ def stack(canary_stack: StackConfig) -> StackConfig:
     return replace(canary_stack, retrain=replace(canary_stack.retrain, canary=canary))
 
 
+class Clock:
+    """Time that passes in pauses alone, so that the number of looks at a page does not depend on the machine."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
 # What was counted before the watch is left out: the canary's first load may have failed a hundred times.
 BEFORE = counted((5, 100, 900.0), (1000, 0, 1.0))
 
@@ -142,8 +155,13 @@ def test_a_canary_beyond_its_band_is_taken_back_at_once(
     ids=["as many errors", "as fast", "too few to say"],
 )
 def test_a_canary_within_its_band_stays(
-    stack: StackConfig, serve: Serve, canary: tuple[int, int, float], stable: tuple[int, int, float]
+    stack: StackConfig,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    canary: tuple[int, int, float],
+    stable: tuple[int, int, float],
 ) -> None:
+    monkeypatch.setattr("recstack.retraining.watch.time", Clock())
     url = serve(BEFORE, after(canary, stable), after((30, 0, 1.0), (100, 0, 1.0)))
     assert watch_canary(stack, Pages(canary=(url,)), 0.1, pause=0.04).outcome == "promoted"
 
