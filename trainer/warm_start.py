@@ -49,8 +49,25 @@ def warm_start(model: tfrs.Model, stage: AnyStage, dataset: EncodedDataset, form
             f"start_from: the weights of run {former.directory.parent.name} do not fit {stage.name}: it was trained "
             f"with other layers, or its checkpoint is damaged; leave start_from empty ({error})"
         ) from error
-    for new, old in zip(model.trainable_variables, trained.trainable_variables, strict=True):
-        new.assign(_grown(old.numpy(), tuple(new.shape)))
+    for parts, old in zip(_parts_of_weights(model), trained.trainable_variables, strict=True):
+        rows = np.cumsum([part.shape[0] if part.shape.rank else 1 for part in parts])
+        grown = _grown(old.numpy(), int(rows[-1]))
+        for part, values in zip(parts, np.split(grown, rows[:-1]) if grown.ndim else [grown], strict=True):
+            part.assign(values)
+
+
+def _parts_of_weights(model: tfrs.Model) -> list[list[tf.Variable]]:
+    """The trainable weights; of one that is cut into parts, which lie on several servers, all of these in order."""
+    weights: list[list[tf.Variable]] = []
+    former = None
+    for variable in model.trainable_variables:
+        whole = getattr(variable, "_sharded_container", lambda: None)()  # TensorFlow says it nowhere else
+        if whole is not None and whole is former:
+            weights[-1].append(variable)
+        else:
+            weights.append([variable])
+        former = whole
+    return weights
 
 
 def _require_same_rows(stage: AnyStage, former: StageLayout) -> None:
@@ -83,9 +100,9 @@ def _require_grown(before: SchemaEncoder, now: SchemaEncoder, former: StageLayou
             )
 
 
-def _grown(old: np.ndarray, shape: tuple[int, ...]) -> tf.Tensor:
+def _grown(old: np.ndarray, rows: int) -> np.ndarray:
     """The former rows, and as many means of them as rows are missing."""
-    missing = shape[0] - len(old) if shape else 0
+    missing = rows - len(old) if old.ndim else 0
     if missing <= 0:
-        return tf.constant(old)
-    return tf.constant(np.concatenate([old, np.repeat(old.mean(axis=0, keepdims=True), missing, axis=0)]))
+        return old
+    return np.concatenate([old, np.repeat(old.mean(axis=0, keepdims=True), missing, axis=0)])

@@ -63,7 +63,7 @@ Matrix: TypeAlias = tf.Variable | StoredMatrix
 
 
 def look_up(matrix: Matrix, rows: tf.Tensor) -> tf.Tensor:
-    """Rows `[...] int32` to `[..., columns] float32`."""
+    """Rows `[...] int32` to `[..., columns] float32`, also of a matrix whose parts lie on several servers."""
     return matrix.rows(rows) if isinstance(matrix, StoredMatrix) else tf.nn.embedding_lookup(matrix, rows)
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import count
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -22,6 +23,8 @@ from trainer.training.stopping import StoppedError, never, stop_requests
 
 _REPORT_SECONDS = 1.0
 _STEPS_BETWEEN_QUESTIONS = 32
+# Beyond it, a coordinator would hold the batches of the whole epoch, and could save only once all of them are used.
+_MOST_STEPS_ON_THEIR_WAY = 256
 _PRODUCTS: Mapping[PrecisionKind, tf.DType] = {
     "float32": tf.float32,
     "mixed_bfloat16": tf.bfloat16,
@@ -292,11 +295,14 @@ def _make_gradients(plan: TrainingPlan) -> Callable[[Batch], tf.Tensor]:
 def _epoch_steps(plan: TrainingPlan, state: TrainingState, step_function: Callable[[Batch], None]) -> Iterator[None]:
     """Makes the steps that are left of the epoch, or hands them to workers; yields after each."""
     epoch, first_step = int(state.epoch.numpy()), int(state.step_in_epoch.numpy())
+    numbers = count(1)
     for section in plan.examples.sections(epoch, first_step):
         for batch in _batches(plan.cluster, section):
             step_function(batch)
             # Not in the step: parameter servers make the step of a lost worker again.
             state.step_in_epoch.assign_add(1)
+            if next(numbers) % _MOST_STEPS_ON_THEIR_WAY == 0:
+                plan.cluster.finish_steps()
             yield
 
 

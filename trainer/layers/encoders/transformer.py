@@ -39,7 +39,7 @@ class TransformerEncoder(HistoryEncoder):
         if self.places is None:
             turn = turn_by(positions, self.blocks[0].depth)
         else:
-            vectors += tf.gather(self.places, tf.clip_by_value(positions, 0, self.length))
+            vectors += tf.nn.embedding_lookup(self.places, tf.clip_by_value(positions, 0, self.length))
         visible = same_history(positions)
         for block in self.blocks:
             vectors = block(vectors, visible, turn, training=training)

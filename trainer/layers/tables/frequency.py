@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config.tables import CountedConfig, FrequencyConfig
+from trainer.layers.stored_matrix import look_up
 from trainer.layers.tables.contract import LinearTable, Part, TableFacts
 from trainer.layers.tables.hashing import hash_rows
 
@@ -29,7 +30,7 @@ class FrequencyTable(LinearTable):
         return [Part(self.table, self._row_of)]
 
     def _row_of(self, indices: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self._row_of_index, indices)
+        return look_up(self._row_of_index, indices)
 
 
 def is_frequent(config: CountedConfig, facts: TableFacts) -> np.ndarray:

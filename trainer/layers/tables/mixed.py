@@ -34,7 +34,7 @@ class MixedTable(EmbeddingTable):
 
     def call(self, indices: tf.Tensor) -> tf.Tensor:
         """`[...] int32` to `[..., D] float32`."""
-        places = tf.gather(self._place_of_index, indices)
+        places = look_up(self._place_of_index, indices)
         wide = look_up(self.wide, tf.maximum(places, 0))
         narrow = look_up(self.narrow, tf.maximum(-places, 0))
         return tf.where(places[..., None] >= 0, wide, tf.tensordot(narrow, whole(self.widening), axes=1))
