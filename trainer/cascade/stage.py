@@ -7,7 +7,7 @@ was trained on all training events, with the tables of all training events.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeAlias
 
 import numpy as np
@@ -27,7 +27,7 @@ from trainer.cascade.validation import NDCG, ListValidation
 from trainer.config.cascade import ListRankerConfig
 from trainer.data.batches import Batch, BatchPlan, plan_batches
 from trainer.data.encoded_dataset import EncodedDataset
-from trainer.data.events import EncodedEvents, load_events
+from trainer.data.events import EncodedEvents, Int64, load_events
 from trainer.data.stored_events import StoredEvents
 from trainer.metrics.protocol import Interactions
 from trainer.retrieval.model import TwoTowerModel
@@ -49,6 +49,8 @@ class FoldRetrieval(RetrievalStage):
     """How the folds are cut."""
     number: int
     """Number of the fold."""
+    frequency: Int64 = field(repr=False, compare=False)
+    """`[items]`: how many of the fold's earlier events each item of the catalogue has."""
 
     def inputs(self) -> Mapping[str, str]:
         """Adds how the fold is cut."""
@@ -57,8 +59,7 @@ class FoldRetrieval(RetrievalStage):
 
     def fold(self, events: EncodedEvents) -> Fold:
         """The fold of the training events."""
-        ranker = self.ranker
-        return fold_of(events, ranker.fold_kind, gap=ranker.gap, window=ranker.window, number=self.number)
+        return _fold(events, self.ranker, self.number)
 
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents:
         """The earlier events of the fold."""
@@ -67,12 +68,8 @@ class FoldRetrieval(RetrievalStage):
     def make_model(
         self, dataset: EncodedDataset, events: EncodedEvents | StoredEvents | None, seed: int
     ) -> TwoTowerModel:
-        """The model, which knows the train frequencies of the earlier events alone."""
-        if not isinstance(events, EncodedEvents):
-            return super().make_model(dataset, None, seed)
-        known = events.candidate_row[events.candidate_row >= 0]
-        frequency = np.bincount(known, minlength=len(dataset.candidates))
-        candidates = replace(dataset.candidates, train_frequency=frequency)
+        """The model, which knows the train frequencies of the earlier events alone, also where it is restored."""
+        candidates = replace(dataset.candidates, train_frequency=self.frequency)
         return super().make_model(replace(dataset, candidates=candidates), events, seed)
 
 
@@ -113,9 +110,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
     def _fold_lists(
         self, context: StageContext, dataset: EncodedDataset, events: EncodedEvents, number: int
     ) -> CandidateLists:
-        stage = FoldRetrieval(
-            config=self.retrieval.config, evaluation=self.retrieval.evaluation, ranker=self.config, number=number
-        )
+        stage = self.fold_retrieval(dataset, events, number)
         directory = context.run.stage(self.name).directory / "folds" / str(number)
         model = self.train_retrieval(replace(context, run=RunLayout(directory), start_from=None), stage)
         fold = stage.fold(events)
@@ -125,6 +120,17 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             refreshed=self._refreshed(dataset, [fold.known, fold.window]),
         )
         return self.lists(context, dataset, fold.window, first)
+
+    def fold_retrieval(self, dataset: EncodedDataset, events: EncodedEvents, number: int) -> FoldRetrieval:
+        """The first stage of a fold of the training events."""
+        rows = _fold(events, self.config, number).earlier.candidate_row
+        return FoldRetrieval(
+            config=self.retrieval.config,
+            evaluation=self.retrieval.evaluation,
+            ranker=self.config,
+            number=number,
+            frequency=np.bincount(rows[rows >= 0], minlength=len(dataset.candidates)),
+        )
 
     def features(
         self, dataset: EncodedDataset, events: EncodedEvents, model: TwoTowers, *, known: Sequence[EncodedEvents]
@@ -272,6 +278,10 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             return None
         (events,) = _events_of(context, dataset, ("validation",))
         return events if len(events.targets()) > 0 else None
+
+
+def _fold(events: EncodedEvents, ranker: ListRankerConfig, number: int) -> Fold:
+    return fold_of(events, ranker.fold_kind, gap=ranker.gap, window=ranker.window, number=number)
 
 
 def _events_of(context: StageContext, dataset: EncodedDataset, splits: Sequence[Split]) -> list[EncodedEvents]:

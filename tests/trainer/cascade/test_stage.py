@@ -14,12 +14,13 @@ from trainer.cascade.counts import ITEM_COLUMNS
 from trainer.cascade.features import feature_names
 from trainer.cascade.folds import fold_of
 from trainer.cascade.lists import history_rows, questions_of
-from trainer.cascade.stage import FoldRetrieval, ListRankingStage, item_values
+from trainer.cascade.stage import ListRankingStage, item_values
 from trainer.cascade.tables import SIMILARITIES, fit_candidate_features
 from trainer.cascade.validation import GAIN_HIGH, GAIN_LOW, NDCG, RETRIEVAL_NDCG
 from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.retrieval import RetrievalConfig
+from trainer.config.tables import FrequencyConfig
 from trainer.config.training import OptimizerConfig
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.evaluation.cascade import evaluate_cascade
@@ -80,9 +81,10 @@ def test_another_retrieval_means_another_list_ranker(finished) -> None:
 def test_a_fold_knows_nothing_of_its_window(context: StageContext) -> None:
     dataset = encode_dataset(SCHEMA, context.dataset)
     stage = stage_of(RANKER)
-    fold_stage = FoldRetrieval(config=stage.retrieval.config, evaluation=EVALUATION, ranker=RANKER, number=0)
-    earlier = fold_stage.load_events(context, dataset)
-    fold = fold_stage.fold(stage.retrieval.events_in_memory(context, dataset))
+    events = stage.retrieval.events_in_memory(context, dataset)
+    fold_stage = stage.fold_retrieval(dataset, events, 0)
+    earlier, fold = fold_stage.load_events(context, dataset), fold_stage.fold(events)
+    np.testing.assert_array_equal(fold_stage.frequency, np.bincount(earlier.candidate_row, minlength=NUM_ITEMS))
     model = fold_stage.trained(fold_stage.make_model(dataset, earlier, 0))
     features = stage.features(dataset, earlier, model, known=[fold.known])
     targets = fold.window.targets()
@@ -90,6 +92,20 @@ def test_a_fold_knows_nothing_of_its_window(context: StageContext) -> None:
     place = features.item_names.index("log_events")
     np.testing.assert_allclose(features.item_table.numpy()[:, place], np.log1p(counts), rtol=1e-6)
     assert len(earlier) + len(targets) == 4 * 16  # without a gap
+
+
+def test_a_fold_is_restored_where_rows_depend_on_how_often_items_occur(context: StageContext, tmp_path: Path) -> None:
+    """In the fold each item has half of its training events, so that fewer of them are frequent."""
+    dataset, stage = encode_dataset(SCHEMA, context.dataset), stage_of(RANKER)
+    counts = dataset.candidates.train_frequency
+    config = replace(
+        stage.retrieval.config, embedding={"item_id": FrequencyConfig(min_events=int(counts.max()), shared_rows=3)}
+    )
+    stage = replace(stage, retrieval=replace(stage.retrieval, config=config))
+    fold_stage = stage.fold_retrieval(dataset, stage.retrieval.events_in_memory(context, dataset), 0)
+    assert fold_stage.frequency.max() < counts.max()
+    model = trained(replace(context, run=RunLayout(tmp_path)), fold_stage)
+    assert model.pairs[0].items.table.shape[0] == 2 + 3  # missing and unknown items, and the shared rows
 
 
 def test_refreshed_counts_of_a_fold_are_those_of_the_last_refresh_before_the_query(
