@@ -24,7 +24,7 @@ from trainer.training.stopping import StoppedError, never, stop_requests
 _REPORT_SECONDS = 1.0
 _STEPS_BETWEEN_QUESTIONS = 32
 # Beyond it, a coordinator would hold the batches of the whole epoch, and could save only once all of them are used.
-_MOST_STEPS_ON_THEIR_WAY = 256
+_MOST_STEPS_ON_THEIR_WAY = 128
 _PRODUCTS: Mapping[PrecisionKind, tf.DType] = {
     "float32": tf.float32,
     "mixed_bfloat16": tf.bfloat16,
