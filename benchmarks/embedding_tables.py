@@ -4,8 +4,8 @@
     .venv/bin/python benchmarks/embedding_tables.py --config configs/gowalla.toml --epochs 4 --dimension 64
 
 Trains the retrieval model of a configuration once with each kind for the items, and judges it on the test split. `rows`
-of the hashed kinds and `shared_rows` are shares of the items that have training events. Memory is that of all tables
-with what finds their rows, and of the optimizer's state.
+of the hashed kinds and `shared_rows` are shares of the catalogue's items. Memory is that of all tables with what finds
+their rows, and of the optimizer's state.
 """
 
 import math
