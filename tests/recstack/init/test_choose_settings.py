@@ -37,6 +37,7 @@ def test_short_histories_and_small_logs_keep_one_layer(num_users: int, events_a_
     assert settings["retrieval.dimension"].value == dimension
     assert "retrieval.encoder.layers" not in settings
     assert settings["retrieval.epochs"].value == 12
+    assert proposed(log_of(num_users, events_a_user, num_items=400))["retrieval.dimension"].value == 32
 
 
 def test_the_expected_time_grows_with_the_log() -> None:
