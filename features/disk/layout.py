@@ -384,6 +384,11 @@ class Workdir:
         """By model, the version that the label `stable` names; without the file it is the one before the newest."""
         return self.saved_models / "stable.json"
 
+    @property
+    def store_id_file(self) -> Path:
+        """A random id; the object store that holds the same one holds what was published from here."""
+        return self.saved_models / "store_id"
+
     def server_file(self, name: ServerFile) -> Path:
         """A configuration file for a server that finds the models below `export.served_from`."""
         return self.saved_models / "server" / f"{name}.config"

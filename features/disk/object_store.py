@@ -10,6 +10,7 @@ Credentials and endpoints come from where the stores' own libraries look for the
 """
 
 import contextlib
+import errno
 import glob
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Packages whose errors are about the store and not about this program.
 _LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs")
+# Of this machine's disk, to which a file is copied.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SILENT = "the store does not answer ({}); check the endpoint and the network"
 _LOCAL = ("file", "local")
 _TIMES = ("LastModified", "updated", "mtime", "created")
@@ -113,8 +116,10 @@ def open_folder(url: str) -> RemoteFolder:
     """
     import fsspec
 
+    protocol, _, place = url.partition("://")
+    if not place.strip("/"):
+        raise InputError(f"{url}: names no bucket; expected a URL such as s3://bucket/models")
     url = url.rstrip("/")
-    protocol = url.partition("://")[0]
     try:
         with _reported(url):
             # Object stores have no folders to make; a folder of this machine or of a network file system has.
@@ -167,8 +172,9 @@ def find_files(url: str) -> list[StoredFile]:
     with _reported(url):
         place.files.invalidate_cache()
         names = place.files.glob(place.root) if glob.has_magic(place.root) else [place.root]
-        found = [entry for name in names for entry in _entries(place.files, name)]
-    return [StoredFile(_url_of(url, entry["name"]), int(entry["size"]), _modified(entry)) for entry in found]
+        # A pattern such as `log/**` matches a folder and also the files in it.
+        found = {entry["name"]: entry for name in names for entry in _entries(place.files, name)}
+    return [StoredFile(_url_of(url, name), int(entry["size"]), _modified(entry)) for name, entry in found.items()]
 
 
 def _entries(files: "AbstractFileSystem", name: str) -> list[Mapping[str, Any]]:
@@ -210,7 +216,8 @@ def open_remote(url: str) -> IO[bytes]:
 
 def lost_store(url: str, error: Exception) -> RecstackError | None:
     """What to say of an error that a library raised while a file was read; None if it is about the file itself."""
-    if type(error).__module__.partition(".")[0] not in _LIBRARIES:
+    is_of_the_network = isinstance(error, ConnectionError | TimeoutError)
+    if not is_of_the_network and type(error).__module__.partition(".")[0] not in _LIBRARIES:
         return None
     return RecstackError(f"{url}: {_SILENT.format(first_line(error))}")
 
@@ -238,6 +245,8 @@ def _reported(url: str, *, missing: bool = True) -> Iterator[None]:
     except Exception as error:
         if not _is_of_the_store(error):
             raise
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise InputError(f"{url}: cannot be copied ({first_line(error)}); make room on the disk") from error
         if "credentials" in str(error).lower():
             raise InputError(f"{url}: {first_line(error)}; set the store's credentials in the environment") from error
         raise RecstackError(f"{url}: {_SILENT.format(first_line(error))}") from error

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from features.disk.files import exclusive, in_use, make_directory, write_bytes_atomically, write_text_atomically
-from features.disk.layout import is_run_id
+from features.disk.layout import RunLayout, is_run_id
 from features.disk.object_store import RemoteFolder, open_folder
 from features.disk.uploads import complete_listing, download, folders_in, is_same, upload
 from features.errors import ConfigError, InputError
@@ -63,15 +63,19 @@ def push_run(stack: StackConfig, report: Report) -> None:
     store, run = _store(stack), stack.layout.current_run
     target = store.below(f"runs/{run.id}")
     with contextlib.ExitStack() as held:
-        for directory in (run.root, *(path for path in run.root.iterdir() if path.is_dir())):
+        for directory in _folders_of(run):
             held.enter_context(in_use(directory))
         if upload(run.root, target, replaces=True):
             report(f"{target.url}: copied from {run.root}")
-    store.write("runs/current", f"{run.id}\n".encode())
+    if _pushed_run(store) != run.id:
+        store.write("runs/current", f"{run.id}\n".encode())
+        report(f"{store.url}/runs/current: names {run.id}")
 
 
 def pull_models(stack: StackConfig, report: Report) -> None:
     """Copies the versions that `saved_models` lacks, and lets the label `stable` name what it names in the store.
+
+    From then on the versions that are removed here are removed in the store as well.
 
     Raises:
         InputError: a version of the same number and another content is here.
@@ -82,11 +86,14 @@ def pull_models(stack: StackConfig, report: Report) -> None:
     store, layout = open_folder(_url("export.publish_to", stack.export.publish_to)), stack.layout
     with exclusive(layout.server_file("models").parent, "recstack pull", wait=True):
         for model in stack.export.models:
-            versions = [name for name in folders_in(store.below(model).sizes()) if name.isdecimal()]
+            versions = [
+                name for name in folders_in(store.below(model).sizes()) if name.isdecimal() and str(int(name)) == name
+            ]
             for number in sorted(versions, key=int):
                 _take(store.below(f"{model}/{number}"), layout.model(model).version(int(number)), report)
-        with contextlib.suppress(FileNotFoundError):
-            write_bytes_atomically(layout.stable_file, store.read(layout.stable_file.name))
+        for path in (layout.stable_file, layout.store_id_file):
+            with contextlib.suppress(FileNotFoundError):
+                _take_file(store, path, report)
         if all(layout.model(model).current for model in stack.export.models):
             write_server_files(layout, stack.export)
 
@@ -111,16 +118,33 @@ def pull_run(stack: StackConfig, report: Report) -> None:
         RecstackError: the store does not answer.
     """
     store, runs = _store(stack), stack.layout.runs
-    try:
-        run = runs.run(store.read("runs/current").decode("utf-8").strip())
-    except (FileNotFoundError, UnicodeDecodeError):
-        raise InputError(f"{store.url}/runs: no run found; run `recstack push run` where it was trained") from None
-    if not is_run_id(run.id):
-        raise InputError(f"{store.url}/runs/current: the id of a run expected, {run.id!r} found; push the run again")
+    pushed = _pushed_run(store)
+    if not pushed:
+        raise InputError(f"{store.url}/runs: no run found; run `recstack push run` where it was trained")
+    if not is_run_id(pushed):
+        raise InputError(f"{store.url}/runs/current: the id of a run expected, {pushed!r} found; push the run again")
+    run = runs.run(pushed)
     with exclusive(runs.root, "recstack pull", wait=True):
-        with exclusive(run.root, "recstack pull") if run.root.is_dir() else contextlib.nullcontext():
+        with contextlib.ExitStack() as held:
+            for directory in _folders_of(run):
+                held.enter_context(exclusive(directory, "recstack"))
             _take(store.below(f"runs/{run.id}"), run.root, report, replaces=True, command="recstack push run")
-        write_text_atomically(runs.current_file, f"{run.id}\n")
+        if runs.current != run:
+            write_text_atomically(runs.current_file, f"{run.id}\n")
+            report(f"{runs.current_file}: names {run.id}")
+
+
+def _folders_of(run: RunLayout) -> list[Path]:
+    """The folders that training and evaluation lock: the run and its stages; none if there is no such run."""
+    return [run.root, *(path for path in run.root.iterdir() if path.is_dir())] if run.root.is_dir() else []
+
+
+def _pushed_run(store: RemoteFolder) -> str:
+    """The id of the run that was pushed last; empty if there is none."""
+    try:
+        return store.read("runs/current").decode("utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
 
 
 PUSH: Mapping[Part, Callable[[StackConfig, Report], None]] = {
@@ -151,6 +175,18 @@ def _take(source: RemoteFolder, target: Path, report: Report, *, replaces: bool 
     make_directory(target.parent)
     download(source, listing, target)
     report(f"{target}: copied from {source.url}")
+
+
+def _take_file(store: RemoteFolder, target: Path, report: Report) -> None:
+    """Copies a file that is missing here, or differs.
+
+    Raises:
+        FileNotFoundError: the store has none.
+    """
+    content = store.read(target.name)
+    if not target.exists() or target.read_bytes() != content:
+        write_bytes_atomically(target, content)
+        report(f"{target}: copied from {store.url}")
 
 
 def _store(stack: StackConfig) -> RemoteFolder:

@@ -49,5 +49,5 @@ def copy_parts(
 
     for part in dict.fromkeys(parts):
         table[part](stack, note)
-    state = f"{len(changes)} folders copied or removed" if changes else "nothing to do, up to date"
+    state = f"changes made: {len(changes)}" if changes else "nothing to do, up to date"
     voice.result(f"{state}: {', '.join(parts)}", {"changes": changes, "nothing_to_do": not changes})

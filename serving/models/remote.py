@@ -80,6 +80,7 @@ class _Follower:
         self._config = config
         self._choose = choose
         self._policy = policy
+        self._polls = config.file_system_poll_wait_seconds > 0
         digest = hashlib.sha256(self._folder.url.encode()).hexdigest()[:12]
         self.directory = cache_directory(config) / f"{self._folder.url.rpartition('/')[2]}-{digest}"
         make_directory(self.directory)
@@ -91,15 +92,16 @@ class _Follower:
         self._complaint = ""
 
     def start(self) -> None:
-        """Looks once if the flags ask for one look only, else again and again in a thread."""
-        if self._config.file_system_poll_wait_seconds <= 0:
-            self._look()
-        else:
+        """Begins to look into the store in a thread, if the flags ask for polling."""
+        if self._polls:
             threading.Thread(target=self._follow, name="store-poll", daemon=True).start()
 
     def want(self, policy: Any) -> None:
-        """Takes another version policy; its versions are copied at once."""
-        if policy != self._policy:
+        """Takes a version policy; without polling, this looks into the store, else a new policy wakes the thread."""
+        if not self._polls:
+            self._policy = policy
+            self._look()
+        elif policy != self._policy:
             self._policy = policy
             self._wake.set()
 

@@ -5,11 +5,12 @@ date, each version whole or not at all (`features.disk.uploads`). A killed proce
 version, which readers ignore and the next call finishes or removes.
 """
 
+import uuid
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from features.disk.exported import ModelLayout
-from features.disk.files import exclusive
+from features.disk.files import exclusive, write_text_atomically
 from features.disk.layout import Workdir
 from features.disk.object_store import RemoteFolder, open_folder
 from features.disk.uploads import complete_listing, folders_in, is_same, remove, upload
@@ -49,6 +50,7 @@ def push_models(workdir: Workdir, export: ExportConfig, progress: Callable[[str]
         check_store(workdir, export)
         if any(workdir.model(model).current is None for model in export.models):
             return  # the first publication is still to come, and files for servers with it
+        _claim(workdir, store)
         for model in export.models:
             _push_versions(workdir.model(model), store.below(model), progress)
         for name, text in _shared_files(workdir, export).items():
@@ -66,21 +68,39 @@ def check_store(workdir: Workdir, export: ExportConfig) -> None:
     """
     if not export.publish_to:
         return
+    store = open_folder(export.publish_to)
+    is_claimed = _is_claimed(workdir, store)
     for model in export.models:
-        local, remote = workdir.model(model), open_folder(export.publish_to).below(model)
+        local, remote = workdir.model(model), store.below(model)
         newest = local.current or 0
         for number in _numbers(remote):
-            if number > newest or not _is_ours(local, number, remote):
+            is_here = local.version(number).is_dir()
+            if number > newest or not (_is_alike(local, number, remote) if is_here else is_claimed):
                 raise InputError(
                     f"export.publish_to: {remote.url}/{number} was not published from {local.base}; choose another URL "
                     "for this work directory, or bring the store's versions into it by `recstack pull`"
                 )
 
 
-def _is_ours(local: ModelLayout, number: int, remote: RemoteFolder) -> bool:
-    """Whether a version in the store is the local one, or incomplete, or one that was removed here."""
-    if not local.version(number).is_dir():
-        return True
+def _is_claimed(workdir: Workdir, store: RemoteFolder) -> bool:
+    """Whether the store was filled from this work directory, which then removed the versions that it lacks."""
+    try:
+        return store.read(workdir.store_id_file.name) == workdir.store_id_file.read_bytes()
+    except FileNotFoundError:
+        return False
+
+
+def _claim(workdir: Workdir, store: RemoteFolder) -> None:
+    """Marks the store as filled from this work directory, before its first version is."""
+    if _is_claimed(workdir, store):
+        return
+    if not workdir.store_id_file.exists():
+        write_text_atomically(workdir.store_id_file, uuid.uuid4().hex)
+    store.write(workdir.store_id_file.name, workdir.store_id_file.read_bytes())
+
+
+def _is_alike(local: ModelLayout, number: int, remote: RemoteFolder) -> bool:
+    """Whether a version in the store is the local one, or incomplete."""
     listing = complete_listing(remote.below(str(number)))
     return listing is None or is_same(local.version(number), listing)
 
@@ -100,7 +120,7 @@ def _remove_former(local: ModelLayout, remote: RemoteFolder, progress: Callable[
 
 def _numbers(remote: RemoteFolder) -> list[int]:
     """Numbers of all versions in the store, complete or not."""
-    return [int(name) for name in folders_in(remote.sizes()) if name.isdecimal()]
+    return [int(name) for name in folders_in(remote.sizes()) if name.isdecimal() and str(int(name)) == name]
 
 
 def _shared_files(workdir: Workdir, export: ExportConfig) -> dict[str, str]:

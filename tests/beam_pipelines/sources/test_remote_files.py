@@ -41,6 +41,7 @@ def url(request):
         ("log/dt=*/a.csv", ["dt=1/a.csv", "dt=2/a.csv"]),
         ("log/**/*.csv", ["dt=1/a.csv", "dt=1/b.csv", "dt=2/a.csv"]),
         ("log/dt=*", ["dt=1/a.csv", "dt=1/b.csv", "dt=2/a.csv"]),
+        ("log/**", ["dt=1/a.csv", "dt=1/b.csv", "dt=2/a.csv"]),
         ("log/dt=7", []),
     ],
 )
@@ -77,8 +78,9 @@ def test_a_file_that_is_gone(url):
 
 def test_a_network_that_fails_while_a_file_is_read_is_no_fault_of_the_file(url):
     lost = type("EndpointConnectionError", (Exception,), {"__module__": "botocore.exceptions"})
-    with pytest.raises(RecstackError, match=r"does not answer \(gone\)") as caught, reported(f"{url}/a.csv", "csv"):
-        raise lost("gone")
-    assert not isinstance(caught.value, InputError)
+    for error in (lost("gone"), TimeoutError("gone"), ConnectionResetError("gone")):
+        with pytest.raises(RecstackError, match=r"not answer \(gone\)") as caught, reported(f"{url}/a.csv", "csv"):
+            raise error
+        assert not isinstance(caught.value, InputError)
     with pytest.raises(InputError, match="cannot be read as csv"), reported(f"{url}/a.csv", "csv"):
         raise pa.ArrowInvalid("column 2")

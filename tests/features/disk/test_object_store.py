@@ -65,6 +65,7 @@ def test_folders_of_this_machine_are_made(tmp_path):
         (PermissionError("Access Denied"), InputError, r"no permission \(Access Denied\); check the credentials"),
         (ConnectionError("refused"), RecstackError, r"does not answer \(refused\); check the endpoint"),
         (OSError("Unable to locate credentials"), InputError, "set the store's credentials in the environment"),
+        (OSError(28, "No space left on device"), InputError, r"No space left on device\); make room on the disk"),
     ],
 )
 def test_errors_of_the_store_are_one_line_that_names_the_url(url, monkeypatch, error, kind, told):
@@ -98,6 +99,12 @@ def test_a_library_that_is_not_installed_is_named_with_the_extra(monkeypatch):
         open_folder("s3://b/m")
     with pytest.raises(InputError, match=r"abfs://b/m: .*install it \(Install s3fs"):
         open_folder("abfs://b/m")
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///", "gs:"])
+def test_a_url_without_a_bucket_is_refused(url):
+    with pytest.raises(InputError, match=f"^{url}: names no bucket"):
+        open_folder(url)
 
 
 def test_an_unknown_protocol_is_refused():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import fsspec
 import pytest
 
+from features.disk.files import exclusive
 from features.disk.manifest import Manifest
 from features.disk.object_store import open_folder
 from features.disk.uploads import LISTING_NAME
@@ -100,6 +101,27 @@ def test_half_a_run_is_not_pulled(finished, url, tmp_path, run_verb):
     assert code == 2
     assert "nothing complete is there; run `recstack push run`" in error
     assert not (tmp_path / "there" / "runs" / "current").exists()
+
+
+def test_a_run_whose_stage_is_being_trained_is_not_replaced(finished, url, tmp_path, run_verb):
+    stack = replace(finished, remote=RemoteConfig(url=url))
+    push_run(stack, print)
+    stage = stack.layout.current_run.stage("retrieval").directory
+    (stage / "checkpoints" / "weights").write_bytes(b"further")
+    with exclusive(stage, "recstack train"):
+        code, error = run_verb(stack, "pull", "run")
+    assert code == 2
+    assert f"{stage}: another `recstack` is running there" in error
+    assert (stage / "checkpoints" / "weights").read_bytes() == b"further"
+
+
+def test_another_current_run_is_told(finished, url, run_verb):
+    stack = replace(finished, remote=RemoteConfig(url=url))
+    push_run(stack, [].append)
+    stack.layout.runs.current_file.write_text("r2\n", encoding="utf-8")
+    _, result = run_verb(stack, "pull", "run")
+    assert result["changes"] == [f"{stack.layout.runs.current_file}: names r1"]
+    assert stack.layout.current_run.id == "r1"
 
 
 def test_an_empty_store_is_told(finished, url, tmp_path, run_verb):

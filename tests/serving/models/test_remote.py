@@ -171,6 +171,19 @@ def test_a_server_that_polls_does_not_wait_for_the_copy(store):
     assert store.cached() == ["1"]
 
 
+def test_without_polling_each_new_configuration_looks_into_the_store(store):
+    store.publish(1, 2)
+    poller, policy = Poller(store.config(seconds=0)), Policy()
+    model = model_server_config_pb2.ModelConfig(name="m", base_path=store.folder.url)
+    assert list(poller.look({"m": model})["m"]) == [2]
+    policy.specific.versions.append(1)
+    model.model_version_policy.CopyFrom(policy)
+    assert list(poller.look({"m": model})["m"]) == [1]
+    store.publish(3)
+    model.ClearField("model_version_policy")
+    assert list(poller.look({"m": model})["m"]) == [3]
+
+
 def test_a_model_that_is_no_longer_served_is_no_longer_looked_for(store):
     store.publish(1)
     model = model_server_config_pb2.ModelConfig(name="m", base_path=store.folder.url)

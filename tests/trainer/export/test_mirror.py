@@ -102,8 +102,9 @@ def test_what_a_killed_process_left_is_finished_or_removed(workdir, export, stor
         store.write("retrieval/2/variables/other", b"")
         expected = [1, 2]
     else:
+        push_models(workdir, export, print)
         shutil.rmtree(workdir.model("retrieval").version(1))
-        store.write("retrieval/1/saved_model.pb", b"graph 1")
+        store.remove([f"retrieval/1/{LISTING_NAME}"])
         expected = [2]
     push_models(workdir, export, print)
     assert complete(store) == expected
@@ -124,6 +125,23 @@ def test_versions_of_another_work_directory_are_neither_overwritten_nor_removed(
         check_store(workdir, export)
     with pytest.raises(InputError, match="choose another URL"):
         push_models(workdir, export, print)
+    assert store.sizes() == before
+
+
+@pytest.mark.parametrize("is_pushed_elsewhere", [False, True])
+def test_lower_versions_of_another_work_directory_are_not_taken_for_removed_ones(
+    workdir, export, store, tmp_path, is_pushed_elsewhere
+):
+    if is_pushed_elsewhere:
+        push_models(workdir, ExportConfig(models=("retrieval",), publish_to=f"{store.url}/elsewhere"), print)
+    shutil.rmtree(workdir.model("retrieval").version(1))
+    other = Workdir(tmp_path / "other")
+    publish(other, 1)
+    push_models(other, export, print)
+    before = store.sizes()
+    for call in (lambda: check_store(workdir, export), lambda: push_models(workdir, export, print)):
+        with pytest.raises(InputError, match=rf"{store.url}/retrieval/1 was not published from"):
+            call()
     assert store.sizes() == before
 
 
