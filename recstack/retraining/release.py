@@ -32,10 +32,10 @@ def publish_staged(work: Work) -> None:
 
 
 def settle_publication(work: Work) -> None:
-    """What follows once every model is published: labels, old versions, the servers' files, the current run."""
+    """What follows here once every model is published: labels, old versions, the servers' files, the current run."""
     from trainer.export.labels import set_stable, stable_version
-    from trainer.export.mirror import settle_models
     from trainer.export.saving import prune
+    from trainer.export.server_files import write_server_files
 
     stack = work.stack
     if stack.retrain.publication == "newest":
@@ -45,7 +45,7 @@ def settle_publication(work: Work) -> None:
     for model in stack.export.models:
         spared = stable_version(stack.layout, model)
         prune(stack.layout.model(model), stack.export.keep_versions, work.report, [] if spared is None else [spared])
-    settle_models(stack.layout, stack.export, work.report)
+    write_server_files(stack.layout, stack.export)
     stages.make_run_current(stack, work.report)
 
 

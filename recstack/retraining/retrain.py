@@ -61,7 +61,8 @@ def retrain(
 
     Raises:
         InputError: the configuration or the data are not as they must be, or another retraining is at work.
-        RecstackError: the work failed; the live models are as they were.
+        RecstackError: the work failed, and the live models are as they were; or they are published, and the object
+            store could not be brought up to date.
     """
     began = utc_now()
     require_mlflow(stack)
@@ -138,6 +139,8 @@ def _run_steps(work: Work, clock: "_Clock", began: str) -> Retrained:
     write_run_report(work.stack.layout, work.run, record)
     _track(work, record, decision)
     prune_retrainings(work.stack, work.report)
+    if record.outcome == "published":
+        _copy_to_store(work)
     return Retrained(layout=work.layout, record=record, decision=decision)
 
 
@@ -147,6 +150,17 @@ def _mend_store(work: Work) -> None:
         from trainer.export.mirror import push_models
 
         push_models(work.stack.layout, work.stack.export, work.report)
+
+
+def _copy_to_store(work: Work) -> None:
+    """Brings the object store up to date; this comes last, so that a store that fails undoes nothing of the night.
+
+    Raises:
+        RecstackError: the store does not answer.
+    """
+    from trainer.export.mirror import settle_models
+
+    settle_models(work.stack.layout, work.stack.export, work.report)
 
 
 def _track(work: Work, record: RetrainingRecord, decision: Decision) -> None:
@@ -209,6 +223,7 @@ def _done(work: Work, record: RetrainingRecord, reason: str) -> Retrained:
         settle_publication(work)
         record = replace(_published(work, record), updated=utc_now())
         record.write(work.layout)
+        _copy_to_store(work)
     return Retrained(layout=work.layout, record=record, decision=read_decision(work.layout.gate), nothing_to_do=reason)
 
 
