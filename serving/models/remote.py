@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from features.disk.files import exclusive, in_use, make_directory
+from features.disk.files import exclusive, in_use, make_directory, temporary_sibling
 from features.disk.object_store import RemoteFolder, open_folder
 from features.disk.uploads import DamagedError, Listing, complete_listing, download, downloaded_listing, folders_in
 from features.errors import InputError, RecstackError
@@ -173,7 +173,9 @@ class _Follower:
         self._release(number)
         directory = self.directory / str(number)
         with contextlib.suppress(InputError), exclusive(directory, "recstack serve"):
-            shutil.rmtree(directory)
+            doomed = temporary_sibling(directory)
+            directory.rename(doomed)  # so that a server sees it whole or not at all
+            shutil.rmtree(doomed)
             logger.info("%s/%d: removed from %s", self._folder.url, number, self.directory)
 
     def _release(self, number: int) -> None:

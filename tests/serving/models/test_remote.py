@@ -87,6 +87,22 @@ def test_what_the_policy_no_longer_wants_is_removed(store):
     assert store.cached() == ["2"]
 
 
+def test_a_version_is_out_of_sight_before_it_is_removed(store, monkeypatch):
+    store.publish(1)
+    store.poll()
+    store.publish(2)
+    removed, rmtree = [], shutil.rmtree
+
+    def note(path, *arguments, **options):
+        removed.append((path.name[0], "1" in store.cached()))
+        rmtree(path, *arguments, **options)
+
+    monkeypatch.setattr("serving.models.remote.shutil.rmtree", note)
+    store.poll()
+    assert removed == [(".", False)]
+    assert store.cached() == ["2"]
+
+
 def test_a_version_that_another_server_here_uses_stays(store):
     store.publish(1)
     store.poll()
