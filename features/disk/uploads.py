@@ -191,7 +191,7 @@ def _from_json(content: bytes) -> Listing | None:
         files = {
             str(name): UploadedFile(int(file["size"]), str(file["sha256"])) for name, file in data["files"].items()
         }
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         return None
     # A name that leads out of the folder would be written elsewhere on this machine.
     is_inside = all(".." not in Path(name).parts and not Path(name).is_absolute() for name in files)

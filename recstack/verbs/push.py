@@ -49,5 +49,6 @@ def copy_parts(
 
     for part in dict.fromkeys(parts):
         table[part](stack, note)
-    state = f"changes made: {len(changes)}" if changes else "nothing to do, up to date"
+    count = "1 change" if len(changes) == 1 else f"{len(changes)} changes"
+    state = count if changes else "nothing to do, up to date"
     voice.result(f"{state}: {', '.join(parts)}", {"changes": changes, "nothing_to_do": not changes})

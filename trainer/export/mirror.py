@@ -30,7 +30,7 @@ def settle_models(workdir: Workdir, export: ExportConfig, progress: Callable[[st
         push_models(workdir, export, progress)
     except RecstackError as error:
         raise type(error)(
-            f"{error}. {workdir.saved_models} is complete; run `recstack push` when the store is well again"
+            f"{error}. {workdir.saved_models} is complete; run `recstack push` once the store works again"
         ) from error
 
 

@@ -159,7 +159,16 @@ def test_a_listing_cannot_write_outside_the_folder(folder, name, is_taken):
     assert (complete_listing(folder, sizes) is not None) == is_taken
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"format_version": 9, "files": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"format_version": 9, "files": {}}',
+        b'{"format_version": 1, "files": {"x": {"size": 1e999, "sha256": ""}}}',
+    ],
+)
 def test_a_damaged_listing_is_none(folder, text):
     folder.write(LISTING_NAME, text)
     assert complete_listing(folder) is None

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -172,12 +173,21 @@ def test_what_a_killed_server_had_begun_to_copy_is_removed(store):
     assert store.cached() == ["1"]
 
 
-def test_a_server_that_polls_does_not_wait_for_the_copy(store):
+def test_a_server_that_polls_does_not_wait_for_the_store(store, monkeypatch):
     """The first look is made by a thread; until then nothing is known of the model, and nothing changes for it."""
     store.publish(1)
     model = model_server_config_pb2.ModelConfig(name="m", base_path=store.folder.url)
+    answers, find = threading.Event(), store.folder.files.find
+
+    def late(*arguments, **options):
+        answers.wait(10)
+        return find(*arguments, **options)
+
+    monkeypatch.setattr(store.folder.files, "find", late)
     poller = Poller(store.config(seconds=1))
     try:
+        assert poller.look({"m": model}) == {}
+        answers.set()
         deadline = time.monotonic() + 60
         while not poller.look({"m": model}).get("m"):
             assert time.monotonic() < deadline, "the version was not copied"
