@@ -60,7 +60,7 @@ VARIANTS: Mapping[str, Callable[[int], TableConfig]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What is compared."""
+    """Command-line arguments: configuration, epochs, width, and kinds of table."""
 
     config: Path
     """Configuration to train and evaluate."""
@@ -73,7 +73,7 @@ class Arguments:
     workdir: Path | None = None
     """Where the dataset is kept, so that several calls share it; by default it is removed."""
     variants: tuple[str, ...] = tuple(VARIANTS)
-    """Which of the kinds."""
+    """Names of the kinds to train, of `VARIANTS`."""
 
 
 def main(arguments: Arguments) -> None:

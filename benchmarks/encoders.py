@@ -30,7 +30,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments: sizes of the packed histories and of the encoders."""
 
     rows: int = 16
     """Rows of packed histories in a step."""

@@ -32,10 +32,10 @@ SHOWN = ("recall@10", "ndcg@10", "recall@20", "ndcg@20")
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What is compared."""
+    """Command-line arguments: the proposed configuration, the time of the search, and seeds."""
 
     config: Path
-    """What `recstack init` wrote."""
+    """Configuration that `recstack init` wrote."""
     minutes: float = 0.0
     """Wall time of the search; 0 searches nothing."""
     workers: int = 1

@@ -11,6 +11,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -67,7 +69,7 @@ class Arguments:
     work: Path = Path("small-rankers")
     """Where the dataset and the trainings stay."""
     rankers: tuple[Literal["list_ranking", "ranking"], ...] = ("list_ranking", "ranking")
-    """Which second stages are made smaller."""
+    """Second stages to make smaller and to compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,7 @@ def list_rankers(stack: StackConfig) -> tuple[str, list[Measured], dict[Split, n
     served, full = first["test"].features, lists_of(lambda features: features)
     found = [measured("full", trained.model, full, served)]
     for precision in PRECISIONS:
-        rounded = lists_of(lambda features, to=precision: features.stored_in(to))  # type: ignore[misc]
+        rounded = lists_of(methodcaller("stored_in", precision))
         found.append(measured(precision, trained.model, rounded, served.stored_in(precision)))
     few = replace(stage, config=replace(stage.config, neighbours=max(stage.config.neighbours // 3, 1)))
     fewer = {split: few.first_stage(context, dataset, first[split].model, splits_before(split)) for split in SPLITS}
@@ -307,7 +309,7 @@ def ranking_calls(loaded: Any, assembly: Assembly) -> Iterator[Callable[[], obje
     inputs = assembly.query.inputs()
     for user in assembly.user_ids[:CALLS]:
         given = {n: tf.constant([user]) if each.default is None else each.default for n, each in inputs.items()}
-        yield lambda given=given: signature(**given, item_ids=items)  # type: ignore[misc]
+        yield partial(signature, **given, item_ids=items)
 
 
 TABLES = {"list_ranking": list_rankers, "ranking": ranking_models}

@@ -46,7 +46,7 @@ class RemoteFolder:
     """A folder in an object store. Each method raises what `open_folder` does where the store does not answer."""
 
     url: str
-    """What the user wrote, for messages."""
+    """URL of the folder, as configured; error messages name it."""
     files: "AbstractFileSystem"
     root: str
     """The folder's path in `files`."""
@@ -178,7 +178,7 @@ def find_files(url: str) -> list[StoredFile]:
 
 
 def _entries(files: "AbstractFileSystem", name: str) -> list[Mapping[str, Any]]:
-    """What the store says of a file, or of each file below a folder."""
+    """Name, size and time of a file, or of each file below a folder, as the store lists them."""
     with contextlib.suppress(FileNotFoundError):
         entry: Mapping[str, Any] = files.info(name)
         if entry["type"] == "file":

@@ -173,11 +173,12 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             known: Splits before the queries; items are counted over their events, and over those of the queries' own
                 split as far as a refresh before the query knows them.
         """
-        until = _events_of(context, dataset, SPLITS[: len(known) + 1]) if self.config.refresh_days else []
+        splits = SPLITS[: len(known) + 1] if self.config.refresh_days else known
+        events, training = _events_of(context, dataset, splits), self.retrieval.events_in_memory(context, dataset)
         return FirstStage(
             model=model,
-            features=self.served_features(context, dataset, model, known),
-            refreshed=self._refreshed(dataset, until),
+            features=self.features(dataset, training, model, known=events[: len(known)]),
+            refreshed=self._refreshed(dataset, events),
         )
 
     def _refreshed(self, dataset: EncodedDataset, events: Sequence[EncodedEvents]) -> RefreshedCounts | None:

@@ -1,7 +1,5 @@
 """Every way of sharing between tasks passes one contract; each against its formula."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -88,12 +86,9 @@ def test_a_task_trains_what_is_shared_and_its_own_part_alone(kind: str) -> None:
     gradients = dict(
         zip([id(w) for w in sharing.trainable_variables], tape.gradient(loss, sharing.trainable_variables), strict=True)
     )
-    own: Callable[[str], list] = lambda task: [  # noqa: E731
-        *sharing.towers[task][0].weights,
-        *(sharing.gates[task].weights if kind == "mmoe" else []),
-    ]
-    assert all(gradients[id(weight)] is None for weight in own("bought"))
-    others = {id(weight) for weight in own("bought")}
+    own = [*sharing.towers["bought"][0].weights, *(sharing.gates["bought"].weights if kind == "mmoe" else [])]
+    assert all(gradients[id(weight)] is None for weight in own)
+    others = {id(weight) for weight in own}
     assert all(gradients[id(w)] is not None for w in sharing.trainable_variables if id(w) not in others)
 
 

@@ -25,7 +25,9 @@ from trainer.config.ranking import (
 )
 from trainer.layers.dropout import DropoutSeries
 from trainer.ranking.networks.contract import History, Network
+from trainer.ranking.networks.din import DIN
 from trainer.ranking.networks.dlrm import DLRM
+from trainer.ranking.networks.sequence import Sequence
 
 FEATURES, DIMENSION, BATCH = 3, 2, 5
 VECTORS = np.random.default_rng(0).normal(size=(BATCH, FEATURES * DIMENSION)).astype(np.float32)
@@ -70,7 +72,7 @@ def network_of(config: NetworkConfig, step: int = 0) -> Network:
 
 def called(network: Network, vectors: np.ndarray, rows: slice = slice(None), *, training: bool = False) -> np.ndarray:
     """The network's answer to some pairs, whose queries are few."""
-    more = {"history": history_of(QUERIES[rows])} if network.reads_history else {}
+    more = {"history": history_of(QUERIES[rows])} if isinstance(network, DIN | Sequence) else {}
     return network(vectors[rows], training=training, **more).numpy()
 
 

@@ -94,7 +94,7 @@ def test_values_count_once_however_many_replicas_sum_them() -> None:
 
 def test_unknown_strategy_is_refused() -> None:
     with pytest.raises(ConfigError, match="one of default, mirrored, multi_worker_mirrored, parameter_server"):
-        make_cluster("central_storage")  # type: ignore[arg-type]
+        make_cluster("central_storage")  # type: ignore[arg-type]  # a name that the type does not allow
 
 
 WORKERS = worker_config(["a:1", "b:1"], 2)

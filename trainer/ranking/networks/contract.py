@@ -6,7 +6,7 @@ A new one is a subclass in a file of its own, with a dataclass of its options an
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import tensorflow as tf
 
@@ -34,12 +34,10 @@ class History:
 class Network(tf.keras.layers.Layer):
     """The embedded features of a query and a candidate in, one vector for the heads of all tasks out.
 
-    A network that reads the single items of the history says so by `reads_history`, as its options do: the constructor
+    The options of a network that reads the single items of the history say so by `reads_history`: its constructor
     is then given `history`, the most entries of one, and `call` is given `history`, a `History`. All others know the
     history's mean embedding, which is one of the features.
     """
-
-    reads_history: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, config: Any, *, num_features: int, dimension: int, dropouts: DropoutSeries) -> None:

@@ -1,7 +1,5 @@
 """Deep Interest Network (https://arxiv.org/abs/1706.06978): attention over the history by the item to be scored."""
 
-from typing import ClassVar
-
 import tensorflow as tf
 
 from trainer.config.ranking import DINConfig
@@ -18,8 +16,6 @@ class DIN(Network):
     layer of PReLU over e_j, v_A and their product, and a linear one. The embeddings e_j, and what that layer makes of
     them alone, are computed once a query, however many candidates it has.
     """
-
-    reads_history: ClassVar[bool] = True
 
     def __init__(
         self, config: DINConfig, *, num_features: int, dimension: int, history: int, dropouts: DropoutSeries

@@ -1,7 +1,5 @@
 """The history as a sequence, which every candidate reads by attention."""
 
-from typing import ClassVar
-
 import tensorflow as tf
 
 from trainer.config.ranking import SequenceConfig
@@ -19,8 +17,6 @@ class Sequence(Network):
     (Eq. 1 of https://arxiv.org/abs/1706.03762), where q is a projection of the item's embedding, and K and V are
     projections of the states. The dense layers also read the state after the last entry.
     """
-
-    reads_history: ClassVar[bool] = True
 
     def __init__(
         self, config: SequenceConfig, *, num_features: int, dimension: int, history: int, dropouts: DropoutSeries
