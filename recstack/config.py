@@ -28,10 +28,10 @@ from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.export import ExportConfig
 from trainer.config.index import AutoConfig, IndexConfig
-from trainer.config.negatives import require_asynchronous_negatives
+from trainer.config.negatives import require_asynchronous_negatives, require_compilable_negatives
 from trainer.config.ranking import RankingConfig, require_tasks
 from trainer.config.retrieval import RetrievalConfig, require_features, streaming_obstacle
-from trainer.config.training import StrategyName, TrainingConfig, require_asynchronous
+from trainer.config.training import StrategyName, TrainingConfig, require_asynchronous, require_compilable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,11 +128,25 @@ def require_strategy(stack: StackConfig, name: StageName, *, profile: bool = Fal
 
     Raises:
         ConfigError: The strategy is `parameter_server`, and the stage or one of its options needs workers that make
-            each step together.
-        InputError: A profile is asked for under it.
+            each step together; or XLA is to compile steps that it does not compile.
+        InputError: A profile is asked for under `parameter_server`.
     """
-    if stack.strategy != "parameter_server":
-        return
+    require_compilable(stack.training, stack.strategy)
+    if name == "retrieval" and (stack.training.xla or stack.strategy == "tpu"):
+        _require_compilable_retrieval(stack)
+    if stack.strategy == "parameter_server":
+        _require_asynchronous(stack, name, profile=profile)
+
+
+def _require_compilable_retrieval(stack: StackConfig) -> None:
+    because = 'with strategy = "tpu"' if stack.strategy == "tpu" else "with training.xla"
+    require_compilable_negatives(stack.retrieval.negatives, because)
+    if stack.retrieval.repeat:
+        expected = f"0 {because}, since XLA does not sort what has no fixed size"
+        raise ConfigError("retrieval.repeat", stack.retrieval.repeat, expected)
+
+
+def _require_asynchronous(stack: StackConfig, name: StageName, *, profile: bool) -> None:
     if profile:
         raise InputError(
             '--profile: not with strategy = "parameter_server", whose steps are made elsewhere; leave it out'

@@ -132,6 +132,7 @@ def plan_training(context: StageContext, stage: AnyStage, dataset: EncodedDatase
         maximise=stage.maximise,
         checkpoint_seconds=config.checkpoint_seconds,
         precision=context.training.precision,
+        xla=context.training.xla,
         profile=context.profile,
         saves_when_stopped=context.saves_when_stopped,
         report=context.report if context.cluster.is_chief else unreported,

@@ -10,19 +10,26 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from recstack.launch import worker_config
+from recstack.launch import server_configs, worker_config
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "training"
-MANIFESTS: list[dict[str, Any]] = list(yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8")))
+Manifests = list[dict[str, Any]]
 
 
-def of_kind(kind: str) -> dict[str, Any]:
-    (found,) = [manifest for manifest in MANIFESTS if manifest["kind"] == kind]
+def manifests(name: str) -> Manifests:
+    return list(yaml.safe_load_all((FOLDER / name).read_text(encoding="utf-8")))
+
+
+MANIFESTS, SERVERS = manifests("kubernetes.yaml"), manifests("parameter_servers.yaml")
+
+
+def of_kind(kind: str, among: Manifests = MANIFESTS) -> dict[str, Any]:
+    (found,) = [manifest for manifest in among if manifest["kind"] == kind]
     return found
 
 
-def container() -> dict[str, Any]:
-    (found,) = of_kind("Job")["spec"]["template"]["spec"]["containers"]
+def container(among: Manifests = MANIFESTS) -> dict[str, Any]:
+    (found,) = of_kind("Job", among)["spec"]["template"]["spec"]["containers"]
     return found
 
 
@@ -49,7 +56,7 @@ def run(command: list[str], programs: Path, **environment: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda manifest: manifest["kind"])
+@pytest.mark.parametrize("manifest", [*MANIFESTS, *SERVERS], ids=lambda manifest: manifest["kind"])
 def test_kubernetes_takes_the_manifest(manifest: dict[str, Any]) -> None:
     kubernetes_validate.validate(manifest, "1.32", strict=True)
 
@@ -69,6 +76,27 @@ def test_each_pod_knows_all_pods_and_itself(programs: Path, index: int) -> None:
     assert json.loads(tf_config) == json.loads(worker_config(hosts, index))
 
 
+@pytest.mark.parametrize("index", range(4))
+def test_coordinator_workers_and_servers_know_each_other(programs: Path, index: int) -> None:
+    job, service = of_kind("Job", SERVERS), of_kind("Service", SERVERS)
+    environment = {variable["name"]: variable["value"] for variable in container(SERVERS)["env"]}
+    pods, servers = job["spec"]["completions"], int(environment["SERVERS"])
+    assert pods == job["spec"]["parallelism"] == 1 + int(environment["WORKERS"]) + servers == 4
+    assert service["spec"]["selector"] == job["spec"]["template"]["metadata"]["labels"]
+    assert service["metadata"]["name"] == job["spec"]["template"]["spec"]["subdomain"]
+    arguments, tf_config = run(container(SERVERS)["command"], programs, JOB_COMPLETION_INDEX=str(index), **environment)
+    assert arguments == "train retrieval --config /srv/recstack/recstack.toml --strategy parameter_server"
+    name, port = job["metadata"]["name"], container(SERVERS)["ports"][0]["containerPort"]
+    hosts = [f"{name}-{number}.{service['metadata']['name']}:{port}" for number in range(pods)]
+    assert json.loads(tf_config) == json.loads(server_configs(hosts, servers)[index])
+
+
+def test_servers_end_with_the_coordinator() -> None:
+    """It has index 0, and its success is that of the whole Job."""
+    (rule,) = of_kind("Job", SERVERS)["spec"]["successPolicy"]["rules"]
+    assert rule == {"succeededIndexes": "0"}
+
+
 def test_each_node_of_slurm_knows_all_nodes_and_itself(programs: Path) -> None:
     script = [str(FOLDER / "slurm.sh"), "--config", "with blank.toml"]
     lines = run(script, programs, SLURM_JOB_NODELIST="n[1-3]")
@@ -78,7 +106,8 @@ def test_each_node_of_slurm_knows_all_nodes_and_itself(programs: Path) -> None:
 
 
 def test_what_the_manifest_mounts_is_claimed() -> None:
-    (volume,) = of_kind("Job")["spec"]["template"]["spec"]["volumes"]
-    assert volume["persistentVolumeClaim"]["claimName"] == of_kind("PersistentVolumeClaim")["metadata"]["name"]
-    (mount,) = container()["volumeMounts"]
-    assert volume["name"] == mount["name"]
+    for among in (MANIFESTS, SERVERS):
+        (volume,) = of_kind("Job", among)["spec"]["template"]["spec"]["volumes"]
+        assert volume["persistentVolumeClaim"]["claimName"] == of_kind("PersistentVolumeClaim")["metadata"]["name"]
+        (mount,) = container(among)["volumeMounts"]
+        assert volume["name"] == mount["name"]

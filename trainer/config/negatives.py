@@ -107,7 +107,23 @@ def require_asynchronous_negatives(config: NegativesConfig) -> None:
     Raises:
         ConfigError: They are those of earlier batches, or found by an index that is made anew now and then.
     """
-    because = 'with strategy = "parameter_server", since workers do not make their steps together'
+    _refuse_kept(config, 'with strategy = "parameter_server", since workers do not make their steps together')
+
+
+def require_compilable_negatives(config: NegativesConfig, because: str) -> None:
+    """Refuses negatives whose number differs from step to step before they are sorted, which XLA does not compile.
+
+    Args:
+        config: The negatives.
+        because: What asks for XLA, such as 'with training.xla'.
+
+    Raises:
+        ConfigError: They are those of earlier batches, or found by an index that is made anew now and then.
+    """
+    _refuse_kept(config, f"{because}, since XLA does not sort what has no fixed size")
+
+
+def _refuse_kept(config: NegativesConfig, because: str) -> None:
     if isinstance(config, CrossBatchConfig):
         expected = f'"in_batch", "mixed", "popular", "uniform" or "all" {because}'
         raise ConfigError("retrieval.negatives.kind", "cross_batch", expected)

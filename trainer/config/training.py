@@ -6,7 +6,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from features.errors import ConfigError
 
-StrategyName: TypeAlias = Literal["default", "mirrored", "multi_worker_mirrored", "parameter_server"]
+StrategyName: TypeAlias = Literal["default", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"]
 OptimizerKind: TypeAlias = Literal["auto", "adam", "row_wise_adam", "adagrad", "row_wise_adagrad", "sgd"]
 
 _ASYNCHRONOUS_OPTIMIZERS: tuple[OptimizerKind, ...] = ("adagrad", "adam", "sgd")
@@ -33,6 +33,9 @@ class TrainingConfig:
     """In which the matrix products of a training step are made: `mixed_bfloat16` and `mixed_float16` round their
     factors, which is faster on hardware that has such products; weights, sums and losses stay float32. With
     `mixed_float16` the loss is scaled, so that small gradients do not vanish."""
+    xla: bool = False
+    """Whether XLA compiles the steps, for one device; random draws are then others. It takes seconds for each shape of
+    batch, and pays on accelerators if at all."""
 
     def __post_init__(self) -> None:
         require("training", self, "block_events", self.block_events >= 1, "at least 1")
@@ -109,6 +112,17 @@ def require_asynchronous(table: str, config: TrainableConfig, training: Training
     if training.precision == "mixed_float16":
         expected = '"float32" or "mixed_bfloat16" with strategy = "parameter_server"'
         raise ConfigError("training.precision", training.precision, expected)
+
+
+def require_compilable(training: TrainingConfig, strategy: StrategyName) -> None:
+    """Refuses what steps that XLA compiles cannot be combined with.
+
+    Raises:
+        ConfigError: `training.xla` is set, and replicas exchange numbers within a step or steps are made elsewhere.
+    """
+    if training.xla and strategy not in ("default", "tpu"):
+        expected = f'false with strategy = "{strategy}": XLA compiles the steps of one device; or strategy = "default"'
+        raise ConfigError("training.xla", True, expected)
 
 
 def require(table: str, config: object, name: str, ok: bool, expected: str) -> None:

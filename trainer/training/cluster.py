@@ -28,6 +28,7 @@ _SERVERS_EXPECTED = (
     '{"cluster": {"chief": ["host0:2222"], "worker": ["host1:2222"], "ps": ["host2:2222"]}, "task": {"type": "chief", '
     '"index": 0}}; `recstack train --launch 2 --servers 1` starts them on this machine'
 )
+_TPU_EXPECTED = "a TPU at this machine, or the environment variable TPU_NAME to name one, and a TensorFlow built for it"
 # Smaller weights stay whole on one server.
 _LEAST_PART_BYTES = 256 * 1024
 
@@ -234,11 +235,26 @@ def _parameter_servers() -> Cluster:
     return Cluster(strategy=strategy, coordinator=tf.distribute.coordinator.ClusterCoordinator(strategy))
 
 
+@cache
+def _tpu() -> Cluster:
+    """All cores of a TPU: of this machine, or of the one that `TPU_NAME` names."""
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        if name != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        raise ConfigError("strategy", "tpu", f"{_TPU_EXPECTED} ({first_line(error)})") from error
+    return Cluster(strategy=tf.distribute.TPUStrategy(resolver))
+
+
 _CLUSTERS: Mapping[StrategyName, Callable[[], Cluster]] = {
     "default": Cluster,
     "mirrored": _mirrored,
     "multi_worker_mirrored": _multi_worker,
     "parameter_server": _parameter_servers,
+    "tpu": _tpu,
 }
 
 
@@ -247,10 +263,10 @@ def make_cluster(name: StrategyName) -> Cluster:
 
     `multi_worker_mirrored` returns once all processes that `TF_CONFIG` names have called it. `parameter_server` returns
     to the coordinator alone; its workers and servers serve until they are ended. No TensorFlow operation may have run
-    before.
+    before. `tpu` takes all cores of one TPU, of this machine or that which `TPU_NAME` names.
 
     Raises:
-        ConfigError: There is no such strategy, or `TF_CONFIG` does not name the workers.
+        ConfigError: There is no such strategy, `TF_CONFIG` does not name the workers, or there is no TPU.
     """
     if name not in _CLUSTERS:
         raise ConfigError("strategy", name, f"one of {', '.join(_CLUSTERS)}")

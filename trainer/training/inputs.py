@@ -28,7 +28,14 @@ def stage_inputs(
     require_schema(manifest, schema.fingerprint(), dataset.manifest)
     own = {"dataset": manifest.fingerprint(), "config": config_fingerprint(stage.config), "seed": str(seed)}
     former = {"start_from": start_from} if start_from and stage.can_start_from else {}
-    return own | former | _order_of(stage, training, manifest) | _rounding(training) | dict(stage.inputs())
+    return (
+        own
+        | former
+        | _order_of(stage, training, manifest)
+        | _rounding(training)
+        | _draws(training)
+        | dict(stage.inputs())
+    )
 
 
 def is_streamed(stage: AnyStage, training: TrainingConfig, dataset: DatasetLayout) -> bool:
@@ -60,6 +67,11 @@ def _order_of(stage: AnyStage, training: TrainingConfig, manifest: Manifest) -> 
 def _rounding(training: TrainingConfig) -> dict[str, str]:
     """How products are rounded, if they are."""
     return {} if training.precision == "float32" else {"precision": training.precision}
+
+
+def _draws(training: TrainingConfig) -> dict[str, str]:
+    """Who draws what is random in a step, where it is not TensorFlow."""
+    return {"compiler": "xla"} if training.xla else {}
 
 
 def config_fingerprint(config: TrainableConfig) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TypeAlias
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -31,6 +32,8 @@ _PRODUCTS: Mapping[PrecisionKind, tf.DType] = {
     "mixed_float16": tf.float16,
 }
 _GO_ON, _SAVE, _STOP = 0.0, 1.0, 2.0
+
+ReplicaStep: TypeAlias = Callable[[Batch], tf.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,8 @@ class TrainingPlan:
     """Told in one line what a person should know."""
     precision: PrecisionKind = "float32"
     """In which the products of a step are made."""
+    xla: bool = False
+    """Whether XLA compiles the steps."""
     profile: bool = False
     """Whether a few steps are traced."""
     saves_when_stopped: bool = False
@@ -240,6 +245,7 @@ def make_step(plan: TrainingPlan, state: TrainingState) -> Callable[[Batch], Non
     model, optimizer, strategy = plan.model, plan.optimizer, plan.cluster.strategy
     variables = model.trainable_variables
 
+    @compiled_by_xla(plan.xla)
     def replica_step(batch: Batch) -> tf.Tensor:
         loss, gradients = _gradients(plan, batch)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -257,6 +263,13 @@ def make_step(plan: TrainingPlan, state: TrainingState) -> Callable[[Batch], Non
     compiled: Callable[[Batch], None] = step
     coordinator = plan.cluster.coordinator
     return compiled if coordinator is None else lambda batch: coordinator.schedule(compiled, args=(batch,))
+
+
+def compiled_by_xla(wanted: bool) -> Callable[[ReplicaStep], ReplicaStep]:
+    """What decorates a function of a batch that XLA is to compile, if it is wanted."""
+    if not wanted:
+        return lambda function: function
+    return tf.function(jit_compile=True, reduce_retracing=True, autograph=False)  # type: ignore[no-any-return]
 
 
 def _gradients(plan: TrainingPlan, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices | None]]:
@@ -278,6 +291,7 @@ def _make_gradients(plan: TrainingPlan) -> Callable[[Batch], tf.Tensor]:
     """What a step does before the update, as a compiled function; returns a number that all of it goes into."""
     strategy = plan.cluster.strategy
 
+    @compiled_by_xla(plan.xla)
     def replica_sum(batch: Batch) -> tf.Tensor:
         loss, gradients = _gradients(plan, batch)
         known = (each for each in gradients if each is not None)

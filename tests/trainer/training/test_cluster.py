@@ -121,6 +121,14 @@ def test_coordinator_workers_and_servers_must_be_named(monkeypatch: pytest.Monke
         make_cluster("parameter_server")
 
 
+@pytest.mark.parametrize("name", ["", "local"])
+def test_a_machine_without_a_tpu_is_told_so(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("TPU_NAME", name) if name else monkeypatch.delenv("TPU_NAME", raising=False)
+    with pytest.raises(ConfigError, match=r"strategy = 'tpu': expected a TPU at this machine, or .* TPU_NAME") as told:
+        make_cluster("tpu")
+    assert "\n" not in str(told.value)
+
+
 def test_a_process_has_one_mirrored_strategy() -> None:
     """Each numbers its exchanges from the start, and TensorFlow tells them apart by these numbers alone."""
     assert make_cluster("mirrored").strategy is make_cluster("mirrored").strategy

@@ -90,5 +90,7 @@ def weighted(rows: tf.Tensor, log_expected: tf.Tensor) -> SampledNegatives:
     Returns:
         The distinct rows, each with the logarithm of its number over the expected number.
     """
-    distinct, _, counts = tf.unique_with_counts(rows)
+    distinct, places = tf.unique(rows)
+    # XLA does not compile `unique_with_counts`.
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(places), places, tf.size(distinct))
     return SampledNegatives(distinct, tf.math.log(tf.cast(counts, tf.float32)) - tf.gather(log_expected, distinct))
