@@ -36,6 +36,11 @@ class TuningLayout:
         return self.root / "report.html"
 
     @property
+    def kept(self) -> Path:
+        """What trials take over from each other, such as the folds of the list ranker."""
+        return self.root / "kept"
+
+    @property
     def workers(self) -> Path:
         """Directory that each worker locks while it runs, with their logs."""
         return self.root / "workers"

@@ -26,7 +26,7 @@ def shown(change: Change) -> str:
     >>> shown(Change(name="retrieval.encoder.dropout", first=0.5, second=0.3))
     'encoder.dropout 0.5 -> 0.3'
     """
-    name = change.name.removeprefix("retrieval.")
+    name = change.name.partition(".")[2]  # without the stage, which all changes have in common
     return f"{name} {_plain(change.first)} -> {_plain(change.second)}"
 
 

@@ -1,64 +1,97 @@
-"""What a trial does: it trains retrieval in a run of its own and is judged by the validation of that training."""
+"""What a trial does: it trains a stage in a run of its own and is judged by the validation of that training."""
 
 import gc
-from typing import cast
+from pathlib import Path
 
 import tensorflow as tf
 
+from features.disk.files import link_tree, staged_directory
+from features.disk.layout import RunLayout
+from features.disk.searches import TuningLayout
 from features.errors import RecstackError
 from recstack import stages
 from recstack.config import StackConfig
 from recstack.tuning.search import TrialReport
+from recstack.tuning.settings import Searched
 from trainer.data.encoded_dataset import SharedDataset, encode_dataset
-from trainer.retrieval.stage import RetrievalStage
+from trainer.stage import stages_of
 from trainer.training.cluster import make_cluster
-from trainer.training.progress import Progress, ProgressCallback
+from trainer.training.progress import Metrics, Progress, ProgressCallback
 
 
-class TrainRetrieval:
-    """Trains configurations of one dataset, which is read and encoded once."""
+class TrainStage:
+    """Trains a stage by configurations of one dataset, which is read and encoded once."""
 
-    def __init__(self, base: StackConfig) -> None:
+    def __init__(self, base: StackConfig, searched: Searched, layout: TuningLayout) -> None:
         """Reads the dataset.
 
+        Args:
+            base: where the search starts.
+            searched: the stage.
+            layout: the search's directory.
+
         Raises:
-            InputError: it is missing, damaged or of another schema.
+            InputError: the dataset is missing, damaged or of another schema.
         """
         base.require_dataset()
         dataset = encode_dataset(base.features, base.layout.dataset)
         self._dataset = SharedDataset(encoder=dataset.encoder, candidates=dataset.candidates)
+        self._searched, self._layout = searched, layout
+        stage = stages_of(base)[searched.stage]
+        self._objective, self._sign = stage.objective, 1.0 if stage.maximise else -1.0
 
     def __call__(self, stack: StackConfig, report: TrialReport) -> float:
-        """The objective of the best epoch on validation.
+        """The objective of the best epoch on validation; negative where less is better.
 
         Raises:
             RecstackError: the training diverged, or there is nothing to validate by.
         """
-        run = stages.own_run(stack)
+        run, name = stages.own_run(stack), self._searched.stage
         known = report.run(run.id, is_new=not run.root.exists())
         if known is not None:
             return known
-        context = stages.stage_context(stack, run, _watch(stack, report), make_cluster(stack.strategy))
+        if self._searched.kept:
+            _link(self._layout.kept, self._kept_in(run))
+        context = stages.stage_context(stack, run, self._watch(stack, report), make_cluster(stack.strategy))
         try:
-            result = stages.train_in(context, stack, "retrieval", self._dataset)
+            result = stages.train_in(context, stack, name, self._dataset)
         finally:
             tf.keras.backend.clear_session()
             gc.collect()
-        quality = result.manifest.metrics.get(RetrievalStage.objective)
+        if self._searched.kept:
+            _link(self._kept_in(run), self._layout.kept)
+        quality = self._quality(result.manifest.metrics)
         if quality is None:
             raise RecstackError("the validation split has no events to judge by; change [pipeline.split]")
-        return cast(float, quality)
+        return quality
+
+    def _kept_in(self, run: RunLayout) -> Path:
+        return run.stage(self._searched.stage).directory / self._searched.kept
+
+    def _quality(self, metrics: Metrics) -> float | None:
+        value = metrics.get(self._objective)
+        return None if value is None else self._sign * value
+
+    def _watch(self, stack: StackConfig, report: TrialReport) -> ProgressCallback:
+        """Reports each epoch's quality; a training that is stopped by it goes on from its last checkpoint."""
+        best, epochs = float("-inf"), stages_of(stack)[self._searched.stage].config.epochs
+
+        def watch(progress: Progress) -> None:
+            nonlocal best
+            # Other stages that the training begins with are reported too.
+            quality = self._quality(progress.metrics) if progress.stage == self._searched.stage else None
+            if quality is not None:
+                best = max(best, quality)
+                report.quality(progress.epoch / epochs, best)
+            report.require_time()
+
+        return watch
 
 
-def _watch(stack: StackConfig, report: TrialReport) -> ProgressCallback:
-    """Reports each epoch's quality; a training that is stopped by it goes on from its last checkpoint."""
-    best, epochs = float("-inf"), stack.retrieval.epochs
-
-    def watch(progress: Progress) -> None:
-        nonlocal best
-        if progress.metrics:
-            best = max(best, progress.metrics[RetrievalStage.objective])
-            report.quality(progress.epoch / epochs, best)
-        report.require_time()
-
-    return watch
+def _link(source: Path, target: Path) -> None:
+    """Gives what is in a folder a second name; does nothing if it is not there, or the other one is."""
+    if not source.is_dir() or target.exists():
+        return
+    with staged_directory(target) as staging:
+        for path in source.iterdir():
+            link_tree(path, staging / path.name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from features.disk.layout import StageName
 from features.disk.searches import TuningLayout
 from features.errors import InputError, RecstackError
 from recstack.tuning.search import Limits
@@ -29,6 +30,8 @@ _Process = subprocess.Popen[bytes]
 class Pool:
     """What the processes are started with."""
 
+    stage: StageName
+    """Whose settings are searched."""
     layout: TuningLayout
     """The search's directory."""
     study: Study
@@ -122,7 +125,7 @@ def _start(pool: Pool, number: int) -> _Process:
     threads = str(max(1, (os.cpu_count() or 1) // pool.size))
     shares = {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads} if pool.size > 1 else {}
     limits = pool.limits
-    where = [str(pool.layout.root), *map(str, (number, limits.until, limits.confirm_from, limits.trials))]
+    where = [pool.stage, str(pool.layout.root), *map(str, (number, limits.until, limits.confirm_from, limits.trials))]
     with pool.layout.log(number).open("wb") as log:
         # The pipe ends with this process, however that ends, and with it the worker.
         return subprocess.Popen(

@@ -84,7 +84,7 @@ def _importances(study: Study) -> str:
     names, shares = zip(*reversed(found), strict=True)
     figure = Figure(figsize=(9, 0.9 + 0.32 * len(names)), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh([name.removeprefix("retrieval.") for name in names], shares, color="C0")
+    axes.barh(list(names), shares, color="C0")
     axes.set(xlabel="share of the variance of the quality (fANOVA over the finished trials)", xlim=(0, None))
     axes.grid(axis="x", alpha=0.3)
     return svg(figure)

@@ -1,16 +1,17 @@
-"""What a setting of the search is: a field of `[retrieval]`, the values that it may have, and when it counts.
+"""What a setting of the search is: a field of a stage's table, the values that it may have, and when it counts.
 
-A table is `[retrieval]` as plain dictionaries. Settings read and change tables, so that a choice that is made first,
-such as the kind of an encoder, decides which other fields there are.
+A table is `[retrieval]`, `[ranking]` or `[list_ranking]` as plain dictionaries. Settings read and change tables, so
+that a choice that is made first, such as the kind of an encoder, decides which other fields there are.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from optuna.trial import Trial
 
+from features.disk.layout import StageName
 from features.disk.manifest import Manifest
 from features.kinds import Kinds, option_names
 from features.schema import Schema
@@ -39,6 +40,8 @@ class LogFacts:
     """Whether items that a user has taken may be recommended again."""
     user_beside_history: str = ""
     """Name of the user's id if it has an embedding beside a history; else empty."""
+    tasks: int = 0
+    """Labels that the ranking model predicts."""
 
     @classmethod
     def of(cls, stack: StackConfig, dataset: Manifest) -> "LogFacts":
@@ -50,6 +53,7 @@ class LogFacts:
             is_split_by_time=stack.pipeline.split.kind == "global_time",
             takes_again=not stack.evaluation.exclude_seen,
             user_beside_history=_user_beside_history(stack.features),
+            tasks=len(stack.features.task),
         )
 
 
@@ -81,14 +85,9 @@ class Setting(ABC):
     """One setting of the search."""
 
     field: str
-    """Dotted name of the field below `[retrieval]`."""
+    """Dotted name of the field below the stage's table; the parameter's name in the study."""
     when: Condition = always
     """Whether it counts, given the settings before it and the log."""
-
-    @property
-    def name(self) -> str:
-        """The parameter's name in the study."""
-        return f"retrieval.{self.field}"
 
     def counts(self, table: Table, facts: LogFacts) -> bool:
         """Whether the table has the field and the log a use for it."""
@@ -133,7 +132,7 @@ class Choice(Setting):
 
     def suggest(self, trial: Trial, start: Start) -> Any:
         """Draws one of the values."""
-        return trial.suggest_categorical(self.name, self._choices(start))
+        return trial.suggest_categorical(self.field, self._choices(start))
 
     def _choices(self, start: Start) -> list[Any]:
         own = [self.read(start.table)] if get(start.table, self.field) is not None else []
@@ -160,7 +159,7 @@ class Range(Setting):
 
     def suggest(self, trial: Trial, start: Start) -> Any:
         """Draws a number; the range grows if the search starts outside it."""
-        return trial.suggest_float(self.name, *self._bounds(start), log=self.log)
+        return trial.suggest_float(self.field, *self._bounds(start), log=self.log)
 
     def _bounds(self, start: Start) -> tuple[float, float]:
         own = self.read(start.table) if get(start.table, self.field) is not None else self.low
@@ -190,6 +189,20 @@ class Multiple(Range):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Widths(Choice):
+    """Widths of dense layers, written `64-32`."""
+
+    def read(self, table: Table) -> Any:
+        """The widths; empty without layers."""
+        return "-".join(map(str, get(table, self.field)))
+
+    def write(self, table: Table, value: Any) -> None:
+        """Gives the table the widths."""
+        if self.read(table) != value:
+            put(table, self.field, [int(width) for width in value.split("-") if width])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kind(Choice):
     """The kind of a table of options; options that both kinds have are kept."""
 
@@ -208,6 +221,40 @@ class Kind(Choice):
         put(table, parent, unstructure(options(**kept)))
         for name, other in self.beside.get(value, {}).items():
             put(table, name, other)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """A stage whose settings can be searched."""
+
+    stage: StageName
+    """The stage and its table of the configuration."""
+    config: type[Any]
+    """What the table is structured to."""
+    metric: str
+    """The stage's objective on the validation split; with a minus sign where less is better."""
+    settings: Sequence[Setting]
+    """What is searched, in the order in which it is chosen."""
+    tries: Sequence[Mapping[str, Any]]
+    """Changes that helped on other logs, by field; each is tried on top of the best so far before the sampler
+    chooses."""
+    kept: str = ""
+    """Folder of the stage's directory that no setting changes, so that one trial takes it over from another."""
+
+    @property
+    def needed(self) -> tuple[StageName, ...]:
+        """The stages whose configuration decides about the quality."""
+        return ("retrieval", self.stage) if self.stage == "list_ranking" else (self.stage,)
+
+
+def these(*values: Any) -> Callable[[Start], tuple[Any, ...]]:
+    """The same values for every log."""
+    return lambda start: values
+
+
+def multiples(name: str, *factors: float) -> Callable[[Start], tuple[Any, ...]]:
+    """Whole multiples of what the search starts from."""
+    return lambda start: tuple(max(1, round(get(start.table, name) * factor)) for factor in factors)
 
 
 def get(table: Table, name: str) -> Any:

@@ -19,7 +19,7 @@ from recstack.tuning.document import Change, changes, tuned_text
 from recstack.tuning.pool import Pool, run_pool
 from recstack.tuning.report import write_report
 from recstack.tuning.search import Limits
-from recstack.tuning.settings import LogFacts
+from recstack.tuning.settings import LogFacts, Searched
 from recstack.tuning.space import Space
 from recstack.tuning.study import (
     TrialResult,
@@ -31,9 +31,6 @@ from recstack.tuning.study import (
     results,
     stop_all,
 )
-
-METRIC = "ndcg@20"
-"""The objective of retrieval, on the validation split."""
 
 _WORK = "recstack tune"
 # Share of the time in which the best trials are repeated with another seed.
@@ -65,6 +62,8 @@ class Budget:
 class Tuning:
     """What a search found."""
 
+    searched: Searched
+    """The stage whose settings were searched."""
     layout: TuningLayout
     """Where it lies."""
     trials: tuple[TrialResult, ...]
@@ -83,15 +82,17 @@ class Tuning:
 
 def tune(
     stack: StackConfig,
+    searched: Searched,
     text: str,
     budget: Budget,
     progress: Callable[[Study, float], None],
     report: Report,
 ) -> Tuning:
-    """Searches the settings of retrieval; the same call again goes on.
+    """Searches the settings of a stage; the same call again goes on.
 
     Args:
         stack: where the search starts.
+        searched: the stage.
         text: the configuration file, which the result is written into.
         budget: how much it may cost.
         progress: called twice a second with the study and the seconds gone.
@@ -103,8 +104,8 @@ def tune(
         RecstackError: the processes of the search die again and again.
     """
     dataset = stack.require_dataset()
-    _require(stack, dataset)
-    space = Space(base=stack, facts=LogFacts.of(stack, dataset))
+    _require(stack, searched, dataset)
+    space = Space(base=stack, facts=LogFacts.of(stack, dataset), searched=searched)
     layout = stack.layout.tunings.tuning(_identity(space, dataset))
     started = time.time()
     for directory in (layout.root, layout.workers):
@@ -116,6 +117,7 @@ def tune(
             study = open_study(layout, stack.seed)
             begin(study, space)
         pool = Pool(
+            stage=searched.stage,
             layout=layout,
             study=study,
             size=budget.workers,
@@ -157,7 +159,7 @@ def conclude(layout: TuningLayout, study: Study, space: Space, text: str) -> Tun
     """Writes the best configuration and the report of what is known so far."""
     found = found_in(study, space, layout)
     _write_config(found, space, text)
-    write_report(layout, study, found.trials, found.changes, METRIC)
+    write_report(layout, study, found.trials, found.changes, space.searched.metric)
     return found
 
 
@@ -166,6 +168,7 @@ def found_in(study: Study, space: Space, layout: TuningLayout) -> Tuning:
     trials = tuple(results(study))
     changed = {trial.number: changes(space.base, space.stack_of(trial.params)) for trial in trials}
     return Tuning(
+        searched=space.searched,
         layout=layout,
         trials=trials,
         changes=changed,
@@ -189,11 +192,16 @@ def _remarks(found: Tuning) -> Iterator[str]:
     is_changed = found.first is not None and found.first != found.best
     before = f" ({found.qualities[found.first.number]:.4f} before)" if found.first and is_changed else ""
     quality = f"{found.qualities[found.best.number]:.4f}"
-    yield f"recstack tune: {METRIC} on the validation split {quality}{before}, the best of {len(found.trials)} trials."
+    what = f"{found.searched.stage}: {found.searched.metric} on the validation split {quality}{before}"
+    yield f"recstack tune {what}, the best of {len(found.trials)} trials."
     yield "Fields with a comment `tuned` are changed; train it with `recstack train`."
 
 
-def _require(stack: StackConfig, dataset: Manifest) -> None:
+def _require(stack: StackConfig, searched: Searched, dataset: Manifest) -> None:
+    if searched.stage not in stack.stage_names:
+        raise ConfigError(
+            "list_ranking.enabled", False, "true: the list ranker is off, so nothing would use its settings"
+        )
     if not dataset.counts.get("positives_validation", 0):
         raise InputError(
             f"dataset {stack.layout.dataset.root}: `recstack tune` compares settings on the validation split, which "
@@ -207,5 +215,6 @@ def _identity(space: Space, dataset: Manifest) -> str:
     """Name of the search of a configuration; another dataset, configuration or table of settings is another search."""
     stack = space.base
     judged: dict[str, Any] = {"targets": stack.evaluation.targets, "exclude_seen": stack.evaluation.exclude_seen}
-    parts = [dataset.fingerprint(), unstructure(stack.retrieval), judged, stack.seed, stack.start_from]
+    tables = [(name, unstructure(getattr(stack, name))) for name in space.searched.needed]
+    parts = [dataset.fingerprint(), tables, judged, stack.seed, stack.start_from]
     return fingerprint([*parts, asdict(space.facts), space.describe()])

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import tyro
 from rich.table import Table
 
+from features.disk.layout import StageName
 from recstack.arguments import StackArguments, parse
 from recstack.config import read_config
 from recstack.console import Voice, progress_bar
@@ -22,7 +24,10 @@ _SHOWN_TRIALS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class TuneArguments(StackArguments):
-    """Searches the settings of retrieval on the validation split; the same command again goes on with the search."""
+    """Searches the settings of a stage on the validation split; the same command again goes on with the search."""
+
+    stage: tyro.conf.Positional[StageName] = "retrieval"
+    """Whose settings; the list ranker orders what the same retrieval finds."""
 
     minutes: float = 60.0
     """Wall time that the search may take."""
@@ -48,6 +53,7 @@ def tune(arguments: TuneArguments, voice: Voice) -> "Tuning":
         RecstackError: the processes of the search die again and again.
     """
     arguments.stack.require_dataset()
+    from recstack.tuning.searched import SEARCHED
     from recstack.tuning.tune import Budget
     from recstack.tuning.tune import tune as run
 
@@ -55,6 +61,7 @@ def tune(arguments: TuneArguments, voice: Voice) -> "Tuning":
     with progress_bar("tune") as update:
         found = run(
             arguments.stack,
+            SEARCHED[arguments.stage],
             read_config(arguments.config),
             budget,
             _follow(voice, update, 60 * arguments.minutes),
@@ -101,7 +108,6 @@ def _line(trial: "TrialResult") -> str:
 def _table(found: "Tuning") -> Table:
     """The given configuration and the best finished trials."""
     from recstack.tuning.document import shown
-    from recstack.tuning.tune import METRIC
 
     done = [trial for trial in found.trials if trial.number in found.qualities]
     done.sort(key=lambda trial: (trial != found.first, trial != found.best, -found.qualities[trial.number]))
@@ -113,7 +119,7 @@ def _table(found: "Tuning") -> Table:
         caption=caption,
         caption_justify="left",
     )
-    for name in ("trial", METRIC, "seeds", "s"):
+    for name in ("trial", found.searched.metric, "seeds", "s"):
         table.add_column(name, justify="right")
     table.add_column("changed", overflow="fold")
     for trial in done[:_SHOWN_TRIALS]:
@@ -124,12 +130,10 @@ def _table(found: "Tuning") -> Table:
 
 
 def _summary(found: "Tuning") -> str:
-    from recstack.tuning.tune import METRIC
-
     config = found.layout.config
     if found.best is None:
         return f"{config}: as given, for no trial was finished in time; run the same command again, it goes on"
-    done = f"{len(found.trials)} trials, {METRIC} on validation {found.qualities[found.best.number]:.4f}"
+    done = f"{len(found.trials)} trials, {found.searched.metric} on validation {found.qualities[found.best.number]:.4f}"
     if found.best == found.first:
         return f"{done}: nothing was better than {config}, the configuration as given; report: {found.layout.report}"
     done += "" if found.first is None else f" ({found.qualities[found.first.number]:.4f} as given)"

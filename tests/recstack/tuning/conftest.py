@@ -10,6 +10,7 @@ from optuna.study import Study
 
 from features.disk.searches import TuningLayout
 from recstack.config import StackConfig, parse_config
+from recstack.tuning.searched.retrieval import RETRIEVAL
 from recstack.tuning.settings import LogFacts
 from recstack.tuning.space import Space
 from recstack.tuning.study import begin, mend_journal, open_study
@@ -58,7 +59,7 @@ def base() -> StackConfig:
 
 @pytest.fixture
 def space(base: StackConfig) -> Space:
-    return Space(base=base, facts=facts())
+    return Space(base=base, facts=facts(), searched=RETRIEVAL)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from recstack.config import StackConfig, parse_config
 from recstack.tuning.document import changes, shown, tuned_text
+from recstack.tuning.searched.retrieval import RETRIEVAL
 from recstack.tuning.space import Space
 from tests.recstack.tuning.conftest import SEQUENCES, facts
 
@@ -11,8 +12,8 @@ COMMENTED = SEQUENCES.replace("dropout = 0.5", "dropout = 0.5  # for 198,502 eve
 
 
 def tuned(base: StackConfig, **params: object) -> StackConfig:
-    space = Space(base=base, facts=facts())
-    return space.stack_of(space.start() | {f"retrieval.{name.replace('__', '.')}": v for name, v in params.items()})
+    space = Space(base=base, facts=facts(), searched=RETRIEVAL)
+    return space.stack_of(space.start() | {name.replace("__", "."): v for name, v in params.items()})
 
 
 def test_only_changed_fields_differ(base: StackConfig) -> None:

@@ -50,10 +50,10 @@ def test_changes_build_on_the_best_so_far(opened: Opened, space: Space) -> None:
     study = opened()
     run(study, space, wider_is_better, 4)
     first, wide, deeper, sides = results(study)
-    assert first.params["retrieval.dimension"] == 64
-    assert wide.params == first.params | {"retrieval.dimension": 128}
-    assert deeper.params == wide.params | {"retrieval.encoder.layers": 2, "retrieval.encoder.heads": 2}
-    assert sides.params == wide.params | {"retrieval.encoder.side_features": True}
+    assert first.params["dimension"] == 64
+    assert wide.params == first.params | {"dimension": 128}
+    assert deeper.params == wide.params | {"encoder.layers": 2, "encoder.heads": 2}
+    assert sides.params == wide.params | {"encoder.side_features": True}
 
 
 def test_a_later_call_goes_on(opened: Opened, space: Space) -> None:
@@ -168,10 +168,10 @@ def test_at_the_end_the_best_are_trained_with_another_seed(opened: Opened, space
 
     study = opened()
     for dimension in (64, lucky, steady, 32):
-        study.enqueue_trial(space.start() | {"retrieval.dimension": dimension})
+        study.enqueue_trial(space.start() | {"dimension": dimension})
     run(study, space, objective, 5)
-    (chance,) = (each.number for each in results(study) if each.params["retrieval.dimension"] == lucky)
-    (better,) = (each.number for each in results(study) if each.params["retrieval.dimension"] == steady)
+    (chance,) = (each.number for each in results(study) if each.params["dimension"] == lucky)
+    (better,) = (each.number for each in results(study) if each.params["dimension"] == steady)
     assert best_number(study) == chance
     search(study, space, objective, Limits(until=LATER, confirm_from=NOW, trials=6))
     assert results(study)[-1].repeats == chance

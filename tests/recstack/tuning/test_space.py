@@ -7,22 +7,29 @@ from optuna.samplers import RandomSampler
 
 from features.disk.manifest import Manifest
 from recstack.config import StackConfig, load_config, parse_config
-from recstack.tuning.settings import LogFacts
-from recstack.tuning.space import SETTINGS, TRIES, Space
+from recstack.tuning.searched import SEARCHED
+from recstack.tuning.searched.retrieval import RETRIEVAL
+from recstack.tuning.settings import LogFacts, Searched
+from recstack.tuning.space import Space
 from tests.recstack.tuning.conftest import SEQUENCES, facts
+from trainer.config.ranking import MMoEConfig
 
 CONFIGS = sorted(Path("configs").glob("*.toml"))
 
 
-def space_of(stack: StackConfig) -> Space:
+def space_of(stack: StackConfig, searched: Searched = RETRIEVAL) -> Space:
     dataset = Manifest(kind="dataset", schema_fingerprint="", inputs={}, counts={"candidates": 12_000})
-    return Space(base=stack, facts=LogFacts.of(stack, dataset))
+    return Space(base=stack, facts=LogFacts.of(stack, dataset), searched=searched)
+
+
+each_stage = pytest.mark.parametrize("searched", SEARCHED.values(), ids=lambda searched: searched.stage)
 
 
 @pytest.mark.slow
+@each_stage
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_the_start_is_the_configuration_and_every_draw_is_valid(path: Path) -> None:
-    space = space_of(load_config(path))
+def test_the_start_is_the_configuration_and_every_draw_is_valid(path: Path, searched: Searched) -> None:
+    space = space_of(load_config(path), searched)
     assert space.stack_of(space.start()) == space.base
     study = optuna.create_study(sampler=RandomSampler(seed=1))
     study.enqueue_trial(space.start())
@@ -32,16 +39,17 @@ def test_the_start_is_the_configuration_and_every_draw_is_valid(path: Path) -> N
         trial = study.ask()
         stack = space.suggest(trial)  # raises what the configuration refuses
         assert stack == space.stack_of(trial.params)
-        assert replace(stack, retrieval=space.base.retrieval) == space.base
+        assert replace(stack, **{searched.stage: getattr(space.base, searched.stage)}) == space.base
         drawn.add(stack.to_toml())
     assert len(drawn) > 50
 
 
+@each_stage
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_what_is_tried_first_changes_the_best_and_is_valid(path: Path) -> None:
-    space = space_of(load_config(path))
+def test_what_is_tried_first_changes_the_best_and_is_valid(path: Path, searched: Searched) -> None:
+    space = space_of(load_config(path), searched)
     start = space.start()
-    attempts = [params for number in range(len(TRIES)) if (params := space.attempt(number, start)) is not None]
+    attempts = [params for number in range(len(searched.tries)) if (params := space.attempt(number, start)) is not None]
     assert len(attempts) >= 3
     for params in attempts:
         assert space.stack_of(params) != space.base
@@ -49,7 +57,7 @@ def test_what_is_tried_first_changes_the_best_and_is_valid(path: Path) -> None:
 
 def test_only_what_the_log_has_a_use_for_is_searched(base: StackConfig) -> None:
     def names(stack: StackConfig, **others: object) -> set[str]:
-        return {name.removeprefix("retrieval.") for name in Space(base=stack, facts=facts(**others)).start()}
+        return set(Space(base=stack, facts=facts(**others), searched=RETRIEVAL).start())
 
     assert not names(base) & {"repeat", "half_life"}
     assert {"encoder.layers", "encoder.side_features", "ensemble"} <= names(base)
@@ -62,25 +70,25 @@ def test_only_what_the_log_has_a_use_for_is_searched(base: StackConfig) -> None:
 
 
 def test_another_encoder_keeps_shared_options_and_brings_its_own(space: Space) -> None:
-    stack = space.stack_of(space.start() | {"retrieval.encoder.kind": "recency"})
+    stack = space.stack_of(space.start() | {"encoder.kind": "recency"})
     assert type(stack.retrieval.encoder).__name__ == "RecencyConfig"
     assert stack.retrieval.encoder.dropout == 0.5
     params = space.attempt(2, space.start())
     assert params is not None
-    assert params["retrieval.encoder.layers"] == 2
+    assert params["encoder.layers"] == 2
     without_layers = {name: value for name, value in params.items() if "layers" not in name and "heads" not in name}
-    assert space.attempt(2, without_layers | {"retrieval.encoder.kind": "recency"}) is None
+    assert space.attempt(2, without_layers | {"encoder.kind": "recency"}) is None
 
 
 def test_the_temperature_follows_the_score(space: Space) -> None:
-    stack = space.stack_of(space.start() | {"retrieval.score": "cosine", "retrieval.loss.temperature": 1.5})
+    stack = space.stack_of(space.start() | {"score": "cosine", "loss.temperature": 1.5})
     assert stack.retrieval.loss.temperature == pytest.approx(1.5 * 0.1)
-    assert space.stack_of({"retrieval.score": "cosine"}).retrieval.loss.temperature == pytest.approx(0.1)
+    assert space.stack_of({"score": "cosine"}).retrieval.loss.temperature == pytest.approx(0.1)
 
 
 def test_a_value_outside_the_table_can_be_the_start(base: StackConfig) -> None:
     odd = replace(base, retrieval=replace(base.retrieval, dimension=40, epochs=7))
-    space = Space(base=odd, facts=facts())
+    space = Space(base=odd, facts=facts(), searched=RETRIEVAL)
     study = optuna.create_study()
     study.enqueue_trial(space.start())
     assert space.suggest(study.ask()) == odd
@@ -93,10 +101,29 @@ def test_an_embedding_of_the_user_beside_a_history_is_the_first_to_go() -> None:
     assert params is not None
     assert space.stack_of(params) == replace(stack, retrieval=replace(stack.retrieval, leave_out=("user_id",)))
     without = parse_config(SEQUENCES)
-    assert "retrieval.leave_out" not in space_of(without).start()
+    assert "leave_out" not in space_of(without).start()
 
 
-def test_each_setting_names_a_field() -> None:
-    names = [setting.name for setting in SETTINGS]
+@each_stage
+def test_each_setting_names_a_field(searched: Searched) -> None:
+    names = [setting.field for setting in searched.settings]
     assert len(set(names)) == len(names)
-    assert {f"retrieval.{field}" for change in TRIES for field in change} <= set(names)
+    assert {field for change in searched.tries for field in change} <= set(names)
+
+
+def test_networks_and_sharing_are_searched_where_the_log_has_a_use_for_them() -> None:
+    without = Space(base=parse_config(SEQUENCES), facts=facts(has_history=False, tasks=1), searched=SEARCHED["ranking"])
+    described = "\n".join(without.describe())
+    assert "'dlrm'" in described
+    assert "'din'" not in described
+    assert "multi_task.kind" not in without.start()
+    several = Space(base=parse_config(SEQUENCES), facts=facts(tasks=2), searched=SEARCHED["ranking"])
+    assert several.stack_of({"multi_task.kind": "mmoe"}).ranking.multi_task == MMoEConfig()
+    assert "'din'" in "\n".join(several.describe())
+
+
+def test_widths_are_numbers_again(base: StackConfig) -> None:
+    space = Space(base=base, facts=facts(), searched=SEARCHED["list_ranking"])
+    assert space.start()["hidden"] == "64-32"
+    assert space.stack_of({"hidden": "128-64"}).list_ranking.hidden == (128, 64)
+    assert space.stack_of({"hidden": ""}).list_ranking.hidden == ()

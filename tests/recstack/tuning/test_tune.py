@@ -13,13 +13,17 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from features.errors import InputError
+from features.disk.layout import StageName
+from features.errors import ConfigError, InputError
 from recstack import stages
 from recstack.__main__ import main
 from recstack.config import StackConfig, load_config
 from recstack.retraining.registry import registered_runs
+from recstack.tuning.searched import SEARCHED
+from recstack.tuning.searched.retrieval import RETRIEVAL
 from recstack.tuning.study import open_study, results
 from recstack.tuning.tune import Budget, tune
+from trainer.stage import stages_of
 
 PATIENCE_SECONDS = 240.0
 
@@ -63,7 +67,7 @@ def test_a_dataset_without_validation_is_refused(stack: StackConfig) -> None:
     manifest["counts"]["positives_validation"] = 0
     stack.layout.dataset.manifest.write_text(json.dumps(manifest), "utf-8")
     with pytest.raises(InputError, match=r"validation split, which has no positive events; set pipeline\.split"):
-        tune(stack, stack.to_toml(), Budget(minutes=1), lambda study, gone: None, print)
+        tune(stack, RETRIEVAL, stack.to_toml(), Budget(minutes=1), lambda study, gone: None, print)
 
 
 def test_without_a_dataset_the_command_that_makes_one_is_named(
@@ -115,6 +119,7 @@ def test_two_workers_share_the_trials(stack: StackConfig) -> None:
     workers = set()
     found = tune(
         small,
+        RETRIEVAL,
         small.to_toml(),
         Budget(minutes=30, workers=2, trials=4),
         lambda study, gone: workers.update(
@@ -126,6 +131,32 @@ def test_two_workers_share_the_trials(stack: StackConfig) -> None:
     assert len(found.trials) >= 4
     assert {trial.outcome for trial in found.trials} <= {"done", "pruned"}
     assert found.best is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ranking", "list_ranking"])
+def test_the_stages_behind_retrieval_are_searched_too(stack: StackConfig, name: StageName) -> None:
+    ranker = replace(stack.list_ranking, enabled=True, folds=1, candidates=6, history=6, epochs=2, members=1)
+    small = replace(stack, list_ranking=ranker, ranking=replace(stack.ranking, epochs=2))
+    found = tune(small, SEARCHED[name], small.to_toml(), Budget(minutes=30, trials=3), lambda study, gone: None, print)
+    assert {trial.outcome for trial in found.trials} <= {"done", "pruned"}
+    assert found.best is not None
+    assert found.best.quality is not None
+    assert (found.best.quality < 0) == (name == "ranking")  # of a loss, less is better
+    best = load_config(found.layout.config)
+    assert replace(best, **{name: getattr(small, name)}) == small
+    stage = stages_of(best)[name]
+    assert found.searched.metric == (stage.objective if stage.maximise else f"-{stage.objective}")
+    assert stages.train(best, name).nothing_to_do
+    # The trials took over the fold's retrieval, which the first of them had trained.
+    folds = stages.own_run(best).stage(name).directory / "folds"
+    assert _manifests(folds) == _manifests(found.layout.kept)
+    assert bool(_manifests(folds)) == (name == "list_ranking")
+
+
+def test_a_list_ranker_that_is_off_is_not_searched(stack: StackConfig) -> None:
+    with pytest.raises(ConfigError, match=r"list_ranking.enabled = False: expected true"):
+        tune(stack, SEARCHED["list_ranking"], stack.to_toml(), Budget(minutes=1), lambda study, gone: None, print)
 
 
 @pytest.mark.slow
@@ -143,13 +174,18 @@ def test_a_worker_that_is_killed_is_replaced_and_an_interrupt_leaves_a_result(st
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tune(long, long.to_toml(), Budget(minutes=30), look, print)
+        tune(long, RETRIEVAL, long.to_toml(), Budget(minutes=30), look, print)
     assert not _workers()
     first = _trials(long)[0]
     assert first.outcome == "failed"
     assert "killed by signal 9; out of memory?" in first.why
     # Nothing was finished, so that the result is the configuration as it was.
     assert load_config(long.layout.tunings.tuning(_root(long).name).config) == long
+
+
+def _manifests(folder: Path) -> set[int]:
+    """What tells files from copies of them."""
+    return {path.stat().st_ino for path in folder.rglob("manifest.json")}
 
 
 def _root(stack: StackConfig) -> Path:
