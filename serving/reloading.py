@@ -7,7 +7,6 @@ from typing import Any
 from tensorflow_serving.apis import model_management_pb2
 
 from features.disk.object_store import read_file
-from features.errors import RecstackError
 from serving.api.call import Call
 from serving.config import ServerConfig
 from serving.errors import Code, ServingError, invalid_argument
@@ -104,6 +103,9 @@ class ConfigReloader:
                 self._apply(config, "model")
             except ServingError as error:
                 logger.error("%s: not applied, serving goes on: %s", self._config.model_config_file, error.message)
+            except Exception:  # whatever the library of a store raises
+                logger.exception("%s: not applied yet, serving goes on", self._config.model_config_file)
+                continue
             applied = text
 
     def _loads_before_labels(self, config: Any) -> bool:
@@ -123,5 +125,5 @@ class ConfigReloader:
         # A file that cannot be read counts as empty here: `configured_models` reports why.
         try:
             return read_file(self._config.model_config_file)
-        except (OSError, RecstackError):
+        except Exception:  # whatever the library of a store raises: the next look is not lost
             return b""

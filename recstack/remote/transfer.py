@@ -30,13 +30,16 @@ def push_models(stack: StackConfig, report: Report) -> None:
     """Copies what the store of `export.publish_to` lacks of the published models.
 
     Raises:
-        InputError: no store is configured, or it cannot be used.
+        InputError: no store is configured, it cannot be used, or a model is not published yet.
         RecstackError: the store does not answer.
     """
     from trainer.export import mirror
 
     _url("export.publish_to", stack.export.publish_to)
     mirror.push_models(stack.layout, stack.export, report)
+    missing = [model for model in stack.export.models if stack.layout.model(model).current is None]
+    if missing:
+        raise InputError(f"{stack.layout.saved_models}: {', '.join(missing)} not published yet; run `recstack export`")
 
 
 def push_dataset(stack: StackConfig, report: Report) -> None:

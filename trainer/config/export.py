@@ -88,7 +88,7 @@ class ExportConfig:
         self._require("batch_timeout_micros", self.batch_timeout_micros >= 0, "0 or more")
         is_place = self.served_from.startswith("/") or "://" in self.served_from
         self._require("served_from", is_place, "an absolute path or a URL")
-        is_store = not self.publish_to or re.match(r"[a-z][a-z0-9+]*://[^/]", self.publish_to) is not None
+        is_store = not self.publish_to or re.match(r"[a-z][a-z0-9+]*:///?[^/]", self.publish_to) is not None
         self._require("publish_to", is_store, "a URL such as s3://bucket/models, or nothing")
         self._require("warmup_batch_sizes", all(n >= 1 for n in self.warmup_batch_sizes), "sizes of at least 1")
 

@@ -140,6 +140,13 @@ def test_a_store_has_to_be_configured(finished, run_verb, part, field):
         assert f"{field} = '': expected the URL of a folder in an object store" in error
 
 
+def test_models_have_to_be_published_first(finished, url, run_verb):
+    stack = replace(finished, export=replace(finished.export, models=("retrieval",), publish_to=f"{url}/models"))
+    code, error = run_verb(stack, "push")
+    assert code == 2
+    assert "saved_models: retrieval not published yet; run `recstack export`" in error
+
+
 def test_a_store_is_a_url():
     with pytest.raises(ConfigError, match=r"remote.url = '/mnt'"):
         RemoteConfig(url="/mnt")

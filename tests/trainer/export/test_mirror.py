@@ -183,7 +183,14 @@ def test_files_for_servers_come_after_the_versions_that_they_name(workdir, expor
     assert last_listing < written.index("models.config")
 
 
-@pytest.mark.parametrize("value", ["/models", "models", "s3://", "S3:bucket"])
+def test_a_folder_that_is_mounted_is_a_store_too(workdir, tmp_path):
+    url = f"file://{tmp_path}/mounted/models"
+    push_models(workdir, ExportConfig(models=("retrieval",), publish_to=url), print)
+    assert complete(open_folder(url)) == [1, 2]
+    assert f"{url}/retrieval" in (tmp_path / "mounted" / "models" / "models.config").read_text("utf-8")
+
+
+@pytest.mark.parametrize("value", ["/models", "models", "s3://", "file:///", "S3:bucket"])
 def test_only_urls_are_stores(value):
     with pytest.raises(ConfigError, match="publish_to"):
         ExportConfig(publish_to=value)
