@@ -36,6 +36,9 @@ bench: setup  ## the benchmarks, side by side with their peers; one at a time
 	$(BIN)/python benchmarks/optimizers.py
 	$(BIN)/python benchmarks/encoders.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/processes.py
+	$(BIN)/python benchmarks/embedding_tables.py --config configs/movielens.toml --epochs 3 --dimension 32
+	$(BIN)/python benchmarks/warm_start.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/evaluation.py --users 256 --items 1000000 --only-ours
 	$(BIN)/python benchmarks/index.py 100000 1000000

@@ -149,7 +149,7 @@ def judged(encoder: SchemaEncoder, stack: StackConfig, workdir: Workdir, later: 
     users = training_users(train, schema, first_user)
     only_next = stack.evaluation.targets == "next"
     queries, asked_at = evaluation_set(events, schema, users, first_user, len(candidates), only_next=only_next)
-    interactions = training_interactions(train, schema, first_user, len(candidates))
+    interactions = training_interactions([train], schema, first_user, len(candidates))
     return Judged(events=events, queries=queries, asked_at=asked_at, interactions=interactions)
 
 

@@ -128,7 +128,7 @@ def measure_trees(stack: StackConfig, context: StageContext, stage: ListRankingS
     dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
     validation = stage.make_validation(context, dataset)
     assert validation is not None
-    judged = load_data(trained, context.dataset, replace(stack.evaluation, split="test")).splits["test"]
+    judged = load_data(trained, context.dataset, replace(stack.evaluation, split="test")).judged
     lists = cascade_lists(trained, context, judged, stage, known=splits_before("test"))
     started = time.monotonic()
     scores = trees(stage.load_events(context, dataset), validation.lists, lists)

@@ -1,14 +1,16 @@
 """Trainings whose processes are killed by `kill -9` at random moments, beside undisturbed ones.
 
-    .venv/bin/python benchmarks/chaos_training.py                         # ten kills each of one process and of two
-    .venv/bin/python benchmarks/chaos_training.py --kills 20 --workers 1
+    .venv/bin/python benchmarks/chaos_training.py                                 # ten kills each of one, two and four
+    .venv/bin/python benchmarks/chaos_training.py --kills 20 --clusters servers   # processes; twenty of four alone
 
-Each attempt is `recstack train retrieval` on generated events. Three in four kills come within two seconds after the
-attempt has written a checkpoint of its own, wherever it then is: in a step, a validation or the next checkpoint; the
-others come at any moment from the start of the process, so that the attempt may have done nothing. Of two processes the
-first, the second or both are killed. The same command again goes on, until the training is finished.
+Each attempt is `recstack train retrieval` on generated events. Three in four kills come within two seconds after a new
+checkpoint, wherever the training then is: in a step, a validation or the next checkpoint; the others come at any moment
+of the next fifteen seconds, so that the attempt may have done nothing. A process or all of them are killed, each as
+likely. Workers of parameter servers go on when one of them is lost: the next kill then hits the same attempt. Where
+the attempt has ended, the same command again goes on, until the training is finished.
 """
 
+import json
 import math
 import os
 import random
@@ -16,10 +18,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Literal
 
 import psutil
 import tyro
@@ -62,14 +68,24 @@ _LATEST_EARLY_KILL = 15.0  # seconds
 _LOOK_SECONDS = 0.02
 
 
+# Options of `recstack train` by the name of the processes that train together.
+CLUSTERS: Mapping[str, tuple[str, ...]] = {
+    "one": (),
+    "two": ("--launch=2",),
+    "servers": ("--launch=2", "--servers=1", "--retrieval.optimizer.kind=adagrad"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Command-line arguments: how many processes train, and how many kills each training has to survive."""
+    """Command-line arguments: which processes train, and how many kills each training has to survive."""
 
-    workers: tuple[int, ...] = (1, 2)
-    """Numbers of processes that train together."""
+    clusters: tuple[Literal["one", "two", "servers"], ...] = ("one", "two", "servers")
+    """One process, two that make each step together, or a coordinator with two workers and a parameter server."""
     kills: int = 10
     """Kills in a row; an attempt that finishes before its kill ends the row."""
+    undisturbed: int = 1
+    """Trainings without kills, which show how much the metric differs by itself."""
     events: int = 50_000
     """Generated events."""
     epochs: int = 40
@@ -84,8 +100,8 @@ class Arguments:
 class Outcome:
     """Kills, wall time and validation metric of a finished training."""
 
-    kills: int
-    """Attempts that were ended by `kill -9`."""
+    victims: Counter[str]
+    """How often which process was ended by `kill -9`."""
     seconds: float
     """Wall time of all attempts."""
     metric: float
@@ -93,47 +109,59 @@ class Outcome:
 
 
 def main(arguments: Arguments) -> None:
-    """Prints a line for each number of processes."""
-    print(f"{'processes':>9}{'kills':>7}{'seconds':>9}{'undisturbed':>13}{METRIC:>10}{METRIC + ' undisturbed':>22}")
+    """Prints a line for each kind of cluster."""
+    print(f"{'processes':<10}{'kills':>6}{'seconds':>9}{'undisturbed':>13}{METRIC:>10}{'undisturbed':>17}  killed")
     with TemporaryDirectory() as root:
-        for workers in arguments.workers:
-            calm, shaken = (
-                trained(Path(root) / f"{workers}-{kills}", workers, kills, arguments) for kills in (0, arguments.kills)
-            )
+        for cluster in arguments.clusters:
+            calm = [
+                trained(Path(root) / f"{cluster}-{number}", cluster, 0, arguments)
+                for number in range(arguments.undisturbed)
+            ]
+            shaken = trained(Path(root) / f"{cluster}-shaken", cluster, arguments.kills, arguments)
+            seconds, metrics = median(each.seconds for each in calm), sorted(each.metric for each in calm)
             print(
-                f"{workers:>9}{shaken.kills:>7}{shaken.seconds:>9.0f}{calm.seconds:>13.0f}{shaken.metric:>10.5f}"
-                f"{calm.metric:>22.5f}",
+                f"{cluster:<10}{shaken.victims.total():>6}{shaken.seconds:>9.0f}{seconds:>13.0f}{shaken.metric:>10.5f}"
+                f"{' to '.join(f'{each:.5f}' for each in dict.fromkeys((metrics[0], metrics[-1]))):>17}  "
+                f"{', '.join(f'{name} {count}' for name, count in sorted(shaken.victims.items()))}",
                 flush=True,
             )
 
 
-def trained(folder: Path, workers: int, kills: int, arguments: Arguments) -> Outcome:
-    """A training in so many processes that is killed so often, by its end.
+def trained(folder: Path, cluster: str, kills: int, arguments: Arguments) -> Outcome:
+    """A training by such a cluster that is killed so often, by its end.
 
     Raises:
         RuntimeError: An attempt failed by itself.
     """
-    stack, command = _prepared(folder, workers, arguments)
-    chance, started = random.Random(arguments.seed), time.monotonic()
-    done = sum(_attempt(command, stack, chance, arguments.latest_kill) for _ in range(kills))
-    _attempt(command, stack, None, 0.0)
+    stack, command = _prepared(folder, cluster, arguments)
+    chance, started, victims = random.Random(arguments.seed), time.monotonic(), Counter[str]()
+    is_finished = False
+    while not is_finished:
+        left = kills - victims.total()
+        victims_of_attempt, is_finished = _attempt(command, stack, chance, left, arguments.latest_kill)
+        victims.update(victims_of_attempt)
     (run,) = stack.layout.runs.all()
     metric = read_manifest(run.stage("retrieval").manifest, "run").metrics[METRIC]
-    return Outcome(kills=done, seconds=time.monotonic() - started, metric=float(metric))
+    return Outcome(victims=victims, seconds=time.monotonic() - started, metric=float(metric))
 
 
-def _attempt(command: list[str], stack: StackConfig, chance: random.Random | None, latest: float) -> bool:
-    """Runs the command and, with `chance`, kills a process of it; returns whether it was killed before its end."""
+def _attempt(
+    command: list[str], stack: StackConfig, chance: random.Random, kills: int, latest: float
+) -> tuple[list[str], bool]:
+    """Runs the command and kills at most so many processes of it; returns which, and whether it reached its end."""
+    victims: list[str] = []
     with TemporaryFile() as log:
         job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True)
-        if chance is not None and _is_due(job, stack, chance, latest):
-            _kill_one_of(job, chance)
-            job.wait()
-            return True
+        while len(victims) < kills and _is_due(job, stack, chance, latest):
+            victim, goes_on = _kill_one_of(job, chance)
+            victims.append(victim)
+            if not goes_on:
+                job.wait()
+                return victims, False
         if job.wait():
             log.seek(0)
             raise RuntimeError(log.read().decode()[-2000:])
-    return False
+    return victims, True
 
 
 def _is_due(job: "subprocess.Popen[bytes]", stack: StackConfig, chance: random.Random, latest: float) -> bool:
@@ -148,14 +176,24 @@ def _is_due(job: "subprocess.Popen[bytes]", stack: StackConfig, chance: random.R
     return job.poll() is None
 
 
-def _kill_one_of(job: "subprocess.Popen[bytes]", chance: random.Random) -> None:
-    """One of the workers, or all processes of the job at once."""
-    workers = psutil.Process(job.pid).children()
-    victim = chance.choice([None, *workers])
+def _kill_one_of(job: "subprocess.Popen[bytes]", chance: random.Random) -> tuple[str, bool]:
+    """Kills one process, or all of them at once; returns which, and whether the training can go on without it."""
+    roles = {process: role for process in psutil.Process(job.pid).children() if (role := _role(process))}
+    victim = chance.choice([None, *roles])
     if victim is None:
         os.killpg(job.pid, signal.SIGKILL)
-    else:
-        victim.kill()
+        return "all", False
+    victim.kill()
+    has_servers = "ps" in roles.values()
+    return roles[victim], has_servers and roles[victim] == "worker" and list(roles.values()).count("worker") > 1
+
+
+def _role(process: psutil.Process) -> str | None:
+    """What the process is in its training; None for one that has ended."""
+    with suppress(psutil.Error):
+        if process.status() != psutil.STATUS_ZOMBIE and "TF_CONFIG" in (environment := process.environ()):
+            return str(json.loads(environment["TF_CONFIG"])["task"]["type"])
+    return None
 
 
 def _checkpoints(stack: StackConfig) -> set[tuple[str, int]]:
@@ -168,7 +206,7 @@ def _checkpoints(stack: StackConfig) -> set[tuple[str, int]]:
     return found
 
 
-def _prepared(folder: Path, workers: int, arguments: Arguments) -> tuple[StackConfig, list[str]]:
+def _prepared(folder: Path, cluster: str, arguments: Arguments) -> tuple[StackConfig, list[str]]:
     folder.mkdir()
     make_events(folder / "events.parquet", arguments.events)
     text = CONFIG.replace("EVENTS", str(folder / "events.parquet")).replace("WORKDIR", str(folder / "work"))
@@ -177,7 +215,7 @@ def _prepared(folder: Path, workers: int, arguments: Arguments) -> tuple[StackCo
     stack = parse_config(config.read_text("utf-8"))
     stages.prepare(stack)
     command = [sys.executable, "-m", "recstack", "train", "retrieval", "--config", str(config)]
-    return stack, [*command, f"--launch={workers}"] if workers > 1 else command
+    return stack, [*command, *CLUSTERS[cluster]]
 
 
 if __name__ == "__main__":

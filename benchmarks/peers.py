@@ -187,7 +187,7 @@ def write_data(stack: StackConfig, folder: Path) -> Queries:
     first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0
     train = load_events(workdir.dataset.interactions("train"), encoder, rows, records="retrieval")
     users = training_users(train, schema, first_user)
-    interactions = training_interactions(train, schema, first_user, len(candidates))
+    interactions = training_interactions([train], schema, first_user, len(candidates))
     queries: Queries = {}
     asked_at = {}
     splits: tuple[Split, ...] = ("validation", "test")

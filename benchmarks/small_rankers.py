@@ -120,8 +120,7 @@ def list_rankers(stack: StackConfig) -> tuple[str, list[Measured], dict[Split, n
     dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
     first = {split: first_stage(trained, context, stage, known=splits_before(split)) for split in SPLITS}
     queries = {
-        split: load_data(trained, context.dataset, replace(stack.evaluation, split=split)).splits[split]
-        for split in SPLITS
+        split: load_data(trained, context.dataset, replace(stack.evaluation, split=split)).judged for split in SPLITS
     }
     users = {split: user_groups(queries[split].queries.user_rows) for split in SPLITS}
 

@@ -111,7 +111,7 @@ def generated(folder: Path) -> StackConfig:
 def guide_steps(encoder: SchemaEncoder, candidates: EncodedCatalogue, events: EncodedEvents) -> Callable[[int], None]:
     """A function that makes so many steps of the guide's way, ten of which are made already."""
     first_user = encoder.lookup(encoder.schema.user_id).vocabulary.first_token_index
-    interactions = training_interactions(events, encoder.schema, first_user, len(candidates))
+    interactions = training_interactions([events], encoder.schema, first_user, len(candidates))
     model = compiled_model(interactions.num_users, interactions.num_items)
     data = batches(interactions.user_rows, interactions.item_rows).repeat()
     iterator = iter(data)  # `fit` of a dataset would begin it anew each time

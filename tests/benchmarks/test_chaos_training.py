@@ -8,9 +8,9 @@ FEW = Arguments(events=5_000, epochs=40, latest_kill=0.1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "kills"), [(1, 2), (2, 1)])
-def test_killed_trainings_end_as_undisturbed_ones(tmp_path, workers, kills):
-    calm, shaken = (trained(tmp_path / str(times), workers, times, FEW) for times in (0, kills))
-    assert calm.kills == 0 < shaken.kills <= kills
-    # Sums may come in another order, so that near ties of two items are decided otherwise.
-    assert shaken.metric == pytest.approx(calm.metric, abs=1e-3 if workers == 1 else 1e-2)
+@pytest.mark.parametrize(("cluster", "kills"), [("one", 2), ("two", 1), ("servers", 2)])
+def test_killed_trainings_end_as_undisturbed_ones(tmp_path, cluster, kills):
+    calm, shaken = (trained(tmp_path / str(times), cluster, times, FEW) for times in (0, kills))
+    assert calm.victims.total() == 0 < shaken.victims.total() <= kills
+    # Sums may come in another order, so that near ties of two items are decided otherwise; with servers, steps do too.
+    assert shaken.metric == pytest.approx(calm.metric, abs={"one": 1e-3, "two": 1e-2, "servers": 5e-2}[cluster])

@@ -1,5 +1,6 @@
 """What every model of a dataset is made from: its encoder, its catalogue and the events of its splits."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from features.encoding.schema_encoder import SchemaEncoder
 from features.records.contents import RecordKind
 from features.schema import Schema
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
-from trainer.data.events import EncodedEvents, load_events
+from trainer.data.events import EncodedEvents, event_blocks, load_events
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,10 @@ class EncodedDataset:
     def events(self, directory: Path, *, records: RecordKind) -> EncodedEvents:
         """The events of a split; arguments and errors are those of `load_events`."""
         return load_events(directory, self.encoder, self.candidates.rows(), records=records)
+
+    def blocks(self, directory: Path, *, records: RecordKind) -> Iterator[EncodedEvents]:
+        """The events of a split, a few thousand records at a time; arguments and errors are those of `load_events`."""
+        return event_blocks(directory, self.encoder, self.candidates.rows(), records=records)
 
 
 @dataclass(frozen=True, kw_only=True)

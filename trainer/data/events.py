@@ -153,6 +153,14 @@ def load_events(
     return assemble_events({name: np.concatenate(parts.pop(name)) for name in list(parts)}, encoder.schema)
 
 
+def event_blocks(
+    directory: Path, encoder: SchemaEncoder, item_row: tf.lookup.StaticHashTable, *, records: RecordKind
+) -> Iterator[EncodedEvents]:
+    """The events of a split in order, a few thousand records at a time; arguments and errors as for `load_events`."""
+    for batch in encoded_batches(directory, shard_files(directory), encoder, item_row, records=records):
+        yield assemble_events(batch, encoder.schema)
+
+
 def encoded_batches(
     directory: Path,
     files: Sequence[Path],

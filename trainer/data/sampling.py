@@ -1,5 +1,6 @@
-"""A sample of a split's users, drawn while its shards are read, so that no more than the sample is in memory."""
+"""Samples of a split's users and targets, drawn while its shards are read, so that no more than those are in memory."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,16 @@ import tensorflow as tf
 from features.encoding.schema_encoder import SchemaEncoder
 from features.records.contents import RecordKind
 from features.records.parse import shard_files
-from trainer.data.events import LENGTH, Columns, EncodedEvents, assemble_events, encoded_batches, is_of_records
+from trainer.data.encoded_dataset import EncodedDataset
+from trainer.data.events import (
+    LENGTH,
+    Columns,
+    EncodedEvents,
+    Int64,
+    assemble_events,
+    encoded_batches,
+    is_of_records,
+)
 
 _KEY = "key of the sample"
 
@@ -49,6 +59,46 @@ def sample_events(
         is_kept[np.argsort(joined[_KEY])[:num_records]] = True
         sample = _select(joined, is_kept)
     return assemble_events(sample, encoder.schema)
+
+
+def sample_targets(directory: Path, dataset: EncodedDataset, number: int, seed: int) -> tuple[EncodedEvents, Int64]:
+    """Some targets of positive interactions, each as likely as any other; reads the shards twice.
+
+    Args:
+        directory: the split's shards.
+        dataset: whose encoder and catalogue.
+        number: Largest number of targets.
+        seed: Seed of the sample.
+
+    Returns:
+        The events of the targets' records, and which of these are the targets, ascending.
+
+    Raises:
+        InputError: A shard is missing or damaged.
+    """
+
+    def batches() -> Iterator[tuple[Columns, Int64]]:
+        """Encoded records, and the targets among their events."""
+        files, rows = shard_files(directory), dataset.candidates.rows()
+        for batch in encoded_batches(directory, files, dataset.encoder, rows, records="retrieval"):
+            yield batch, assemble_events(batch, dataset.encoder.schema).targets()
+
+    total = sum(len(targets) for _, targets in batches())
+    chosen = np.sort(np.random.default_rng(seed).permutation(total)[:number])
+    parts, places, passed, kept = list[Columns](), [np.empty(0, np.int64)], 0, 0
+    for batch, targets in batches():
+        first, end = np.searchsorted(chosen, (passed, passed + len(targets)))
+        events, passed = targets[chosen[first:end] - passed], passed + len(targets)
+        if parts and not len(events):
+            continue
+        lengths = batch[LENGTH].astype(np.int64)
+        record = np.repeat(np.arange(len(lengths)), lengths)
+        is_kept = np.isin(np.arange(len(lengths)), record[events])
+        places.append(kept + np.cumsum(is_kept[record])[events] - 1)
+        parts.append(_select(batch, is_kept))
+        kept += int(np.count_nonzero(is_kept[record]))
+    sample = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return assemble_events(sample, dataset.encoder.schema), np.concatenate(places)
 
 
 def _select(columns: Columns, is_kept: np.ndarray) -> dict[str, np.ndarray]:

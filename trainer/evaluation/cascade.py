@@ -74,18 +74,18 @@ def evaluate_cascade(
     """
     metrics = read_manifest(context.run.stage(stage.name).manifest, "run").metrics
     data = load_data(trained, context.dataset, config)
-    judged = data.splits[config.split]
+    judged = data.judged
     first = first_stage(trained, context, stage, known=splits_before(config.split))
     orders = orders_of(trained, lists_behind(trained, judged, stage, first))
     decided = verdict(metrics)
     served = orders.list_ranker if decided.ranks else orders.retrieval
     towers, cutoff = first.model, min(config.cutoffs)
     retrieval = Trained(encoder=trained.encoder, model=towers, candidates=trained.candidates)
-    slices = standard_slices(judged.queries, data.interactions.popularity)
+    slices = standard_slices(judged.queries, data.counts.popularity)
     named = {CASCADE: served, RETRIEVAL: orders.retrieval, LIST_RANKER: orders.list_ranker}
     evaluations = {
         name: evaluate_rankings(
-            name, rows, judged.queries, popularity=data.interactions.popularity, config=config, slices=slices
+            name, rows, judged.queries, popularity=data.counts.popularity, config=config, slices=slices
         )
         for name, rows in named.items()
     }

@@ -33,7 +33,7 @@ def judged_fold(trained: Trained[Any], judged: JudgedModels, config: EvaluationC
         judged: that model and the baselines.
         config: names the split.
     """
-    split, user_id = judged.data.splits[config.split], trained.encoder.schema.user_id
+    split, user_id = judged.data.judged, trained.encoder.schema.user_id
     records = split.events.record_of_event()[split.asked_at]
     if user_id not in split.events.user:
         return JudgedFold(models=(judged.model, *judged.baselines), users=("",) * len(records))

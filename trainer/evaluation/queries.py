@@ -1,11 +1,12 @@
 """Events of a dataset as the evaluation and the baselines know them: integer rows of users and items."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from features.schema import Schema
-from trainer.data.events import EncodedEvents, Int64
+from trainer.data.events import Array, EncodedEvents, Int64
 from trainer.metrics.protocol import UNKNOWN, EvaluationSet, Int, Interactions, Ragged
 
 
@@ -34,23 +35,54 @@ class Users:
         return np.where(self.keys[places] == keys, places, UNKNOWN) if len(self.keys) else np.full(len(keys), UNKNOWN)
 
 
-def training_interactions(events: EncodedEvents, schema: Schema, first_user_index: int, num_items: int) -> Interactions:
+@dataclass(frozen=True, kw_only=True)
+class TrainingCounts:
+    """What a measurement needs of the training events, however many there are."""
+
+    users: Users
+    """The training users."""
+    popularity: Int
+    """`[items] int64`: events with each item of the catalogue."""
+
+
+def count_training(
+    blocks: Iterable[EncodedEvents], schema: Schema, first_user_index: int, num_items: int
+) -> TrainingCounts:
+    """Users and popularity; arguments as for `training_interactions`."""
+    keys, popularity, records = [np.empty(0, np.int64)], np.zeros(num_items, np.int64), 0
+    for events in blocks:
+        keys.append(np.unique(_user_keys(events, schema, first_user_index, records)))
+        records += events.num_records
+        popularity += np.bincount(events.candidate_row[events.candidate_row >= 0], minlength=num_items)
+    return TrainingCounts(users=Users(keys=np.unique(np.concatenate(keys))), popularity=popularity)
+
+
+def training_interactions(
+    blocks: Iterable[EncodedEvents], schema: Schema, first_user_index: int, num_items: int
+) -> Interactions:
     """The training events, as baselines are fitted on them.
 
     Args:
-        events: the training split.
+        blocks: the training split, whole records at a time.
         schema: Schema of the dataset.
         first_user_index: index of the user vocabulary's first token.
         num_items: items in the catalogue.
     """
-    keys = _user_keys(events, schema, first_user_index)
-    known = events.candidate_row >= 0
-    users = training_users(events, schema, first_user_index)
+    of_records, columns, records = [np.empty(0, np.int64)], list[tuple[Array, ...]](), 0
+    for events in blocks:
+        keys = _user_keys(events, schema, first_user_index, records)
+        of_records.append(np.unique(keys))
+        records += events.num_records
+        known = events.candidate_row >= 0
+        values = (keys[events.record_of_event()], events.candidate_row, events.timestamp, events.weight)
+        columns.append(tuple(each[known] for each in values))
+    users = Users(keys=np.unique(np.concatenate(of_records)))
+    of_events, items, times, weights = (np.concatenate(parts) for parts in zip(*columns, strict=True))
     return Interactions.from_events(
-        users.rows(keys[events.record_of_event()])[known],
-        events.candidate_row[known].astype(np.int64),
-        events.timestamp[known],
-        weights=events.weight[known],
+        users.rows(of_events.astype(np.int64, copy=False)),
+        items.astype(np.int64),
+        times.astype(np.int64, copy=False),
+        weights=weights.astype(np.float32, copy=False),
         num_users=len(users.keys),
         num_items=num_items,
     )
@@ -131,9 +163,12 @@ def _between(values: Int, start: Int, end: Int) -> Ragged:
     return Ragged.from_lengths(end - start, np.concatenate([*slices, np.empty(0, np.int64)]))
 
 
-def _user_keys(events: EncodedEvents, schema: Schema, first_user_index: int) -> Int:
-    """`[records] int64`: the user's embedding index where there is one of its own, else a number below 0."""
-    unknown = -1 - np.arange(events.num_records, dtype=np.int64)
+def _user_keys(events: EncodedEvents, schema: Schema, first_user_index: int, first_record: int = 0) -> Int:
+    """`[records] int64`: the user's embedding index where there is one of its own, else a number below 0.
+
+    `first_record` is how many records of the split come before these events.
+    """
+    unknown = -1 - first_record - np.arange(events.num_records, dtype=np.int64)
     if schema.user_id not in events.user:
         return unknown
     index = events.user[schema.user_id].astype(np.int64)

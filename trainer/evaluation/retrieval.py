@@ -1,7 +1,8 @@
 """The two-tower model over the full catalogue, beside baselines that were fitted and tuned on the same splits."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from features.disk.layout import DatasetLayout, Split
@@ -12,10 +13,17 @@ from trainer.baselines.table import make_baseline
 from trainer.baselines.tuning import tune
 from trainer.config.baselines import BaselineName
 from trainer.config.evaluation import EvaluationConfig
-from trainer.data.events import EncodedEvents, load_events
+from trainer.data.encoded_dataset import EncodedDataset
+from trainer.data.events import EncodedEvents
 from trainer.data.raw_catalogue import read_raw_candidates
 from trainer.evaluation.new_items import new_item_curve
-from trainer.evaluation.queries import JudgedSplit, evaluation_set, training_interactions, training_users
+from trainer.evaluation.queries import (
+    JudgedSplit,
+    TrainingCounts,
+    count_training,
+    evaluation_set,
+    training_interactions,
+)
 from trainer.evaluation.slicing import feature_slices
 from trainer.metrics.protocol import Int, Interactions
 from trainer.metrics.results import Evaluation, compare, evaluate_rankings
@@ -32,12 +40,24 @@ _MANY = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationData:
-    """The training events and the splits that are judged."""
+    """What is measured, and what the baselines are fitted and tuned on, which is read when it is first asked for."""
 
-    interactions: Interactions
-    """The training events."""
-    splits: Mapping[Split, JudgedSplit]
-    """Validation and the configured split, by name."""
+    counts: TrainingCounts
+    """Of the training events."""
+    judged: JudgedSplit
+    """The configured split."""
+    read_interactions: Callable[[], Interactions] = field(repr=False)
+    read_validation: Callable[[], JudgedSplit] = field(repr=False)
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """The training events: all of them, in memory."""
+        return self.read_interactions()
+
+    @cached_property
+    def validation(self) -> JudgedSplit:
+        """The validation split."""
+        return self.read_validation()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +92,7 @@ def evaluate_retrieval(
     """
     judged = judge_models(trained, dataset, config, seed, progress)
     model, baselines = judged.model, judged.baselines
-    lists, split = judged.lists[:, : min(config.cutoffs)], judged.data.splits[config.split]
+    lists, split = judged.lists[:, : min(config.cutoffs)], judged.data.judged
     return {
         "model": model.to_dict(),
         "baselines": {evaluation.model: evaluation.to_dict() for evaluation in baselines},
@@ -106,7 +126,7 @@ def judge_models(
         ConfigError: `evaluation.slice_by` names no feature that makes slices.
     """
     data = load_data(trained, dataset, config)
-    judged = data.splits[config.split]
+    judged = data.judged
     if config.exclude_seen and (share := judged.queries.share_of_seen_targets()) > _MANY:
         progress(
             f"{share:.0%} of what is to be found are items that the user had before, which evaluation.exclude_seen = "
@@ -144,8 +164,8 @@ def judge_model(trained: Trained[TwoTowers], dataset: DatasetLayout, config: Eva
         InputError: the split holds no query.
     """
     data = load_data(trained, dataset, config)
-    judged = data.splits[config.split]
-    slices = standard_slices(judged.queries, data.interactions.popularity)
+    judged = data.judged
+    slices = standard_slices(judged.queries, data.counts.popularity)
     return _judge(MODEL, _rank_by_model(trained, judged, config), data, config, slices)
 
 
@@ -161,7 +181,7 @@ def best_items(
         places: `[n] int64`: of the queries among those of the split.
         length: of the lists.
     """
-    judged = load_data(trained, dataset, config).splits[config.split]
+    judged = load_data(trained, dataset, config).judged
     blocks = query_blocks(judged.events, trained.encoder.schema, judged.asked_at[places])
     seen = judged.queries.seen.take(places) if config.exclude_seen else None
     ranked = rank_by_model(trained.model, trained.candidates, blocks, length, seen=seen).item_rows
@@ -172,35 +192,39 @@ def best_items(
 
 
 def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationConfig) -> EvaluationData:
-    """The training events, and validation and the split to judge as queries with targets.
+    """The split to judge as queries with targets, and what else is known of the dataset.
+
+    Of the training events no more than a few thousand users are in memory at once.
 
     Raises:
         InputError: a split is missing or damaged, or the one to judge holds no query.
     """
-    encoder, candidates = trained.encoder, trained.candidates
-    schema, num_items = encoder.schema, len(candidates)
+    encoded = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
+    schema, num_items = trained.encoder.schema, len(trained.candidates)
     has_user = schema.user_id in {feature.name for feature in schema.query}
-    first_user = encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0
-    rows = candidates.rows()
+    first_user = trained.encoder.lookup(schema.user_id).vocabulary.first_token_index if has_user else 0
 
-    def load(name: Split) -> EncodedEvents:
-        return load_events(dataset.interactions(name), encoder, rows, records="retrieval")
+    def training() -> Iterator[EncodedEvents]:
+        return encoded.blocks(dataset.interactions("train"), records="retrieval")
 
-    train = load("train")
-    users = training_users(train, schema, first_user)
-    splits: dict[Split, JudgedSplit] = {}
-    wanted: tuple[Split, ...] = ("validation", config.split)
-    for name in wanted:
-        if name not in splits:
-            events = load(name)
-            queries, asked_at = evaluation_set(
-                events, schema, users, first_user, num_items, only_next=config.targets == "next"
-            )
-            splits[name] = JudgedSplit(events=events, queries=queries, asked_at=asked_at)
-    if len(splits[config.split].queries) == 0:
+    counts = count_training(training(), schema, first_user, num_items)
+
+    def read(name: Split) -> JudgedSplit:
+        events = encoded.events(dataset.interactions(name), records="retrieval")
+        only_next = config.targets == "next"
+        queries, asked_at = evaluation_set(events, schema, counts.users, first_user, num_items, only_next=only_next)
+        return JudgedSplit(events=events, queries=queries, asked_at=asked_at)
+
+    judged = read(config.split)
+    if len(judged.queries) == 0:
         where = dataset.interactions(config.split)
         raise InputError(f"{where}: no event to predict, so there is nothing to measure; look at [pipeline.split]")
-    return EvaluationData(interactions=training_interactions(train, schema, first_user, num_items), splits=splits)
+    return EvaluationData(
+        counts=counts,
+        judged=judged,
+        read_interactions=lambda: training_interactions(training(), schema, first_user, num_items),
+        read_validation=lambda: judged if config.split == "validation" else read("validation"),
+    )
 
 
 def _rank_by_model(trained: Trained[TwoTowers], split: JudgedSplit, config: EvaluationConfig) -> Int:
@@ -212,14 +236,14 @@ def _rank_by_model(trained: Trained[TwoTowers], split: JudgedSplit, config: Eval
 def _slices(
     trained: Trained[TwoTowers], dataset: DatasetLayout, data: EvaluationData, config: EvaluationConfig
 ) -> Slices:
-    judged = data.splits[config.split]
-    standard = standard_slices(judged.queries, data.interactions.popularity)
+    judged = data.judged
+    standard = standard_slices(judged.queries, data.counts.popularity)
     named = feature_slices(config.slice_by, trained.encoder, dataset, judged.events, judged.asked_at)
     return Slices(queries={**standard.queries, **named.queries}, items={**standard.items, **named.items})
 
 
 def _judge(name: str, ranked: Any, data: EvaluationData, config: EvaluationConfig, slices: Slices) -> Evaluation:
-    queries, popularity = data.splits[config.split].queries, data.interactions.popularity
+    queries, popularity = data.judged.queries, data.counts.popularity
     return evaluate_rankings(name, ranked, queries, popularity=popularity, config=config, slices=slices)
 
 
@@ -233,7 +257,7 @@ def _tuned_baseline(
 ) -> Baseline:
     texts = item_texts(trained.encoder.schema, dataset) if name == "content" else ()
     baseline = make_baseline(name, item_texts=texts, seed=seed)
-    validation = data.splits["validation"].queries
+    validation = data.validation.queries
     if not config.baselines.tune or len(validation) == 0:
         return baseline
     return tune(baseline, data.interactions, validation, exclude_seen=config.exclude_seen).baseline

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +19,8 @@ from trainer.config.export import ExportConfig
 from trainer.config.index import ExactConfig, IndexConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
-from trainer.data.events import EncodedEvents, load_events
 from trainer.data.raw_catalogue import read_raw_candidates
+from trainer.data.sampling import sample_targets
 from trainer.export.histories import user_histories
 from trainer.export.items import ItemFeatures
 from trainer.export.new_items import NewItems
@@ -146,7 +148,8 @@ class Assembly:
     def _histories(self, length: int | None = None) -> UserHistories | None:
         # Items that have left the catalogue still say what their users like.
         known = _ids(self._dataset.candidates)
-        return user_histories(self.encoder, self._splits, known, self.job.export.lookup_history, length=length)
+        blocks = chain.from_iterable(self._dataset.blocks(split, records="retrieval") for split in self._splits)
+        return user_histories(self.encoder, blocks, known, self.job.export.lookup_history, length=length)
 
     @cached_property
     def _dataset(self) -> EncodedDataset:
@@ -218,11 +221,9 @@ class Assembly:
                 numeric[feature.name] = np.asarray(raw[feature.name], np.float32)
         return ItemAttributes(categorical=categorical, numeric=numeric)
 
-    @cached_property
-    def _splits(self) -> list[EncodedEvents]:
-        rows = self._dataset.candidates.rows()
-        dataset = self.job.context.dataset
-        return [load_events(dataset.interactions(split), self.encoder, rows, records="retrieval") for split in SPLITS]
+    @property
+    def _splits(self) -> list[Path]:
+        return [self.job.context.dataset.interactions(split) for split in SPLITS]
 
     @cached_property
     def _towers(self) -> Towers:
@@ -243,13 +244,13 @@ class Assembly:
     @cached_property
     def _held_out_queries(self) -> npt.NDArray[np.float32] | None:
         """Vectors of queries as they will come in serving: of the test split's users, or the validation's."""
-        for events in reversed(self._splits[1:]):
-            targets = events.targets()
-            if len(targets) >= 2:
-                chosen = np.random.default_rng(self.job.context.seed).permutation(targets)[:_NUM_HELD_OUT_QUERIES]
-                blocks = query_blocks(events, self.job.context.schema, np.sort(chosen))
+        dataset, seed = self._dataset, self.job.context.seed
+        for split in reversed(self._splits[1:]):
+            events, chosen = sample_targets(split, dataset, _NUM_HELD_OUT_QUERIES, seed)
+            if len(chosen) >= 2:
+                blocks = query_blocks(events, self.job.context.schema, chosen)
                 # The events' rows are those of the catalogue that was trained on, which a refresh may have shortened.
-                vectors, _ = embed_queries(self._trained.model, blocks, len(self._dataset.candidates))
+                vectors, _ = embed_queries(self._trained.model, blocks, len(dataset.candidates))
                 return vectors
         return None
 

@@ -1,6 +1,6 @@
 """The last items of every user, which the exported models use for requests without a history."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ _ROWS = "rows of the catalogue"
 
 def user_histories(
     encoder: SchemaEncoder,
-    splits: list[EncodedEvents],
+    blocks: Iterable[EncodedEvents],
     item_ids: Sequence[bytes],
     enabled: bool,
     *,
@@ -26,7 +26,8 @@ def user_histories(
 
     Args:
         encoder: The dataset's encoder.
-        splits: Events of training, validation and test, in this order: the last record of a user is the most complete.
+        blocks: Events of training, validation and test, in this order, whole records at a time: the last record of a
+            user is the most complete. Not read where histories are not looked up.
         item_ids: The catalogue that the events' rows refer to.
         enabled: Whether histories are looked up at all.
         length: Most items of a user; those of the schema's history if it is None.
@@ -41,7 +42,7 @@ def user_histories(
     shape = (len(users.vocabulary.tokens), length or schema.history.length)
     known: dict[str, npt.NDArray[np.int64]] = {_ROWS: np.full(shape, -1, np.int64)}
     known |= {feature.name: np.full(shape, 0, np.int64) for feature in schema.history_companions}
-    for events in splits:
+    for events in blocks:
         _fill(known, events, schema, users.vocabulary.first_token_index)
     kinds, times = schema.history_event_types, schema.history_times
     places, names = (None, []) if kinds is None else _kinds(known[kinds.name], encoder.lookup(kinds.name).vocabulary)

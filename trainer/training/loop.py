@@ -20,6 +20,7 @@ from trainer.training.checkpoints import Checkpoints, best_checkpoints, restorin
 from trainer.training.cluster import Cluster
 from trainer.training.profiling import ProfiledSteps
 from trainer.training.progress import Metrics, Progress, ProgressCallback, Report, unreported
+from trainer.training.row_wise import each_row_once
 from trainer.training.stopping import StoppedError, never, stop_requests
 
 _REPORT_SECONDS = 1.0
@@ -147,7 +148,7 @@ def fit(plan: TrainingPlan, layout: StageLayout, own: StageLayout, progress: Pro
     _resume(plan, last, layout)
     step_function = make_step(plan, state)
     if plan.profile:
-        step_function = ProfiledSteps(step_function, _make_gradients(plan), own.tensorboard, plan.report)
+        step_function = ProfiledSteps(step_function, _beginnings(plan), own.tensorboard, plan.report)
     writer = tf.summary.create_file_writer(str(own.tensorboard))
     report_due, save_due = _every(_REPORT_SECONDS), _every(plan.checkpoint_seconds)
     metrics: Metrics = {}
@@ -284,16 +285,29 @@ def _gradients(plan: TrainingPlan, batch: Batch) -> tuple[tf.Tensor, list[tf.Ten
             loss = total / weight
             target = optimizer.get_scaled_loss(loss) if scales else loss
         gradients = tape.gradient(target, model.trainable_variables)
+    if plan.cluster.num_replicas > 1:  # replicas exchange a row once, and not each time that it was looked up
+        gradients = [each_row_once(gradient) for gradient in gradients]
     return loss, optimizer.get_unscaled_gradients(gradients) if scales else gradients
 
 
-def _make_gradients(plan: TrainingPlan) -> Callable[[Batch], tf.Tensor]:
-    """What a step does before the update, as a compiled function; returns a number that all of it goes into."""
-    strategy = plan.cluster.strategy
+def _beginnings(plan: TrainingPlan) -> dict[str, Callable[[Batch], tf.Tensor]]:
+    """What a step does before the update, up to the end of each part; one device has nothing to exchange."""
+    parts = {"forward and backward": _make_gradients(plan)}
+    is_shared = plan.cluster.num_replicas > 1
+    return parts | ({"exchange of gradients": _make_gradients(plan, summed=True)} if is_shared else {})
+
+
+def _make_gradients(plan: TrainingPlan, *, summed: bool = False) -> Callable[[Batch], tf.Tensor]:
+    """The gradients as a compiled function, `summed` over all replicas; returns a number that all of it goes into."""
+    strategy, variables = plan.cluster.strategy, plan.model.trainable_variables
 
     @compiled_by_xla(plan.xla)
     def replica_sum(batch: Batch) -> tf.Tensor:
         loss, gradients = _gradients(plan, batch)
+        if summed:
+            optimizer = getattr(plan.optimizer, "inner_optimizer", plan.optimizer)
+            pairs = optimizer.aggregate_gradients(zip(gradients, variables, strict=True))
+            gradients = [gradient for gradient, _ in pairs]
         known = (each for each in gradients if each is not None)
         values = (each.values if isinstance(each, tf.IndexedSlices) else each for each in known)
         return loss + tf.add_n([tf.reduce_sum(each) for each in values])
@@ -311,7 +325,7 @@ def _epoch_steps(plan: TrainingPlan, state: TrainingState, step_function: Callab
     epoch, first_step = int(state.epoch.numpy()), int(state.step_in_epoch.numpy())
     numbers = count(1)
     for section in plan.examples.sections(epoch, first_step):
-        for batch in _batches(plan.cluster, section):
+        for batch in batches_of(plan.cluster, section):
             step_function(batch)
             # Not in the step: parameter servers make the step of a lost worker again.
             state.step_in_epoch.assign_add(1)
@@ -320,7 +334,7 @@ def _epoch_steps(plan: TrainingPlan, state: TrainingState, step_function: Callab
             yield
 
 
-def _batches(cluster: Cluster, section: Section) -> Iterable[Batch]:
+def batches_of(cluster: Cluster, section: Section) -> Iterable[Batch]:
     """The batches of a section, for all replicas. A coordinator reads them itself and sends each to a worker."""
     if cluster.coordinator is not None:
         batches: Iterable[Batch] = section(tf.distribute.InputContext())

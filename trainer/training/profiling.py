@@ -1,7 +1,7 @@
 """What a step spends its time on: a trace of ten steps for TensorBoard, and one line about them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,17 +17,22 @@ class ProfiledSteps:
     """Makes the steps of a training, of which it traces the tenth to the nineteenth."""
 
     def __init__(
-        self, step: Callable[[Batch], None], gradients: Callable[[Batch], tf.Tensor], directory: Path, report: Report
+        self,
+        step: Callable[[Batch], None],
+        beginnings: Mapping[str, Callable[[Batch], tf.Tensor]],
+        directory: Path,
+        report: Report,
     ) -> None:
         """Takes what a step is made of.
 
         Args:
             step: Makes one step.
-            gradients: Only computes the gradients of a batch, and returns a number that depends on all of them.
+            beginnings: The step up to the end of each of its parts, by the name of that part: each does what the one
+                before does and more, changes nothing, and returns a number that all of it goes into.
             directory: of TensorBoard's files.
             report: told the parts of a step.
         """
-        self._step, self._gradients, self._directory, self._report = step, gradients, directory, report
+        self._step, self._beginnings, self._directory, self._report = step, beginnings, directory, report
         self._made, self._waited, self._stepped = 0, 0.0, 0.0
         self._ended = time.perf_counter()
 
@@ -52,16 +57,20 @@ class ProfiledSteps:
         self._ended = time.perf_counter()
 
     def _line(self, batch: Batch) -> str:
-        self._gradients(batch).numpy()  # compiles
-        started = time.perf_counter()
-        for _ in range(_STEPS):
-            self._gradients(batch).numpy()
-        backward = time.perf_counter() - started
-        parts = {
-            "waiting for input": self._waited,
-            "forward and backward": backward,
-            "update": max(0.0, self._stepped - backward),
-        }
+        parts, before = {"waiting for input": self._waited}, 0.0
+        for name, beginning in self._beginnings.items():
+            until = _seconds(beginning, batch)
+            parts[name], before = max(0.0, until - before), max(before, until)
+        parts["update"] = max(0.0, self._stepped - before)
         shares = ", ".join(f"{name} {1000 * seconds / _STEPS:.1f} ms" for name, seconds in parts.items())
         total = 1000 * (self._waited + self._stepped) / _STEPS
         return f"a step takes {total:.1f} ms: {shares}; `tensorboard --logdir {self._directory}` shows the trace"
+
+
+def _seconds(beginning: Callable[[Batch], tf.Tensor], batch: Batch) -> float:
+    """Of as many calls as steps were traced."""
+    beginning(batch).numpy()  # compiles
+    started = time.perf_counter()
+    for _ in range(_STEPS):
+        beginning(batch).numpy()
+    return time.perf_counter() - started

@@ -104,6 +104,15 @@ def rows_with_gradient(gradient: tf.Tensor | tf.IndexedSlices) -> tf.IndexedSlic
     return tf.IndexedSlices(gradient, tf.range(tf.shape(gradient)[0]))
 
 
+def each_row_once(gradient: tf.Tensor | tf.IndexedSlices | None) -> tf.Tensor | tf.IndexedSlices | None:
+    """A gradient by rows with each row once, the sum of its slices; any other gradient as it is."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, places = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)
+
+
 def by_row(numbers: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """`[n] float32` in a shape that multiplies the rows of values, `[n, ...] float32`."""
     return tf.reshape(numbers, [-1] + [1] * (values.shape.rank - 1))

@@ -90,7 +90,7 @@ def gather(job: GateJob) -> Evidence:
     trained: Trained[TwoTowers] = restore(job.context, stages_of(stack)["retrieval"])
     sample = _sample(job, trained)
     exact, queries = _exact(job, trained, sample), sample.judged.queries
-    popularity = sample.data.interactions.popularity
+    popularity = sample.data.counts.popularity
     new, live = _lists(job, sample, job.load_staged, job.versions), _lists(job, sample, job.load_live, job.live)
     return Evidence(
         targets=queries.targets.take(sample.places),
@@ -119,7 +119,7 @@ def _sample(job: GateJob, trained: Trained[TwoTowers]) -> _Sample:
     """Draws the queries."""
     config, schema, dataset = job.stack.evaluation, job.context.schema, job.context.dataset
     data = load_data(trained, dataset, config)
-    judged = data.splits[config.split]
+    judged = data.judged
     drawn = np.random.default_rng(job.stack.seed).permutation(len(judged.queries))[: job.stack.gate.queries]
     places = np.sort(drawn).astype(np.int64)
     return _Sample(

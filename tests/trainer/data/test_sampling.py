@@ -5,8 +5,9 @@ from features.encoding.schema_encoder import SchemaEncoder
 from features.records.parse import shard_files
 from tests.trainer.small_dataset import SCHEMA, record, write_records
 from trainer.data.catalogue import load_catalogue
-from trainer.data.events import EncodedEvents, encoded_batches, load_events
-from trainer.data.sampling import sample_events
+from trainer.data.encoded_dataset import encode_dataset
+from trainer.data.events import EncodedEvents, encoded_batches, event_blocks, load_events
+from trainer.data.sampling import sample_events, sample_targets
 
 
 def drawn(dataset, directory, number) -> EncodedEvents:
@@ -54,3 +55,28 @@ def test_every_record_is_as_likely_however_many_batches_there_are(small_dataset,
         often[sample.user["user_id"]] += 1
     # 120 draws of 4 out of 16: 30 of each, with a standard deviation of (120 * 1/4 * 3/4)^1/2 = 4.7.
     assert abs(often[2:] - 30).max() < 4.5 * 4.8
+
+
+@pytest.mark.parametrize("number", [1, 7, 99])
+def test_sampled_targets_are_those_of_the_whole_split_in_memory(small_dataset, monkeypatch, number):
+    dataset, directory = encode_dataset(SCHEMA, small_dataset), small_dataset.interactions("validation")
+    everything = dataset.events(directory, records="retrieval")
+    drawn = np.sort(np.random.default_rng(3).permutation(everything.targets())[:number])
+    monkeypatch.setattr("trainer.data.events._RECORDS_A_BATCH", 3)
+    events, targets = sample_targets(directory, dataset, number, seed=3)
+    of_users = [
+        (part.user["user_id"][part.record_of_event()[places]], part.candidate_row[places], part.timestamp[places])
+        for part, places in ((everything, drawn), (events, targets))
+    ]
+    np.testing.assert_array_equal(*of_users)
+    assert len(targets) == min(number, len(everything.targets()))
+
+
+def test_blocks_of_a_split_are_the_split(small_dataset, monkeypatch):
+    dataset, directory = encode_dataset(SCHEMA, small_dataset), small_dataset.interactions("train")
+    whole = dataset.events(directory, records="retrieval")
+    monkeypatch.setattr("trainer.data.events._RECORDS_A_BATCH", 3)
+    blocks = list(event_blocks(directory, dataset.encoder, dataset.candidates.rows(), records="retrieval"))
+    assert len(blocks) > 2
+    np.testing.assert_array_equal(np.concatenate([block.item_index for block in blocks]), whole.item_index)
+    assert sum(block.num_records for block in blocks) == whole.num_records

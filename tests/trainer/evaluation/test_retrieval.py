@@ -25,4 +25,4 @@ def test_a_split_without_anything_to_predict_is_refused_by_name(small_dataset: D
     trained = Trained(encoder=dataset.encoder, model=None, candidates=dataset.candidates)
     with pytest.raises(InputError, match=r"test: no event to predict.*\[pipeline.split\]"):
         load_data(trained, layout, EvaluationConfig(split="test"))
-    assert load_data(trained, layout, EvaluationConfig(split="validation")).splits
+    assert load_data(trained, layout, EvaluationConfig(split="validation")).judged

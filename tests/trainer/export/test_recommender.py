@@ -101,7 +101,7 @@ class Judged:
 def judged(cascade: StackConfig) -> Judged:
     context, stage = stage_context(cascade), stages_of(cascade)["list_ranking"]
     trained = restore(context, stage)
-    judged = load_data(trained, context.dataset, cascade.evaluation).splits["test"]
+    judged = load_data(trained, context.dataset, cascade.evaluation).judged
     # The SavedModel counts over all events that there are, the evaluation over those before the queries.
     orders = cascade_orders(trained, context, judged, stage, known=SPLITS)
     ids = encode_dataset(cascade.features, context.dataset).candidates.item_ids.numpy()
@@ -130,7 +130,7 @@ def test_a_smaller_model_orders_as_its_rounded_features_do(
     trained = restore(context, stage)
     first = first_stage(trained, context, stage, known=SPLITS)
     rounded = replace(first, features=first.features.stored_in("int8"))
-    split = load_data(trained, context.dataset, small.evaluation).splits["test"]
+    split = load_data(trained, context.dataset, small.evaluation).judged
     lists, full = (lists_behind(trained, split, stage, each) for each in (rounded, first))
     assert (lists.features != full.features).any()
     np.testing.assert_allclose(lists.features, full.features, atol=0.2)

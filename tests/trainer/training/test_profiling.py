@@ -26,14 +26,21 @@ def test_parts_of_a_step_are_told_apart(tmp_path):
         time.sleep(0.02)
         return tf.constant(0.0)
 
-    steps = ProfiledSteps(lambda batch: time.sleep(0.05), gradients, tmp_path, told.append)
+    def exchanged(batch):
+        time.sleep(0.06)
+        return tf.constant(0.0)
+
+    beginnings = {"forward and backward": gradients, "exchange of gradients": exchanged}
+    steps = ProfiledSteps(lambda batch: time.sleep(0.1), beginnings, tmp_path, told.append)
     for _ in range(25):
         time.sleep(0.01)
         steps({})
     (line,) = told
     words = line.replace(",", "").replace(";", "").split()
-    waiting, backward, update = [float(words[place - 1]) for place, word in enumerate(words) if word == "ms"]
+    assert "exchange of gradients" in line
+    waiting, backward, exchange, update = [float(words[place - 1]) for place, word in enumerate(words) if word == "ms"]
     # Sleep takes no less than it was asked for, however busy the machine.
     assert waiting >= 10
     assert backward >= 20
+    assert exchange + backward >= 60
     assert update >= 0

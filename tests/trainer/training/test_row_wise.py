@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from trainer.config.training import OptimizerConfig
 from trainer.training.optimizers import WarmupSchedule
-from trainer.training.row_wise import RowWiseAdagrad, RowWiseAdam
+from trainer.training.row_wise import RowWiseAdagrad, RowWiseAdam, each_row_once
 
 RATE, START = 0.25, 0.1
 ROWS, WIDTH = 5, 3
@@ -142,6 +142,16 @@ def test_adagrad_keeps_one_number_a_row():
     train(optimizer, table)
     squares = [START + sum(np.mean(gradient**2) for gradient in gradients_of(row)) for row in range(ROWS)]
     np.testing.assert_allclose(optimizer._accumulators[0], squares, rtol=1e-5)
+
+
+def test_slices_of_a_row_are_summed_up():
+    gradient = tf.IndexedSlices(tf.constant([[1.0, 2.0], [3.0, 4.0], [10.0, 20.0]]), tf.constant([4, 0, 4]), [5, 2])
+    once = each_row_once(gradient)
+    assert once.indices.numpy().tolist() == [4, 0]
+    assert once.values.numpy().tolist() == [[11.0, 22.0], [3.0, 4.0]]
+    assert each_row_once(None) is None
+    dense = tf.constant([1.0])
+    assert each_row_once(dense) is dense
 
 
 @pytest.mark.slow
