@@ -160,6 +160,11 @@ class CandidateTower(Tower):
             start = tf.constant_initializer(first_bias)
             self.bias = self.add_weight(name="bias", shape=first_bias.shape, initializer=start)
 
+    @property
+    def rows_of_values(self) -> Mapping[str, str]:
+        """The bias, as `EmbeddingTable.rows_of_values` has it of tables."""
+        return {"bias": self.item_id} if self.config.item_bias else {}
+
     def call(self, encoded: Tensors, training: bool = False) -> tf.Tensor:
         """Encoded features by name, `[batch, ...]`, to `[batch, d] float32`."""
         if training and self.config.id_dropout > 0:
