@@ -67,7 +67,8 @@ class StackConfig:
     strategy: StrategyName = "default"
     """Strategy of `tf.distribute` that trains; docs/training.md says what each needs."""
     start_from: str = ""
-    """Id of a run of this folder whose weights retrieval and ranking start from; empty starts from chance."""
+    """Id of a run of this folder whose weights retrieval and ranking start from, or the path of another recommender's
+    run; empty starts from chance."""
     seed: int = 0
     """Seed of everything random."""
     keep_runs: int = 2
@@ -77,8 +78,9 @@ class StackConfig:
         """Checks what no node checks."""
         if not 0 <= self.seed < 2**32:
             raise ConfigError("seed", self.seed, "a whole number from 0 to 4294967295")
-        if self.start_from and not is_run_id(self.start_from):
-            raise ConfigError("start_from", self.start_from, "the id of a run, as `recstack runs` shows it")
+        if self.start_from and not is_run_id(Path(self.start_from).name):
+            expected = "the id of a run, as `recstack runs` shows it, or the path of another recommender's run"
+            raise ConfigError("start_from", self.start_from, expected)
         if self.keep_runs < 1:
             raise ConfigError("keep_runs", self.keep_runs, "at least 1")
         if any(character in str(self.workdir) for character in "[]*?"):

@@ -219,7 +219,7 @@ def stage_context(
         dataset=stack.layout.dataset,
         run=run or stack.layout.current_run,
         seed=stack.seed,
-        start_from=stack.layout.runs.run(stack.start_from) if stack.start_from else None,
+        start_from=stack.layout.runs.run_or_path(stack.start_from) if stack.start_from else None,
         cluster=cluster or Cluster(),
         training=stack.training,
         progress=progress,
@@ -249,8 +249,9 @@ def _run_inputs(stack: StackConfig) -> "RunInputs":
     from trainer.training.inputs import stage_inputs
 
     dataset = stack.layout.dataset
+    start_from = stack.layout.runs.run_or_path(stack.start_from).id if stack.start_from else ""
     return {
-        name: stage_inputs(stage, stack.features, dataset, stack.seed, stack.start_from, stack.training)
+        name: stage_inputs(stage, stack.features, dataset, stack.seed, start_from, stack.training)
         for name, stage in stages_of(stack).items()
     }
 

@@ -118,7 +118,8 @@ def plan_training(context: StageContext, stage: AnyStage, dataset: EncodedDatase
             config.optimizer, config.epochs * examples.steps_per_epoch, context.training.precision
         )
     if context.start_from is not None and stage.can_start_from:
-        warm_start(model, stage, dataset, context.start_from.stage(stage.name))
+        report = context.report if context.cluster.is_chief else unreported
+        warm_start(model, stage, dataset, context.start_from.stage(stage.name), report)
     return TrainingPlan(
         stage=stage.name,
         model=model,

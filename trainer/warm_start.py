@@ -1,6 +1,6 @@
-"""Warm start: a training that goes on from the weights of a former run, over newer data and longer vocabularies."""
+"""Warm start: a training that goes on from the weights of a former run, over newer data or another catalogue."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -8,29 +8,34 @@ import tensorflow_recommenders as tfrs
 
 from features.disk.layout import StageLayout
 from features.disk.manifest import read_manifest
-from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
 from features.serialization import unstructure
 from trainer.config.tables import TABLES, FullConfig, TableConfig
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
+from trainer.layers.tables.matched_rows import MatchedRows, match_rows, tables_of_weights
 from trainer.training.checkpoints import restore_best
+from trainer.training.progress import Report, unreported
 from trainer.training.stage import AnyStage
 
 
-def warm_start(model: tfrs.Model, stage: AnyStage, dataset: EncodedDataset, former: StageLayout) -> None:
+def warm_start(
+    model: tfrs.Model, stage: AnyStage, dataset: EncodedDataset, former: StageLayout, report: Report = unreported
+) -> None:
     """Gives the model the best weights of a former run of the stage.
 
-    Vocabularies only grow at their end, so the rows of former values are the first ones of each table. The rows of new
-    values start from the mean of these. Optimizer, learning rate and the count of steps start anew.
+    Rows of tables follow their values (`matched_rows`), so the former run may be of another catalogue with the same
+    features. Optimizer, learning rate and the count of steps start anew.
 
     Args:
         model: Of the new training.
         stage: What is trained, with the same layers as in the former run.
         dataset: Encoder and catalogue of the new training.
         former: The finished stage of the former run.
+        report: Told how many rows of each table the former run knows.
 
     Raises:
-        InputError: The former run is not finished, has other layers, or its values are not the first ones of today's.
+        InputError: The former run is not finished, has other layers, or shares rows among values that are numbered
+            in another way today.
     """
     if not former.manifest.exists():
         raise InputError(
@@ -39,7 +44,8 @@ def warm_start(model: tfrs.Model, stage: AnyStage, dataset: EncodedDataset, form
         )
     _require_same_rows(stage, former)
     before = encode_dataset(dataset.encoder.schema, former.dataset)
-    _require_grown(before.encoder, dataset.encoder, former)
+    matched = match_rows(before.encoder, dataset.encoder)
+    _require_grown(stage, matched, former)
     # On its own and outside of any strategy: all of it is forgotten once its weights are copied.
     trained = stage.make_model(before, None, seed=0)
     try:
@@ -49,11 +55,28 @@ def warm_start(model: tfrs.Model, stage: AnyStage, dataset: EncodedDataset, form
             f"start_from: the weights of run {former.directory.parent.name} do not fit {stage.name}: it was trained "
             f"with other layers, or its checkpoint is damaged; leave start_from empty ({error})"
         ) from error
+    tables = tables_of_weights(trained)
     for parts, old in zip(_parts_of_weights(model), trained.trainable_variables, strict=True):
-        rows = np.cumsum([part.shape[0] if part.shape.rank else 1 for part in parts])
-        grown = _grown(old.numpy(), int(rows[-1]))
-        for part, values in zip(parts, np.split(grown, rows[:-1]) if grown.ndim else [grown], strict=True):
-            part.assign(values)
+        _assign(parts, old.numpy(), matched.get(tables.get(id(old), "")))
+    report(_account(former, {name: matched[name] for name in sorted({*tables.values()} & {*matched})}))
+
+
+def _assign(parts: Sequence[tf.Variable], old: np.ndarray, match: MatchedRows | None) -> None:
+    """Gives a weight, which may lie in parts one below the other, the former values."""
+    rows = np.cumsum([part.shape[0] if part.shape.rank else 1 for part in parts])
+    if match is None:
+        new = _grown(old, int(rows[-1]))
+    else:
+        new = match.carry_over(old, np.concatenate([tf.convert_to_tensor(part).numpy() for part in parts]))
+    for part, values in zip(parts, np.split(new, rows[:-1]) if new.ndim else [new], strict=True):
+        part.assign(values)
+
+
+def _account(former: StageLayout, matched: Mapping[str, MatchedRows]) -> str:
+    """What came along, in one line."""
+    tables = ", ".join(f"{match.num_known:,} of {len(match.former):,} of {name}" for name, match in matched.items())
+    of_tables = f"; rows that it knows: {tables}" if tables else ""
+    return f"{former.directory.name} starts from run {former.directory.parent.name}{of_tables}"
 
 
 def _parts_of_weights(model: tfrs.Model) -> list[list[tf.Variable]]:
@@ -89,19 +112,21 @@ def _require_same_rows(stage: AnyStage, former: StageLayout) -> None:
             )
 
 
-def _require_grown(before: SchemaEncoder, now: SchemaEncoder, former: StageLayout) -> None:
-    for name in now.schema.vocabularies:
-        known, tokens = before.lookup(name).vocabulary.tokens, now.lookup(name).vocabulary.tokens
-        if tokens[: len(known)] != known:
+def _require_grown(stage: AnyStage, matched: Mapping[str, MatchedRows], former: StageLayout) -> None:
+    """Refuses values with other numbers where rows are shared by number, so that none belongs to one value."""
+    tables: Mapping[str, TableConfig] = getattr(stage.config, "embedding", {})
+    for name, config in tables.items():
+        if not isinstance(config, FullConfig) and name in matched and not matched[name].is_grown:
             raise InputError(
                 f"start_from: the values of {name!r} that run {former.directory.parent.name} knows are not the first "
-                "ones of the dataset's, so its rows would mean others; leave start_from empty, and let `recstack "
-                "prepare` extend the dataset that is there instead of beginning anew"
+                f"ones of the dataset's, and {stage.name}.embedding.{name}, of kind {TABLES.name_of(config)!r}, shares "
+                "rows by their numbers; leave start_from empty, let `recstack prepare` extend the dataset that is "
+                "there, or train both runs with kind 'full'"
             )
 
 
 def _grown(old: np.ndarray, rows: int) -> np.ndarray:
-    """The former rows, and as many means of them as rows are missing."""
+    """The former rows of a weight whose rows belong to no single value, and means of them where rows are missing."""
     missing = rows - len(old) if old.ndim else 0
     if missing <= 0:
         return old

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
+from features.disk.layout import RunLayout
 from recstack.config import StackConfig, parse_config
 from recstack.stages import evaluate, export, prepare, stage_context, train
 from tests.trainer.export.loading import load
@@ -174,6 +175,14 @@ def test_the_cold_slice_shows_what_the_vectors_know(stack: StackConfig) -> None:
     # Of the own group's 14 items the user has seen 9, so the other 5 have room among ten.
     assert cold_recall(result["model"])["low"] > 0.9
     assert cold_recall(result["baselines"]["item_cf"])["high"] < 0.2
+
+
+@pytest.mark.slow
+def test_neighbours_find_cold_items_where_no_ids_were_hidden(stack: StackConfig) -> None:
+    by_neighbours = replace(stack, retrieval=replace(stack.retrieval, id_dropout=0.0, new_item_neighbours=6))
+    run = RunLayout(train(by_neighbours, "retrieval", current=False).directory.parent)
+    evaluate(by_neighbours, "retrieval")
+    assert cold_recall(json.loads(run.stage("retrieval").metrics.read_text())["model"])["low"] > 0.9
 
 
 @pytest.mark.slow

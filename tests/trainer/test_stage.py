@@ -218,7 +218,9 @@ def test_validation_counts_hits_among_unseen_items(small_dataset, tmp_path):
     events = load_events(
         small_dataset.interactions("validation"), trained.encoder, trained.candidates.rows(), records="retrieval"
     )
-    validation = RetrievalValidation(events, SCHEMA, trained.candidates, EvaluationConfig(), num_queries=10, seed=0)
+    validation = RetrievalValidation(
+        events, trained.encoder, trained.candidates, EvaluationConfig(), num_queries=10, seed=0
+    )
     assert len(validation) == 10
     # Twelve items, so every target that was not seen is within the first 20.
     assert validation(trained.model)["recall@20"] == 1.0
@@ -237,6 +239,8 @@ def test_trains_with_repeat(small_dataset, tmp_path, changes):
 
 class ScoresByHistory:
     """In place of a trained model: a query's vector counts the items of its history, an item's is its own place."""
+
+    config = RetrievalConfig()
 
     def __init__(self, rows_of_index: np.ndarray) -> None:
         self.rows = tf.constant(rows_of_index, tf.float32)
@@ -261,7 +265,7 @@ def test_validation_judges_as_the_evaluation_does(small_dataset, tmp_path):
     rows[candidates.features["item_id"].numpy(), np.arange(len(candidates))] = 1.0
 
     def ndcg(evaluation: EvaluationConfig) -> float:
-        validation = RetrievalValidation(events, SCHEMA, candidates, evaluation, num_queries=1, seed=0)
+        validation = RetrievalValidation(events, encoder, candidates, evaluation, num_queries=1, seed=0)
         return validation(ScoresByHistory(rows))["ndcg@10"]
 
     assert ndcg(EvaluationConfig(exclude_seen=False, targets="next")) == pytest.approx(1.0)

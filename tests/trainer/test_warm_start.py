@@ -10,10 +10,11 @@ import pytest
 from features.disk.layout import DatasetLayout, RunLayout
 from features.encoding.vocabulary import Vocabulary
 from features.errors import InputError
-from tests.trainer.small_dataset import SCHEMA
+from tests.trainer.small_dataset import NUM_USERS, SCHEMA
 from trainer.config.encoders import GRUConfig
 from trainer.config.ranking import MLPConfig, RankingConfig
 from trainer.config.retrieval import RetrievalConfig
+from trainer.config.tables import HashedConfig
 from trainer.data.encoded_dataset import encode_dataset
 from trainer.ranking.stage import RankingStage
 from trainer.retrieval.stage import RetrievalStage
@@ -93,13 +94,39 @@ def test_a_finished_warm_start_is_a_run_of_its_own(small_dataset, former, tmp_pa
 
 
 @pytest.mark.slow
-def test_reordered_values_are_refused(small_dataset, former, tmp_path):
+@pytest.mark.parametrize("name", STAGES)
+def test_rows_follow_their_values_into_another_order(small_dataset, former, tmp_path, name):
+    stage, lines = STAGES[name], []
+    known = users(small_dataset)[5:]
+    reordered = write_users(small_dataset, tmp_path / "reordered", (*NEW_USERS, *known[::-1]))
+    context = StageContext(
+        schema=SCHEMA, dataset=reordered, run=RunLayout(tmp_path / "run"), start_from=former, report=lines.append
+    )
+    chance = first_weights(stage, replace(context, start_from=None))
+    old, new = final_weights(stage, small_dataset, former), first_weights(stage, context)
+    special = 2
+    from_old = [*range(special), *(special + users(small_dataset).index(user) for user in known[::-1])]
+    in_new = [*range(special), *range(special + len(NEW_USERS), len(known) + special + len(NEW_USERS))]
+    of_users = [which for which, weight in enumerate(old) if len(np.atleast_1d(weight)) == special + NUM_USERS]
+    assert of_users
+    for which in of_users:
+        np.testing.assert_array_equal(new[which][in_new], old[which][from_old])
+        strangers = slice(special, special + len(NEW_USERS))
+        np.testing.assert_array_equal(new[which][strangers], chance[which][strangers])
+    assert f"{special + len(known)} of {special + len(known) + len(NEW_USERS)} of user_id" in lines[0]
+
+
+@pytest.mark.slow
+def test_another_order_is_refused_where_values_share_rows_by_their_numbers(small_dataset, tmp_path):
+    config = replace(RETRIEVAL.config, embedding={"user_id": HashedConfig(rows=4)}, epochs=1)
+    stage, run = RetrievalStage(config=config), RunLayout(tmp_path / "hashed")
+    train_stage(StageContext(schema=SCHEMA, dataset=small_dataset, run=run), stage)
     reordered = write_users(small_dataset, tmp_path / "reordered", users(small_dataset)[::-1])
-    context = StageContext(schema=SCHEMA, dataset=reordered, run=RunLayout(tmp_path / "run"), start_from=former)
+    context = StageContext(schema=SCHEMA, dataset=reordered, run=RunLayout(tmp_path / "run"), start_from=run)
     with pytest.raises(
-        InputError, match=r"start_from: the values of 'user_id' that run former knows are not the first"
+        InputError, match=r"start_from: the values of 'user_id' that run hashed knows are not the first"
     ):
-        train_stage(context, RETRIEVAL)
+        train_stage(context, stage)
 
 
 @pytest.mark.slow

@@ -17,9 +17,9 @@ from features.records.parse import candidate_parsing_spec, read_records, reading
 _RECORDS_A_BATCH = 8192
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class EncodedCatalogue:
-    """Every item of the catalogue, one row an item, in the order of the records."""
+    """Every item of the catalogue, one row an item, in the order of the records; equal to itself alone."""
 
     item_ids: tf.Tensor
     """`[items] string`."""

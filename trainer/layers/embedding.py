@@ -95,6 +95,7 @@ def make_tables(
     for number, (name, size) in enumerate(sorted(sizes.items())):
         kind = common.kinds.get(name, FullConfig())
         facts = TableFacts(
+            name=name,
             num_indices=size,
             dimension=common.dimension,
             num_special=common.num_special.get(name, 1),

@@ -68,6 +68,11 @@ class Ragged:
         lengths = np.bincount(self.row_of_value[keep], minlength=len(self))
         return Ragged.from_lengths(lengths, self.values[keep])
 
+    def among(self, rows: Int) -> "Ragged":
+        """The values that are among some (`[n] int64`, ascending, at least one), as their places there."""
+        places = np.searchsorted(rows, self.values).clip(max=len(rows) - 1)
+        return Ragged(self.indptr, places).where(rows[places] == self.values)
+
     def distinct(self) -> "Ragged":
         """Each row with its values ascending and once each; `UNKNOWN` values are different things and all stay."""
         order = np.lexsort((self.values, self.row_of_value))

@@ -113,7 +113,7 @@ def _rank_query_block(
         found = _top_k(scores, k, None if seen is None else _within(seen, first, end))
         rows = np.where(found.item_rows == UNKNOWN, UNKNOWN, found.item_rows + first)
         found = Rankings(rows, found.scores)
-        best = found if best is None else _merge(best, found, k)
+        best = found if best is None else merge(best, found, k)
     if best is None:
         raise ValueError("the catalogue is empty: there is nothing to rank")
     return best
@@ -166,8 +166,8 @@ def _sorted_by_score(item_rows: Int, scores: Float, k: int) -> Rankings:
     return Rankings(sorted_rows, sorted_scores)
 
 
-def _merge(best: Rankings, found: Rankings, k: int) -> Rankings:
-    """The best of two rankings, of which the second holds only higher item rows than the first."""
+def merge(best: Rankings, found: Rankings, k: int) -> Rankings:
+    """The best k of two rankings of the same queries over different items."""
     item_rows = np.concatenate([best.item_rows, found.item_rows], axis=1)
     return _sorted_by_score(item_rows, np.concatenate([best.scores, found.scores], axis=1), k)
 

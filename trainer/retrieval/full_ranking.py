@@ -1,7 +1,6 @@
 """The catalogue ranked by a two-tower model, exactly: inner products, and what the histories' own items get on top."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -125,11 +124,7 @@ def rank_some(
         `[queries, k]`: rows of the catalogue, best first; -1 where there are fewer.
     """
     vectors, _ = embed_queries(towers, queries, len(candidates))
-    items = towers.candidate_tower(candidates.gather(tf.constant(rows))).numpy()
-    if seen is not None:
-        places = np.searchsorted(rows, seen.values).clip(max=len(rows) - 1)
-        is_some = rows[places] == seen.values
-        seen = replace(seen, values=places).where(is_some)
-    found = rank_by_inner_product(vectors, items, k, seen=seen).item_rows
+    items = towers.embed_candidates(candidates).numpy()[rows]
+    found = rank_by_inner_product(vectors, items, k, seen=None if seen is None else seen.among(rows)).item_rows
     best: Int64 = np.where(found >= 0, rows[found], -1)
     return best

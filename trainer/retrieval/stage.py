@@ -87,7 +87,7 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents | StoredEvents, TwoTow
             return None
         validation = RetrievalValidation(
             events,
-            context.schema,
+            dataset.encoder,
             dataset.candidates,
             self.evaluation,
             num_queries=self.config.validation_queries,

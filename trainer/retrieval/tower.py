@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from features.encoding.encoder import Tensors
 from trainer.config.retrieval import RetrievalConfig
+from trainer.data.catalogue import EncodedCatalogue
 from trainer.layers.dropout import replica_number
 from trainer.layers.encoders.base import HistoryEncoder
 from trainer.layers.gated_features import GatedFeatures
 from trainer.layers.history_embedding import HistoryEmbedding
 from trainer.layers.products import Dense
 from trainer.retrieval.item_vectors import FrozenItemVectors, ItemVectors
+from trainer.retrieval.neighbours import neighbours_of_new
 
 # Keeps the gradient of a vector near zero bounded; far below any trained vector's squared norm.
 _NORM_EPSILON = 1e-6
@@ -131,6 +133,15 @@ class QueryTower(Tower):
         return QueryTower(self.features, self.mixing, self.config, history)
 
 
+class ItemIds(NamedTuple):
+    """The items' ids among the candidates' features."""
+
+    name: str
+    """Name of the feature."""
+    first_index: int
+    """First index of the ids that training has seen; those before are shared by all others."""
+
+
 class CandidateTower(Tower):
     """The tower of candidates."""
 
@@ -140,7 +151,7 @@ class CandidateTower(Tower):
         mixing: Sequence[tf.keras.layers.Layer],
         config: RetrievalConfig,
         *,
-        item_id: str,
+        ids: ItemIds,
         first_bias: npt.NDArray[np.float32],
         step: tf.Variable,
     ) -> None:
@@ -150,15 +161,23 @@ class CandidateTower(Tower):
             features: Encoded features to vectors.
             mixing: Dense layers over all vectors side by side.
             config: Of the model.
-            item_id: Name of the item's id among the features.
+            ids: The ids among the features.
             first_bias: `[indices of the item's id]`, what the bias starts from.
             step: `[] int64`, of the training.
         """
         super().__init__(features, mixing, config)
-        self.item_id, self.step = item_id, step
+        (self.item_id, self.first_index), self.step = ids, step
+        self.lift: tf.Variable | None = None
+        if config.new_item_cost:
+            self.lift = self.add_weight(name="lift", shape=(), trainable=False, initializer="zeros")
         if config.item_bias:
             start = tf.constant_initializer(first_bias)
             self.bias = self.add_weight(name="bias", shape=first_bias.shape, initializer=start)
+
+    @property
+    def rows_of_values(self) -> Mapping[str, str]:
+        """The bias, as `EmbeddingTable.rows_of_values` has it of tables."""
+        return {"bias": self.item_id} if self.config.item_bias else {}
 
     def call(self, encoded: Tensors, training: bool = False) -> tf.Tensor:
         """Encoded features by name, `[batch, ...]`, to `[batch, d] float32`."""
@@ -167,7 +186,25 @@ class CandidateTower(Tower):
         total = self.combine(self.features.vectors(encoded))
         if not self.config.item_bias:
             return total
-        return tf.concat([total, tf.gather(self.bias, encoded[self.item_id])[..., None]], axis=-1)
+        bias = tf.gather(self.bias, encoded[self.item_id])
+        if self.lift is not None and not training:
+            bias += self.lift * tf.cast(encoded[self.item_id] < self.first_index, tf.float32)
+        return tf.concat([total, bias[..., None]], axis=-1)
+
+    def like_neighbours(self, vectors: tf.Tensor, candidates: EncodedCatalogue) -> tf.Tensor:
+        """The catalogue's vectors, `[items, d] float32`, with those of new items made of their neighbours'."""
+        names = tuple(sorted({*self.features.by_name} - {self.item_id}))
+        near = neighbours_of_new(candidates, self.item_id, self.first_index, names, self.config.new_item_neighbours)
+        if len(near.of) == 0:
+            return vectors
+        mean = near.mean(vectors)
+        directions = mean[:, : self.config.dimension]
+        if self.config.score == "cosine":
+            directions = normalise(directions)
+        bias = mean[:, self.config.dimension :]
+        if self.lift is not None:
+            bias += self.lift
+        return tf.tensor_scatter_nd_update(vectors, near.of[:, None], tf.concat([directions, bias], axis=1))
 
     def _forget_ids(self, indices: tf.Tensor) -> tf.Tensor:
         seed = tf.stack([self.step, 7 + 1000 * replica_number()])

@@ -23,7 +23,7 @@ from trainer.layers.history_embedding import HistoryEmbedding
 from trainer.layers.tables.contract import EmbeddingTable
 from trainer.retrieval.item_vectors import ItemVectors
 from trainer.retrieval.repeat_bonus import EntriesOfHistories, RepeatBonus, RepeatBonusLayer
-from trainer.retrieval.tower import CandidateTower, Ensemble, HistoryPart, QueryTower, Tower, mixing_layers
+from trainer.retrieval.tower import CandidateTower, Ensemble, HistoryPart, ItemIds, QueryTower, Tower, mixing_layers
 
 FeatureT = TypeVar("FeatureT", bound=Feature)
 
@@ -70,10 +70,20 @@ class TwoTowers(tf.keras.layers.Layer):
         self.candidate_tower = _side_by_side([pair.candidate for pair in pairs], 1.0)
 
     def embed_candidates(self, candidates: EncodedCatalogue) -> tf.Tensor:
-        """`[items, d] float32`: the catalogue, in its order."""
+        """`[items, d] float32`: the catalogue, in its order; new items by their neighbours, if that is configured."""
         blocks = range(0, len(candidates), _ITEMS_A_BLOCK)
         rows = [tf.range(start, min(start + _ITEMS_A_BLOCK, len(candidates))) for start in blocks]
-        return tf.concat([self.candidate_tower(candidates.gather(block)) for block in rows], axis=0)
+        vectors = [tf.concat([pair.candidate(candidates.gather(block)) for block in rows], 0) for pair in self.pairs]
+        if self.config.new_item_neighbours:
+            each = zip(self.pairs, vectors, strict=True)
+            vectors = [pair.candidate.like_neighbours(own, candidates) for pair, own in each]
+        return tf.concat(vectors, axis=1)
+
+    def lift_new_items(self, score: float) -> None:
+        """Adds to the scores of items that training has not seen, in place of what was added before."""
+        for pair in self.pairs:
+            assert pair.candidate.lift is not None, "new_item_cost is 0"
+            pair.candidate.lift.assign(score)
 
     def repeats(self, query: Tensors) -> RepeatBonus | None:
         """What the histories of queries as `gather_query` makes them add to the scores of their own items, if any."""
@@ -162,7 +172,7 @@ def _make_pair(
             candidate_features,
             mixing_layers(config, len(candidate)),
             config,
-            item_id=schema.item_id,
+            ids=ItemIds(schema.item_id, encoder.lookup(schema.item_id).vocabulary.first_token_index),
             first_bias=_first_bias(config, candidates, schema.item_id, candidate[schema.item_id].num_indices),
             step=dropouts.step,
         ),

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 
 import numpy as np
+import scipy.sparse as sp
 
-from features.schema import Schema
+from features.encoding.schema_encoder import SchemaEncoder
 from trainer.config.evaluation import EvaluationConfig
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.events import EncodedEvents, Int64
 from trainer.metrics.lists import query_metrics
-from trainer.metrics.protocol import Ragged
-from trainer.retrieval.full_ranking import query_blocks, rank_by_model
+from trainer.metrics.protocol import Float, Ragged
+from trainer.metrics.top_k import rank_by_inner_product
+from trainer.retrieval.full_ranking import embed_queries, query_blocks
+from trainer.retrieval.new_items import bearable_shift, ranked_apart
 from trainer.retrieval.two_towers import TwoTowers
 
 NDCG = "ndcg@20"
@@ -24,7 +27,7 @@ class RetrievalValidation:
     def __init__(
         self,
         events: EncodedEvents,
-        schema: Schema,
+        encoder: SchemaEncoder,
         candidates: EncodedCatalogue,
         evaluation: EvaluationConfig,
         *,
@@ -35,7 +38,7 @@ class RetrievalValidation:
 
         Args:
             events: Encoded events of the validation split.
-            schema: The dataset's schema.
+            encoder: Of the dataset.
             candidates: The catalogue.
             evaluation: Says which items are left out of the rankings, and which events are to be found.
             num_queries: Largest number of users asked.
@@ -46,7 +49,9 @@ class RetrievalValidation:
         first_target = np.sort(first_target[sample])
         records = events.record_of_event()[first_target]
         self._candidates = candidates
-        self._blocks = list(query_blocks(events, schema, first_target))
+        item_id = encoder.schema.item_id
+        self._is_new = candidates.without_events(item_id, encoder.lookup(item_id).vocabulary.first_token_index)
+        self._blocks = list(query_blocks(events, encoder.schema, first_target))
         starts = events.record_splits[:-1]
         context_ends = starts + events.num_context
         ends = events.ends_of_moments(context_ends) if evaluation.targets == "next" else events.record_splits[1:]
@@ -58,9 +63,24 @@ class RetrievalValidation:
 
     def __call__(self, towers: TwoTowers) -> Mapping[str, float]:
         """Mean recall and NDCG of the sample at a few cutoffs."""
-        ranked = rank_by_model(towers, self._candidates, self._blocks, max(_CUTOFFS), seen=self._seen)
+        vectors, added = embed_queries(towers, self._blocks, len(self._candidates))
+        if towers.config.new_item_cost:
+            self._lift_new_items(towers, vectors, added)
+        items = towers.embed_candidates(self._candidates).numpy()
+        ranked = rank_by_inner_product(vectors, items, max(_CUTOFFS), seen=self._seen, added=added)
         metrics = query_metrics(ranked.item_rows, self._targets, _CUTOFFS)
         return {name: float(values.mean()) for name, values in metrics.items() if name.startswith(_SHOWN)}
+
+    def _lift_new_items(self, towers: TwoTowers, vectors: Float, added: sp.csr_array | None) -> None:
+        """Lets the sample decide how far the scores of new items are shifted; not at all where none is to be found."""
+        towers.lift_new_items(0.0)
+        if not self._is_new[self._targets.values].any() or self._is_new.all():
+            return
+        items, cutoff = towers.embed_candidates(self._candidates).numpy(), int(NDCG.partition("@")[2])
+        known, new = ranked_apart(vectors, items, self._is_new, cutoff, seen=self._seen, added=added)
+        config = towers.config
+        scale = config.loss.temperature
+        towers.lift_new_items(bearable_shift(known, new, self._targets, scale, cutoff, cost=config.new_item_cost))
 
 
 def _first_targets(events: EncodedEvents) -> Int64:

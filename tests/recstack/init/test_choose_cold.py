@@ -54,6 +54,8 @@ def test_where_new_items_come_and_have_words_their_ids_are_hidden_and_content_is
     assert found["id_dropout"].value > 0
     assert "50%" in found["id_dropout"].why
     assert "content" in found["names"].value
+    assert found["new_item_neighbours"].value > 0
+    assert 0 < found["new_item_cost"].value < 0.01
 
 
 def test_without_words_there_is_no_content_baseline_and_without_features_nothing_to_learn() -> None:

@@ -6,7 +6,7 @@ on the facts alone, and on no seed: a restored model is made with another one.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -36,6 +36,8 @@ _SEEDS_A_PART = 1_000_003
 class TableFacts:
     """What a table is of."""
 
+    name: str = ""
+    """Name of the table in `Encoded.table`."""
     num_indices: int
     """Indices that are looked up; 0 stands for a missing value."""
     dimension: int
@@ -64,6 +66,12 @@ class EmbeddingTable(tf.keras.layers.Layer):
         super().__init__()
         self.config: TableConfig = config
         self.num_indices, self.dimension = facts.num_indices, facts.dimension
+        self.table_name = facts.name
+
+    @property
+    def rows_of_values(self) -> Mapping[str, str]:
+        """Attributes with a row for each index, and the name of the table: a warm start matches their rows by value."""
+        return {}
 
     @abstractmethod
     def call(self, indices: tf.Tensor) -> tf.Tensor:

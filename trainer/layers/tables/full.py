@@ -1,6 +1,6 @@
 """A row for each index."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +19,11 @@ class FullTable(LinearTable):
         self.table = self.add_weight(
             name="table", shape=(facts.num_indices, facts.dimension), initializer=facts.noise()
         )
+
+    @property
+    def rows_of_values(self) -> Mapping[str, str]:
+        """The matrix."""
+        return {"table": self.table_name}
 
     def parts(self) -> Sequence[Part]:
         """The matrix; the row is the index."""

@@ -1,0 +1,99 @@
+"""Vectors of items that training has not seen, from the items that resemble them most.
+
+Where an item has no embedding of its own, those of its neighbours by attributes stand in for it: the mapping by
+nearest neighbours of Gantner et al. 2010 (https://doi.org/10.1109/ICDM.2010.129, section IV-A). The item bias is mapped
+with the rest, so that an item starts as popular as its like.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+import tensorflow as tf
+
+from trainer.data.catalogue import EncodedCatalogue
+from trainer.data.events import Float32, Int64
+
+_ITEMS_A_BLOCK = 1024
+# Dense features of no more components are numbers, whose direction says nothing.
+_NUMBER = 2
+
+
+class Neighbours(NamedTuple):
+    """The items that some items resemble."""
+
+    of: Int64
+    """`[n]`: rows of the catalogue, of items that training has not seen and that resemble some that it has."""
+    rows: Int64
+    """`[n, k]`: rows of the items that they resemble."""
+    weights: Float32
+    """`[n, k]`: of these, with the sum 1."""
+
+    def mean(self, values: tf.Tensor) -> tf.Tensor:
+        """`[n, d] float32`: the weighted mean of the neighbours' rows of `values`, `[items, d] float32`."""
+        starts = range(0, len(self.of), _ITEMS_A_BLOCK)
+        blocks = [(self.rows[at : at + _ITEMS_A_BLOCK], self.weights[at : at + _ITEMS_A_BLOCK]) for at in starts]
+        return tf.concat([tf.einsum("nk,nkd->nd", weights, tf.gather(values, rows)) for rows, weights in blocks], 0)
+
+
+@lru_cache(maxsize=2)
+def neighbours_of_new(
+    candidates: EncodedCatalogue, item_id: str, first_index: int, names: Sequence[str], count: int
+) -> Neighbours:
+    """Finds them by the cosine of their features: values weighed by how rare they are (TF-IDF), and vectors.
+
+    Args:
+        candidates: The catalogue.
+        item_id: Name of the items' id.
+        first_index: First index of the ids that training has seen.
+        names: Features to compare by; the id is not one of them.
+        count: k, neighbours of an item at most.
+    """
+    is_new = candidates.without_events(item_id, first_index)
+    known, new = np.flatnonzero(~is_new), np.flatnonzero(is_new)
+    features = _features(candidates, names)
+    count = min(count, len(known))
+    of_known = features[known].T.tocsr()
+    rows, weights = np.zeros([len(new), count], np.int64), np.zeros([len(new), count], np.float32)
+    for start in range(0, len(new), _ITEMS_A_BLOCK):
+        block = slice(start, start + _ITEMS_A_BLOCK)
+        cosines = (features[new[block]] @ of_known).toarray()
+        best = np.argpartition(-cosines, count - 1, axis=1)[:, :count] if count else rows[block]
+        # Squared, so that a near twin counts more than many that share a word.
+        rows[block], weights[block] = known[best], np.take_along_axis(cosines, best, axis=1).clip(0) ** 2
+    total = weights.sum(axis=1)
+    some = total > 0
+    return Neighbours(new[some], rows[some], weights[some] / total[some, None])
+
+
+def _features(candidates: EncodedCatalogue, names: Sequence[str]) -> sp.csr_array:
+    """`[items, values] float32`: one row an item, of length 1 or empty."""
+    encoded = [candidates.features[name].numpy() for name in names]
+    discrete = [_one_hot(values) for values in encoded if values.dtype == np.int32]
+    dense = [sp.csr_array(values) for values in encoded if values.dtype != np.int32 and values.shape[1] > _NUMBER]
+    empty = sp.csr_array((len(candidates), 1), dtype=np.float32)
+    return _unit(sp.hstack([_unit(_weighted(sp.hstack([empty, *discrete], "csr"))), *map(_unit, dense)], "csr"))
+
+
+def _one_hot(values: Int64) -> sp.csr_array:
+    """`[items, indices]` of `[items]` or `[items, width] int32`, where 0 is missing or padding."""
+    values = values.reshape(len(values), -1)
+    items, places = np.nonzero(values)
+    indices = values[items, places]
+    shape = (len(values), int(indices.max(initial=0)) + 1)
+    found = sp.csr_array((np.ones(len(indices), np.float32), (items, indices)), shape=shape)
+    found.data[:] = 1.0  # once, however often a word is there
+    return found
+
+
+def _weighted(values: sp.csr_array) -> sp.csr_array:
+    """Each value times the logarithm of how rare it is."""
+    holders = np.bincount(values.indices, minlength=values.shape[1])
+    return (values @ sp.diags_array(np.log((1 + values.shape[0]) / (1 + holders)).astype(np.float32))).tocsr()
+
+
+def _unit(rows: sp.csr_array) -> sp.csr_array:
+    lengths = np.sqrt((rows * rows).sum(axis=1))
+    return (sp.diags_array((1 / np.maximum(lengths, 1e-12)).astype(np.float32)) @ rows).tocsr()
