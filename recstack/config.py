@@ -28,7 +28,7 @@ from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.export import ExportConfig
 from trainer.config.index import AutoConfig, IndexConfig
-from trainer.config.negatives import require_asynchronous_negatives, require_compilable_negatives
+from trainer.config.negatives import refuse_kept_negatives
 from trainer.config.ranking import RankingConfig, require_tasks
 from trainer.config.retrieval import RetrievalConfig, require_features, streaming_obstacle
 from trainer.config.training import StrategyName, TrainingConfig, require_asynchronous, require_compilable
@@ -134,17 +134,19 @@ def require_strategy(stack: StackConfig, name: StageName, *, profile: bool = Fal
         InputError: A profile is asked for under `parameter_server`.
     """
     require_compilable(stack.training, stack.strategy)
-    if name == "retrieval" and (stack.training.xla or stack.strategy == "tpu"):
+    # The list ranker trains the retrieval of its folds.
+    if name != "ranking" and (stack.training.xla or stack.strategy == "tpu"):
         _require_compilable_retrieval(stack)
     if stack.strategy == "parameter_server":
         _require_asynchronous(stack, name, profile=profile)
 
 
 def _require_compilable_retrieval(stack: StackConfig) -> None:
-    because = 'with strategy = "tpu"' if stack.strategy == "tpu" else "with training.xla"
-    require_compilable_negatives(stack.retrieval.negatives, because)
+    compiler = 'with strategy = "tpu"' if stack.strategy == "tpu" else "with training.xla"
+    because = f"{compiler}, since XLA does not sort what has no fixed size"
+    refuse_kept_negatives(stack.retrieval.negatives, because)
     if stack.retrieval.repeat:
-        expected = f"0 {because}, since XLA does not sort what has no fixed size"
+        expected = f"0 {because}"
         raise ConfigError("retrieval.repeat", stack.retrieval.repeat, expected)
 
 
@@ -157,7 +159,8 @@ def _require_asynchronous(stack: StackConfig, name: StageName, *, profile: bool)
         expected = '"default": the list ranker trains several models in one process; train the other stages by name'
         raise ConfigError("strategy", "parameter_server", expected)
     if name == "retrieval":
-        require_asynchronous_negatives(stack.retrieval.negatives)
+        because = 'with strategy = "parameter_server", since workers do not make their steps together'
+        refuse_kept_negatives(stack.retrieval.negatives, because)
     require_asynchronous(name, stack.ranking if name == "ranking" else stack.retrieval, stack.training)
 
 

@@ -103,7 +103,7 @@ class ConfigReloader:
                 self._apply(config, "model")
             except ServingError as error:
                 logger.error("%s: not applied, serving goes on: %s", self._config.model_config_file, error.message)
-            except Exception:  # whatever the library of a store raises
+            except Exception:  # a store's library may raise anything; the loop must go on
                 logger.exception("%s: not applied yet, serving goes on", self._config.model_config_file)
                 continue
             applied = text
@@ -125,5 +125,5 @@ class ConfigReloader:
         # A file that cannot be read counts as empty here: `configured_models` reports why.
         try:
             return read_file(self._config.model_config_file)
-        except Exception:  # whatever the library of a store raises: the next look is not lost
+        except Exception:  # a store's library may raise anything; the loop must go on
             return b""

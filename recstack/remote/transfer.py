@@ -39,7 +39,9 @@ def push_models(stack: StackConfig, report: Report) -> None:
     mirror.push_models(stack.layout, stack.export, report)
     missing = [model for model in stack.export.models if stack.layout.model(model).current is None]
     if missing:
-        raise InputError(f"{stack.layout.saved_models}: {', '.join(missing)} not published yet; run `recstack export`")
+        raise InputError(
+            f"{stack.layout.saved_models}: no version of {', '.join(missing)} is published yet; run `recstack export`"
+        )
 
 
 def push_dataset(stack: StackConfig, report: Report) -> None:

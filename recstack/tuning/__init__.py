@@ -1,1 +1,1 @@
-"""`recstack tune`: a search of the settings of retrieval on the validation split."""
+"""`recstack tune`: a search of the settings of a stage on the validation split."""

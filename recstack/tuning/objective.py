@@ -41,7 +41,7 @@ class TrainStage:
         self._objective, self._sign = stage.objective, 1.0 if stage.maximise else -1.0
 
     def __call__(self, stack: StackConfig, report: TrialReport) -> float:
-        """The objective of the best epoch on validation; negative where less is better.
+        """The objective of the best epoch on validation, with the sign turned where less is better.
 
         Raises:
             RecstackError: the training diverged, or there is nothing to validate by.
@@ -89,7 +89,7 @@ class TrainStage:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Gives what is in a folder a second name; does nothing if it is not there, or the other one is."""
+    """Links the files of a folder into another; does nothing if the source is missing or the target exists."""
     if not source.is_dir() or target.exists():
         return
     with staged_directory(target) as staging:

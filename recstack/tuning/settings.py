@@ -230,21 +230,17 @@ class Searched:
     stage: StageName
     """The stage and its table of the configuration."""
     config: type[Any]
-    """What the table is structured to."""
+    """Class of the table's options."""
     metric: str
     """The stage's objective on the validation split; with a minus sign where less is better."""
     settings: Sequence[Setting]
     """What is searched, in the order in which it is chosen."""
     tries: Sequence[Mapping[str, Any]]
-    """Changes that helped on other logs, by field; each is tried on top of the best so far before the sampler
-    chooses."""
+    """Changes by field; each is tried on top of the best so far before the sampler chooses."""
+    behind: tuple[StageName, ...] = ()
+    """Other stages whose configuration decides about the quality."""
     kept: str = ""
     """Folder of the stage's directory that no setting changes, so that one trial takes it over from another."""
-
-    @property
-    def needed(self) -> tuple[StageName, ...]:
-        """The stages whose configuration decides about the quality."""
-        return ("retrieval", self.stage) if self.stage == "list_ranking" else (self.stage,)
 
 
 def these(*values: Any) -> Callable[[Start], tuple[Any, ...]]:
@@ -253,7 +249,7 @@ def these(*values: Any) -> Callable[[Start], tuple[Any, ...]]:
 
 
 def multiples(name: str, *factors: float) -> Callable[[Start], tuple[Any, ...]]:
-    """Whole multiples of what the search starts from."""
+    """Multiples of the value that the search starts from, rounded, at least 1."""
     return lambda start: tuple(max(1, round(get(start.table, name) * factor)) for factor in factors)
 
 

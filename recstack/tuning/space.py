@@ -1,6 +1,6 @@
 """The search space of one configuration: what a trial's parameters stand for, and which are tried first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +9,7 @@ from optuna.trial import Trial
 
 from features.serialization import structure, unstructure
 from recstack.config import StackConfig
-from recstack.tuning.settings import LogFacts, Searched, Setting, Start, Table
+from recstack.tuning.settings import LogFacts, Searched, Start, Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,16 +23,6 @@ class Space:
     searched: Searched
     """The stage whose settings are searched."""
 
-    @property
-    def settings(self) -> Sequence[Setting]:
-        """What is searched."""
-        return self.searched.settings
-
-    @property
-    def tries(self) -> Sequence[Mapping[str, Any]]:
-        """What is tried first."""
-        return self.searched.tries
-
     def suggest(self, trial: Trial) -> StackConfig:
         """Lets the trial choose each setting.
 
@@ -40,7 +30,7 @@ class Space:
             ConfigError: the settings do not go together.
         """
         table = self._table()
-        for setting in self.settings:
+        for setting in self.searched.settings:
             if setting.counts(table, self.facts):
                 setting.write(table, setting.suggest(trial, self._start()))
         return self._stack(table)
@@ -48,18 +38,22 @@ class Space:
     def start(self) -> dict[str, Any]:
         """The parameters that stand for the configuration as it is."""
         table = self._table()
-        return {setting.field: setting.read(table) for setting in self.settings if setting.counts(table, self.facts)}
+        return {
+            setting.field: setting.read(table)
+            for setting in self.searched.settings
+            if setting.counts(table, self.facts)
+        }
 
     def attempt(self, number: int, best: Mapping[str, Any]) -> dict[str, Any] | None:
         """The best parameters so far with one of the changes that are tried first; None if it changes nothing.
 
         Args:
-            number: which of `tries`.
+            number: which of the stage's `tries`.
             best: Parameters of the best trial.
         """
-        wanted = self.tries[number]
+        wanted = self.searched.tries[number]
         table, params = self._table(), dict[str, Any]()
-        for setting in self.settings:
+        for setting in self.searched.settings:
             if setting.counts(table, self.facts):
                 value = wanted.get(setting.field, best.get(setting.field, setting.read(table)))
                 if not setting.allows(value, self._start()):
@@ -72,14 +66,14 @@ class Space:
     def stack_of(self, params: Mapping[str, Any]) -> StackConfig:
         """The configuration that a trial's parameters stand for; settings that it has not drawn stay as they are."""
         table = self._table()
-        for setting in self.settings:
+        for setting in self.searched.settings:
             if setting.counts(table, self.facts) and setting.field in params:
                 setting.write(table, params[setting.field])
         return self._stack(table)
 
     def describe(self) -> list[str]:
         """Each setting with its values, which are the same in all trials of a study."""
-        return [f"{setting.field}: {setting.describe(self._start())}" for setting in self.settings]
+        return [f"{setting.field}: {setting.describe(self._start())}" for setting in self.searched.settings]
 
     def _start(self) -> Start:
         return Start(table=self._table(), facts=self.facts)

@@ -188,7 +188,7 @@ def _enqueue_attempt(study: Study, space: Space) -> None:
     if best is None:
         return
     done = {trial.user_attrs.get(TRY) for trial in study.get_trials(deepcopy=False)}
-    for number in range(len(space.tries)):
+    for number in range(len(space.searched.tries)):
         if number not in done and (params := space.attempt(number, best.params)) is not None:
             study.enqueue_trial(params, user_attrs={TRY: number})
             return

@@ -57,6 +57,11 @@ class Budget:
         if self.trials < 0:
             raise InputError(f"--trials {self.trials}: expected at least 1 trial, or 0 for as many as fit")
 
+    def limits(self, started: float) -> Limits:
+        """When a search that started at this moment, in seconds since 1970, ends."""
+        seconds = 60 * self.minutes
+        return Limits(until=started + seconds, confirm_from=started + (1 - _CONFIRMING) * seconds, trials=self.trials)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
@@ -121,11 +126,7 @@ def tune(
             layout=layout,
             study=study,
             size=budget.workers,
-            limits=Limits(
-                until=started + 60 * budget.minutes,
-                confirm_from=started + (1 - _CONFIRMING) * 60 * budget.minutes,
-                trials=budget.trials,
-            ),
+            limits=budget.limits(started),
         )
         report(f"{layout.root}: {len(results(study))} trials so far")
         try:
@@ -199,22 +200,20 @@ def _remarks(found: Tuning) -> Iterator[str]:
 
 def _require(stack: StackConfig, searched: Searched, dataset: Manifest) -> None:
     if searched.stage not in stack.stage_names:
-        raise ConfigError(
-            "list_ranking.enabled", False, "true: the list ranker is off, so nothing would use its settings"
-        )
+        raise ConfigError(f"{searched.stage}.enabled", False, "true: it is off, so nothing would use its settings")
     if not dataset.counts.get("positives_validation", 0):
         raise InputError(
             f"dataset {stack.layout.dataset.root}: `recstack tune` compares settings on the validation split, which "
             "has no positive events; set pipeline.split.validation and run `recstack prepare` again"
         )
-    if stack.strategy in ("multi_worker_mirrored", "parameter_server"):
+    if stack.strategy not in ("default", "mirrored"):
         raise ConfigError("strategy", stack.strategy, "default or mirrored: `--workers` trains trials side by side")
 
 
 def _identity(space: Space, dataset: Manifest) -> str:
     """Name of the search of a configuration; another dataset, configuration or table of settings is another search."""
-    stack = space.base
+    stack, searched = space.base, space.searched
     judged: dict[str, Any] = {"targets": stack.evaluation.targets, "exclude_seen": stack.evaluation.exclude_seen}
-    tables = [(name, unstructure(getattr(stack, name))) for name in space.searched.needed]
+    tables = [(name, unstructure(getattr(stack, name))) for name in (searched.stage, *searched.behind)]
     parts = [dataset.fingerprint(), tables, judged, stack.seed, stack.start_from]
     return fingerprint([*parts, asdict(space.facts), space.describe()])

@@ -27,7 +27,7 @@ class TuneArguments(StackArguments):
     """Searches the settings of a stage on the validation split; the same command again goes on with the search."""
 
     stage: tyro.conf.Positional[StageName] = "retrieval"
-    """Whose settings; the list ranker orders what the same retrieval finds."""
+    """Stage whose settings are searched. Tune retrieval before the list ranker, which orders its candidates."""
 
     minutes: float = 60.0
     """Wall time that the search may take."""

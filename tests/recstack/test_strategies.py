@@ -37,12 +37,14 @@ def test_what_has_no_fixed_size_is_not_compiled(retrieval: Mapping[str, Any], wo
     on_tpu = changed(replace(BASE, strategy="tpu"), retrieval)
     with pytest.raises(ConfigError, match=f'{words}.* with strategy = "tpu", since XLA'):
         require_strategy(on_tpu, "retrieval")
+    with pytest.raises(ConfigError, match=f'{words}.* with strategy = "tpu"'):
+        require_strategy(on_tpu, "list_ranking")  # which trains the retrieval of its folds
     require_strategy(on_tpu, "ranking")
     require_strategy(changed(BASE, retrieval), "retrieval")
     require_strategy(XLA, "retrieval")
 
 
-@pytest.mark.parametrize("strategy", ["mirrored", "multi_worker_mirrored", "parameter_server"])
+@pytest.mark.parametrize("strategy", ["mirrored", "multi_worker_mirrored", "parameter_server", "tpu"])
 def test_xla_is_for_one_device(strategy: StrategyName) -> None:
     with pytest.raises(ConfigError, match=f'training.xla = True: expected false with strategy = "{strategy}"'):
         require_strategy(replace(XLA, strategy=strategy), "ranking")

@@ -101,29 +101,16 @@ NEGATIVES = Kinds(
 )
 
 
-def require_asynchronous_negatives(config: NegativesConfig) -> None:
-    """Refuses negatives that are kept from one step to the next, which other workers would change in between.
-
-    Raises:
-        ConfigError: They are those of earlier batches, or found by an index that is made anew now and then.
-    """
-    _refuse_kept(config, 'with strategy = "parameter_server", since workers do not make their steps together')
-
-
-def require_compilable_negatives(config: NegativesConfig, because: str) -> None:
-    """Refuses negatives whose number differs from step to step before they are sorted, which XLA does not compile.
+def refuse_kept_negatives(config: NegativesConfig, because: str) -> None:
+    """Refuses negatives that are kept from one step to the next.
 
     Args:
         config: The negatives.
-        because: What asks for XLA, such as 'with training.xla'.
+        because: What they do not go with and why, as the end of the error.
 
     Raises:
         ConfigError: They are those of earlier batches, or found by an index that is made anew now and then.
     """
-    _refuse_kept(config, f"{because}, since XLA does not sort what has no fixed size")
-
-
-def _refuse_kept(config: NegativesConfig, because: str) -> None:
     if isinstance(config, CrossBatchConfig):
         expected = f'"in_batch", "mixed", "popular", "uniform" or "all" {because}'
         raise ConfigError("retrieval.negatives.kind", "cross_batch", expected)

@@ -34,8 +34,8 @@ class TrainingConfig:
     factors, which is faster on hardware that has such products; weights, sums and losses stay float32. With
     `mixed_float16` the loss is scaled, so that small gradients do not vanish."""
     xla: bool = False
-    """Whether XLA compiles the steps, for one device; random draws are then others. It takes seconds for each shape of
-    batch, and pays on accelerators if at all."""
+    """Whether XLA compiles the steps of one device. Random draws then differ. Each shape of batch takes seconds to
+    compile."""
 
     def __post_init__(self) -> None:
         require("training", self, "block_events", self.block_events >= 1, "at least 1")
@@ -118,10 +118,11 @@ def require_compilable(training: TrainingConfig, strategy: StrategyName) -> None
     """Refuses what steps that XLA compiles cannot be combined with.
 
     Raises:
-        ConfigError: `training.xla` is set, and replicas exchange numbers within a step or steps are made elsewhere.
+        ConfigError: `training.xla` is set, and replicas exchange numbers within a step, steps are made elsewhere, or
+            they are compiled anyway.
     """
-    if training.xla and strategy not in ("default", "tpu"):
-        expected = f'false with strategy = "{strategy}": XLA compiles the steps of one device; or strategy = "default"'
+    if training.xla and strategy != "default":
+        expected = f'false with strategy = "{strategy}", or strategy = "default": it is for the steps of one device'
         raise ConfigError("training.xla", True, expected)
 
 

@@ -70,7 +70,7 @@ def _rounding(training: TrainingConfig) -> dict[str, str]:
 
 
 def _draws(training: TrainingConfig) -> dict[str, str]:
-    """Who draws what is random in a step, where it is not TensorFlow."""
+    """Whether XLA compiles the steps: it draws other random numbers from the same seed."""
     return {"compiler": "xla"} if training.xla else {}
 
 

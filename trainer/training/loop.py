@@ -267,10 +267,10 @@ def make_step(plan: TrainingPlan, state: TrainingState) -> Callable[[Batch], Non
 
 
 def compiled_by_xla(wanted: bool) -> Callable[[ReplicaStep], ReplicaStep]:
-    """What decorates a function of a batch that XLA is to compile, if it is wanted."""
+    """A decorator: XLA compiles the function if `wanted`; otherwise it stays as it is."""
     if not wanted:
         return lambda function: function
-    return tf.function(jit_compile=True, reduce_retracing=True, autograph=False)  # type: ignore[no-any-return]
+    return tf.function(jit_compile=True, reduce_retracing=True, autograph=False)  # type: ignore[no-any-return]  # an untyped decorator
 
 
 def _gradients(plan: TrainingPlan, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices | None]]:

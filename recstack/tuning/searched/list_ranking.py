@@ -29,5 +29,11 @@ TRIES: tuple[Mapping[str, Any], ...] = (
 )
 
 LIST_RANKING = Searched(
-    stage="list_ranking", config=ListRankerConfig, metric="ndcg", settings=SETTINGS, tries=TRIES, kept="folds"
+    stage="list_ranking",
+    config=ListRankerConfig,
+    metric="ndcg",
+    settings=SETTINGS,
+    tries=TRIES,
+    behind=("retrieval",),
+    kept="folds",
 )

@@ -23,7 +23,7 @@ from trainer.config.ranking import MULTI_TASKS, NETWORKS, RankingConfig
 
 
 def _networks(start: Start) -> tuple[str, ...]:
-    """Those that the log has inputs for."""
+    """The networks that the log has inputs for."""
     return tuple(kind for kind in NETWORKS.names if start.facts.has_history or not NETWORKS.options(kind).reads_history)
 
 

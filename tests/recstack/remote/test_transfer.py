@@ -144,7 +144,7 @@ def test_models_have_to_be_published_first(finished, url, run_verb):
     stack = replace(finished, export=replace(finished.export, models=("retrieval",), publish_to=f"{url}/models"))
     code, error = run_verb(stack, "push")
     assert code == 2
-    assert "saved_models: retrieval not published yet; run `recstack export`" in error
+    assert "saved_models: no version of retrieval is published yet; run `recstack export`" in error
 
 
 def test_a_store_is_a_url():

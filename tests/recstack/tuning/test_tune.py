@@ -184,7 +184,7 @@ def test_a_worker_that_is_killed_is_replaced_and_an_interrupt_leaves_a_result(st
 
 
 def _manifests(folder: Path) -> set[int]:
-    """What tells files from copies of them."""
+    """Inodes of the manifests: linked files share them, copies do not."""
     return {path.stat().st_ino for path in folder.rglob("manifest.json")}
 
 

@@ -123,7 +123,9 @@ def test_coordinator_workers_and_servers_must_be_named(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", ["", "local"])
 def test_a_machine_without_a_tpu_is_told_so(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv("TPU_NAME", name) if name else monkeypatch.delenv("TPU_NAME", raising=False)
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    if name:
+        monkeypatch.setenv("TPU_NAME", name)
     with pytest.raises(ConfigError, match=r"strategy = 'tpu': expected a TPU at this machine, or .* TPU_NAME") as told:
         make_cluster("tpu")
     assert "\n" not in str(told.value)
