@@ -37,7 +37,7 @@ class TuningLayout:
 
     @property
     def kept(self) -> Path:
-        """What trials take over from each other, such as the folds of the list ranker."""
+        """What trials take over from each other, such as the folds of the list ranker; a folder for each seed."""
         return self.root / "kept"
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from features.disk.files import link_tree, staged_directory
+from features.disk.files import exclusive, link_tree, staged_directory
 from features.disk.layout import RunLayout
 from features.disk.searches import TuningLayout
 from features.errors import RecstackError
@@ -50,8 +50,9 @@ class TrainStage:
         known = report.run(run.id, is_new=not run.root.exists())
         if known is not None:
             return known
+        kept = self._layout.kept / str(stack.seed)
         if self._searched.kept:
-            _link(self._layout.kept, self._kept_in(run))
+            self._share(kept, self._kept_in(run))
         context = stages.stage_context(stack, run, self._watch(stack, report), make_cluster(stack.strategy))
         try:
             result = stages.train_in(context, stack, name, self._dataset)
@@ -59,7 +60,7 @@ class TrainStage:
             tf.keras.backend.clear_session()
             gc.collect()
         if self._searched.kept:
-            _link(self._kept_in(run), self._layout.kept)
+            self._share(self._kept_in(run), kept)
         quality = self._quality(result.manifest.metrics)
         if quality is None:
             raise RecstackError("the validation split has no events to judge by; change [pipeline.split]")
@@ -67,6 +68,15 @@ class TrainStage:
 
     def _kept_in(self, run: RunLayout) -> Path:
         return run.stage(self._searched.stage).directory / self._searched.kept
+
+    def _share(self, source: Path, target: Path) -> None:
+        """Links the files of a folder into another; does nothing if the source is missing or the target exists."""
+        with exclusive(self._layout.kept, "recstack tune", wait=True):  # against other workers
+            if not source.is_dir() or target.exists():
+                return
+            with staged_directory(target) as staging:
+                for path in source.iterdir():
+                    link_tree(path, staging / path.name)
 
     def _quality(self, metrics: Metrics) -> float | None:
         value = metrics.get(self._objective)
@@ -86,12 +96,3 @@ class TrainStage:
             report.require_time()
 
         return watch
-
-
-def _link(source: Path, target: Path) -> None:
-    """Links the files of a folder into another; does nothing if the source is missing or the target exists."""
-    if not source.is_dir() or target.exists():
-        return
-    with staged_directory(target) as staging:
-        for path in source.iterdir():
-            link_tree(path, staging / path.name)

@@ -42,6 +42,8 @@ class LogFacts:
     """Name of the user's id if it has an embedding beside a history; else empty."""
     tasks: int = 0
     """Labels that the ranking model predicts."""
+    is_compiled: bool = False
+    """Whether XLA compiles the steps, which it cannot do with all settings."""
 
     @classmethod
     def of(cls, stack: StackConfig, dataset: Manifest) -> "LogFacts":
@@ -54,6 +56,7 @@ class LogFacts:
             takes_again=not stack.evaluation.exclude_seen,
             user_beside_history=_user_beside_history(stack.features),
             tasks=len(stack.features.task),
+            is_compiled=stack.training.xla,
         )
 
 

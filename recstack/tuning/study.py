@@ -198,16 +198,20 @@ def _enqueue_repeat(study: Study) -> bool:
     """Adds the best trial that was not repeated yet, then the configuration as it is; says whether there was one."""
     trials = results(study)
     repeated = {trial.repeats for trial in trials}
-    done = [trial for trial in trials if trial.outcome == "done" and trial.repeats is None]
-    if len(done) < 2:
-        return False
-    best, *others = sorted(done, key=lambda trial: (-(trial.quality or 0.0), trial.number))[:_RIVALS]
-    start = [trial for trial in done if trial.number == 0]
-    for rival in (best, *start, *others):
+    rivals = rivals_of(trials)
+    for rival in rivals if len(rivals) > 1 else ():
         if rival.number not in repeated:
             study.enqueue_trial(dict(rival.params), user_attrs={REPEATS: rival.number})
             return True
     return False
+
+
+def rivals_of(trials: Sequence[TrialResult]) -> list[TrialResult]:
+    """The trials that are worth another seed: the best, the configuration as it is, and those behind the best."""
+    done = [trial for trial in trials if trial.outcome == "done" and trial.repeats is None]
+    best = sorted(done, key=lambda trial: (-(trial.quality or 0.0), trial.number))[:_RIVALS]
+    start = [trial for trial in done if trial.number == 0 and trial not in best[:1]]
+    return [*best[:1], *start, *(trial for trial in best[1:] if trial not in start)]
 
 
 def qualities(trials: Sequence[TrialResult]) -> dict[int, list[float]]:

@@ -14,7 +14,7 @@ from features.disk.searches import TuningLayout
 from features.errors import ConfigError, InputError
 from features.schema import fingerprint
 from features.serialization import unstructure
-from recstack.config import StackConfig
+from recstack.config import StackConfig, require_strategy
 from recstack.tuning.document import Change, changes, tuned_text
 from recstack.tuning.pool import Pool, run_pool
 from recstack.tuning.report import write_report
@@ -208,12 +208,15 @@ def _require(stack: StackConfig, searched: Searched, dataset: Manifest) -> None:
         )
     if stack.strategy not in ("default", "mirrored"):
         raise ConfigError("strategy", stack.strategy, "default or mirrored: `--workers` trains trials side by side")
+    require_strategy(stack, searched.stage)
 
 
 def _identity(space: Space, dataset: Manifest) -> str:
     """Name of the search of a configuration; another dataset, configuration or table of settings is another search."""
     stack, searched = space.base, space.searched
-    judged: dict[str, Any] = {"targets": stack.evaluation.targets, "exclude_seen": stack.evaluation.exclude_seen}
+    evaluation = stack.evaluation
+    judged: dict[str, Any] = {"targets": evaluation.targets, "exclude_seen": evaluation.exclude_seen}
+    judged["cutoff"] = min(evaluation.cutoffs)  # of the list ranker's NDCG
     tables = [(name, unstructure(getattr(stack, name))) for name in (searched.stage, *searched.behind)]
-    parts = [dataset.fingerprint(), tables, judged, stack.seed, stack.start_from]
+    parts = [dataset.fingerprint(), tables, judged, unstructure(stack.training), stack.seed, stack.start_from]
     return fingerprint([*parts, asdict(space.facts), space.describe()])

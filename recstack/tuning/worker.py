@@ -57,11 +57,11 @@ def work(searched: Searched, layout: TuningLayout, limits: Limits) -> None:
         train = TrainStage(stack, searched, layout)
 
         def objective(candidate: StackConfig, report: TrialReport) -> float:
-            remove_losers(study, stack)
+            remove_losers(study, stack, is_over=False)
             return train(candidate, report)
 
         search(study, space, objective, limits)
-        remove_losers(study, stack)
+        remove_losers(study, stack, is_over=True)
 
 
 def _end_with_input() -> None:

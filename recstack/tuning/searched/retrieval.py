@@ -111,7 +111,8 @@ def _encodes_sides(table: Table, facts: LogFacts) -> bool:
 
 
 def _buys_again(table: Table, facts: LogFacts) -> bool:
-    return facts.takes_again and facts.has_history and table["examples"] in ("event", "basket")
+    can_repeat = facts.has_history and table["examples"] in ("event", "basket") and not facts.is_compiled
+    return facts.takes_again and can_repeat
 
 
 def _is_small(table: Table, facts: LogFacts) -> bool:

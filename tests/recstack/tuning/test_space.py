@@ -65,6 +65,7 @@ def test_only_what_the_log_has_a_use_for_is_searched(base: StackConfig) -> None:
     again = names(events, takes_again=True, is_split_by_time=True)
     assert {"repeat", "half_life"} <= again
     assert not again & {"encoder.layers", "ensemble"}
+    assert "repeat" not in names(events, takes_again=True, is_compiled=True)
     assert not names(base, has_side_features=False) & {"encoder.side_features", "id_dropout"}
     assert "negatives.kind" not in names(base, items=1_000_000)
 

@@ -21,8 +21,11 @@ from recstack.config import StackConfig, load_config
 from recstack.retraining.registry import registered_runs
 from recstack.tuning.searched import SEARCHED
 from recstack.tuning.searched.retrieval import RETRIEVAL
+from recstack.tuning.settings import LogFacts
+from recstack.tuning.space import Space
 from recstack.tuning.study import open_study, results
-from recstack.tuning.tune import Budget, tune
+from recstack.tuning.tune import Budget, _identity, tune
+from trainer.config.negatives import CrossBatchConfig
 from trainer.stage import stages_of
 
 PATIENCE_SECONDS = 240.0
@@ -51,7 +54,7 @@ def config(stack: StackConfig, tmp_path: Path) -> Path:
         (["--workers", "0"], "--workers 0: expected at least 1"),
         (["--trials", "-1"], "--trials -1"),
         (["--strategy", "multi_worker_mirrored"], "`--workers` trains trials side by side"),
-        (["--strategy", "parameter_server"], "`--workers` trains trials side by side"),
+        (["--strategy", "tpu"], "`--workers` trains trials side by side"),
     ],
 )
 def test_a_budget_that_makes_no_sense_is_refused(
@@ -135,10 +138,14 @@ def test_two_workers_share_the_trials(stack: StackConfig) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ranking", "list_ranking"])
-def test_the_stages_behind_retrieval_are_searched_too(stack: StackConfig, name: StageName) -> None:
+def test_the_stages_behind_retrieval_are_searched_too(
+    stack: StackConfig, name: StageName, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ranker = replace(stack.list_ranking, enabled=True, folds=1, candidates=6, history=6, epochs=2, members=1)
     small = replace(stack, list_ranking=ranker, ranking=replace(stack.ranking, epochs=2))
-    found = tune(small, SEARCHED[name], small.to_toml(), Budget(minutes=30, trials=3), lambda study, gone: None, print)
+    monkeypatch.setattr("recstack.tuning.tune._CONFIRMING", 1.0)  # the best are repeated as soon as there are two
+    found = tune(small, SEARCHED[name], small.to_toml(), Budget(minutes=30, trials=5), lambda study, gone: None, print)
+    assert any(trial.repeats is not None and trial.outcome == "done" for trial in found.trials)
     assert {trial.outcome for trial in found.trials} <= {"done", "pruned"}
     assert found.best is not None
     assert found.best.quality is not None
@@ -150,8 +157,29 @@ def test_the_stages_behind_retrieval_are_searched_too(stack: StackConfig, name: 
     assert stages.train(best, name).nothing_to_do
     # The trials took over the fold's retrieval, which the first of them had trained.
     folds = stages.own_run(best).stage(name).directory / "folds"
-    assert _manifests(folds) == _manifests(found.layout.kept)
+    assert _manifests(folds) == _manifests(found.layout.kept / str(best.seed))
     assert bool(_manifests(folds)) == (name == "list_ranking")
+
+
+def test_what_decides_about_the_quality_is_another_search(stack: StackConfig) -> None:
+    dataset = stack.require_dataset()
+    searches = [
+        stack,
+        replace(stack, training=replace(stack.training, precision="mixed_bfloat16")),
+        replace(stack, evaluation=replace(stack.evaluation, cutoffs=(3, 10))),
+        replace(stack, seed=stack.seed + 1),
+        replace(stack, retrieval=replace(stack.retrieval, epochs=1)),
+    ]
+    facts = LogFacts.of(stack, dataset)
+    names = [_identity(Space(base=each, facts=facts, searched=SEARCHED["list_ranking"]), dataset) for each in searches]
+    assert len(set(names)) == len(searches)
+
+
+def test_what_xla_does_not_compile_is_refused(stack: StackConfig) -> None:
+    hard = replace(stack.retrieval, negatives=CrossBatchConfig())
+    compiled = replace(stack, retrieval=hard, training=replace(stack.training, xla=True))
+    with pytest.raises(ConfigError, match=r"retrieval.negatives.kind = 'cross_batch'"):
+        tune(compiled, RETRIEVAL, "", Budget(minutes=1), lambda study, gone: None, print)
 
 
 def test_a_list_ranker_that_is_off_is_not_searched(stack: StackConfig) -> None:
