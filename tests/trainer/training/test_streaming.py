@@ -1,5 +1,6 @@
 """Trainings whose events come from disk: they learn, go on where they stopped, and leave nothing behind."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,9 @@ class OneOfTwo(Cluster):
 
     def of_all(self, value: float) -> list[float]:
         return [value, value]
+
+    def shards(self, files: Sequence[Path]) -> Sequence[Path]:
+        return files
 
 
 def test_workers_share_a_block(small_dataset, tmp_path):
