@@ -206,11 +206,12 @@ def load(stack: StackConfig, arguments: Arguments) -> None:
     assert layout.current is not None, "published before"
     model = ServedModel("retrieval", layout.version(layout.current))
     _print("load", started)
-    queries = raw_queries(stack.features, stack.layout.dataset, "test").take(np.arange(100))
+    queries = raw_queries(stack.features, stack.layout.dataset, "test")
+    queries = queries.take(np.arange(min(100, len(queries))))
     asked = time.monotonic()
     answers = model.top_k(queries, 10, exclude_seen=False)
     assert np.isfinite(answers.scores).all(), "an index that loads has scores"
-    print(f"{'100 answers':<24}{1000 * (time.monotonic() - asked):>10,.0f} ms")
+    print(f"{f'{len(queries)} answers':<24}{1000 * (time.monotonic() - asked):>10,.0f} ms")
 
 
 def _print(name: str, started: float) -> None:

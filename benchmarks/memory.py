@@ -83,7 +83,7 @@ class Arguments:
     """Command-line arguments: numbers of events, inputs and processes, size of a block and steps to time."""
 
     events: tuple[int, ...] = (1_000_000,)
-    """Events of the log, 97 in a hundred of which are for training."""
+    """Events of the log, 98 in a hundred of which are for training."""
     prepared: int = 10_000_000
     """Events that are prepared at most; larger logs are multiples of it."""
     inputs: tuple[InputKind, ...] = ("memory", "stream")

@@ -9,6 +9,8 @@ from hypothesis import settings
 
 # TensorFlow's C++ start-up notices (no GPU, instruction sets) would drown a failing test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Parameter servers that a test starts need two threads, whatever the tests are run with.
+os.environ.pop("TF_NUM_INTEROP_THREADS", None)
 
 from features.disk.layout import DatasetLayout
 from features.encoding.statistics import NumericStatistics, Statistics

@@ -26,8 +26,8 @@ class TrainingConfig:
     holds two blocks of them, and each of several processes reads shards of its own; `auto` streams 20,000,000 events or
     more. The list ranker and `initialisation = "svd"` need them in memory."""
     block_events: int = 1_000_000
-    """Events of a block when they are streamed. Examples are shuffled within a block of users drawn from everywhere, so
-    that larger ones shuffle better; a million take some 300 MB."""
+    """Events of a block when they are streamed, shared by all processes. Examples are shuffled within a block of users
+    drawn from everywhere, so that larger ones shuffle better; a million take some 300 MB in all."""
 
     precision: PrecisionKind = "float32"
     """In which the matrix products of a training step are made: `mixed_bfloat16` and `mixed_float16` round their

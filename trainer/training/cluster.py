@@ -29,6 +29,7 @@ _SERVERS_EXPECTED = (
     '"index": 0}}; `recstack train --launch 2 --servers 1` starts them on this machine'
 )
 _TPU_EXPECTED = "a TPU at this machine, or the environment variable TPU_NAME to name one, and a TensorFlow built for it"
+_THREADS = "TF_NUM_INTEROP_THREADS"
 # Smaller weights stay whole on one server.
 _LEAST_PART_BYTES = 256 * 1024
 
@@ -222,6 +223,8 @@ def _parameter_servers() -> Cluster:
         raise ConfigError("strategy", "parameter_server", _SERVERS_EXPECTED) from error
     if counts["chief"] != 1 or not counts["worker"] or not counts["ps"] or resolver.task_type not in counts:
         raise ConfigError("strategy", "parameter_server", _SERVERS_EXPECTED)
+    if os.environ.get(_THREADS) == "1":
+        raise InputError(f"{_THREADS}=1: parameter servers never make a step with one thread; unset it")
     if resolver.task_type != "chief":
         server = tf.distribute.Server(
             resolver.cluster_spec(), job_name=resolver.task_type, task_index=resolver.task_id, protocol="grpc"
@@ -267,6 +270,7 @@ def make_cluster(name: StrategyName) -> Cluster:
 
     Raises:
         ConfigError: There is no such strategy, `TF_CONFIG` does not name the workers, or there is no TPU.
+        InputError: Parameter servers with one thread, which would wait for ever.
     """
     if name not in _CLUSTERS:
         raise ConfigError("strategy", name, f"one of {', '.join(_CLUSTERS)}")

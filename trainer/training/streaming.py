@@ -37,13 +37,13 @@ def plan_stream(
         stored: This worker's events.
         examples_of: Makes the examples of some of them.
         batch_size: Examples a step, over all workers, at most.
-        context: Says who the workers are, and how many events each holds in memory at once.
+        context: Says who the workers are, and how many events all of them hold in memory at once.
 
     Raises:
         InputError: A worker has no examples.
     """
     cluster, block_events = context.cluster, context.training.block_events
-    counts = count_examples(stored, lambda events: examples_of(events).records, block_events)
+    counts = count_examples(stored, lambda events: examples_of(events).records, _own_share(context))
     examples, events = cluster.of_all(float(counts.sum())), cluster.of_all(float(len(stored)))
     least = int(min(examples))
     if least == 0:
@@ -56,7 +56,7 @@ def plan_stream(
         chunk_examples=counts,
         num_examples=int(sum(examples)),
         steps_per_epoch=least // own_batch,
-        steps_per_block=max(1, int(block_examples / own_batch)),
+        steps_per_block=max(1, int(block_examples / whole_batch)),
         replicas=cluster.num_replicas // cluster.num_workers,
         seed=(context.seed, cluster.worker),
         examples_of=examples_of,
@@ -71,7 +71,7 @@ def plan_packed_stream(stored: StoredEvents, *, length: int, batch_size: int, co
         stored: This worker's events.
         length: Items of a history, at most.
         batch_size: Events a step, over all workers, about.
-        context: Says who the workers are, and how many events each holds in memory at once.
+        context: Says who the workers are, and how many events all of them hold in memory at once.
 
     Raises:
         InputError: A worker has no user with two events.
@@ -84,7 +84,7 @@ def plan_packed_stream(stored: StoredEvents, *, length: int, batch_size: int, co
         sizes.append(of_events)
         return events.record_of_event()[starts].astype(np.int64)
 
-    counts = count_examples(stored, records_of, block_events)
+    counts = count_examples(stored, records_of, _own_share(context))
     of_all = np.concatenate([*sizes, np.empty(0, np.int64)])
     least = min(cluster.of_all(float(len(of_all))))
     if least == 0:
@@ -98,9 +98,14 @@ def plan_packed_stream(stored: StoredEvents, *, length: int, batch_size: int, co
         num_examples=num_rows,
         # As many stretches at least: a step without any would have no loss.
         steps_per_epoch=int(min(max(1, num_rows // whole_batch), least)),
-        steps_per_block=max(1, block_events * cluster.num_workers // (whole_batch * width)),
+        steps_per_block=max(1, block_events // (whole_batch * width)),
         replicas=cluster.num_replicas // cluster.num_workers,
         seed=(context.seed, cluster.worker),
         length=length,
         width=width,
     )
+
+
+def _own_share(context: StageContext) -> int:
+    """The events of a block that are this worker's."""
+    return max(1, context.training.block_events // context.cluster.num_workers)

@@ -131,6 +131,13 @@ def test_a_machine_without_a_tpu_is_told_so(monkeypatch: pytest.MonkeyPatch, nam
     assert "\n" not in str(told.value)
 
 
+def test_parameter_servers_with_one_thread_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", server_configs(["a:1", "b:1", "c:1"], 1)[0])
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "1")
+    with pytest.raises(InputError, match=r"TF_NUM_INTEROP_THREADS=1.*unset it"):
+        make_cluster("parameter_server")
+
+
 def test_a_process_has_one_mirrored_strategy() -> None:
     """Each numbers its exchanges from the start, and TensorFlow tells them apart by these numbers alone."""
     assert make_cluster("mirrored").strategy is make_cluster("mirrored").strategy

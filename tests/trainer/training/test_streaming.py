@@ -1,5 +1,6 @@
 """Trainings whose events come from disk: they learn, go on where they stopped, and leave nothing behind."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.trainer.test_stage import (
 )
 from trainer.config.encoders import GRUConfig
 from trainer.config.training import STREAMED_FROM, TrainingConfig
+from trainer.data.encoded_dataset import encode_dataset
 from trainer.data.labelled_pairs import LabelMoments, label_moments
 from trainer.ranking.stage import RankingStage
 from trainer.retrieval.stage import RetrievalStage
@@ -28,6 +30,7 @@ from trainer.stage import train_stage
 from trainer.training.cluster import Cluster
 from trainer.training.inputs import is_streamed, stage_inputs
 from trainer.training.progress import Progress
+from trainer.training.streaming import open_events
 
 STREAM = TrainingConfig(input="stream", block_events=20)
 RETRIEVAL_STAGE = RetrievalStage(config=replace(RETRIEVAL, half_life=0.5, epochs=3, checkpoint_seconds=0.0))
@@ -70,6 +73,28 @@ def test_a_streamed_training_goes_on_in_the_middle_of_an_epoch(small_dataset, tm
     alike = vectors @ vectors.T
     same = np.equal.outer(np.arange(len(alike)) % 2, np.arange(len(alike)) % 2)
     assert alike[same].mean() > alike[~same].mean()
+
+
+class OneOfTwo(Cluster):
+    """A worker that has as much as the other one."""
+
+    num_replicas = 2
+
+    def of_all(self, value: float) -> list[float]:
+        return [value, value]
+
+    def shards(self, files: Sequence[Path]) -> Sequence[Path]:
+        return files
+
+
+def test_workers_share_a_block(small_dataset, tmp_path):
+    dataset = encode_dataset(SCHEMA, small_dataset)
+    for cluster in (Cluster(), OneOfTwo(num_workers=2)):
+        # Both read the same events here: there are twice as many of all workers then, and blocks of as many.
+        where = replace(context(small_dataset, tmp_path, training=STREAM), cluster=cluster, events=tmp_path / "events")
+        plan = RETRIEVAL_STAGE.make_examples(open_events(where, dataset, records="retrieval"), where)
+        steps, own_batch = plan.block(0, 0, plan.steps_per_block).indices.shape
+        assert STREAM.block_events // 2 < steps * own_batch * cluster.num_workers <= STREAM.block_events
 
 
 @pytest.mark.slow
