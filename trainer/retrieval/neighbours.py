@@ -17,6 +17,8 @@ from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.events import Float32, Int64
 
 _ITEMS_A_BLOCK = 1024
+# Cosines of as many items with all others as are held at once.
+_BLOCK_BYTES = 64 << 20
 # Dense features of no more components are numbers, whose direction says nothing.
 _NUMBER = 2
 
@@ -57,8 +59,9 @@ def neighbours_of_new(
     count = min(count, len(known))
     of_known = features[known].T.tocsr()
     rows, weights = np.zeros([len(new), count], np.int64), np.zeros([len(new), count], np.float32)
-    for start in range(0, len(new), _ITEMS_A_BLOCK):
-        block = slice(start, start + _ITEMS_A_BLOCK)
+    size = max(1, _BLOCK_BYTES // (4 * max(1, len(known))))
+    for start in range(0, len(new), size):
+        block = slice(start, start + size)
         cosines = (features[new[block]] @ of_known).toarray()
         best = np.argpartition(-cosines, count - 1, axis=1)[:, :count] if count else rows[block]
         # Squared, so that a near twin counts more than many that share a word.

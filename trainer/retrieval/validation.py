@@ -62,7 +62,11 @@ class RetrievalValidation:
         return len(self._targets)
 
     def __call__(self, towers: TwoTowers) -> Mapping[str, float]:
-        """Mean recall and NDCG of the sample at a few cutoffs."""
+        """Mean recall and NDCG of the sample at a few cutoffs.
+
+        With `new_item_cost`, the sample first decides what the towers add to the scores of new items; the metrics are
+        those with that.
+        """
         vectors, added = embed_queries(towers, self._blocks, len(self._candidates))
         if towers.config.new_item_cost:
             self._lift_new_items(towers, vectors, added)

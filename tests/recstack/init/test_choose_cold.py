@@ -8,7 +8,7 @@ import pytest
 from features.spec.base import Feature
 from features.spec.numeric import NumericFeature
 from features.spec.text import TextFeature
-from recstack.init.choose_cold import choose_for_new_items, share_of_new_items
+from recstack.init.choose_cold import choose_for_new_items, popularity_of_new_items, share_of_new_items
 from recstack.init.log import Log
 from recstack.init.proposal import FeatureChoice, LeftOut, Setting
 
@@ -54,8 +54,20 @@ def test_where_new_items_come_and_have_words_their_ids_are_hidden_and_content_is
     assert found["id_dropout"].value > 0
     assert "50%" in found["id_dropout"].why
     assert "content" in found["names"].value
+
+
+def test_new_items_stand_where_their_like_stand_if_they_are_taken_as_often() -> None:
+    # Items 100 and 101 are taken once, as item 1 is twice: half as often.
+    assert popularity_of_new_items(NEW, split("per_user_fraction")) == pytest.approx(0.5)
+    found = proposed(NEW, TITLE)
     assert found["new_item_neighbours"].value > 0
+    assert "0.5 times" in found["new_item_neighbours"].why
     assert 0 < found["new_item_cost"].value < 0.01
+    # Three users take the known item, one a new one.
+    rare = log_of([[*range(8), 1, 2], [*range(8), 100, 2], [*range(8), 1, 2]])
+    assert popularity_of_new_items(rare, split("per_user_fraction")) == pytest.approx(1 / 2.5)
+    assert "new_item_neighbours" not in proposed(rare, TITLE)
+    assert popularity_of_new_items(KNOWN, split("per_user_fraction")) == 0.0
 
 
 def test_without_words_there_is_no_content_baseline_and_without_features_nothing_to_learn() -> None:
