@@ -19,11 +19,9 @@ from rich.table import Table
 from beam_pipelines.prepare import prepare_dataset
 from features.disk.layout import RunLayout, Workdir
 from recstack.config import load_config
-from trainer.cascade.counts import ITEM_COLUMNS
-from trainer.cascade.features import feature_names
+from trainer.cascade.features import GROUP_OF_COLUMNS, GROUP_OF_REPEATS, GROUP_OF_SCORES
 from trainer.cascade.lists import CandidateLists
-from trainer.cascade.stage import ListRankingStage, item_values
-from trainer.cascade.tables import SIMILARITIES
+from trainer.cascade.stage import ListRankingStage, feature_layout, item_values
 from trainer.cascade.validation import ListValidation
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.metrics.intervals import paired_test
@@ -32,16 +30,17 @@ from trainer.stage import stages_of, train_stage
 from trainer.training.stage import StageContext
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "retrieval's score, gap and rank": ("retrieval_",),
-    "vectors of the candidate tower": ("tower_",),
-    "EASE": ("ease_",),
-    "cosine and co-visitation": ("cosine_", "co_visitation_"),
-    "what follows what": ("sequence_", "next_", "around_"),
-    "ALS": ("als_",),
-    "being the same item": ("same_item_",),
-    "counts of events": ITEM_COLUMNS,
+    "retrieval's score, gap and rank": (GROUP_OF_SCORES,),
+    "vectors of the candidate tower": ("tower",),
+    "EASE": ("ease",),
+    "cosine and co-visitation": ("cosine", "co_visitation"),
+    "what follows what": ("sequence", "next", "around"),
+    "ALS": ("als",),
+    "being the same item": ("same_item",),
+    "times of earlier events": (GROUP_OF_REPEATS,),
+    "counts of events": (GROUP_OF_COLUMNS,),
 }
-"""Beginnings of the names of the features of a group; the similarities of item features are one more."""
+"""Groups of features that are left out together; the similarities of item features are one more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,23 +84,22 @@ def main(arguments: Arguments) -> None:
     validation = stage.make_validation(context, dataset)
     assert validation is not None
     lists = {"train": stage.load_events(context, dataset), "validation": validation.lists}
-    attributes = tuple(item_values(dataset))
-    names = feature_names((*SIMILARITIES, *attributes), ITEM_COLUMNS)
-    groups = {"none": (), **GROUPS, "item features": tuple(f"{name}_" for name in attributes)}
+    of_features = np.array(feature_layout(dataset).groups)
+    groups = {"none": (), **GROUPS, "item features": tuple(item_values(dataset))}
     table = Table("left out", "features", f"validation NDCG@{stage.cutoff}", "difference to all features")
     users = np.unique(lists["validation"].records, return_inverse=True)[1]
     whole: np.ndarray | None = None
-    for name, beginnings in groups.items():
-        is_left = np.array(
-            [not column.startswith(beginnings) for column in names] if beginnings else [True] * len(names)
-        )
+    for name, left_out in groups.items():
+        is_left = ~np.isin(of_features, left_out)
+        if left_out and is_left.all():
+            continue
         ndcg = trained_ndcg(stage, context, {split: without(part, is_left) for split, part in lists.items()})
         whole = ndcg if whole is None else whole
         difference = paired_test(ndcg, whole, users).difference
         spread = f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
-        table.add_row(name, str(int((~is_left).sum())), f"{ndcg.mean():.4f}", spread if beginnings else "")
+        table.add_row(name, str(int((~is_left).sum())), f"{ndcg.mean():.4f}", spread if left_out else "")
         print(name, round(float(ndcg.mean()), 4), flush=True)
-    table.add_row("all but retrieval's order", str(len(names)), f"{validation.retrieval_ndcg.mean():.4f}", "")
+    table.add_row("all but retrieval's order", str(len(of_features)), f"{validation.retrieval_ndcg.mean():.4f}", "")
     Console(width=120).print(table)
 
 

@@ -32,6 +32,8 @@ ITEMS = 100_000
 SIZES = ((20, 100), (50, 500), (300, 300))
 """Entries of the history and candidates."""
 CALLS = 200
+NOW = 1_000_000_000
+"""Seconds since 1970-01-01 UTC, and the newest time of a history."""
 
 
 def main() -> None:
@@ -54,13 +56,17 @@ def list_ranker() -> Iterator[tuple[str, int, int, Callable[[], object]]]:
     order = made.list_order(ITEMS, rng)
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def rank(history: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        return order.log_chances(Found(query={}, history=history, rows=rows, scores=scores))
+    def rank(history: tf.Tensor, times: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        now = tf.fill([1], tf.constant(NOW, tf.int64))
+        return order.log_chances(
+            Found(query={}, history=history, history_times=times, asked_at=now, rows=rows, scores=scores)
+        )
 
     for history, candidates in SIZES:
         entries, rows = (tf.constant(rng.integers(0, ITEMS, (1, size), np.int32)) for size in (history, candidates))
+        times = tf.constant(np.sort(rng.integers(1, NOW, (1, history))))
         scores = tf.constant(-np.sort(-rng.random((1, candidates), np.float32)))
-        yield "list ranker", history, candidates, lambda given=(entries, rows, scores): rank(*given).numpy()
+        yield "list ranker", history, candidates, lambda given=(entries, times, rows, scores): rank(*given).numpy()
 
 
 def ranking_networks() -> Iterator[tuple[str, int, int, Callable[[], object]]]:

@@ -169,7 +169,7 @@ def list_order(num_items: int, rng: np.random.Generator) -> ListOrder:
     kinds = {"same_item": lambda: SameItem(name="same_item"), "tower": vectors, "als": vectors}
     similarities = {name: kinds.get(name, neighbours)() for name in SIMILARITIES}
     columns = {name: rng.random(num_items, np.float32) for name in ITEM_COLUMNS}
-    features = CandidateFeatures(similarities, columns)
+    features = CandidateFeatures(similarities, columns, with_times=True)
     ranker = ListRanker(LIST_RANKING, len(features.names), seed=0)
     return ListOrder(features, ranker, LIST_RANKING.history)
 

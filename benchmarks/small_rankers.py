@@ -29,7 +29,7 @@ from features.disk.layout import Split
 from recstack import stages
 from recstack.config import StackConfig, load_config
 from trainer.cascade.features import CandidateFeatures
-from trainer.cascade.lists import CandidateLists, history_rows
+from trainer.cascade.lists import CandidateLists, histories_of
 from trainer.cascade.losses import softmax
 from trainer.cascade.model import ListRanker
 from trainer.cascade.stage import ListRankingStage
@@ -222,7 +222,7 @@ def saved_list_order(
         autograph=False,
     )
     loaded, size = saved(module)
-    histories = history_rows(judged.events, judged.asked_at[:CALLS], length)
+    histories = histories_of(judged.events, judged.asked_at[:CALLS], length).rows
 
     def call(query: int) -> Callable[[], object]:
         given = [tf.constant(each[None]) for each in (histories[query], lists.rows[query], lists.features[query, :, 0])]

@@ -1,4 +1,4 @@
-"""How often items were taken, as of a moment: what the log knew when a query was asked."""
+"""How often and when items were taken, as of a moment: what the log knew when a query was asked."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,18 @@ import numpy.typing as npt
 from trainer.data.events import Float32, Int32, Int64
 
 _DAY = 86_400
-_WINDOWS = (7, 30, 120)
-ITEM_COLUMNS = ("log_events", *(f"log_events_{days}_days" for days in _WINDOWS))
-"""Log counts of all events of an item, and of those of the last days."""
+_WINDOWS = (1, 3, 7, 14, 30, 120, 365)
+ITEM_COLUMNS = (
+    "log_events",
+    *(f"log_events_{days}_days" for days in _WINDOWS),
+    "log_days_known",
+    "log_days_untaken",
+    "repeated_share",
+)
+"""Log counts of all events of an item, and of those of the last days; the logs of 1 + the days since its first and its
+last event; and the share of the events whose user had the item before. All are 0 for an item without events."""
+# As if each item had so many more events, all by new users: few events say little.
+_PRIOR = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,19 +30,49 @@ class ItemCounts:
     """`[events]`: rows of the catalogue."""
     times: Int64
     """`[events]`: seconds since 1970-01-01 UTC."""
+    is_repeated: npt.NDArray[np.bool_]
+    """`[events]`: whether the user had the item before."""
     num_items: int
     """Rows of the catalogue."""
 
     def columns(self) -> dict[str, npt.NDArray[np.float32]]:
-        """Each of `ITEM_COLUMNS` for all items, `[items] float32`; the last days are those before the newest event."""
-        end = self.times.max(initial=0)
-        counts = [np.bincount(self.rows, minlength=self.num_items)]
-        for days in _WINDOWS:
-            recent = self.rows[self.times > end - days * _DAY]
-            counts.append(np.bincount(recent, minlength=self.num_items))
-        return {
-            name: np.log1p(of_items).astype(np.float32) for name, of_items in zip(ITEM_COLUMNS, counts, strict=True)
-        }
+        """Each of `ITEM_COLUMNS` for all items, `[items] float32`, as of the newest event, which counts."""
+        rows = np.arange(self.num_items, dtype=np.int32)[None]
+        moment = np.array([self.times.max(initial=0) + 1])
+        values = CountsAsOf(self).columns(rows, moment)[0]
+        return dict(zip(ITEM_COLUMNS, values.T, strict=True))
+
+
+class CountsAsOf:
+    """Counts as of any moment: events at that moment or later count for nothing."""
+
+    def __init__(self, counts: ItemCounts) -> None:
+        """Sorts the events."""
+        self._events = _Places(counts.rows, counts.times)
+        self._repeats = _Places(counts.rows[counts.is_repeated], counts.times[counts.is_repeated])
+
+    def columns(self, rows: Int32, moments: Int64) -> Float32:
+        """Each of `ITEM_COLUMNS` for the candidates of queries.
+
+        Args:
+            rows: `[lists, C]`: rows of the catalogue, -1 for padding.
+            moments: `[lists]`: seconds since 1970-01-01 UTC.
+
+        Returns:
+            `[lists, C, columns] float32`, 0 for padding.
+        """
+        moment, items = moments[:, None], np.maximum(rows, 0).astype(np.int64)
+        since: list[Int64 | int] = [self._events.start, *(moment - days * _DAY for days in _WINDOWS)]
+        counts = [self._events.between(items, start, moment) for start in since]
+        first, last = self._events.ends(items, moment)
+        repeats = self._repeats.between(items, self._repeats.start, moment)
+        columns = [
+            *np.log1p(counts),
+            *(np.log1p(np.maximum(moment - time, 0) / _DAY) for time in (first, last)),
+            repeats / (counts[0] + _PRIOR),
+        ]
+        is_counted = (rows >= 0) & (counts[0] > 0)
+        return np.where(is_counted[..., None], np.stack(columns, axis=-1), 0.0).astype(np.float32)
 
 
 class RefreshedCounts:
@@ -47,32 +86,42 @@ class RefreshedCounts:
             days: Between two refreshes, which are at whole multiples of it since 1970-01-01 UTC.
         """
         self._period = max(1, round(days * _DAY))
-        self._start, self._end = int(counts.times.min(initial=0)), int(counts.times.max(initial=0)) + 1
-        # Items one after the other, the events of each in order of time.
-        self._places = np.sort(self._place(counts.rows, counts.times))
+        self._counts = CountsAsOf(counts)
 
     def columns(self, rows: Int32, asked_at: Int64) -> Float32:
-        """Each of `ITEM_COLUMNS` for the candidates of queries.
+        """`CountsAsOf.columns` at the last refresh before each query, which is asked at `[lists]` seconds."""
+        return self._counts.columns(rows, asked_at // self._period * self._period)
 
-        Args:
-            rows: `[lists, C]`: rows of the catalogue, -1 for padding.
-            asked_at: `[lists]`: seconds since 1970-01-01 UTC.
 
-        Returns:
-            `[lists, C, 4] float32`, 0 for padding.
-        """
-        refreshed = (asked_at // self._period * self._period)[:, None]
-        until = self._before(rows, refreshed)
-        since = (np.full_like(refreshed, self._start), *(refreshed - days * _DAY for days in _WINDOWS))
-        counts = [until - self._before(rows, moment) for moment in since]
-        logs: Float32 = np.log1p(np.stack(counts, axis=-1)).astype(np.float32)
-        return np.where(rows[..., None] >= 0, logs, np.float32(0.0))
+class _Places:
+    """Events sorted by item and time, so that those of an item up to a moment are found by a search."""
 
-    def _before(self, rows: Int32, moment: Int64) -> Int64:
-        """`[lists, C]`: place of each item's first event at the moment or later, among all events."""
-        found: Int64 = np.searchsorted(self._places, self._place(np.maximum(rows, 0).astype(np.int64), moment))
+    def __init__(self, rows: Int64, times: Int64) -> None:
+        self.start, self._end = int(times.min(initial=0)), int(times.max(initial=0)) + 1
+        # Items one after the other, the events of each in order of time.
+        self._places = np.sort(self._place(rows, times))
+
+    def between(self, items: Int64, start: Int64 | int, end: Int64) -> Int64:
+        """`[lists, C]`: how many events the items have from `start` on and before `end`."""
+        count: Int64 = np.maximum(self._before(items, end) - self._before(items, start), 0)
+        return count
+
+    def ends(self, items: Int64, moment: Int64) -> tuple[Int64, Int64]:
+        """Times of each item's first event and of its last one before the moment; any time where there is none."""
+        first, last = self._before(items, self.start), np.maximum(self._before(items, moment) - 1, 0)
+        return self._time(first), self._time(last)
+
+    def _before(self, items: Int64, moment: Int64 | int) -> Int64:
+        """Place of each item's first event at the moment or later, among all events."""
+        found: Int64 = np.searchsorted(self._places, self._place(items, moment))
         return found
 
-    def _place(self, rows: Int64, times: Int64) -> Int64:
-        place: Int64 = rows * (self._end - self._start + 1) + np.clip(times, self._start, self._end) - self._start
+    def _place(self, items: Int64, moment: Int64 | int) -> Int64:
+        place: Int64 = items * (self._end - self.start + 1) + np.clip(moment, self.start, self._end) - self.start
         return place
+
+    def _time(self, places: Int64) -> Int64:
+        if len(self._places) == 0:
+            return np.zeros_like(places)
+        found: Int64 = self._places[np.minimum(places, len(self._places) - 1)] % (self._end - self.start + 1)
+        return found + self.start

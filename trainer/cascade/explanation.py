@@ -4,8 +4,9 @@ Integrated gradients (`trainer.layers.attribution`) from the average candidate o
 mean over the list: what all candidates share says nothing about their order. The list's mean and deviation, by which
 features are standardised, stay as they are on the way.
 
-Each feature of the history is a sum of what its entries give it. So the features' contributions are sums of those of
-the entries, which are the integrated gradients of these parts.
+Each similarity to the history is a sum of what its entries give it. So the features' contributions are sums of those of
+the entries, which are the integrated gradients of these parts. What the times of earlier events contribute is shared
+equally among the entries that hold the candidate.
 
 Shapes: B queries, H history entries, C candidates, L explained ones, F features.
 """
@@ -14,11 +15,13 @@ import tensorflow as tf
 
 from trainer.cascade.features import (
     FEATURES_OF_SCORES,
+    GROUP_OF_REPEATS,
     NUM_OVER_HISTORY,
     TOP,
     CandidateFeatures,
     Query,
     history_weights,
+    timed_history_of,
 )
 from trainer.cascade.model import ListRanker
 from trainer.layers.attribution import Explanation, mean_gradients
@@ -43,10 +46,12 @@ def explain_list(ranker: ListRanker, features: CandidateFeatures, query: Query, 
     is_chosen_item = tf.gather(is_item, places, batch_dims=1)[..., None]
     gradients = tf.where(is_chosen_item, mean_gradients(logits, moments.mean, chosen), 0.0)
     log_total = tf.reduce_logsumexp(ranker(values, is_item), axis=1, keepdims=True)
+    given = gradients * (chosen - moments.mean)
     return Explanation(
         baseline=logits(moments.mean) - log_total,
-        features=gradients * (chosen - moments.mean),
-        history=history_contributions(features, query, places, gradients),
+        features=given,
+        history=history_contributions(features, query, places, gradients)
+        + repeat_contributions(features, query, places, given),
     )
 
 
@@ -84,6 +89,28 @@ def history_contributions(
             total += gradient[..., None] * tf.transpose(parts, [0, 2, 1])
         first += NUM_OVER_HISTORY
     return total
+
+
+def repeat_contributions(features: CandidateFeatures, query: Query, places: tf.Tensor, given: tf.Tensor) -> tf.Tensor:
+    """Distributes what the times of earlier events contribute among the entries that hold the candidate, equally.
+
+    Args:
+        features: Of the candidates.
+        query: With all candidates of the lists.
+        places: `[B, L] int32`: the explained candidates.
+        given: `[B, L, F] float32`: contributions of the features.
+
+    Returns:
+        `[B, L, H] float32`; 0 for other entries, and so all 0 for a candidate that the user has never had.
+    """
+    if not features.with_times:
+        return tf.zeros([tf.shape(places)[0], tf.shape(places)[1], tf.shape(query.history)[1]])
+    is_of_repeats = tf.constant([group == GROUP_OF_REPEATS for group in features.groups])
+    of_repeats = tf.reduce_sum(tf.boolean_mask(given, is_of_repeats, axis=2), axis=-1)
+    chosen = tf.gather(query.candidates, places, batch_dims=1)
+    holds = tf.cast(timed_history_of(query).holding(chosen), tf.float32)
+    shares = tf.math.divide_no_nan(holds, tf.reduce_sum(holds, axis=1, keepdims=True))
+    return of_repeats[..., None] * tf.transpose(shares, [0, 2, 1])
 
 
 def parts_of_largest(pairs: tf.Tensor, entries: int) -> tf.Tensor:

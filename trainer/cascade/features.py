@@ -3,7 +3,7 @@
 Shapes: B queries, H history entries, C candidates, F features.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from trainer.cascade.repeats import REPEATS, TimedHistory, of_repeats, timed_history
 from trainer.cascade.similarities import Similarity
 from trainer.config.export import Precision
 
@@ -20,8 +21,8 @@ _OVER_HISTORY = ("sum", "most", "top", "lately", "recent", "last_few", "last")
 NUM_OVER_HISTORY = len(_OVER_HISTORY)
 TOP = 3
 """Similarities of which a `top` feature is the sum."""
-GROUP_OF_SCORES, GROUP_OF_COLUMNS = "retrieval", "popularity"
-"""Groups of the features of retrieval's scores and of the item columns."""
+GROUP_OF_SCORES, GROUP_OF_REPEATS, GROUP_OF_COLUMNS = "retrieval", "repeats", "popularity"
+"""Groups of the features of retrieval's scores, of the times of earlier events, and of the item columns."""
 _CLIP = 5.0
 _LAST = 5
 _DECAY, _SLOW_DECAY = 0.9, 0.98
@@ -37,24 +38,46 @@ class Query:
     """`[B, C] int32`: rows of the catalogue, in any order, -1 for padding."""
     scores: tf.Tensor
     """`[B, C] float32`: of retrieval; any number where the row is -1."""
+    history_times: tf.Tensor | None = None
+    """`[B, H] int64`: of the history's events, seconds since 1970-01-01 UTC, 0 where unknown; None for unknown ones."""
+    asked_at: tf.Tensor | None = None
+    """`[B] int64`: the time of the request, seconds since 1970-01-01 UTC, 0 where unknown; None for unknown ones."""
 
 
-def feature_names(similarities: Iterable[str], item_columns: Iterable[str]) -> tuple[str, ...]:
-    """Names of the features, in their order."""
-    return (
-        *FEATURES_OF_SCORES,
-        *(f"{name}_{aggregate}" for name in similarities for aggregate in _OVER_HISTORY),
-        *item_columns,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Which features there are, in their order."""
 
+    similarities: tuple[str, ...]
+    """Names of the similarities."""
+    item_columns: tuple[str, ...]
+    """Names of what is known of the items."""
+    with_times: bool
+    """Whether histories have times."""
 
-def feature_groups(similarities: Iterable[str], item_columns: Iterable[str]) -> tuple[str, ...]:
-    """The group of each feature, in the order of `feature_names`: one of its own for each similarity."""
-    return (
-        *(GROUP_OF_SCORES for _ in FEATURES_OF_SCORES),
-        *(name for name in similarities for _ in _OVER_HISTORY),
-        *(GROUP_OF_COLUMNS for _ in item_columns),
-    )
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each feature."""
+        return (
+            *FEATURES_OF_SCORES,
+            *(f"{name}_{aggregate}" for name in self.similarities for aggregate in _OVER_HISTORY),
+            *self._repeats,
+            *self.item_columns,
+        )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The group of each feature: one of its own for each similarity."""
+        return (
+            *(GROUP_OF_SCORES for _ in FEATURES_OF_SCORES),
+            *(name for name in self.similarities for _ in _OVER_HISTORY),
+            *(GROUP_OF_REPEATS for _ in self._repeats),
+            *(GROUP_OF_COLUMNS for _ in self.item_columns),
+        )
+
+    @property
+    def _repeats(self) -> tuple[str, ...]:
+        return REPEATS if self.with_times else ()
 
 
 class CandidateFeatures(tf.Module):
@@ -64,27 +87,37 @@ class CandidateFeatures(tf.Module):
         self,
         similarities: Mapping[str, Similarity],
         item_columns: Mapping[str, npt.NDArray[np.float32]],
+        *,
+        with_times: bool = False,
     ) -> None:
         """Holds the tables.
 
         Args:
             similarities: by name.
             item_columns: Numbers of each item by name, `[items] float32` each, such as log counts.
+            with_times: Whether to compute what the times of histories say.
         """
         super().__init__(name="candidate_features")
         self.similarities = dict(similarities)
         self.item_names = tuple(item_columns)
+        self.with_times = with_times
         table = np.stack([*item_columns.values()], axis=1) if item_columns else np.zeros((1, 0), np.float32)
         self.item_table = tf.Variable(table.astype(np.float32), trainable=False, name="item_columns")
-        self.names = feature_names(self.similarities, self.item_names)
-        self.groups = feature_groups(self.similarities, self.item_names)
+        layout = Layout(similarities=tuple(self.similarities), item_columns=self.item_names, with_times=self.with_times)
+        self.names, self.groups = layout.names, layout.groups
         self.item_places = slice(len(self.names) - len(self.item_names), len(self.names))
 
     def stored_in(self, precision: Precision) -> "CandidateFeatures":
         """The same features from similarities whose numbers take fewer bytes."""
         similarities = {name: each.stored_in(precision) for name, each in self.similarities.items()}
         columns = self.item_table.numpy().T
-        return CandidateFeatures(similarities, dict(zip(self.item_names, columns, strict=True)))
+        return CandidateFeatures(
+            similarities, dict(zip(self.item_names, columns, strict=True)), with_times=self.with_times
+        )
+
+    def with_columns(self, item_columns: Mapping[str, npt.NDArray[np.float32]]) -> "CandidateFeatures":
+        """The same features with other numbers of the items."""
+        return CandidateFeatures(self.similarities, item_columns, with_times=self.with_times)
 
     def __call__(self, query: Query) -> tf.Tensor:
         """`[B, C, F] float32`, in the order of `names`; 0 for padding."""
@@ -96,9 +129,24 @@ class CandidateFeatures(tf.Module):
                 over_history(similarity.pairs(query.history, query.candidates), weights)
                 for similarity in self.similarities.values()
             ),
+            *self._repeats(query),
             tf.gather(self.item_table, tf.maximum(query.candidates, 0)),
         ]
         return tf.where(is_item[..., None], tf.concat(parts, axis=-1), 0.0)
+
+    def _repeats(self, query: Query) -> Iterator[tf.Tensor]:
+        if self.with_times:
+            yield of_repeats(timed_history_of(query), query.candidates)
+
+
+def timed_history_of(query: Query) -> TimedHistory:
+    """The history of a query with its times."""
+    times, asked_at = query.history_times, query.asked_at
+    if times is None:
+        times = tf.zeros_like(query.history, tf.int64)
+    if asked_at is None:
+        asked_at = tf.zeros(tf.shape(query.history)[:1], tf.int64)
+    return timed_history(query.history, times, asked_at)
 
 
 def of_scores(scores: tf.Tensor, is_item: tf.Tensor) -> tf.Tensor:

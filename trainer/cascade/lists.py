@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +10,7 @@ import tensorflow as tf
 from features.schema import Schema
 from trainer.cascade.counts import RefreshedCounts
 from trainer.cascade.features import CandidateFeatures, Query
+from trainer.cascade.folds import first_of_moment
 from trainer.data.batches import baskets_of
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.events import EncodedEvents, Float32, Int32, Int64
@@ -55,6 +56,8 @@ class FirstStage:
     """Features of what it finds, with tables of all events that it was trained on."""
     refreshed: RefreshedCounts | None = None
     """Counts of items as of each query; None for those that the features hold."""
+    tells_time: bool = True
+    """Whether a request tells its time, as the schema's `timestamp`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,23 +100,23 @@ def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
     )
 
 
-def questions_of(events: EncodedEvents, *, only_next: bool, exclude_seen: bool) -> Questions:
+def questions_of(events: EncodedEvents, *, only_next: bool, exclude_seen: bool, a_record: int = 1) -> Questions:
     """One question a record, at its first target, as the evaluation asks; with `only_next`, one a basket.
 
     Args:
         events: With targets after each record's context.
         only_next: Whether the targets are those of one moment: the next basket.
         exclude_seen: Whether items of the history are left out of the lists.
+        a_record: Questions a record at most, where not only the next basket is asked for: with 2 also one before the
+            second half of the record's targets, whose history knows the first half.
     """
     if only_next:
         baskets = baskets_of(events)
         asked_at = baskets.targets[baskets.splits[:-1]]
         targets = Ragged(baskets.splits, events.candidate_row[baskets.targets].astype(np.int64))
     else:
-        first, ends = events.record_splits[:-1] + events.num_context, events.record_splits[1:]
-        records = np.flatnonzero(first < ends)
-        asked_at = first[records]
-        targets = _between(events, asked_at, ends[records])
+        asked_at = _spread_over_targets(events, a_record)
+        targets = _between(events, asked_at, events.record_splits[1:][events.record_of_event()[asked_at]])
     starts = events.record_splits[:-1][events.record_of_event()[asked_at]]
     seen = _between(events, starts, asked_at) if exclude_seen else None
     return Questions(
@@ -137,7 +140,10 @@ def candidate_lists(
     """
     found = retrieve(events, questions)
     rows, asked_at = found.item_rows.astype(np.int32), questions.asked_at
-    features = _features(first.features, history_rows(events, asked_at, history), rows, found.scores)
+    histories = histories_of(events, asked_at, history)
+    if not first.tells_time:
+        histories = histories._replace(asked_at=np.zeros_like(histories.asked_at))
+    features = _features(first.features, histories, rows, found.scores)
     if first.refreshed is not None:
         features[..., first.features.item_places] = first.refreshed.columns(rows, events.timestamp[asked_at])
     return CandidateLists(
@@ -159,33 +165,53 @@ def retrieving(model: TwoTowers, catalogue: EncodedCatalogue, schema: Schema, co
     return retrieve
 
 
-def history_rows(events: EncodedEvents, asked_at: Int64, length: int) -> Int32:
-    """Catalogue rows of what came strictly before some events.
+class Histories(NamedTuple):
+    """What came strictly before some events, oldest first."""
+
+    rows: Int32
+    """`[lists, length]`: rows of the catalogue, -1 for padding."""
+    times: Int64
+    """`[lists, length]`: seconds since 1970-01-01 UTC, 0 for padding."""
+    asked_at: Int64
+    """`[lists]`: the time of the event that they come before, seconds since 1970-01-01 UTC."""
+
+
+def histories_of(events: EncodedEvents, asked_at: Int64, length: int) -> Histories:
+    """What came strictly before some events.
 
     Args:
         events: With the events that enter histories.
         asked_at: `[lists]`: the events.
         length: Most entries of a history; items that the catalogue does not hold take no place.
-
-    Returns:
-        `[lists, length] int32`, oldest first, -1 for padding.
     """
     rows = np.full((len(asked_at), length), -1, np.int32)
-    of_entries = events.candidate_row[events.history_events]
+    times = np.zeros((len(asked_at), length), np.int64)
     for place, event in enumerate(asked_at):
-        entries = of_entries[events.history_start[event] : events.history_end[event]]
-        known = entries[entries >= 0][-length:]
-        rows[place, : len(known)] = known
-    return rows
+        entries = events.history_events[events.history_start[event] : events.history_end[event]]
+        known = entries[events.candidate_row[entries] >= 0][-length:]
+        rows[place, : len(known)] = events.candidate_row[known]
+        times[place, : len(known)] = events.timestamp[known]
+    return Histories(rows=rows, times=times, asked_at=events.timestamp[asked_at])
 
 
-def _features(features: CandidateFeatures, history: Int32, rows: Int32, scores: Float32) -> Float32:
+def _features(features: CandidateFeatures, histories: Histories, rows: Int32, scores: Float32) -> Float32:
     @tf.function(reduce_retracing=True, autograph=False)
-    def compute(history: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        return features(Query(history=history, candidates=rows, scores=scores))
+    def compute(
+        history: tf.Tensor, times: tf.Tensor, asked_at: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor
+    ) -> tf.Tensor:
+        return features(Query(history=history, history_times=times, asked_at=asked_at, candidates=rows, scores=scores))
 
     blocks = [slice(start, start + _LISTS_A_BLOCK) for start in range(0, len(rows), _LISTS_A_BLOCK)]
-    return np.concatenate([compute(history[block], rows[block], scores[block]).numpy() for block in blocks])
+    columns = (*histories, rows, scores)
+    return np.concatenate([compute(*(column[block] for column in columns)).numpy() for block in blocks])
+
+
+def _spread_over_targets(events: EncodedEvents, a_record: int) -> Int64:
+    """The first target of each record, and others that cut its targets into equal parts, each first in its moment."""
+    first, ends = events.record_splits[:-1] + events.num_context, events.record_splits[1:]
+    first, ends = first[first < ends], ends[first < ends]
+    places = first[:, None] + (ends - first)[:, None] * np.arange(a_record) // a_record
+    return np.unique(np.maximum(first_of_moment(events)[places], first[:, None]))
 
 
 def _between(events: EncodedEvents, starts: Int64, ends: Int64) -> Ragged:

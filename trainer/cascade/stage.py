@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from features.disk.layout import SPLITS, RunLayout, Split, StageName
@@ -18,11 +19,11 @@ from features.disk.shards import shards
 from features.errors import InputError
 from features.schema import Schema
 from trainer.cascade.counts import ItemCounts, RefreshedCounts
-from trainer.cascade.features import CandidateFeatures
+from trainer.cascade.features import CandidateFeatures, Layout
 from trainer.cascade.folds import Fold, fold_of
 from trainer.cascade.lists import CandidateLists, FirstStage, candidate_lists, joined, questions_of, retrieving
 from trainer.cascade.model import ListRanker
-from trainer.cascade.tables import Source, fit_candidate_features, num_candidate_features
+from trainer.cascade.tables import Source, fit_candidate_features, layout_of
 from trainer.cascade.validation import NDCG, ListValidation
 from trainer.config.cascade import ListRankerConfig
 from trainer.data.batches import Batch, BatchPlan, plan_batches
@@ -118,8 +119,9 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             model=model,
             features=self.features(dataset, fold.earlier, model, known=[fold.known]),
             refreshed=self._refreshed(dataset, [fold.known, fold.window]),
+            tells_time=tells_time(dataset.encoder.schema),
         )
-        return self.lists(context, dataset, fold.window, first)
+        return self.lists(context, dataset, fold.window, first, questions=self.config.questions)
 
     def fold_retrieval(self, dataset: EncodedDataset, events: EncodedEvents, number: int) -> FoldRetrieval:
         """The first stage of a fold of the training events."""
@@ -158,6 +160,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             item_vectors=model.embed_candidates(dataset.candidates).numpy(),
             item_values=item_values(dataset),
             neighbours=self.config.neighbours,
+            with_times=has_times(dataset.encoder.schema),
         )
         return fit_candidate_features(source)
 
@@ -179,6 +182,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             model=model,
             features=self.features(dataset, training, model, known=events[: len(known)]),
             refreshed=self._refreshed(dataset, events),
+            tells_time=tells_time(dataset.encoder.schema),
         )
 
     def _refreshed(self, dataset: EncodedDataset, events: Sequence[EncodedEvents]) -> RefreshedCounts | None:
@@ -206,7 +210,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
     ) -> CandidateFeatures:
         """The same features with items counted over the events of other splits."""
         counts = item_counts(_events_of(context, dataset, known), len(dataset.candidates))
-        return CandidateFeatures(features.similarities, counts.columns())
+        return features.with_columns(counts.columns())
 
     def lists(
         self,
@@ -214,14 +218,19 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         dataset: EncodedDataset,
         events: EncodedEvents,
         first: FirstStage,
+        *,
+        questions: int = 1,
     ) -> CandidateLists:
-        """What a first stage finds for the targets of some events."""
+        """What a first stage finds for the targets of some events, asked up to so many times a user."""
         evaluation = self.retrieval.evaluation
-        questions = questions_of(
-            events, only_next=evaluation.targets == "next", exclude_seen=evaluation.exclude_seen
+        asked = questions_of(
+            events,
+            only_next=evaluation.targets == "next",
+            exclude_seen=evaluation.exclude_seen,
+            a_record=questions,
         ).sample(self.config.max_lists, context.seed)
         retrieve = retrieving(first.model, dataset.candidates, context.schema, self.config.candidates)
-        return candidate_lists(events, questions, retrieve, first, self.config.history)
+        return candidate_lists(events, asked, retrieve, first, self.config.history)
 
     def make_examples(self, events: CandidateLists, context: StageContext) -> BatchPlan:
         """One example a list that holds a target."""
@@ -254,7 +263,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
 
     def make_model(self, dataset: EncodedDataset, events: CandidateLists | None, seed: int) -> ListRanker:
         """The model, its inputs standardised by the training lists."""
-        model = ListRanker(self.config, num_candidate_features(item_values(dataset)), seed=seed)
+        model = ListRanker(self.config, len(feature_layout(dataset).names), seed=seed)
         if events is not None:
             model.standardisation.fit(events.features, events.rows >= 0)
         return model
@@ -292,11 +301,40 @@ def _events_of(context: StageContext, dataset: EncodedDataset, splits: Sequence[
 
 def item_counts(known: Sequence[EncodedEvents], num_items: int) -> ItemCounts:
     """The items and times of some events; those that are a record's context belong to others."""
-    targets = [events.targets() for events in known]
-    rows = np.concatenate([events.candidate_row[places] for events, places in zip(known, targets, strict=True)])
-    times = np.concatenate([events.timestamp[places] for events, places in zip(known, targets, strict=True)])
-    is_item = rows >= 0
-    return ItemCounts(rows=rows[is_item].astype(np.int64), times=times[is_item], num_items=num_items)
+    parts = [(events, events.targets()) for events in known]
+    return ItemCounts(
+        rows=np.concatenate([events.candidate_row[places] for events, places in parts]).astype(np.int64),
+        times=np.concatenate([events.timestamp[places] for events, places in parts]),
+        is_repeated=np.concatenate([is_repeated(events)[places] for events, places in parts]),
+        num_items=num_items,
+    )
+
+
+def is_repeated(events: EncodedEvents) -> npt.NDArray[np.bool_]:
+    """`[events]`: whether the record holds the event's item at an earlier time."""
+    records, rows, times = events.record_of_event(), events.candidate_row, events.timestamp
+    order = np.lexsort((times, rows, records))
+    is_same = np.zeros(len(order), bool)
+    is_same[1:] = (rows[order][1:] == rows[order][:-1]) & (records[order][1:] == records[order][:-1])
+    starts = np.maximum.accumulate(np.where(is_same, 0, np.arange(len(order))))
+    found = np.zeros(len(order), bool)
+    found[order] = times[order] > times[order][starts]
+    return found
+
+
+def has_times(schema: Schema) -> bool:
+    """Whether requests and known histories tell when the history's events were."""
+    return schema.history_times is not None
+
+
+def tells_time(schema: Schema) -> bool:
+    """Whether requests tell their time."""
+    return schema.timestamp in {feature.name for feature in schema.query}
+
+
+def feature_layout(dataset: EncodedDataset) -> Layout:
+    """The features of the candidates of a dataset."""
+    return layout_of(item_values(dataset), with_times=has_times(dataset.encoder.schema))
 
 
 def item_values(dataset: EncodedDataset) -> dict[str, np.ndarray]:

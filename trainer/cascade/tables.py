@@ -4,7 +4,7 @@ Fitted on later events they would know the labels: on MovieLens that lifted the 
 was served. So each fold has tables of its own, and what is served has those of all training events.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from trainer.baselines.ease import EASE
 from trainer.baselines.item_cf import ItemCF
 from trainer.baselines.similarity import keep_largest, unit_rows
 from trainer.cascade.counts import ITEM_COLUMNS, ItemCounts
-from trainer.cascade.features import GROUP_OF_COLUMNS, GROUP_OF_SCORES, CandidateFeatures, feature_names
+from trainer.cascade.features import GROUP_OF_COLUMNS, GROUP_OF_REPEATS, GROUP_OF_SCORES, CandidateFeatures, Layout
 from trainer.cascade.similarities import SameItem, Similarity, SparseSimilarity, VectorSimilarity
 from trainer.metrics.protocol import Float, Interactions
 
@@ -40,6 +40,8 @@ class Source:
     """`[items, values] int32` for each feature with a vocabulary: indices, 0 for padding."""
     neighbours: int
     """Neighbours kept of each item in a table of pairs."""
+    with_times: bool
+    """Whether histories have times."""
 
 
 def fit_candidate_features(source: Source) -> CandidateFeatures:
@@ -47,12 +49,12 @@ def fit_candidate_features(source: Source) -> CandidateFeatures:
     similarities: dict[str, Similarity] = {name: fit(source) for name, fit in SIMILARITIES.items()}
     for name, values in source.item_values.items():
         similarities[name] = same_values(values, name, source.neighbours)
-    return CandidateFeatures(similarities, source.counts.columns())
+    return CandidateFeatures(similarities, source.counts.columns(), with_times=source.with_times)
 
 
-def num_candidate_features(item_values: Mapping[str, npt.NDArray[np.int32]]) -> int:
-    """How many features `fit_candidate_features` makes where the items have these values."""
-    return len(feature_names((*SIMILARITIES, *item_values), ITEM_COLUMNS))
+def layout_of(item_values: Iterable[str], *, with_times: bool) -> Layout:
+    """The features that `fit_candidate_features` makes where the items have values of these features."""
+    return Layout(similarities=(*SIMILARITIES, *item_values), item_columns=ITEM_COLUMNS, with_times=with_times)
 
 
 def _same(_: Source) -> Similarity:
@@ -142,7 +144,8 @@ _MEANINGS: Mapping[str, str] = {
     "next": "How often the candidate comes within seven events after the history's items.",
     "around": "How often the candidate comes within thirty events of the history's items, before or after.",
     "als": "Cosine of the items' factors in a matrix factorisation (ALS).",
-    GROUP_OF_COLUMNS: "How many events the candidate has: ever, and in the last 7, 30 and 120 days.",
+    GROUP_OF_REPEATS: "When and how often the user took the candidate before, and whether the usual time is over.",
+    GROUP_OF_COLUMNS: "How many events the candidate has, ever and lately, since when, and how many are repeated.",
 }
 
 

@@ -10,12 +10,11 @@ import numpy.typing as npt
 from features.disk.layout import SPLITS, Split
 from features.disk.manifest import read_manifest
 from features.schema import Schema
-from trainer.cascade.counts import ITEM_COLUMNS
-from trainer.cascade.features import FEATURES_OF_SCORES, feature_groups, feature_names
+from trainer.cascade.features import FEATURES_OF_SCORES
 from trainer.cascade.lists import CandidateLists, FirstStage, Questions, candidate_lists, retrieving
 from trainer.cascade.model import ListRanker
-from trainer.cascade.stage import ListRankingStage, item_values
-from trainer.cascade.tables import SIMILARITIES, meaning_of
+from trainer.cascade.stage import ListRankingStage, feature_layout
+from trainer.cascade.tables import meaning_of
 from trainer.cascade.validation import logits_of, order_of, verdict
 from trainer.config.evaluation import EvaluationConfig
 from trainer.data.encoded_dataset import EncodedDataset
@@ -137,12 +136,11 @@ def describe_ranker(
     features = stage.counted(context, dataset, first.features, known=splits_before("validation"))
     few = replace(stage, config=replace(stage.config, max_lists=MOST_LISTS))
     lists = few.lists(context, dataset, events, replace(first, features=features))
-    attributes = tuple(item_values(dataset))
-    names, groups = (of((*SIMILARITIES, *attributes), ITEM_COLUMNS) for of in (feature_names, feature_groups))
-    importance = permutation_importance(trained.model, lists, groups, cutoff=stage.cutoff, seed=context.seed)
+    layout = feature_layout(dataset)
+    importance = permutation_importance(trained.model, lists, layout.groups, cutoff=stage.cutoff, seed=context.seed)
     return {
         "importance": [{**row, "meaning": meaning_of(row["group"])} for row in importance],
-        "rules": readable_rules(trained.model, lists, names, seed=context.seed),
+        "rules": readable_rules(trained.model, lists, layout.names, seed=context.seed),
         "lists": len(lists.rows),
         "cutoff": stage.cutoff,
     }

@@ -34,6 +34,10 @@ class Found:
     """`[batch, n] int32`, best first."""
     scores: tf.Tensor
     """`[batch, n] float32`, -inf for padding."""
+    history_times: tf.Tensor | None = None
+    """`[batch, h] int64`: of the events, seconds since 1970-01-01 UTC, 0 where unknown; None if nobody asks."""
+    asked_at: tf.Tensor | None = None
+    """`[batch] int64`: time of the request, seconds since 1970-01-01 UTC, 0 where unknown; None if nobody asks."""
 
 
 class Order(tf.Module):
@@ -50,6 +54,11 @@ class Order(tf.Module):
     @abstractmethod
     def explain(self, found: Found, places: tf.Tensor) -> Explanation:
         """Explains the log chances of the items at some places, `[batch, places] int32`."""
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether it looks at the times of the history's events and of the request."""
+        return False
 
     @property
     @abstractmethod
@@ -146,12 +155,23 @@ class ListOrder(Order):
         return explain_list(self._ranker.value, self.features, self._query(found), places)
 
     @property
+    def reads_times(self) -> bool:
+        """Whether its features do."""
+        return self.features.with_times
+
+    @property
     def explained(self) -> Explained:
         """The features of the list ranker."""
         return tuple(zip(self.features.names, self.features.groups, strict=True))
 
     def _query(self, found: Found) -> Query:
-        return Query(history=last_items(found.history, self._history), candidates=found.rows, scores=found.scores)
+        return Query(
+            history=last_items(found.history, self._history),
+            candidates=found.rows,
+            scores=found.scores,
+            history_times=found.history_times,
+            asked_at=found.asked_at,
+        )
 
 
 def last_items(history: tf.Tensor, length: int) -> tf.Tensor:

@@ -143,13 +143,25 @@ class QueryInputs(tf.Module):
         batch = tf.shape(request[self.required])[0]
         return tf.fill([batch, 0], "") if history is None else _spread(request[history.name], batch)
 
-    def sent_ages(self, request: Tensors) -> tf.Tensor | None:
-        """`age_buckets` of the entries of `sent_history`, `[batch, n] int32`; None if the schema has no event times."""
+    def sent_times(self, request: Tensors) -> tf.Tensor | None:
+        """Times of the entries of `sent_history`, `[batch, n] int64`, 0 for unknown; None without event times."""
         times = self.schema.history_times
         if times is None:
             return None
+        sent = self.sent_history(request)
+        return aligned_companion(_spread(request[times.name], tf.shape(sent)[0]), sent)
+
+    def asked_at(self, request: Tensors) -> tf.Tensor:
+        """`[batch] int64`: the time that each request names, seconds since 1970-01-01 UTC; 0 for none."""
+        batch, name = tf.shape(request[self.required])[0], self.schema.timestamp
+        return _spread(request[name], batch) if name in self.inputs() else tf.zeros([batch], tf.int64)
+
+    def sent_ages(self, request: Tensors) -> tf.Tensor | None:
+        """`age_buckets` of the entries of `sent_history`, `[batch, n] int32`; None if the schema has no event times."""
+        given = self.sent_times(request)
+        if given is None:
+            return None
         sent, history = self.sent_history(request), self.schema.history
-        given = aligned_companion(_spread(request[times.name], tf.shape(sent)[0]), sent)
         back = tf.cumsum(tf.cast(sent != "", tf.int32), axis=1, reverse=True, exclusive=True)
         # As in training, only the newest entries count.
         counts = (sent != "") & (back < (0 if history is None else history.length))
@@ -166,7 +178,13 @@ class HistoryEntries(tf.Module):
     """The history of a request as rows of an index: the one in the request, or else the known one."""
 
     def __init__(
-        self, query: QueryInputs, item_ids: ItemIds, *, with_ages: bool, histories: UserHistories | None = None
+        self,
+        query: QueryInputs,
+        item_ids: ItemIds,
+        *,
+        with_ages: bool = False,
+        with_times: bool = False,
+        histories: UserHistories | None = None,
     ) -> None:
         """Maps the known histories to the rows of the index, whose catalogue may not be that of the training.
 
@@ -174,6 +192,7 @@ class HistoryEntries(tf.Module):
             query: The query inputs, with the known histories.
             item_ids: Item ids of the index.
             with_ages: Whether to compute the ages of the entries, if the schema has event times.
+            with_times: Whether to give the times of the entries, if the schema has them.
             histories: Known histories in place of those of `query`, such as longer ones.
         """
         super().__init__(name="history_entries")
@@ -183,25 +202,35 @@ class HistoryEntries(tf.Module):
         rows = item_ids.numbers(tf.constant(known, tf.string))
         self._row_of_known = tf.Variable(rows, trainable=False, name="row_of_known")
         self._with_ages = with_ages and query.schema.history_times is not None
-        if self._with_ages and histories is not None and histories.times is not None:
-            ages = age_buckets(tf.constant(histories.times)).numpy()
-            self._known_ages = _with_unknown_user(ages, 0, "known_ages")
+        self._with_times = with_times and query.schema.history_times is not None
+        if histories is not None and histories.times is not None:
+            if self._with_ages:
+                ages = age_buckets(tf.constant(histories.times)).numpy()
+                self._known_ages = _with_unknown_user(ages, 0, "known_ages")
+            if self._with_times:
+                self._known_times = _with_unknown_user(histories.times, 0, "known_times")
 
     def __call__(self, request: Tensors, encoded: Tensors) -> EntriesOfHistories:
         """The history entries of a batch of requests, given raw and encoded."""
         sent, histories = self._query.sent_history(request), self._histories
         rows, present = self._item_ids.numbers(sent), sent != ""
         ages = self._query.sent_ages(request) if self._with_ages else None
+        times = self._query.sent_times(request) if self._with_times else None
         if histories is None:
-            return EntriesOfHistories(rows, present, ages)
+            return EntriesOfHistories(rows, present, ages, times)
         users = encoded[self._query.schema.user_id]
         known, is_sent = histories.rows(users), tf.reduce_any(present, axis=1, keepdims=True)
         known_rows = tf.where(is_sent, -1, tf.gather(self._row_of_known.value(), 1 + known))
         if ages is not None:
             ages = tf.concat([ages, read_rows(self._known_ages, histories.places(users))], axis=1)
+        if times is not None:
+            known_times = tf.where(
+                is_sent, tf.constant(0, tf.int64), read_rows(self._known_times, histories.places(users))
+            )
+            times = tf.concat([tf.where(present, times, tf.constant(0, tf.int64)), known_times], axis=1)
         # Only one of the two has entries, so their order is kept.
         present = tf.concat([present, (known >= 0) & ~is_sent], axis=1)
-        return EntriesOfHistories(tf.concat([rows, known_rows], axis=1), present, ages)
+        return EntriesOfHistories(tf.concat([rows, known_rows], axis=1), present, ages, times)
 
 
 def _spread(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
@@ -210,7 +239,7 @@ def _spread(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
     return tf.broadcast_to(values, shape)
 
 
-def _with_unknown_user(values: npt.NDArray[np.int32], missing: int, name: str) -> tf.Variable:
+def _with_unknown_user(values: npt.NDArray[np.int32 | np.int64], missing: int, name: str) -> tf.Variable:
     """Prepends an empty row, for unknown users."""
-    empty = np.full((1, values.shape[1]), missing, np.int32)
+    empty = np.full((1, values.shape[1]), missing, values.dtype)
     return tf.Variable(np.concatenate([empty, values]), trainable=False, name=name)

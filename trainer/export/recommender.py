@@ -68,7 +68,7 @@ class RecommenderServable(tf.Module):
         self.adjustments = Adjustments(retrieval.retriever, config)
         self.reranking = Reranking(config.reranker, rules.caps, most=self._candidates)
         self._history_entries = HistoryEntries(
-            retrieval.query, retrieval.retriever.item_ids, with_ages=False, histories=histories
+            retrieval.query, retrieval.retriever.item_ids, with_times=order.reads_times, histories=histories
         )
 
     def signatures(self) -> dict[str, Any]:
@@ -114,7 +114,8 @@ class RecommenderServable(tf.Module):
         retrieval, retriever = self.retrieval, self.retrieval.retriever
         limit = checked_count("limit", request["limit"], retrieval.most_items)
         query = retrieval.query.encode(request, retrieval.encoder)
-        history = self._history_entries(request, query).rows
+        entries = self._history_entries(request, query)
+        history = entries.rows
         asked = Asked(
             queries=retrieval.embed_query(query),
             excluded=self._excluded(request, history),
@@ -129,7 +130,14 @@ class RecommenderServable(tf.Module):
             asked.filters,
             retrieval.bonus(request, query),
         )
-        found = Found(query=query, history=history, rows=top.rows, scores=top.scores)
+        found = Found(
+            query=query,
+            history=history,
+            rows=top.rows,
+            scores=top.scores,
+            history_times=entries.times,
+            asked_at=retrieval.query.asked_at(request),
+        )
         adjustments = self.adjustments(request, top.rows)
         adjusted = self.order.log_chances(found) + adjustments
         log_chances = tf.where(tf.math.is_finite(top.scores), adjusted, -float("inf"))

@@ -40,6 +40,8 @@ class EntriesOfHistories(NamedTuple):
     """`[batch, n] bool`, whether there is an entry."""
     ages: tf.Tensor | None
     """`[batch, n] int32`: `age_buckets` of the events; None where the schema has no times."""
+    times: tf.Tensor | None = None
+    """`[batch, n] int64`: of the events, seconds since 1970-01-01 UTC, 0 where unknown; None if nobody asks."""
 
 
 class RepeatBonusLayer(tf.keras.layers.Layer):
@@ -69,7 +71,7 @@ class RepeatBonusLayer(tf.keras.layers.Layer):
 
     def call(self, entries: EntriesOfHistories) -> RepeatBonus:
         """The pairs of a batch of histories, with logits."""
-        rows, present, ages = entries
+        rows, present, ages, _ = entries
         back = tf.cumsum(tf.cast(present, tf.int32), axis=1, reverse=True, exclusive=True)
         where = tf.where(present & (rows >= 0) & (back < self.length))
         keys = _keys(where[:, 0], tf.gather_nd(rows, where))

@@ -10,12 +10,10 @@ import pytest
 from features.disk.layout import RunLayout
 from features.errors import ConfigError, InputError
 from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA, write_small_dataset
-from trainer.cascade.counts import ITEM_COLUMNS
-from trainer.cascade.features import feature_names
 from trainer.cascade.folds import fold_of
-from trainer.cascade.lists import history_rows, questions_of
-from trainer.cascade.stage import ListRankingStage, item_values
-from trainer.cascade.tables import SIMILARITIES, fit_candidate_features
+from trainer.cascade.lists import histories_of, questions_of
+from trainer.cascade.stage import ListRankingStage, feature_layout, is_repeated
+from trainer.cascade.tables import fit_candidate_features
 from trainer.cascade.validation import GAIN_HIGH, GAIN_LOW, NDCG, RETRIEVAL_NDCG
 from trainer.config.cascade import ListRankerConfig
 from trainer.config.evaluation import EvaluationConfig
@@ -23,6 +21,7 @@ from trainer.config.retrieval import RetrievalConfig
 from trainer.config.tables import FrequencyConfig
 from trainer.config.training import OptimizerConfig
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
+from trainer.data.events import history_ranges
 from trainer.evaluation.cascade import evaluate_cascade
 from trainer.restore import restore
 from trainer.retrieval.stage import RetrievalStage
@@ -116,7 +115,7 @@ def test_refreshed_counts_of_a_fold_are_those_of_the_last_refresh_before_the_que
     lists = stage.load_events(replace(context, run=RunLayout(tmp_path)), dataset)
     counted = stage_of(RANKER).load_events(replace(context, run=RunLayout(tmp_path)), dataset)
     np.testing.assert_array_equal(lists.rows, counted.rows)
-    first = feature_names((*SIMILARITIES, *item_values(dataset)), ITEM_COLUMNS).index("log_events")
+    first = feature_layout(dataset).names.index("log_events")
     np.testing.assert_array_equal(lists.features[..., :first], counted.features[..., :first])
     fold = fold_of(events, RANKER.fold_kind, gap=RANKER.gap, window=RANKER.window)
     asked_at = questions_of(fold.window, only_next=False, exclude_seen=False).asked_at
@@ -131,11 +130,56 @@ def test_refreshed_counts_of_a_fold_are_those_of_the_last_refresh_before_the_que
 def test_a_history_holds_the_last_items_that_came_strictly_before(context: StageContext) -> None:
     events = stage_of(RANKER).retrieval.events_in_memory(context, encode_dataset(SCHEMA, context.dataset))
     asked_at = events.record_splits[:-1] + 3
-    rows = history_rows(events, asked_at, 2)
-    np.testing.assert_array_equal(rows, events.candidate_row[asked_at[:, None] - [2, 1]])
-    longer = history_rows(events, asked_at, 5)
-    np.testing.assert_array_equal(longer[:, :3], events.candidate_row[asked_at[:, None] - [3, 2, 1]])
-    assert (longer[:, 3:] == -1).all()
+    short = histories_of(events, asked_at, 2)
+    np.testing.assert_array_equal(short.rows, events.candidate_row[asked_at[:, None] - [2, 1]])
+    np.testing.assert_array_equal(short.times, events.timestamp[asked_at[:, None] - [2, 1]])
+    np.testing.assert_array_equal(short.asked_at, events.timestamp[asked_at])
+    longer = histories_of(events, asked_at, 5)
+    np.testing.assert_array_equal(longer.rows[:, :3], events.candidate_row[asked_at[:, None] - [3, 2, 1]])
+    assert (longer.rows[:, 3:] == -1).all()
+    assert (longer.times[:, 3:] == 0).all()
+
+
+def test_what_is_planted_at_the_moment_of_the_query_or_later_is_in_no_history(context: StageContext) -> None:
+    events = stage_of(RANKER).retrieval.events_in_memory(context, encode_dataset(SCHEMA, context.dataset))
+    times = events.timestamp.copy()
+    times[1::4] = times[2::4]  # four events a user; the second one comes at the moment of the third
+    start, end = history_ranges(events.record_splits, times, np.ones(len(events), bool))
+    planted = replace(events, timestamp=times, history_start=start, history_end=end)
+    asked_at = events.record_splits[:-1] + 2
+    before, after = (histories_of(each, asked_at, 4) for each in (events, planted))
+    np.testing.assert_array_equal((before.rows >= 0).sum(axis=1), 2)
+    np.testing.assert_array_equal(after.rows[:, 0], before.rows[:, 0])
+    assert (after.rows[:, 1:] == -1).all()
+    assert (after.times < after.asked_at[:, None]).all()
+
+
+def test_more_questions_cut_the_targets_into_parts_at_the_start_of_moments(context: StageContext) -> None:
+    events = stage_of(RANKER).retrieval.events_in_memory(context, encode_dataset(SCHEMA, context.dataset))
+    times = events.timestamp.copy()
+    times[3::4] = times[2::4]  # four events a user, the last two of one moment
+    start, end = history_ranges(events.record_splits, times, np.ones(len(events), bool))
+    events = replace(events, timestamp=times, history_start=start, history_end=end)
+    asked = {n: questions_of(events, only_next=False, exclude_seen=True, a_record=n) for n in (1, 2, 4)}
+    splits = events.record_splits[:-1]
+    np.testing.assert_array_equal(asked[1].asked_at, splits)
+    np.testing.assert_array_equal(asked[2].asked_at, np.sort([*splits, *splits + 2]))
+    np.testing.assert_array_equal(asked[4].asked_at, np.sort([*splits, *splits + 1, *splits + 2]))
+    np.testing.assert_array_equal(asked[4].targets.lengths, np.tile([4, 3, 2], len(splits)))
+    seen = asked[4].seen
+    assert seen is not None
+    np.testing.assert_array_equal(seen.lengths, np.tile([0, 1, 2], len(splits)))
+
+
+def test_an_event_is_repeated_if_the_user_had_the_item_at_an_earlier_time(context: StageContext) -> None:
+    events = stage_of(RANKER).retrieval.events_in_memory(context, encode_dataset(SCHEMA, context.dataset))
+    assert not is_repeated(events).any()  # nobody takes an item twice
+    rows = events.candidate_row.copy()
+    rows[[1, 2, 3]] = rows[0]
+    times = events.timestamp.copy()
+    times[1] = times[0]
+    again = np.flatnonzero(is_repeated(replace(events, candidate_row=rows, timestamp=times)))
+    np.testing.assert_array_equal(again, [2, 3])
 
 
 def test_the_restored_ranker_orders_as_the_trained_one(context: StageContext, finished) -> None:
@@ -221,6 +265,7 @@ def test_a_killed_training_goes_on_with_its_folds(context: StageContext, tmp_pat
         ({"folds": 5}, "folds"),
         ({"candidates": 0}, "candidates"),
         ({"history": 0}, "history"),
+        ({"questions": 0}, "questions"),
         ({"neighbours": 0}, "neighbours"),
         ({"window": 0.0}, "window"),
         ({"gap": 1.0}, "gap"),
