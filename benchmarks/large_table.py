@@ -1,7 +1,7 @@
 """Trains a table of millions of rows over parameter servers, exports it with an int8 index, loads that: memory of each.
 
     .venv/bin/python benchmarks/large_table.py                       # a million items; minutes
-    .venv/bin/python benchmarks/large_table.py --items 10_000_000    # ten million rows of 64; needs 16 GiB
+    .venv/bin/python benchmarks/large_table.py --items 10_000_000    # ten million rows of 64; needs some 14 GiB
 
 A log in which every item occurs, so that each has a row of its own, goes through `recstack prepare`. Retrieval
 (histories of 20 items, 64 components, batches of 4,096, 1,024 uniform negatives, Adagrad) is trained for some steps by
@@ -151,8 +151,14 @@ def _lines(role: Role, folder: Path, arguments: Arguments) -> list[str]:
     names = ["coordinator", "worker", *(f"server {number}" for number in range(arguments.servers))]
     configs = server_configs([f"127.0.0.1:{free_port()}" for _ in names], arguments.servers)
     processes = [
-        subprocess.Popen(command, env=os.environ | {"TF_CONFIG": config}, stdout=subprocess.PIPE, text=True)
-        for config in configs
+        subprocess.Popen(
+            command,
+            env=os.environ | {"TF_CONFIG": config},
+            stdout=subprocess.PIPE,
+            stderr=None if place == 0 else subprocess.DEVNULL,
+            text=True,
+        )
+        for place, config in enumerate(configs)
     ]
     try:
         printed = processes[0].stdout.read().splitlines() if processes[0].stdout else []
