@@ -47,7 +47,7 @@ def warm_start(
     matched = match_rows(before.encoder, dataset.encoder)
     _require_grown(stage, matched, former)
     # On its own and outside of any strategy: all of it is forgotten once its weights are copied.
-    trained = stage.make_model(before, None, seed=0)
+    trained = stage.for_weights().make_model(before, None, seed=0)
     try:
         restore_best(trained, former)
     except InputError as error:
@@ -59,6 +59,8 @@ def warm_start(
     for parts, old in zip(_parts_of_weights(model), trained.trainable_variables, strict=True):
         _assign(parts, old.numpy(), matched.get(tables.get(id(old), "")))
     report(_account(former, {name: matched[name] for name in sorted({*tables.values()} & {*matched})}))
+    if read_manifest(former.manifest, "run").schema_fingerprint != dataset.encoder.schema.fingerprint():
+        report(f"run {former.directory.parent.name} had other features, of which only those of today are taken over")
 
 
 def _assign(parts: Sequence[tf.Variable], old: np.ndarray, match: MatchedRows | None) -> None:
@@ -73,9 +75,9 @@ def _assign(parts: Sequence[tf.Variable], old: np.ndarray, match: MatchedRows | 
 
 
 def _account(former: StageLayout, matched: Mapping[str, MatchedRows]) -> str:
-    """What came along, in one line."""
-    tables = ", ".join(f"{match.num_known:,} of {len(match.former):,} of {name}" for name, match in matched.items())
-    of_tables = f"; rows that it knows: {tables}" if tables else ""
+    """One line: how many values of each table the former run knows."""
+    tables = ", ".join(f"{match.num_known:,} of {match.num_values:,} of {name}" for name, match in matched.items())
+    of_tables = f"; values that it knows: {tables}" if tables else ""
     return f"{former.directory.name} starts from run {former.directory.parent.name}{of_tables}"
 
 

@@ -113,7 +113,18 @@ def test_rows_follow_their_values_into_another_order(small_dataset, former, tmp_
         np.testing.assert_array_equal(new[which][in_new], old[which][from_old])
         strangers = slice(special, special + len(NEW_USERS))
         np.testing.assert_array_equal(new[which][strangers], chance[which][strangers])
-    assert f"{special + len(known)} of {special + len(known) + len(NEW_USERS)} of user_id" in lines[0]
+    assert f"{len(known)} of {len(known) + len(NEW_USERS)} of user_id" in lines[0]
+    assert len(lines) == 1
+
+
+@pytest.mark.slow
+def test_a_shift_of_new_items_starts_anew(small_dataset, former, tmp_path):
+    """It can be turned on and off between two runs, of which one goes on from the other."""
+    shifted = replace(RETRIEVAL, config=replace(RETRIEVAL.config, new_item_cost=0.1))
+    on = StageContext(schema=SCHEMA, dataset=small_dataset, run=RunLayout(tmp_path / "on"), start_from=former)
+    train_stage(on, shifted)
+    off = replace(on, run=RunLayout(tmp_path / "off"), start_from=on.run)
+    train_stage(off, RETRIEVAL)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 Where an item has no embedding of its own, those of its neighbours by attributes stand in for it: the mapping by
 nearest neighbours of Gantner et al. 2010 (https://doi.org/10.1109/ICDM.2010.129, section IV-A). The item bias is mapped
-with the rest, so that an item starts as popular as its like.
+with the rest, so that an item starts as popular as similar items.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _ITEMS_A_BLOCK = 1024
 # Cosines of as many items with all others as are held at once.
 _BLOCK_BYTES = 64 << 20
 # Dense features of no more components are numbers, whose direction says nothing.
-_NUMBER = 2
+_MOST_COMPONENTS_OF_A_NUMBER = 2
 
 
 class Neighbours(NamedTuple):
@@ -42,7 +42,7 @@ class Neighbours(NamedTuple):
 
 @lru_cache(maxsize=2)
 def neighbours_of_new(
-    candidates: EncodedCatalogue, item_id: str, first_index: int, names: Sequence[str], count: int
+    candidates: EncodedCatalogue, item_id: str, first_index: int, compared: tuple[tuple[str, int], ...], count: int
 ) -> Neighbours:
     """Finds them by the cosine of their features: values weighed by how rare they are (TF-IDF), and vectors.
 
@@ -50,12 +50,13 @@ def neighbours_of_new(
         candidates: The catalogue.
         item_id: Name of the items' id.
         first_index: First index of the ids that training has seen.
-        names: Features to compare by; the id is not one of them.
+        compared: Features to compare by, without the id, and how many of the first indices of each stand for missing
+            and unknown values, which say nothing.
         count: k, neighbours of an item at most.
     """
     is_new = candidates.without_events(item_id, first_index)
     known, new = np.flatnonzero(~is_new), np.flatnonzero(is_new)
-    features = _features(candidates, names)
+    features = _features(candidates, compared)
     count = min(count, len(known))
     of_known = features[known].T.tocsr()
     rows, weights = np.zeros([len(new), count], np.int64), np.zeros([len(new), count], np.float32)
@@ -71,19 +72,20 @@ def neighbours_of_new(
     return Neighbours(new[some], rows[some], weights[some] / total[some, None])
 
 
-def _features(candidates: EncodedCatalogue, names: Sequence[str]) -> sp.csr_array:
+def _features(candidates: EncodedCatalogue, compared: Sequence[tuple[str, int]]) -> sp.csr_array:
     """`[items, values] float32`: one row an item, of length 1 or empty."""
-    encoded = [candidates.features[name].numpy() for name in names]
-    discrete = [_one_hot(values) for values in encoded if values.dtype == np.int32]
-    dense = [sp.csr_array(values) for values in encoded if values.dtype != np.int32 and values.shape[1] > _NUMBER]
+    encoded = [(candidates.features[name].numpy(), first) for name, first in compared]
+    discrete = [_one_hot(values, first) for values, first in encoded if values.dtype == np.int32]
+    numbers = [values for values, _ in encoded if values.dtype != np.int32]
+    dense = [sp.csr_array(values) for values in numbers if values.shape[1] > _MOST_COMPONENTS_OF_A_NUMBER]
     empty = sp.csr_array((len(candidates), 1), dtype=np.float32)
     return _unit(sp.hstack([_unit(_weighted(sp.hstack([empty, *discrete], "csr"))), *map(_unit, dense)], "csr"))
 
 
-def _one_hot(values: Int64) -> sp.csr_array:
-    """`[items, indices]` of `[items]` or `[items, width] int32`, where 0 is missing or padding."""
+def _one_hot(values: Int64, first: int) -> sp.csr_array:
+    """`[items, indices]` of `[items]` or `[items, width] int32`, where indices before `first` say nothing."""
     values = values.reshape(len(values), -1)
-    items, places = np.nonzero(values)
+    items, places = np.nonzero(values >= first)
     indices = values[items, places]
     shape = (len(values), int(indices.max(initial=0)) + 1)
     found = sp.csr_array((np.ones(len(indices), np.float32), (items, indices)), shape=shape)

@@ -1,4 +1,4 @@
-"""What items that nobody has chosen yet get on top of their scores: as much as the validation's lists bear."""
+"""How far the scores of new items are shifted: as far as the validation's NDCG allows."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,9 +42,9 @@ def _ranked_among(
 
 
 def bearable_shift(known: Rankings, new: Rankings, targets: Ragged, scale: float, cutoff: int, *, cost: float) -> float:
-    """The largest shift of the new items' scores that costs the lists no more than a share of their NDCG.
+    """The largest shift of new items' scores that keeps the NDCG within `cost` of the best of all shifts.
 
-    Measured against the best of all shifts, so that it is well below zero where new items stand too high.
+    It is negative where new items rank too high, and 0 where no shift finds any target.
 
     Args:
         known: Lists of the items that training has seen.
@@ -52,12 +52,14 @@ def bearable_shift(known: Rankings, new: Rankings, targets: Ragged, scale: float
         targets: Of these queries.
         scale: Score of one unit of the logits.
         cutoff: Of the NDCG.
-        cost: Share of the NDCG that is given away.
+        cost: Share of the NDCG that may be given up.
 
     Returns:
         What to add to the scores of new items.
     """
     quality = {shift: _ndcg(known, new, shift * scale, targets, cutoff) for shift in SHIFTS}
+    if not any(quality.values()):
+        return 0.0
     least = (1 - cost) * max(quality.values())
     return scale * max(shift for shift, value in quality.items() if value >= least)
 

@@ -1,8 +1,8 @@
 """The retrieval stage: a two-tower model of what each user takes next."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 from features.disk.layout import StageName
 from features.disk.shards import shards
@@ -47,6 +47,10 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents | StoredEvents, TwoTow
         """How validation judges, which decides the epoch that is kept."""
         seen = "left out" if self.evaluation.exclude_seen else "ranked"
         return {"validation": f"targets {self.evaluation.targets}, seen items {seen}"}
+
+    def for_weights(self) -> Self:
+        """Without the shift of new items, which validation measures anew."""
+        return replace(self, config=replace(self.config, new_item_cost=0.0))
 
     def streaming_obstacle(self) -> str:
         """An initialisation from all events."""

@@ -140,6 +140,8 @@ class ItemIds(NamedTuple):
     """Name of the feature."""
     first_index: int
     """First index of the ids that training has seen; those before are shared by all others."""
+    num_special: Mapping[str, int]
+    """How many of the first indices of other features stand for missing and unknown values; by default one."""
 
 
 class CandidateTower(Tower):
@@ -166,7 +168,10 @@ class CandidateTower(Tower):
             step: `[] int64`, of the training.
         """
         super().__init__(features, mixing, config)
-        (self.item_id, self.first_index), self.step = ids, step
+        self.item_id, self.first_index = ids.name, ids.first_index
+        others = sorted({*features.by_name} - {ids.name})
+        self._compared = tuple((name, ids.num_special.get(name, 1)) for name in others)
+        self.step = step
         self.lift: tf.Variable | None = None
         if config.new_item_cost:
             self.lift = self.add_weight(name="lift", shape=(), trainable=False, initializer="zeros")
@@ -193,8 +198,8 @@ class CandidateTower(Tower):
 
     def like_neighbours(self, vectors: tf.Tensor, candidates: EncodedCatalogue) -> tf.Tensor:
         """The catalogue's vectors, `[items, d] float32`, with those of new items made of their neighbours'."""
-        names = tuple(sorted({*self.features.by_name} - {self.item_id}))
-        near = neighbours_of_new(candidates, self.item_id, self.first_index, names, self.config.new_item_neighbours)
+        count = self.config.new_item_neighbours
+        near = neighbours_of_new(candidates, self.item_id, self.first_index, self._compared, count)
         if len(near.of) == 0:
             return vectors
         mean = near.mean(vectors)

@@ -147,11 +147,12 @@ def _make_pair(
     candidate = {feature.name: encoder.encoded(feature) for feature in _kept(config, schema.candidate)}
     candidate_features = GatedFeatures(candidate, tables, config.dimension)
     history = None
+    num_special = special_indices(encoder)
     if schema.history is not None:
         item_vectors = tables[schema.item_id]
         if encoder_config.side_features and len(candidate) > 1:
-            first_index = encoder.lookup(schema.item_id).vocabulary.first_token_index
-            item_vectors = ItemVectors(candidate_features, candidates, item_id=schema.item_id, first_index=first_index)
+            own = num_special[schema.item_id]
+            item_vectors = ItemVectors(candidate_features, candidates, item_id=schema.item_id, first_index=own)
         companions = {each.name: tables[each.name] for each in _kept(config, schema.history_companions)}
         times = "" if schema.history_times is None else schema.history_times.name
         history = HistoryPart(
@@ -172,7 +173,7 @@ def _make_pair(
             candidate_features,
             mixing_layers(config, len(candidate)),
             config,
-            ids=ItemIds(schema.item_id, encoder.lookup(schema.item_id).vocabulary.first_token_index),
+            ids=ItemIds(schema.item_id, num_special[schema.item_id], num_special),
             first_bias=_first_bias(config, candidates, schema.item_id, candidate[schema.item_id].num_indices),
             step=dropouts.step,
         ),

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 import tensorflow_recommenders as tfrs
 
@@ -89,6 +89,10 @@ class Stage(ABC, Generic[ConfigT, EventsT, ModelT, TrainedT]):
     def streaming_obstacle(self) -> str:
         """Why this configuration of it needs all events in memory, and what to change; empty if it does not."""
         return ""
+
+    def for_weights(self) -> "Self":
+        """The stage without what its model holds beside the weights that are trained, so that those of any run fit."""
+        return self
 
     @abstractmethod
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> EventsT:

@@ -31,7 +31,7 @@ def catalogue(**features: np.ndarray) -> EncodedCatalogue:
 def test_words_that_are_rare_tell_more() -> None:
     # The fourth item shares a common word with the first and third, and a rare one with the second.
     words = np.array([[5, 1, 0], [6, 1, 7], [8, 1, 0], [7, 1, 0], [0, 0, 0], [9, 0, 0]], np.int32)
-    near = neighbours_of_new(catalogue(title=words), "item_id", 2, ("title",), 2)
+    near = neighbours_of_new(catalogue(title=words), "item_id", 2, (("title", 1),), 2)
     assert near.of.tolist() == [3]
     assert near.rows[0, near.weights[0].argmax()] == 1
     assert near.weights.max() > 0.9
@@ -41,19 +41,27 @@ def test_words_that_are_rare_tell_more() -> None:
 def test_single_values_and_vectors_count_too() -> None:
     maker = np.array([1, 2, 3, 3, 2, 0], np.int32)
     cover = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 9], [0, 0, 0], [8, 1, 0]], np.float32)
-    near = neighbours_of_new(catalogue(maker=maker, cover=cover), "item_id", 2, ("cover", "maker"), 1)
+    near = neighbours_of_new(catalogue(maker=maker, cover=cover), "item_id", 2, (("cover", 1), ("maker", 1)), 1)
     assert near.of.tolist() == [3, 4, 5]
     assert near.rows[:, 0].tolist() == [2, 1, 0]
 
 
+def test_what_is_unknown_is_not_alike() -> None:
+    # The second item is the only known one whose maker is unknown, as those of new items are.
+    maker, words = np.array([2, 1, 3, 1, 1, 1], np.int32), np.array([5, 6, 7, 5, 7, 0], np.int32)
+    near = neighbours_of_new(catalogue(maker=maker, word=words), "item_id", 2, (("maker", 2), ("word", 1)), 1)
+    assert near.of.tolist() == [3, 4]
+    assert near.rows[:, 0].tolist() == [0, 2]
+
+
 def test_numbers_are_no_directions() -> None:
     price = np.array([[1, 0], [2, 0], [3, 0], [1, 0], [2, 0], [3, 0]], np.float32)
-    assert len(neighbours_of_new(catalogue(price=price), "item_id", 2, ("price",), 2).of) == 0
+    assert len(neighbours_of_new(catalogue(price=price), "item_id", 2, (("price", 1),), 2).of) == 0
 
 
 def test_the_mean_is_weighted() -> None:
     words = np.array([[5, 0], [6, 0], [7, 8], [5, 6], [0, 0], [7, 8]], np.int32)
-    near = neighbours_of_new(catalogue(title=words), "item_id", 2, ("title",), 2)
+    near = neighbours_of_new(catalogue(title=words), "item_id", 2, (("title", 1),), 2)
     values = tf.constant(np.arange(12).reshape(6, 2), tf.float32)
     expected = [[1.0, 2.0], [4.0, 5.0]]  # half of the first two rows each, and all of the third
     np.testing.assert_allclose(near.mean(values), expected, atol=1e-6)

@@ -14,17 +14,25 @@ from features.encoding.vocabulary import Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class MatchedRows:
-    """Of one table, where each of its rows was in the former run."""
+    """Where each row of a table was in the former run."""
 
     former: npt.NDArray[np.int64]
     """`[rows of today's table]`: row of the former one, -1 where that one does not know the value."""
     is_grown: bool
     """Whether the former rows are the first of today's, so that the others are values that came since."""
 
+    num_special: int
+    """How many of the first rows stand for missing and unknown values."""
+
+    @property
+    def num_values(self) -> int:
+        """How many values the table has rows for."""
+        return len(self.former) - self.num_special
+
     @property
     def num_known(self) -> int:
-        """How many of today's rows the former run knows."""
-        return int((self.former >= 0).sum())
+        """How many of these the former run knows."""
+        return int((self.former[self.num_special :] >= 0).sum())
 
     def carry_over(self, old: npt.NDArray[np.float32], start: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Returns today's rows: the former ones, where there are any.
@@ -53,7 +61,7 @@ def match_rows(before: SchemaEncoder, now: SchemaEncoder) -> dict[str, MatchedRo
     }
     for name, statistics in now.statistics.numeric.items():
         former = before.statistics.numeric.get(name)
-        if statistics.quantiles and former is not None:
+        if former is not None and (statistics.quantiles or former.quantiles):
             matched[name] = match_buckets(former, statistics)
     return matched
 
@@ -63,19 +71,21 @@ def match_tokens(before: Vocabulary, now: Vocabulary) -> MatchedRows:
     row_of = {token: row for row, token in enumerate(before.tokens, before.first_token_index)}
     special = range(now.first_token_index)
     former = np.array([*special, *(row_of.get(token, -1) for token in now.tokens)], np.int64)
-    return MatchedRows(former=former, is_grown=now.tokens[: len(before.tokens)] == before.tokens)
+    is_grown = now.tokens[: len(before.tokens)] == before.tokens
+    return MatchedRows(former=former, is_grown=is_grown, num_special=now.first_token_index)
 
 
 def match_buckets(before: NumericStatistics, now: NumericStatistics) -> MatchedRows:
     """Matches missing values, and each bucket with the former one that its middle falls into."""
-    edges = np.array([min(now.minimum, now.quantiles[0]), *now.quantiles, max(now.maximum, now.quantiles[-1])])
+    inner = now.quantiles
+    edges = np.array([min(now.minimum, *inner, now.maximum), *inner, max(now.minimum, *inner, now.maximum)])
     middles = (edges[:-1] + edges[1:]) / 2
     former = np.concatenate([[0], 1 + np.searchsorted(np.array(before.quantiles), middles, side="right")])
-    return MatchedRows(former=former.astype(np.int64), is_grown=False)
+    return MatchedRows(former=former.astype(np.int64), is_grown=False, num_special=1)
 
 
 def tables_of_weights(model: tf.Module) -> dict[int, str]:
-    """Name of the table whose values a weight's rows belong to, by the weight's `id`, of those that have such rows."""
+    """By the `id` of a weight, the table whose values its rows belong to; weights without such rows are left out."""
     return {id(weight): table for weight, table in _tables_of_weights(model)}
 
 
