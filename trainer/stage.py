@@ -31,7 +31,8 @@ def _retrieval(config: TrainerConfig) -> RetrievalStage:
     return RetrievalStage(config=config.retrieval, evaluation=config.evaluation)
 
 
-def _list_ranking(config: TrainerConfig) -> ListRankingStage:
+def list_ranking_of(config: TrainerConfig) -> ListRankingStage:
+    """The list ranker behind the retrieval of the same configuration."""
     return ListRankingStage(config=config.list_ranking, retrieval=_retrieval(config), train_retrieval=_trained)
 
 
@@ -43,7 +44,7 @@ def _trained(context: StageContext, stage: RetrievalStage) -> TwoTowers:
 _STAGES: Mapping[StageName, Callable[[TrainerConfig], AnyStage]] = {
     "retrieval": _retrieval,
     "ranking": lambda config: RankingStage(config=config.ranking),
-    "list_ranking": _list_ranking,
+    "list_ranking": list_ranking_of,
 }
 
 

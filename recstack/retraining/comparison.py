@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from features.disk.layout import RunLayout
+from features.disk.layout import RunLayout, StageName
 from features.disk.manifest import read_manifest
 from features.errors import InputError
 from features.serialization import unstructure
@@ -60,6 +60,9 @@ class Comparison:
     """Queries that both answered."""
     metrics: Mapping[str, ComparedMetric]
     """Metrics of retrieval, by name."""
+    cascade: Mapping[str, ComparedMetric]
+    """Metrics of what `recommender` answers, by name; empty unless both runs have a list ranker that was trained on the
+    present dataset, whose events its candidates are counted by."""
     samples: Samples
     """A few users of the split with the recommendations of both runs' retrieval models."""
     trained_elsewhere: tuple[str, ...]
@@ -103,6 +106,7 @@ def compare_runs(
         split=stack.evaluation.split,
         num_queries=judged[0].num_queries,
         metrics=_metrics(judged[0], judged[1]),
+        cascade=_cascades(stack, registered, progress),
         samples=_samples(stack, trained),
         trained_elsewhere=tuple(run.id for run in registered if run.dataset != dataset),
     )
@@ -125,13 +129,18 @@ def config_of(run: RunLayout) -> StackConfig:
     Raises:
         InputError: the run does not hold one.
     """
-    path = run.stage("retrieval").config
+    config = _config_of_stage(run, "retrieval")
+    # Each stage keeps the configuration of the run that trained it, which may be another one that shares the stage.
+    tables = {name: getattr(_config_of_stage(run, name), name) for name in run.finished()}
+    return replace(config, **tables)
+
+
+def _config_of_stage(run: RunLayout, name: StageName) -> StackConfig:
+    path = run.stage(name).config
     try:
         return parse_config(path.read_text("utf-8"), str(path))
     except OSError as error:
-        raise InputError(
-            f"run {run.id}: {path} cannot be read ({error.strerror}); is its retrieval trained?"
-        ) from error
+        raise InputError(f"run {run.id}: {path} cannot be read ({error.strerror}); is its {name} trained?") from error
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str = "") -> Iterator[Difference]:
@@ -147,6 +156,29 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str
 def deciding_settings(config: StackConfig) -> Mapping[str, Any]:
     """The configuration without what says where the models lie."""
     return {name: value for name, value in unstructure(config).items() if name != "workdir"}
+
+
+def _cascades(
+    stack: StackConfig, runs: Sequence[RegisteredRun], progress: Callable[[str], None]
+) -> dict[str, ComparedMetric]:
+    """Judges the cascades of both runs, where they have them."""
+    from trainer.evaluation.cascade import judge_cascade
+    from trainer.restore import restore
+    from trainer.stage import list_ranking_of
+
+    pair, dataset = [stack.layout.runs.run(run.id) for run in runs], stack.require_dataset().fingerprint()
+    if not all("list_ranking" in run.finished() for run in pair):
+        return {}
+    if any(run.dataset != dataset for run in runs):
+        progress("the list rankers are not compared: one of them was trained on another dataset than the present one")
+        return {}
+    judged = []
+    for run in pair:
+        progress(f"judging the cascade of run {run.id}, which takes minutes on large logs")
+        config = config_of(run)
+        context, stage = replace(stages.stage_context(stack, run), seed=config.seed), list_ranking_of(config)
+        judged.append(judge_cascade(restore(context, stage), context, stack.evaluation, stage))
+    return _metrics(judged[0], judged[1])
 
 
 def _restored(stack: StackConfig, run: RunLayout, config: StackConfig) -> "Trained[TwoTowers]":

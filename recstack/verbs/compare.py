@@ -9,14 +9,14 @@ from rich.table import Table
 
 from recstack.arguments import StackArguments, parse
 from recstack.console import Voice
-from recstack.retraining.comparison import Comparison, Difference, compare_runs
+from recstack.retraining.comparison import ComparedMetric, Comparison, Difference, compare_runs
 
 _SHOWN_OF_ID = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareArguments(StackArguments):
-    """Judges the retrieval models of two runs on the present dataset, and says what else differs."""
+    """Judges retrieval and cascade of two runs on the present dataset, and says what else differs."""
 
     first: tyro.conf.Positional[str] = "current"
     """Id of a run or its beginning, as `recstack runs` lists them, or `current`."""
@@ -43,7 +43,9 @@ def compare(arguments: CompareArguments, voice: Voice) -> Comparison:
             voice.show(_differences(title, rows, found))
     if found.drift:
         voice.show(_drift(found.drift))
-    voice.show(_metrics(found))
+    voice.show(_metrics("Retrieval", found.metrics, found))
+    if found.cascade:
+        voice.show(_metrics("Recommender", found.cascade, found))
     voice.show(_samples(found))
     for run in found.trained_elsewhere:
         voice.progress(f"run {run} was trained on another dataset than the present one, whose queries judge both")
@@ -68,9 +70,9 @@ def _drift(stability: Mapping[str, float]) -> Table:
     return table
 
 
-def _metrics(found: Comparison) -> Table:
-    table = Table("Metric", *_names(found), "difference", "p")
-    for name, metric in found.metrics.items():
+def _metrics(title: str, metrics: Mapping[str, ComparedMetric], found: Comparison) -> Table:
+    table = Table(title, *_names(found), "difference", "p")
+    for name, metric in metrics.items():
         difference = metric.test.difference
         table.add_row(
             name,
@@ -114,6 +116,7 @@ def _as_json(found: Comparison) -> Mapping[str, Any]:
         "settings": [asdict(row) for row in found.settings],
         "counts": [asdict(row) for row in found.counts],
         "metrics": {name: asdict(metric) for name, metric in found.metrics.items()},
+        "cascade": {name: asdict(metric) for name, metric in found.cascade.items()},
         "drift": dict(found.drift),
         "samples": [asdict(user) for user in found.samples.users],
         "trained_on_another_dataset": list(found.trained_elsewhere),

@@ -28,7 +28,7 @@ from trainer.evaluation.rules import readable_rules
 from trainer.metrics.intervals import paired_test, user_groups
 from trainer.metrics.lists import query_metrics
 from trainer.metrics.protocol import Int, Ragged
-from trainer.metrics.results import compare, evaluate_rankings
+from trainer.metrics.results import Evaluation, compare, evaluate_rankings
 from trainer.metrics.slices import standard_slices
 from trainer.restore import Trained
 from trainer.training.stage import StageContext
@@ -112,6 +112,17 @@ def evaluate_cascade(
         "new_items": new_item_curve(retrieval, judged, served[:, :cutoff], exclude_seen=config.exclude_seen),
         "ranker": describe_ranker(trained, context, stage, first),
     }
+
+
+def judge_cascade(
+    trained: Trained[ListRanker], context: StageContext, config: EvaluationConfig, stage: ListRankingStage
+) -> Evaluation:
+    """The metrics of the lists that are served, and nothing beside; arguments and errors as for `evaluate_cascade`."""
+    data = load_data(trained, context.dataset, config)
+    orders = cascade_orders(trained, context, data.judged, stage, known=splits_before(config.split))
+    decided = verdict(read_manifest(context.run.stage(stage.name).manifest, "run").metrics)
+    served = orders.list_ranker if decided.ranks else orders.retrieval
+    return evaluate_rankings(CASCADE, served, data.judged.queries, popularity=data.counts.popularity, config=config)
 
 
 def describe_ranker(

@@ -63,6 +63,20 @@ def test_the_lists_of_both_stand_beside_what_was_wanted(found: Comparison) -> No
     assert samples.title(samples.users[0].after[0]) != samples.users[0].after[0]
 
 
+def test_cascades_are_compared_where_both_runs_have_one(two_runs: tuple[StackConfig, str, str], tmp_path: Path) -> None:
+    stack, good, _ = two_runs
+    ranker = replace(stack.list_ranking, enabled=True, folds=1, candidates=6, history=6, members=1)
+    runs = []
+    for epochs in (1, 2):
+        ranked = replace(stack, list_ranking=replace(ranker, epochs=epochs), keep_runs=9)
+        runs = [*runs, stages.train(ranked, "list_ranking", current=False).directory.parent.name]
+    assert compare_runs(stack, *runs).cascade.keys() == compare_runs(stack, *runs).metrics.keys()
+    assert compare_runs(stack, runs[0], good).cascade == {}
+    cascade = compare_runs(stack, *runs).cascade["ndcg@2"]
+    assert cascade.first > 0.9
+    assert cascade.second > 0.9
+
+
 def test_a_run_is_not_compared_with_itself(two_runs: tuple[StackConfig, str, str]) -> None:
     stack, good, _ = two_runs
     with pytest.raises(InputError, match="two different runs expected"):
