@@ -62,25 +62,24 @@ def _places_of_events(events: EncodedEvents, kind: FoldKind) -> npt.NDArray[np.f
         before = np.searchsorted(np.sort(events.timestamp), events.timestamp, side="left")
         return np.asarray(before / max(len(events), 1), np.float64)
     lengths = np.diff(events.record_splits)
-    before = first_of_moment(events) - np.repeat(events.record_splits[:-1], lengths)
+    before = _first_of_moment(events) - np.repeat(events.record_splits[:-1], lengths)
     return np.asarray(before / np.maximum(np.repeat(lengths, lengths), 1), np.float64)
 
 
 def _moments_after(events: EncodedEvents) -> Int64:
     """`[events]`: how many later moments the event's user has."""
-    moment = np.cumsum(_starts_moment(events))
+    moment = np.cumsum(_is_first_of_moment(events))
     last = moment[np.maximum(events.record_splits[1:] - 1, 0)] if len(events) else np.zeros(0, np.int64)
     after: Int64 = last[events.record_of_event()] - moment
     return after
 
 
-def first_of_moment(events: EncodedEvents) -> Int64:
-    """`[events]`: the first event of the same record and time."""
-    first: Int64 = np.maximum.accumulate(np.where(_starts_moment(events), np.arange(len(events)), 0))
+def _first_of_moment(events: EncodedEvents) -> Int64:
+    first: Int64 = np.maximum.accumulate(np.where(_is_first_of_moment(events), np.arange(len(events)), 0))
     return first
 
 
-def _starts_moment(events: EncodedEvents) -> Bool:
+def _is_first_of_moment(events: EncodedEvents) -> Bool:
     """`[events]`: whether the event before is of another user or of another moment."""
     is_first = np.ones(len(events), bool)
     is_first[1:] = events.timestamp[1:] != events.timestamp[:-1]

@@ -10,7 +10,6 @@ import tensorflow as tf
 from features.schema import Schema
 from trainer.cascade.counts import RefreshedCounts
 from trainer.cascade.features import CandidateFeatures, Query
-from trainer.cascade.folds import first_of_moment
 from trainer.data.batches import baskets_of
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.events import EncodedEvents, Float32, Int32, Int64
@@ -100,23 +99,23 @@ def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
     )
 
 
-def questions_of(events: EncodedEvents, *, only_next: bool, exclude_seen: bool, a_record: int = 1) -> Questions:
+def questions_of(events: EncodedEvents, *, only_next: bool, exclude_seen: bool) -> Questions:
     """One question a record, at its first target, as the evaluation asks; with `only_next`, one a basket.
 
     Args:
         events: With targets after each record's context.
         only_next: Whether the targets are those of one moment: the next basket.
         exclude_seen: Whether items of the history are left out of the lists.
-        a_record: Questions a record at most, where not only the next basket is asked for: with 2 also one before the
-            second half of the record's targets, whose history knows the first half.
     """
     if only_next:
         baskets = baskets_of(events)
         asked_at = baskets.targets[baskets.splits[:-1]]
         targets = Ragged(baskets.splits, events.candidate_row[baskets.targets].astype(np.int64))
     else:
-        asked_at = _spread_over_targets(events, a_record)
-        targets = _between(events, asked_at, events.record_splits[1:][events.record_of_event()[asked_at]])
+        first, ends = events.record_splits[:-1] + events.num_context, events.record_splits[1:]
+        records = np.flatnonzero(first < ends)
+        asked_at = first[records]
+        targets = _between(events, asked_at, ends[records])
     starts = events.record_splits[:-1][events.record_of_event()[asked_at]]
     seen = _between(events, starts, asked_at) if exclude_seen else None
     return Questions(
@@ -204,14 +203,6 @@ def _features(features: CandidateFeatures, histories: Histories, rows: Int32, sc
     blocks = [slice(start, start + _LISTS_A_BLOCK) for start in range(0, len(rows), _LISTS_A_BLOCK)]
     columns = (*histories, rows, scores)
     return np.concatenate([compute(*(column[block] for column in columns)).numpy() for block in blocks])
-
-
-def _spread_over_targets(events: EncodedEvents, a_record: int) -> Int64:
-    """The first target of each record, and others that cut its targets into equal parts, each first in its moment."""
-    first, ends = events.record_splits[:-1] + events.num_context, events.record_splits[1:]
-    first, ends = first[first < ends], ends[first < ends]
-    places = first[:, None] + (ends - first)[:, None] * np.arange(a_record) // a_record
-    return np.unique(np.maximum(first_of_moment(events)[places], first[:, None]))
 
 
 def _between(events: EncodedEvents, starts: Int64, ends: Int64) -> Ragged:

@@ -121,7 +121,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             refreshed=self._refreshed(dataset, [fold.known, fold.window]),
             tells_time=tells_time(dataset.encoder.schema),
         )
-        return self.lists(context, dataset, fold.window, first, questions=self.config.questions)
+        return self.lists(context, dataset, fold.window, first)
 
     def fold_retrieval(self, dataset: EncodedDataset, events: EncodedEvents, number: int) -> FoldRetrieval:
         """The first stage of a fold of the training events."""
@@ -218,19 +218,14 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         dataset: EncodedDataset,
         events: EncodedEvents,
         first: FirstStage,
-        *,
-        questions: int = 1,
     ) -> CandidateLists:
-        """What a first stage finds for the targets of some events, asked up to so many times a user."""
+        """What a first stage finds for the targets of some events."""
         evaluation = self.retrieval.evaluation
-        asked = questions_of(
-            events,
-            only_next=evaluation.targets == "next",
-            exclude_seen=evaluation.exclude_seen,
-            a_record=questions,
+        questions = questions_of(
+            events, only_next=evaluation.targets == "next", exclude_seen=evaluation.exclude_seen
         ).sample(self.config.max_lists, context.seed)
         retrieve = retrieving(first.model, dataset.candidates, context.schema, self.config.candidates)
-        return candidate_lists(events, asked, retrieve, first, self.config.history)
+        return candidate_lists(events, questions, retrieve, first, self.config.history)
 
     def make_examples(self, events: CandidateLists, context: StageContext) -> BatchPlan:
         """One example a list that holds a target."""

@@ -29,9 +29,6 @@ class ListRankerConfig:
     has none."""
     window: float = 0.2
     """Share of the training events in a fold's window; with `leave_last_out` it is each user's last moment."""
-    questions: int = 1
-    """Most lists that a fold's window gives for a user, spread over the user's events in it: more lists from the same
-    trainings of retrieval. Where `evaluation.targets` is `next`, each basket gives one anyway."""
     refresh_days: float = 0.0
     """Days between two refreshes of what the ranker knows of recent events, by `retrain` or `export --refresh-index`.
     Training and evaluation count items as of the last one before each query; 0 counts once, before the split."""
@@ -59,7 +56,7 @@ class ListRankerConfig:
     """Seconds between checkpoints within an epoch; one more follows each epoch."""
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "history", "folds", "questions", "neighbours", "max_lists", "members"):
+        for name in ("candidates", "history", "folds", "neighbours", "max_lists", "members"):
             require("list_ranking", self, name, getattr(self, name) >= 1, "a whole number of at least 1")
         require("list_ranking", self, "refresh_days", 0 <= self.refresh_days < math.inf, "days, at least 0")
         require("list_ranking", self, "gap", 0 <= self.gap < 1, "a share in [0, 1)")

@@ -154,23 +154,6 @@ def test_what_is_planted_at_the_moment_of_the_query_or_later_is_in_no_history(co
     assert (after.times < after.asked_at[:, None]).all()
 
 
-def test_more_questions_cut_the_targets_into_parts_at_the_start_of_moments(context: StageContext) -> None:
-    events = stage_of(RANKER).retrieval.events_in_memory(context, encode_dataset(SCHEMA, context.dataset))
-    times = events.timestamp.copy()
-    times[3::4] = times[2::4]  # four events a user, the last two of one moment
-    start, end = history_ranges(events.record_splits, times, np.ones(len(events), bool))
-    events = replace(events, timestamp=times, history_start=start, history_end=end)
-    asked = {n: questions_of(events, only_next=False, exclude_seen=True, a_record=n) for n in (1, 2, 4)}
-    splits = events.record_splits[:-1]
-    np.testing.assert_array_equal(asked[1].asked_at, splits)
-    np.testing.assert_array_equal(asked[2].asked_at, np.sort([*splits, *splits + 2]))
-    np.testing.assert_array_equal(asked[4].asked_at, np.sort([*splits, *splits + 1, *splits + 2]))
-    np.testing.assert_array_equal(asked[4].targets.lengths, np.tile([4, 3, 2], len(splits)))
-    seen = asked[4].seen
-    assert seen is not None
-    np.testing.assert_array_equal(seen.lengths, np.tile([0, 1, 2], len(splits)))
-
-
 def test_an_event_is_repeated_if_the_user_had_the_item_at_an_earlier_time(context: StageContext) -> None:
     events = stage_of(RANKER).retrieval.events_in_memory(context, encode_dataset(SCHEMA, context.dataset))
     assert not is_repeated(events).any()  # nobody takes an item twice
@@ -265,7 +248,6 @@ def test_a_killed_training_goes_on_with_its_folds(context: StageContext, tmp_pat
         ({"folds": 5}, "folds"),
         ({"candidates": 0}, "candidates"),
         ({"history": 0}, "history"),
-        ({"questions": 0}, "questions"),
         ({"neighbours": 0}, "neighbours"),
         ({"window": 0.0}, "window"),
         ({"gap": 1.0}, "gap"),
