@@ -1,7 +1,7 @@
 """Trainings whose processes are killed by `kill -9` at random moments, beside undisturbed ones.
 
-    .venv/bin/python benchmarks/chaos_training.py                                 # ten kills each of one, two and four
-    .venv/bin/python benchmarks/chaos_training.py --kills 20 --clusters servers   # processes; twenty of four alone
+    .venv/bin/python benchmarks/chaos_training.py                                 # ten kills for each cluster
+    .venv/bin/python benchmarks/chaos_training.py --kills 20 --clusters servers   # twenty with parameter servers
 
 Each attempt is `recstack train retrieval` on generated events. Three in four kills come within two seconds after a new
 checkpoint, wherever the training then is: in a step, a validation or the next checkpoint; the others come at any moment
@@ -91,7 +91,7 @@ class Arguments:
     epochs: int = 40
     """Passes over the training events; enough that the training does not end before the last kill."""
     latest_kill: float = 2.0
-    """Seconds after an attempt's first checkpoint within which it is killed."""
+    """Seconds after a new checkpoint within which a process is killed."""
     seed: int = 0
     """Seed of the moments and of the victims."""
 

@@ -1,7 +1,7 @@
 """Trains a table of millions of rows over parameter servers, exports it with an int8 index, loads that: memory of each.
 
     .venv/bin/python benchmarks/large_table.py                       # a million items; minutes
-    .venv/bin/python benchmarks/large_table.py --items 10_000_000    # ten million rows of 64; needs some 14 GiB
+    .venv/bin/python benchmarks/large_table.py --items 10_000_000    # ten million rows of 64
 
 A log in which every item occurs, so that each has a row of its own, goes through `recstack prepare`. Retrieval
 (histories of 20 items, 64 components, batches of 4,096, 1,024 uniform negatives, Adagrad) is trained for some steps by
@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -109,6 +110,10 @@ class Few(RetrievalStage):
 
     steps: int = 50
     """Of the epoch."""
+
+    def inputs(self) -> Mapping[str, str]:
+        """Adds the number of steps."""
+        return {**super().inputs(), "steps": str(self.steps)}
 
     def make_examples(self, events: EncodedEvents | StoredEvents, context: StageContext) -> EpochPlan:
         """The first batches of a usual epoch."""

@@ -17,11 +17,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import tyro
 from memory import dataset_of, stack_of
@@ -103,24 +103,33 @@ def main(arguments: Arguments) -> None:
 def _rate(name: str, arrangement: Arrangement, folder: Path, steps: int) -> float:
     """Examples a second of all processes, which begin to be timed at the same moment."""
     command = [sys.executable, __file__, "--one", name, "--folder", str(folder), "--steps", str(steps)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    processes = [
-        subprocess.Popen(command, env=os.environ | environment, **pipes) for environment in environments(arrangement)
-    ]
-    try:
-        # The others of parameter servers serve until they are ended.
-        measuring = processes[:1] if arrangement.servers else processes
-        for process in measuring:
-            process.stdout.readline()
-        for process in measuring:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        found = [float(process.stdout.readline()) for process in measuring]
-        return sum(found) if arrangement.strategy == "default" else found[0]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+    with TemporaryFile() as log:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log, "text": True}
+        processes = [
+            subprocess.Popen(command, env=os.environ | environment, **pipes)
+            for environment in environments(arrangement)
+        ]
+        try:
+            # The others of parameter servers serve until they are ended.
+            found = _measured_together(processes[:1] if arrangement.servers else processes)
+        except (ValueError, OSError) as error:  # one of them has ended
+            log.seek(0)
+            raise RuntimeError(log.read().decode()[-2000:]) from error
+        finally:
+            for process in processes:
+                process.kill()
+                process.communicate()
+    return sum(found) if arrangement.strategy == "default" else found[0]
+
+
+def _measured_together(processes: Sequence["subprocess.Popen[str]"]) -> list[float]:
+    """What processes print that wait for each other before they measure."""
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [float(process.stdout.readline()) for process in processes]
 
 
 def environments(arrangement: Arrangement) -> list[dict[str, str]]:

@@ -1,6 +1,6 @@
 """Going on from yesterday's model beside training anew, week after week: quality and seconds, in one run.
 
-    .venv/bin/python benchmarks/warm_start.py                 # two minutes
+    .venv/bin/python benchmarks/warm_start.py
     .venv/bin/python benchmarks/warm_start.py --weeks 8 --warm-epochs 1 2 4
 
 A generated shop: items belong to kinds, each user likes a few kinds and takes what is new in them, and a share of the
@@ -79,7 +79,7 @@ class Arguments:
 
 @dataclass(frozen=True, kw_only=True)
 class Night:
-    """What a training brought."""
+    """Result of one training."""
 
     run: str
     """Its id."""

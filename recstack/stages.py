@@ -15,10 +15,11 @@ Each returns a small result and reports to `progress`. TensorFlow and Beam are i
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from features.disk.files import exclusive, in_use, write_text_atomically
-from features.disk.layout import DatasetLayout, RunLayout, StageName
+from features.disk.layout import DatasetLayout, RunLayout, StageName, is_run_id
 from features.disk.manifest import StageResult
 from recstack.config import StackConfig, require_strategy
 from recstack.retraining.registry import served_runs
@@ -219,7 +220,7 @@ def stage_context(
         dataset=stack.layout.dataset,
         run=run or stack.layout.current_run,
         seed=stack.seed,
-        start_from=stack.layout.runs.run_or_path(stack.start_from) if stack.start_from else None,
+        start_from=_start_from(stack),
         cluster=cluster or Cluster(),
         training=stack.training,
         progress=progress,
@@ -249,11 +250,20 @@ def _run_inputs(stack: StackConfig) -> "RunInputs":
     from trainer.training.inputs import stage_inputs
 
     dataset = stack.layout.dataset
-    start_from = stack.layout.runs.run_or_path(stack.start_from).id if stack.start_from else ""
+    former = _start_from(stack)
+    former_id = "" if former is None else former.id
     return {
-        name: stage_inputs(stage, stack.features, dataset, stack.seed, start_from, stack.training)
+        name: stage_inputs(stage, stack.features, dataset, stack.seed, former_id, stack.training)
         for name, stage in stages_of(stack).items()
     }
+
+
+def _start_from(stack: StackConfig) -> RunLayout | None:
+    """The run whose weights a training starts from, by its id or its path; None if there is none."""
+    former = stack.start_from
+    if not former:
+        return None
+    return stack.layout.runs.run(former) if is_run_id(former) else RunLayout(Path(former))
 
 
 def _settle(stack: StackConfig, run: RunLayout, report: Report, *, current: bool) -> None:

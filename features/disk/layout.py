@@ -221,10 +221,6 @@ class RunsLayout:
         """One run."""
         return RunLayout(self.root / run_id)
 
-    def run_or_path(self, name: str) -> RunLayout:
-        """The run of that id, or the one whose directory is given, which may be another recommender's."""
-        return self.run(name) if is_run_id(name) else RunLayout(Path(name))
-
     def all(self) -> list[RunLayout]:
         """Every run that is there, finished or not, by id."""
         if not self.root.is_dir():

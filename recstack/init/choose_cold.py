@@ -22,7 +22,7 @@ _NEIGHBOURS, _COST = 30, 0.002
 def choose_for_new_items(
     log: Log, split: Iterable[Setting], columns: Iterable[FeatureChoice | LeftOut]
 ) -> Iterator[Setting]:
-    """What lets new items count, and a baseline that knows them, where they come and have features.
+    """Settings that help items without events, and a baseline that knows them, where such items come and have features.
 
     Args:
         log: The events.

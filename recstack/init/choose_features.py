@@ -99,7 +99,7 @@ def _of_history(labels: Labels, *, has_gaps: bool, repeats: bool) -> Chosen:
     if has_gaps:
         why = "the time between the events of the history; worth a try where pauses tell something"
         if repeats:
-            why = "how long ago the events of the history were, for `retrieval.repeat`"
+            why = "when the events of the history were, for `retrieval.repeat` and for the list ranker"
         yield FeatureChoice(table="", column="", feature=HistoryTimesFeature(), why=why, active=repeats)
 
 

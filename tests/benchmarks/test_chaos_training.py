@@ -13,4 +13,4 @@ def test_killed_trainings_end_as_undisturbed_ones(tmp_path, cluster, kills):
     calm, shaken = (trained(tmp_path / str(times), cluster, times, FEW) for times in (0, kills))
     assert calm.victims.total() == 0 < shaken.victims.total() <= kills
     # Sums may come in another order, so that near ties of two items are decided otherwise; with servers, steps do too.
-    assert shaken.metric == pytest.approx(calm.metric, abs={"one": 1e-3, "two": 1e-2, "servers": 5e-2}[cluster])
+    assert shaken.metric == pytest.approx(calm.metric, abs={"one": 1e-3, "two": 1e-2, "servers": 2e-2}[cluster])

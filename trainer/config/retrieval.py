@@ -39,8 +39,8 @@ class RetrievalConfig:
     """Items without training events get the mean vector and bias of so many others, those that their features resemble
     most; 0 leaves it to their features' embeddings."""
     new_item_cost: float = 0.0
-    """Share of the validation's NDCG that lists may lose for more items without training events: the scores of these
-    are shifted, all alike, as far as that allows. 0 leaves them as trained. It needs `item_bias`."""
+    """Share of the validation's NDCG that may be given up so that lists show more items without training events: their
+    scores are shifted together as far as that allows. 0 shifts nothing. It needs `item_bias`."""
     embedding: Mapping[str, TableConfig] = field(default_factory=dict)
     """How the embeddings of a feature's values are stored, by the name of the feature: `[retrieval.embedding.item_id]`
     with `kind = "hashed"` and the like, for tables that memory does not hold. A feature that is not named has a row for
@@ -88,7 +88,7 @@ class RetrievalConfig:
 
     def __post_init__(self) -> None:
         require("retrieval", self, "id_dropout", 0 <= self.id_dropout < 1, "a share in [0, 1)")
-        require("retrieval", self, "new_item_neighbours", self.new_item_neighbours >= 0, "a whole number, or 0")
+        require("retrieval", self, "new_item_neighbours", self.new_item_neighbours >= 0, "0 or more")
         is_share = 0 <= self.new_item_cost < 1 and (self.item_bias or not self.new_item_cost)
         require("retrieval", self, "new_item_cost", is_share, "a share in [0, 1), and 0 where `item_bias` is off")
         require("retrieval", self, "half_life", 0 <= self.half_life < math.inf, "a share of the training time, or 0")

@@ -19,7 +19,7 @@ _RECORDS_A_BATCH = 8192
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodedCatalogue:
-    """Every item of the catalogue, one row an item, in the order of the records; equal to itself alone."""
+    """Every item of the catalogue, one row an item, in the order of the records; compared by identity."""
 
     item_ids: tf.Tensor
     """`[items] string`."""

@@ -66,7 +66,7 @@ def sample_targets(directory: Path, dataset: EncodedDataset, number: int, seed: 
 
     Args:
         directory: the split's shards.
-        dataset: whose encoder and catalogue.
+        dataset: Encoder and catalogue of the records.
         number: Largest number of targets.
         seed: Seed of the sample.
 
@@ -89,7 +89,7 @@ def sample_targets(directory: Path, dataset: EncodedDataset, number: int, seed: 
     for batch, targets in batches():
         first, end = np.searchsorted(chosen, (passed, passed + len(targets)))
         events, passed = targets[chosen[first:end] - passed], passed + len(targets)
-        if parts and not len(events):
+        if parts and not len(events):  # the first block stays even if it has none: it has the columns
             continue
         lengths = batch[LENGTH].astype(np.int64)
         record = np.repeat(np.arange(len(lengths)), lengths)

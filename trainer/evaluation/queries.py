@@ -1,6 +1,6 @@
 """Events of a dataset as the evaluation and the baselines know them: integer rows of users and items."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,10 +49,9 @@ def count_training(
     blocks: Iterable[EncodedEvents], schema: Schema, first_user_index: int, num_items: int
 ) -> TrainingCounts:
     """Users and popularity; arguments as for `training_interactions`."""
-    keys, popularity, records = [np.empty(0, np.int64)], np.zeros(num_items, np.int64), 0
-    for events in blocks:
-        keys.append(np.unique(_user_keys(events, schema, first_user_index, records)))
-        records += events.num_records
+    keys, popularity = [np.empty(0, np.int64)], np.zeros(num_items, np.int64)
+    for events, of_records in _with_user_keys(blocks, schema, first_user_index):
+        keys.append(np.unique(of_records))
         popularity += np.bincount(events.candidate_row[events.candidate_row >= 0], minlength=num_items)
     return TrainingCounts(users=Users(keys=np.unique(np.concatenate(keys))), popularity=popularity)
 
@@ -68,11 +67,9 @@ def training_interactions(
         first_user_index: index of the user vocabulary's first token.
         num_items: items in the catalogue.
     """
-    of_records, columns, records = [np.empty(0, np.int64)], list[tuple[Array, ...]](), 0
-    for events in blocks:
-        keys = _user_keys(events, schema, first_user_index, records)
+    of_records, columns = [np.empty(0, np.int64)], list[tuple[Array, ...]]()
+    for events, keys in _with_user_keys(blocks, schema, first_user_index):
         of_records.append(np.unique(keys))
-        records += events.num_records
         known = events.candidate_row >= 0
         values = (keys[events.record_of_event()], events.candidate_row, events.timestamp, events.weight)
         columns.append(tuple(each[known] for each in values))
@@ -86,6 +83,16 @@ def training_interactions(
         num_users=len(users.keys),
         num_items=num_items,
     )
+
+
+def _with_user_keys(
+    blocks: Iterable[EncodedEvents], schema: Schema, first_user_index: int
+) -> Iterator[tuple[EncodedEvents, Int64]]:
+    """Each block with the key of each record's user."""
+    records = 0
+    for events in blocks:
+        yield events, _user_keys(events, schema, first_user_index, records)
+        records += events.num_records
 
 
 def training_users(events: EncodedEvents, schema: Schema, first_user_index: int) -> Users:

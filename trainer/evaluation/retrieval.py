@@ -40,14 +40,16 @@ _MANY = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationData:
-    """What is measured, and what the baselines are fitted and tuned on, which is read when it is first asked for."""
+    """The split that is judged. What baselines need is read when it is first used."""
 
     counts: TrainingCounts
     """Of the training events."""
     judged: JudgedSplit
     """The configured split."""
     read_interactions: Callable[[], Interactions] = field(repr=False)
+    """Reads all training events."""
     read_validation: Callable[[], JudgedSplit] = field(repr=False)
+    """Reads the validation split."""
 
     @cached_property
     def interactions(self) -> Interactions:
@@ -194,7 +196,7 @@ def best_items(
 def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationConfig) -> EvaluationData:
     """The split to judge as queries with targets, and what else is known of the dataset.
 
-    Of the training events no more than a few thousand users are in memory at once.
+    The training events are read a few thousand users at a time.
 
     Raises:
         InputError: a split is missing or damaged, or the one to judge holds no query.

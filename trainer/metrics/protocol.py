@@ -69,7 +69,7 @@ class Ragged:
         return Ragged.from_lengths(lengths, self.values[keep])
 
     def among(self, rows: Int) -> "Ragged":
-        """The values that are among some (`[n] int64`, ascending, at least one), as their places there."""
+        """Keeps the values that are in `rows` (`[n] int64`, ascending, not empty), each as its place in `rows`."""
         places = np.searchsorted(rows, self.values).clip(max=len(rows) - 1)
         return Ragged(self.indptr, places).where(rows[places] == self.values)
 

@@ -167,7 +167,7 @@ def _sorted_by_score(item_rows: Int, scores: Float, k: int) -> Rankings:
 
 
 def merge(best: Rankings, found: Rankings, k: int) -> Rankings:
-    """The best k of two rankings of the same queries over different items."""
+    """The best k of two rankings of the same queries over different items; the first one's win ties."""
     item_rows = np.concatenate([best.item_rows, found.item_rows], axis=1)
     return _sorted_by_score(item_rows, np.concatenate([best.scores, found.scores], axis=1), k)
 

@@ -80,7 +80,7 @@ class TwoTowers(tf.keras.layers.Layer):
         return tf.concat(vectors, axis=1)
 
     def lift_new_items(self, score: float) -> None:
-        """Adds to the scores of items that training has not seen, in place of what was added before."""
+        """Sets what is added to the scores of new items, in units of the score; replaces the former value."""
         for pair in self.pairs:
             assert pair.candidate.lift is not None, "new_item_cost is 0"
             pair.candidate.lift.assign(score)

@@ -76,7 +76,7 @@ class RetrievalValidation:
         return {name: float(values.mean()) for name, values in metrics.items() if name.startswith(_SHOWN)}
 
     def _lift_new_items(self, towers: TwoTowers, vectors: Float, added: sp.csr_array | None) -> None:
-        """Lets the sample decide how far the scores of new items are shifted; not at all where none is to be found."""
+        """Sets the shift from the sample; 0 if no new item is among the targets."""
         towers.lift_new_items(0.0)
         if not self._is_new[self._targets.values].any() or self._is_new.all():
             return

@@ -148,7 +148,7 @@ def fit(plan: TrainingPlan, layout: StageLayout, own: StageLayout, progress: Pro
     _resume(plan, last, layout)
     step_function = make_step(plan, state)
     if plan.profile:
-        step_function = ProfiledSteps(step_function, _beginnings(plan), own.tensorboard, plan.report)
+        step_function = ProfiledSteps(step_function, _prefixes(plan), own.tensorboard, plan.report)
     writer = tf.summary.create_file_writer(str(own.tensorboard))
     report_due, save_due = _every(_REPORT_SECONDS), _every(plan.checkpoint_seconds)
     metrics: Metrics = {}
@@ -290,7 +290,7 @@ def _gradients(plan: TrainingPlan, batch: Batch) -> tuple[tf.Tensor, list[tf.Ten
     return loss, optimizer.get_unscaled_gradients(gradients) if scales else gradients
 
 
-def _beginnings(plan: TrainingPlan) -> dict[str, Callable[[Batch], tf.Tensor]]:
+def _prefixes(plan: TrainingPlan) -> dict[str, Callable[[Batch], tf.Tensor]]:
     """What a step does before the update, up to the end of each part; one device has nothing to exchange."""
     parts = {"forward and backward": _make_gradients(plan)}
     is_shared = plan.cluster.num_replicas > 1

@@ -19,7 +19,7 @@ class ProfiledSteps:
     def __init__(
         self,
         step: Callable[[Batch], None],
-        beginnings: Mapping[str, Callable[[Batch], tf.Tensor]],
+        prefixes: Mapping[str, Callable[[Batch], tf.Tensor]],
         directory: Path,
         report: Report,
     ) -> None:
@@ -27,12 +27,12 @@ class ProfiledSteps:
 
         Args:
             step: Makes one step.
-            beginnings: The step up to the end of each of its parts, by the name of that part: each does what the one
-                before does and more, changes nothing, and returns a number that all of it goes into.
+            prefixes: By the name of a part, a function that runs a step up to the end of that part. It changes no
+                weight and returns a number that depends on all of it.
             directory: of TensorBoard's files.
             report: told the parts of a step.
         """
-        self._step, self._beginnings, self._directory, self._report = step, beginnings, directory, report
+        self._step, self._prefixes, self._directory, self._report = step, prefixes, directory, report
         self._made, self._waited, self._stepped = 0, 0.0, 0.0
         self._ended = time.perf_counter()
 
@@ -58,8 +58,8 @@ class ProfiledSteps:
 
     def _line(self, batch: Batch) -> str:
         parts, before = {"waiting for input": self._waited}, 0.0
-        for name, beginning in self._beginnings.items():
-            until = _seconds(beginning, batch)
+        for name, prefix in self._prefixes.items():
+            until = _seconds(prefix, batch)
             parts[name], before = max(0.0, until - before), max(before, until)
         parts["update"] = max(0.0, self._stepped - before)
         shares = ", ".join(f"{name} {1000 * seconds / _STEPS:.1f} ms" for name, seconds in parts.items())
@@ -67,10 +67,10 @@ class ProfiledSteps:
         return f"a step takes {total:.1f} ms: {shares}; `tensorboard --logdir {self._directory}` shows the trace"
 
 
-def _seconds(beginning: Callable[[Batch], tf.Tensor], batch: Batch) -> float:
+def _seconds(prefix: Callable[[Batch], tf.Tensor], batch: Batch) -> float:
     """Of as many calls as steps were traced."""
-    beginning(batch).numpy()  # compiles
+    prefix(batch).numpy()  # compiles
     started = time.perf_counter()
     for _ in range(_STEPS):
-        beginning(batch).numpy()
+        prefix(batch).numpy()
     return time.perf_counter() - started

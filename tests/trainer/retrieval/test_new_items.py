@@ -39,9 +39,8 @@ class TestBearableShift:
         return bearable_shift(self.KNOWN, new, self.TARGETS, SCALE, 3, cost=cost)
 
     def test_new_items_rise_until_one_would_push_a_target_out(self) -> None:
-        # At 9 the first query needs a lift of more than 2 to have it at the top; from 3 on the second loses its target.
-        lift = self.shift([[1.1], [-2.0]])
-        assert 1.9 < lift <= 3.0
+        # Item 9 tops the first list above a lift of 1.9; above 3 it pushes the second query's target out.
+        assert self.shift([[1.1], [-2.0]]) == 3.0
 
     def test_all_of_it_where_it_costs_nothing(self) -> None:
         assert self.shift([[1.1], [-9.0]]) == SCALE * max(SHIFTS)
@@ -55,7 +54,11 @@ class TestBearableShift:
         # Nobody wants the new item, which pushes the second query's target out.
         targets = Ragged.from_lengths(np.array([1, 1]), np.array([0, 2]))
         new = rankings([[9], [9]], [[1.5], [1.5]])
-        assert bearable_shift(self.KNOWN, new, targets, SCALE, 3, cost=0.0) <= -0.5
+        assert bearable_shift(self.KNOWN, new, targets, SCALE, 3, cost=0.0) == -0.5
+
+    def test_none_where_no_shift_finds_anything(self) -> None:
+        targets = Ragged.from_lengths(np.array([1, 1]), np.array([7, 8]))
+        assert bearable_shift(self.KNOWN, rankings([[9], [9]], [[1.5], [1.5]]), targets, SCALE, 3, cost=0.1) == 0.0
 
 
 def test_both_lists_leave_out_what_was_seen_and_count_what_is_added() -> None:
