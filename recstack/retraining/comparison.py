@@ -176,8 +176,15 @@ def _cascades(
     for run in pair:
         progress(f"judging the cascade of run {run.id}, which takes minutes on large logs")
         config = config_of(run)
-        context, stage = replace(stages.stage_context(stack, run), seed=config.seed), list_ranking_of(config)
-        judged.append(judge_cascade(restore(context, stage), context, stack.evaluation, stage))
+        context = replace(stages.stage_context(stack, run), seed=config.seed)
+        stage = list_ranking_of(replace(config, evaluation=stack.evaluation))
+        # Nothing is trained here, whatever the run started from and however it was trained.
+        stage = replace(stage, train_retrieval=lambda context, retrieval: restore(context, retrieval).model)
+        try:
+            judged.append(judge_cascade(restore(context, stage), context, stack.evaluation, stage))
+        except InputError as error:
+            progress(f"the list rankers are not compared: {error}")
+            return {}
     return _metrics(judged[0], judged[1])
 
 

@@ -17,9 +17,12 @@ ITEM_COLUMNS = (
     "repeated_share",
 )
 """Log counts of all events of an item, and of those of the last days; the logs of 1 + the days since its first and its
-last event; and the share of the events whose user had the item before. All are 0 for an item without events."""
+last event; and the share of the events whose user had the item before, drawn towards 0 where there are few. All are 0
+for an item without events."""
 # As if each item had so many more events, all by new users: few events say little.
 _PRIOR = 5.0
+# A list of 300 takes some 60 KB of intermediate results.
+_LISTS_A_BLOCK = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +38,15 @@ class ItemCounts:
     num_items: int
     """Rows of the catalogue."""
 
-    def columns(self) -> dict[str, npt.NDArray[np.float32]]:
-        """Each of `ITEM_COLUMNS` for all items, `[items] float32`, as of the newest event, which counts."""
-        rows = np.arange(self.num_items, dtype=np.int32)[None]
-        moment = np.array([self.times.max(initial=0) + 1])
+    def columns(self, refresh_days: float = 0.0) -> dict[str, npt.NDArray[np.float32]]:
+        """Each of `ITEM_COLUMNS` for all items, `[items] float32`.
+
+        Args:
+            refresh_days: Days between two refreshes: counts are as of the first one after the newest event, as for the
+                queries that follow it; 0 counts as of that event, which counts.
+        """
+        rows, period = np.arange(self.num_items, dtype=np.int32)[None], _seconds(refresh_days)
+        moment = -(-(self.times.max(initial=0)[None] + 1) // period) * period
         values = CountsAsOf(self).columns(rows, moment)[0]
         return dict(zip(ITEM_COLUMNS, values.T, strict=True))
 
@@ -85,12 +93,19 @@ class RefreshedCounts:
             counts: Of any time; what comes after a refresh is left out.
             days: Between two refreshes, which are at whole multiples of it since 1970-01-01 UTC.
         """
-        self._period = max(1, round(days * _DAY))
+        self._period = _seconds(days)
         self._counts = CountsAsOf(counts)
 
     def columns(self, rows: Int32, asked_at: Int64) -> Float32:
         """`CountsAsOf.columns` at the last refresh before each query, which is asked at `[lists]` seconds."""
-        return self._counts.columns(rows, asked_at // self._period * self._period)
+        moments, starts = asked_at // self._period * self._period, range(0, len(rows), _LISTS_A_BLOCK)
+        blocks = [slice(start, start + _LISTS_A_BLOCK) for start in starts] or [slice(0)]
+        return np.concatenate([self._counts.columns(rows[block], moments[block]) for block in blocks])
+
+
+def _seconds(days: float) -> int:
+    """Whole seconds, at least one."""
+    return max(1, round(days * _DAY))
 
 
 class _Places:

@@ -127,7 +127,8 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         """The first stage of a fold of the training events."""
         rows = _fold(events, self.config, number).earlier.candidate_row
         return FoldRetrieval(
-            config=self.retrieval.config,
+            # What is new after all training events is no positive of a fold, whose lists would teach that it never is.
+            config=replace(self.retrieval.config, new_item_cost=0.0, new_item_neighbours=0),
             evaluation=self.retrieval.evaluation,
             ranker=self.config,
             number=number,
@@ -157,6 +158,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         source = Source(
             interactions=interactions,
             counts=item_counts(known, len(dataset.candidates)),
+            refresh_days=self.config.refresh_days,
             item_vectors=model.embed_candidates(dataset.candidates).numpy(),
             item_values=item_values(dataset),
             neighbours=self.config.neighbours,
@@ -210,7 +212,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
     ) -> CandidateFeatures:
         """The same features with items counted over the events of other splits."""
         counts = item_counts(_events_of(context, dataset, known), len(dataset.candidates))
-        return features.with_columns(counts.columns())
+        return features.with_columns(counts.columns(self.config.refresh_days))
 
     def lists(
         self,

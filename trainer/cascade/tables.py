@@ -34,6 +34,8 @@ class Source:
     """The events, by catalogue rows."""
     counts: ItemCounts
     """Which events the counts of items are of."""
+    refresh_days: float
+    """Days between two refreshes of the counts; 0: they are as of the newest event."""
     item_vectors: Float
     """`[items, d] float32`: of the retrieval model."""
     item_values: Mapping[str, npt.NDArray[np.int32]]
@@ -49,7 +51,7 @@ def fit_candidate_features(source: Source) -> CandidateFeatures:
     similarities: dict[str, Similarity] = {name: fit(source) for name, fit in SIMILARITIES.items()}
     for name, values in source.item_values.items():
         similarities[name] = same_values(values, name, source.neighbours)
-    return CandidateFeatures(similarities, source.counts.columns(), with_times=source.with_times)
+    return CandidateFeatures(similarities, source.counts.columns(source.refresh_days), with_times=source.with_times)
 
 
 def layout_of(item_values: Iterable[str], *, with_times: bool) -> Layout:
@@ -144,7 +146,7 @@ _MEANINGS: Mapping[str, str] = {
     "next": "How often the candidate comes within seven events after the history's items.",
     "around": "How often the candidate comes within thirty events of the history's items, before or after.",
     "als": "Cosine of the items' factors in a matrix factorisation (ALS).",
-    GROUP_OF_REPEATS: "When and how often the user took the candidate before, and whether the usual time is over.",
+    GROUP_OF_REPEATS: "When and how often the user took the candidate before, and whether it is due again.",
     GROUP_OF_COLUMNS: "How many events the candidate has, ever and lately, since when, and how many are repeated.",
 }
 

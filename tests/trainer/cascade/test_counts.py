@@ -28,6 +28,15 @@ def test_counts_are_of_the_days_before_the_newest_event() -> None:
     np.testing.assert_allclose(columns["repeated_share"], [3 / (3 + 5), 1 / (1 + 5), 0, 0], rtol=1e-6)
 
 
+@given(events=EVENTS.filter(len), days=st.sampled_from([0.5, 1.0, 30.0]))
+def test_what_is_served_is_what_the_next_refresh_knows(events: list[tuple[int, int]], days: float) -> None:
+    newest, counts = max(time for _, time in events), counts_of(events)
+    asked_at = np.array([newest + round(days * DAY)])  # between the next refresh and the one after it
+    expected = RefreshedCounts(counts, days).columns(np.arange(4, dtype=np.int32)[None], asked_at)[0]
+    found = np.stack([*counts.columns(days).values()], axis=1)
+    np.testing.assert_array_equal(found, expected)
+
+
 @given(events=EVENTS, asked_at=st.integers(0, 600 * DAY), days=st.sampled_from([0.5, 1.0, 30.0]))
 def test_a_refresh_knows_what_came_before_it_and_nothing_else(
     events: list[tuple[int, int]], asked_at: int, days: float

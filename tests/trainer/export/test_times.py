@@ -61,7 +61,7 @@ def trained(stack: StackConfig) -> Trained:
 
 @pytest.fixture(scope="module")
 def judged(stack: StackConfig, trained: Trained) -> JudgedSplit:
-    return load_data(trained, stage_context(stack).dataset, stack.evaluation).splits["test"]
+    return load_data(trained, stage_context(stack).dataset, stack.evaluation).judged
 
 
 @pytest.fixture(scope="module")
