@@ -129,10 +129,11 @@ def config_of(run: RunLayout) -> StackConfig:
     Raises:
         InputError: the run does not hold one.
     """
-    config = _config_of_stage(run, "retrieval")
+    # A stage that was trained for the sake of a later one keeps none.
+    kept = [name for name in run.finished() if run.stage(name).config.exists()] or ["retrieval"]
+    configs = {name: _config_of_stage(run, name) for name in kept}
     # Each stage keeps the configuration of the run that trained it, which may be another one that shares the stage.
-    tables = {name: getattr(_config_of_stage(run, name), name) for name in run.finished()}
-    return replace(config, **tables)
+    return replace(configs[kept[-1]], **{name: getattr(config, name) for name, config in configs.items()})
 
 
 def _config_of_stage(run: RunLayout, name: StageName) -> StackConfig:
