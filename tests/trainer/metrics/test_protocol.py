@@ -38,6 +38,10 @@ def test_ragged_takes_rows_in_the_given_order(rows: list[list[int]], data: st.Da
     assert as_lists(taken) == [rows[index] for index in chosen]
 
 
+def test_among_keeps_what_is_in_some_rows_by_its_place_there() -> None:
+    assert as_lists(ragged_rows([[7, 2, 9], [], [2, 4]]).among(np.array([2, 7, 8]))) == [[1, 0], [], [0]]
+
+
 @given(lists)
 def test_distinct_keeps_each_known_value_once_and_every_unknown(rows: list[list[int]]) -> None:
     expected = [[-1] * row.count(-1) + sorted({value for value in row if value >= 0}) for row in rows]

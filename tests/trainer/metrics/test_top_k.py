@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.ragged import ragged as ragged_rows
 from trainer.metrics import top_k
 from trainer.metrics.protocol import UNKNOWN, EvaluationSet
-from trainer.metrics.top_k import rank_by_inner_product, rank_by_scorer
+from trainer.metrics.top_k import Rankings, merge, rank_by_inner_product, rank_by_scorer
 
 
 def full_sort(scores: npt.NDArray[np.float32], k: int, seen: list[list[int]]) -> list[list[int]]:
@@ -84,6 +84,13 @@ def test_inner_product_is_the_same_however_it_is_cut(
     added.data = np.ceil(9 * added.data)
     ranked = rank_by_inner_product(queries, items, k, seen=ragged_rows(seen), added=added)
     assert ranked.item_rows.tolist() == full_sort(queries @ items.T + added.toarray(), k, seen)
+
+
+def test_of_two_rankings_the_first_wins_ties() -> None:
+    first = Rankings(np.array([[4, 1, UNKNOWN]]), np.array([[3.0, 1.0, -np.inf]], np.float32))
+    second = Rankings(np.array([[2, 3, 0]]), np.array([[3.0, 2.0, 1.0]], np.float32))
+    assert merge(first, second, 4).item_rows.tolist() == [[4, 2, 3, 1]]
+    assert merge(second, first, 4).item_rows.tolist() == [[2, 4, 3, 0]]
 
 
 def test_no_queries_give_no_rankings() -> None:
