@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from features.disk.files import exclusive, in_use, write_text_atomically
 from features.disk.layout import DatasetLayout, RunLayout, StageName, is_run_id
 from features.disk.manifest import StageResult
+from features.errors import InputError
 from recstack.config import StackConfig, require_strategy
 from recstack.retraining.registry import served_runs
 from trainer.config.export import stages_needed
@@ -83,10 +84,18 @@ def train(
     stack.require_dataset()
     require_strategy(stack, name, profile=profile)
     from trainer.training.cluster import make_cluster
+    from trainer.training.runs import remove_run
 
     context = stage_context(stack, own_run(stack), progress, make_cluster(stack.strategy))
     context = replace(context, report=report, profile=profile, saves_when_stopped=True)
-    result = train_in(context, stack, name)
+    is_new = not context.run.root.exists()
+    try:
+        result = train_in(context, stack, name)
+    except InputError:
+        trained = context.run.stage(name).directory.rglob("*.index")
+        if is_new and context.cluster.is_chief and not any(trained):  # it must push out no other run
+            remove_run(stack.layout.runs, context.run)
+        raise
     if context.cluster.is_chief:
         _settle(stack, context.run, report, current=current)
     return result

@@ -74,14 +74,17 @@ def _require_finished(context: StageContext, stage: AnyStage) -> Manifest:
     manifest = read_manifest(layout.manifest, "run")
     require_schema(manifest, context.schema.fingerprint(), layout.manifest)
     if manifest.inputs.get("config") != config_fingerprint(stage.config):
-        changes = "".join(
-            f"\n  {change}" for change in _changes(manifest.config, unstructure(stage.config), stage.name)
-        )
+        changes = changes_since(manifest, stage)
         raise InputError(
             f"run {layout.directory}: trained with another configuration; give the options that `recstack train` was "
             f"given, or run it again:{changes}"
         )
     return manifest
+
+
+def changes_since(manifest: Manifest, stage: AnyStage) -> str:
+    """The fields in which a stage's configuration differs from the one that a run was trained with, a line each."""
+    return "".join(f"\n  {change}" for change in _changes(manifest.config, unstructure(stage.config), stage.name))
 
 
 def _changes(trained: object, given: object, name: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from features.serialization import unstructure
 from trainer.config.tables import TABLES, FullConfig, TableConfig
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.layers.tables.matched_rows import MatchedRows, match_rows, tables_of_weights
+from trainer.restore import changes_since
 from trainer.training.checkpoints import restore_best
 from trainer.training.progress import Report, unreported
 from trainer.training.stage import AnyStage
@@ -51,9 +52,10 @@ def warm_start(
     try:
         restore_best(trained, former)
     except InputError as error:
+        changes = changes_since(read_manifest(former.manifest, "run"), stage)
         raise InputError(
-            f"start_from: the weights of run {former.directory.parent.name} do not fit {stage.name}: it was trained "
-            f"with other layers, or its checkpoint is damaged; leave start_from empty ({error})"
+            f"start_from: the weights of run {former.directory.parent.name} do not fit {stage.name} or are damaged; "
+            f"leave start_from empty, or give the settings that decide about layers as they were:{changes}"
         ) from error
     tables = tables_of_weights(trained)
     for parts, old in zip(_parts_of_weights(model), trained.trainable_variables, strict=True):

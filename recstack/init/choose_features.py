@@ -58,7 +58,7 @@ def choose_features(tables: Tables, log: Log, examples: str, history_length: int
     found: list[FeatureChoice | LeftOut] = list(_of_user(tables.roles, log))
     length = f"90 % of the users have at most {log.events_a_user(0.9):,.0f} events"
     found.append(FeatureChoice(table="", column="", feature=HistoryFeature(length=history_length), why=length))
-    has_gaps, repeats = not log.is_order and examples != "set", log.repeats_baskets(examples)
+    has_gaps, repeats = not log.is_order and examples != "set", log.recommends_again(examples)
     found += _of_history(tables.labels, has_gaps=has_gaps, repeats=repeats)
     found += _of_events(tables, log)
     if tables.users is not None and tables.user_key is not None:

@@ -244,7 +244,7 @@ def _dimension(log: Log) -> int:
 def _taken_again(log: Log, examples: str) -> Iterator[Setting]:
     if log.taken_again < TAKEN_AGAIN:
         return
-    active = log.repeats_baskets(examples)
+    active = log.recommends_again(examples)
     why = f"{log.taken_again:.0%} of the events are of items that the user had taken before"
     yield Setting(table="evaluation", name="exclude_seen", value=False, why=why, active=active)
     if examples in ("event", "basket"):

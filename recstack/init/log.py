@@ -14,6 +14,8 @@ from recstack.init.roles import Roles
 
 TAKEN_AGAIN = 0.1
 """Share of the events of items that the user had before, from which on lists without these miss much."""
+# Of single events.
+_MOSTLY_AGAIN = 0.5
 _SECONDS_PER_DAY = 86_400
 _HELD_OUT = 0.1
 # Pairs of neighbouring items that are compared with pairs that are not neighbours.
@@ -103,12 +105,13 @@ class Log:
         first_moment = moments[np.searchsorted(pairs, pairs)]
         return float((moments > first_moment).mean())
 
-    def repeats_baskets(self, examples: str) -> bool:
-        """Whether the log is of baskets, `examples`, of which a tenth at least was bought before.
+    def recommends_again(self, examples: str) -> bool:
+        """Whether what users had taken is to be recommended again.
 
-        Of views and clicks the user may want what is new all the same.
+        Of baskets, which `examples` says, a tenth that was bought before is enough. Of views and clicks users may want
+        what is new all the same, unless most of what they take is what they had.
         """
-        return examples == "basket" and self.taken_again >= TAKEN_AGAIN
+        return self.taken_again >= (TAKEN_AGAIN if examples == "basket" else _MOSTLY_AGAIN)
 
     def share_of_moment(self, back: int) -> float:
         """Share of the events at the last moment (`back = 1`), the one before it, and so on."""

@@ -17,6 +17,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from features.disk.searches import TuningLayout
+from features.errors import InputError, first_line
 from recstack.tuning.space import Space
 
 Outcome: TypeAlias = Literal["done", "pruned", "failed", "stopped", "running"]
@@ -103,14 +104,22 @@ def open_study(layout: TuningLayout, seed: int) -> Study:
     Args:
         layout: the search's directory.
         seed: Seed of what the sampler draws; different for each worker. A later call draws other settings.
+
+    Raises:
+        InputError: the journal is damaged.
     """
     optuna.logging.set_verbosity(logging.ERROR)
     # Absolute, since the lock beside the journal is a link to it.
     storage = JournalStorage(JournalFileBackend(str(layout.study.resolve())))
     pruner = SuccessiveHalvingPruner(min_resource=_FIRST_RUNG, reduction_factor=_HALVING)
-    study = optuna.create_study(
-        storage=storage, study_name=_NAME, direction="maximize", load_if_exists=True, pruner=pruner
-    )
+    try:
+        study = optuna.create_study(
+            storage=storage, study_name=_NAME, direction="maximize", load_if_exists=True, pruner=pruner
+        )
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            f"{layout.study}: not what Optuna wrote ({first_line(error)}); delete {layout.root} to search anew"
+        ) from error
     study.sampler = TPESampler(
         seed=seed + _TRIAL_SEEDS * len(study.get_trials(deepcopy=False)),
         multivariate=True,

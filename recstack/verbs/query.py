@@ -122,7 +122,13 @@ def _inputs(stack: StackConfig, arguments: QueryArguments) -> dict[str, list[obj
         inputs[schema.history.name] = [list(arguments.history) or [""]]
     elif arguments.history:
         raise InputError(f"--history {' '.join(arguments.history)}: the features have none of kind 'history'")
-    return inputs | {name: [value] for name, value in _context(schema, arguments.context).items()}
+    context = _context(schema, arguments.context)
+    for feature in schema.history_companions:
+        given = context.get(feature.name)
+        if isinstance(given, list) and len(given) != len(arguments.history):
+            expected = f"expected one for each of the {len(arguments.history)} items of --history"
+            raise InputError(f"--context {feature.name}: {len(given)} values found, {expected}")
+    return inputs | {name: [value] for name, value in context.items()}
 
 
 def _context(schema: Schema, given: Sequence[str]) -> dict[str, object]:

@@ -22,6 +22,7 @@ from features.spec.numeric import NumericFeature
 from features.spec.time import TimestampFeature
 from features.spec.vector import VectorFeature
 from recstack.__main__ import main
+from recstack.config import load_config
 from recstack.console import Voice
 from recstack.display import read_display_data, read_titles
 from recstack.reasons import as_json
@@ -29,6 +30,7 @@ from recstack.verbs.query import (
     QueryArguments,
     _context,
     _filters,
+    _inputs,
     _note_on_user,
     _notes_on_items,
     _share,
@@ -119,6 +121,15 @@ def test_context_that_the_model_cannot_take_is_named(given, words):
     with pytest.raises(InputError) as caught:
         _context(SCHEMA, given)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("history", [(), ("i1",), ("i1", "i2", "i3")])
+def test_each_item_of_the_history_has_its_time(history):
+    stack = replace(load_config(None), features=SCHEMA)
+    arguments = QueryArguments(stack=stack, history=history, context=("history_timestamps=7,8",))
+    with pytest.raises(InputError, match=f"history_timestamps: 2 values found, .* each of the {len(history)} items"):
+        _inputs(stack, arguments)
+    assert _inputs(stack, replace(arguments, history=("i1", "i2")))["history_timestamps"] == [[7, 8]]
 
 
 def test_a_model_without_context_says_so():

@@ -99,6 +99,25 @@ def test_old_runs_go_when_a_training_ends(stack: StackConfig) -> None:
     assert sum("removed run" in report for report in reports) == 2
 
 
+@pytest.mark.slow
+def test_a_training_that_is_refused_leaves_no_run(stack: StackConfig, tmp_path: Path) -> None:
+    """Else a few typing errors would push out trained runs."""
+    before = stack.layout.runs.all()
+    wider = replace(stack.retrieval, dimension=2 * stack.retrieval.dimension)
+    for start_from, words in (
+        ("nope", "start_from: run nope has no trained retrieval"),
+        (
+            stack.layout.current_run.id,
+            "or give the settings that decide about layers as they were:\n  retrieval.dimension",
+        ),
+    ):
+        with pytest.raises(InputError) as told:
+            stages.train(replace(stack, retrieval=wider, start_from=start_from), "retrieval")
+        assert words in str(told.value)
+        assert "delete" not in str(told.value)
+    assert stack.layout.runs.all() == before
+
+
 def test_no_run_at_all_is_told(stack: StackConfig) -> None:
     shutil.rmtree(stack.layout.runs.root)
     with pytest.raises(InputError, match="no finished run found; run `recstack train`"):

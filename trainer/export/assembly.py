@@ -92,10 +92,14 @@ class Assembly:
         items = ItemFeatures(self.encoder, self.candidates, ItemIds(self.item_ids))
         return RankingServable(self.encoder, self.query, ranker, items)
 
+    @property
+    def exclude_seen(self) -> bool:
+        """Whether items of the history are left out where a request does not say."""
+        return self._list_ranking.retrieval.evaluation.exclude_seen
+
     def recommender(self) -> tuple[RecommenderServable, BuiltIndex]:
         """`recommender`: both stages."""
         retrieval, built = self._retrieval("retrieval", self._towers)
-        exclude_seen = self._list_ranking.retrieval.evaluation.exclude_seen
         order = self._order()
         histories = self._histories(self._list_ranking.config.history) if isinstance(order, ListOrder) else None
         rules = ListRules(
@@ -104,7 +108,7 @@ class Assembly:
         )
         config = self._cascade_config()
         return RecommenderServable(
-            retrieval, order, config, rules, exclude_seen=exclude_seen, histories=histories
+            retrieval, order, config, rules, exclude_seen=self.exclude_seen, histories=histories
         ), built
 
     def _new_items(self, retriever: Retriever) -> NewItems:

@@ -66,7 +66,7 @@ def _request(assembly: Assembly, function: Any, size: int, *, names_an_item: boo
     request: dict[str, np.ndarray[Any, Any]] = {}
     for name, spec in specs.items():
         if spec.shape.rank == 0:  # of the whole request: a count, or whether to exclude what was seen
-            request[name] = np.array(True) if spec.dtype == tf.bool else np.array(10, np.int32)
+            request[name] = np.array(assembly.exclude_seen) if spec.dtype == tf.bool else np.array(10, np.int32)
         elif spec.dtype != tf.string:
             request[name] = _missing(spec, size)
         elif name == schema.user_id:

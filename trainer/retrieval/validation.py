@@ -81,10 +81,10 @@ class RetrievalValidation:
         if not self._is_new[self._targets.values].any() or self._is_new.all():
             return
         items, cutoff = towers.embed_candidates(self._candidates).numpy(), int(NDCG.partition("@")[2])
-        known, new = ranked_apart(vectors, items, self._is_new, cutoff, seen=self._seen, added=added)
+        found = ranked_apart(vectors, items, self._is_new, cutoff, seen=self._seen, added=added)
         config = towers.config
         scale = config.loss.temperature
-        towers.lift_new_items(bearable_shift(known, new, self._targets, scale, cutoff, cost=config.new_item_cost))
+        towers.lift_new_items(bearable_shift(found, self._targets, scale, cutoff, cost=config.new_item_cost))
 
 
 def _first_targets(events: EncodedEvents) -> Int64:

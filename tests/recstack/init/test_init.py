@@ -202,6 +202,19 @@ def test_what_is_bought_again_is_ranked_again(tmp_path: Path) -> None:
         assert (stack.features.history_times is not None) == (repeat > 0.0)
 
 
+def test_events_that_mostly_repeat_are_ranked_again(tmp_path: Path) -> None:
+    """One article at a time, each three times in a row, or each once and then another."""
+    users, number = np.repeat(np.arange(NUM_USERS), 30), np.tile(np.arange(30), NUM_USERS)
+    for items, is_again in ((number // 3, True), (number, False)):
+        times = _START + number * _DAY + users % 50
+        table = pd.DataFrame({"user_id": users, "item_id": (users * 7 + items) % NUM_ITEMS, "timestamp": times})
+        stack = init(tmp_path, "--force", "--interactions", str(write(table, tmp_path / "e.csv")))
+        assert stack is not None
+        assert stack.retrieval.examples != "basket"
+        assert stack.evaluation.exclude_seen == (not is_again)
+        assert (stack.features.history_times is not None) == is_again
+
+
 def test_events_of_one_moment_are_not_taken_again() -> None:
     log = Log(
         users=np.array([0, 0, 0, 0, 1, 1]),

@@ -7,7 +7,7 @@ import pytest
 from optuna.study import Study
 
 from features.disk.searches import TuningLayout
-from features.errors import RecstackError
+from features.errors import InputError, RecstackError
 from recstack.config import StackConfig
 from recstack.tuning.search import Limits, Objective, TrialReport, search
 from recstack.tuning.space import Space
@@ -86,6 +86,14 @@ def test_a_killed_trial_is_begun_again_with_its_settings(opened: Opened, space: 
     assert tried == [stack]
     assert [each.outcome for each in results(again)] == ["done", "stopped", "done"]
     assert results(again)[2].params == results(again)[1].params
+
+
+def test_a_journal_that_is_no_journal_is_named(opened: Opened, layout: TuningLayout) -> None:
+    opened()
+    with layout.study.open("ab") as journal:
+        journal.write(b"garbage\n")
+    with pytest.raises(InputError, match=r"study.journal: not what Optuna wrote .*; delete .* to search anew"):
+        opened()
 
 
 def test_the_end_of_the_time_stops_a_trial_that_the_next_call_finishes(opened: Opened, space: Space) -> None:

@@ -98,6 +98,7 @@ def test_example_requests_are_answered_and_both_forms_say_the_same(checkerboard:
         for name in SIGNATURES["retrieval_exact"]:
             request = json_format.Parse(layout.extra(1).example(name, "grpc").read_text(), predict_pb2.PredictRequest())
             body = json.loads(layout.extra(1).example(name, "rest").read_text())
+            assert body["inputs"].get("exclude_seen", True) == checkerboard.evaluation.exclude_seen
             assert body["signature_name"] == request.model_spec.signature_name == name
             given = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
             assert set(body["inputs"]) == set(graph.signature_def[name].inputs)  # REST fills no defaults in

@@ -1,5 +1,6 @@
 """What the list ranker is told of times is served as it was trained: sent, or known of the user."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +53,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
             train(stack, name)
         export(stack)
     return stack
+
+
+def test_examples_ask_for_what_the_configuration_asks(stack: StackConfig) -> None:
+    body = json.loads(stack.layout.model("recommender").extra(1).example("serving_default", "rest").read_text("utf-8"))
+    assert body["inputs"]["exclude_seen"] is False
 
 
 @pytest.fixture(scope="module")

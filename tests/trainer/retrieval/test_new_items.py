@@ -19,7 +19,7 @@ from trainer.data.events import load_events
 from trainer.metrics.protocol import Ragged
 from trainer.metrics.top_k import Rankings
 from trainer.retrieval.model import TwoTowerModel
-from trainer.retrieval.new_items import SHIFTS, bearable_shift, ranked_apart
+from trainer.retrieval.new_items import SHIFTS, RankedApart, bearable_shift, ranked_apart
 from trainer.retrieval.validation import RetrievalValidation
 
 SCALE, TEMPERATURE = 0.5, 0.1
@@ -35,8 +35,10 @@ class TestBearableShift:
     TARGETS = Ragged.from_lengths(np.array([1, 1]), np.array([9, 2]))
 
     def shift(self, new_scores: list[list[float]], cost: float = 0.001) -> float:
-        new = rankings([[9], [9]], new_scores)
-        return bearable_shift(self.KNOWN, new, self.TARGETS, SCALE, 3, cost=cost)
+        return bearable_shift(self.found([[9], [9]], new_scores), self.TARGETS, SCALE, 3, cost=cost)
+
+    def found(self, rows: list[list[int]], scores: list[list[float]]) -> RankedApart:
+        return RankedApart(self.KNOWN, rankings(rows, scores), np.arange(10) > 2)
 
     def test_new_items_rise_until_one_would_push_a_target_out(self) -> None:
         # Item 9 tops the first list above a lift of 1.9; above 3 it pushes the second query's target out.
@@ -53,12 +55,21 @@ class TestBearableShift:
     def test_items_that_stand_too_high_sink(self) -> None:
         # Nobody wants the new item, which pushes the second query's target out.
         targets = Ragged.from_lengths(np.array([1, 1]), np.array([0, 2]))
-        new = rankings([[9], [9]], [[1.5], [1.5]])
-        assert bearable_shift(self.KNOWN, new, targets, SCALE, 3, cost=0.0) == -0.5
+        assert bearable_shift(self.found([[9], [9]], [[1.5], [1.5]]), targets, SCALE, 3, cost=0.0) == -0.5
 
     def test_none_where_no_shift_finds_anything(self) -> None:
         targets = Ragged.from_lengths(np.array([1, 1]), np.array([7, 8]))
-        assert bearable_shift(self.KNOWN, rankings([[9], [9]], [[1.5], [1.5]]), targets, SCALE, 3, cost=0.1) == 0.0
+        assert bearable_shift(self.found([[9], [9]], [[1.5], [1.5]]), targets, SCALE, 3, cost=0.1) == 0.0
+
+    def test_new_items_take_no_more_places_than_they_are_wanted(self) -> None:
+        # What is wanted is at the top of every list, so that other new items could have all other places for nothing.
+        targets = Ragged.from_lengths(np.array([1, 1]), np.array([0, 0]))
+        few = self.found([[9, 8], [9, 8]], [[1.9, -1.0], [-5.0, -6.0]])
+        assert bearable_shift(few, targets, SCALE, 3, cost=0.5) < -0.5  # below the third known item: none is wanted
+        # One target in three is new, and so may be one place in three: above a lift of 1.75 item 8 would pass item 1.
+        targets = Ragged.from_lengths(np.array([2, 1]), np.array([0, 9, 0]))
+        one_each = self.found([[9, 8], [9, 8]], [[0.5, 0.25], [0.5, 0.25]])
+        assert bearable_shift(one_each, targets, SCALE, 3, cost=0.5) == 1.75
 
 
 def test_both_lists_leave_out_what_was_seen_and_count_what_is_added() -> None:
@@ -66,7 +77,7 @@ def test_both_lists_leave_out_what_was_seen_and_count_what_is_added() -> None:
     is_new = np.array([False, True, False, True, False])
     seen = Ragged.from_lengths(np.array([2]), np.array([0, 1]))
     added = sp.csr_array(np.array([[0.0, 0.0, 0.0, 0.0, 9.0]], np.float32))
-    known, new = ranked_apart(np.ones([1, 1], np.float32), items, is_new, 3, seen=seen, added=added)
+    known, new, _ = ranked_apart(np.ones([1, 1], np.float32), items, is_new, 3, seen=seen, added=added)
     assert known.item_rows.tolist() == [[4, 2, -1]]
     assert known.scores[0, :2].tolist() == [9.5, 2.0]
     assert new.item_rows.tolist() == [[3, -1, -1]]
