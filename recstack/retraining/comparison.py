@@ -133,7 +133,7 @@ def config_of(run: RunLayout) -> StackConfig:
     kept = [name for name in run.finished() if run.stage(name).config.exists()] or ["retrieval"]
     configs = {name: _config_of_stage(run, name) for name in kept}
     # Each stage keeps the configuration of the run that trained it, which may be another one that shares the stage.
-    return replace(configs[kept[-1]], **{name: getattr(config, name) for name, config in configs.items()})
+    return replace(configs[kept[0]], **{name: getattr(config, name) for name, config in configs.items()})
 
 
 def _config_of_stage(run: RunLayout, name: StageName) -> StackConfig:

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,11 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def kill_a_task_manager(cluster: Cluster, job_name: str, ended: threading.Event, killed: threading.Event) -> None:
     """Kills the task manager that the first step at work of the job is on; gives up when the work has ended."""
     while not ended.wait(0.02):
-        for task_manager in at_work(cluster, job_name):
-            os.kill(int((cluster.directory / f"{task_manager}.pid").read_text()), signal.SIGKILL)
-            killed.set()
-            return
+        with suppress(OSError):  # a busy job manager answers late
+            for task_manager in at_work(cluster, job_name):
+                os.kill(int((cluster.directory / f"{task_manager}.pid").read_text()), signal.SIGKILL)
+                killed.set()
+                return
 
 
 def at_work(cluster: Cluster, job_name: str) -> Iterator[str]:
