@@ -1,18 +1,15 @@
 """Trained models from a finished run."""
 
-import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic
 
 from features.disk.manifest import Manifest, read_manifest, require_schema
 from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import InputError
-from features.serialization import unstructure
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.training.checkpoints import restore_best
-from trainer.training.inputs import config_fingerprint
+from trainer.training.inputs import changes_since, config_fingerprint
 from trainer.training.stage import AnyStage, ConfigT, EventsT, ModelT, Stage, StageContext, TrainedT
 
 
@@ -80,17 +77,3 @@ def _require_finished(context: StageContext, stage: AnyStage) -> Manifest:
             f"given, or run it again:{changes}"
         )
     return manifest
-
-
-def changes_since(manifest: Manifest, stage: AnyStage) -> str:
-    """The fields in which a stage's configuration differs from the one that a run was trained with, a line each."""
-    return "".join(f"\n  {change}" for change in _changes(manifest.config, unstructure(stage.config), stage.name))
-
-
-def _changes(trained: object, given: object, name: str) -> Iterator[str]:
-    """What a run was trained with and what is asked for, by the names of the fields that differ."""
-    if isinstance(trained, Mapping) and isinstance(given, Mapping):
-        for key in dict.fromkeys((*trained, *given)):
-            yield from _changes(trained.get(key), given.get(key), f"{name}.{key}")
-    elif trained != given:
-        yield f"{name}: trained with {json.dumps(trained)}, now {json.dumps(given)}"

@@ -13,8 +13,8 @@ from features.serialization import unstructure
 from trainer.config.tables import TABLES, FullConfig, TableConfig
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.layers.tables.matched_rows import MatchedRows, match_rows, tables_of_weights
-from trainer.restore import changes_since
 from trainer.training.checkpoints import restore_best
+from trainer.training.inputs import changes_since
 from trainer.training.progress import Report, unreported
 from trainer.training.stage import AnyStage
 

@@ -1,5 +1,8 @@
 """What a trained stage depends on, as fingerprints."""
 
+import json
+from collections.abc import Iterator, Mapping
+
 from features.disk.layout import DatasetLayout
 from features.disk.manifest import Manifest, read_manifest, require_schema
 from features.errors import ConfigError, InputError
@@ -77,6 +80,20 @@ def _draws(training: TrainingConfig) -> dict[str, str]:
 def config_fingerprint(config: TrainableConfig) -> str:
     """Identifies a stage's configuration."""
     return fingerprint([type(config).__name__, unstructure(config)])
+
+
+def changes_since(manifest: Manifest, stage: AnyStage) -> str:
+    """The fields in which a stage's configuration differs from the one that a run was trained with, a line each."""
+    return "".join(f"\n  {change}" for change in _changes(manifest.config, unstructure(stage.config), stage.name))
+
+
+def _changes(trained: object, given: object, name: str) -> Iterator[str]:
+    """What a run was trained with and what is asked for, by the names of the fields that differ."""
+    if isinstance(trained, Mapping) and isinstance(given, Mapping):
+        for key in dict.fromkeys((*trained, *given)):
+            yield from _changes(trained.get(key), given.get(key), f"{name}.{key}")
+    elif trained != given:
+        yield f"{name}: trained with {json.dumps(trained)}, now {json.dumps(given)}"
 
 
 def require_same_dataset(dataset: DatasetLayout, expected: str) -> None:
