@@ -101,7 +101,7 @@ class Outcome:
     """Kills, wall time and validation metric of a finished training."""
 
     victims: Counter[str]
-    """How often which process was ended by `kill -9`."""
+    """Number of kills by the role of the killed process; `all` where all were killed at once."""
     seconds: float
     """Wall time of all attempts."""
     metric: float
@@ -189,7 +189,7 @@ def _kill_one_of(job: "subprocess.Popen[bytes]", chance: random.Random) -> tuple
 
 
 def _role(process: psutil.Process) -> str | None:
-    """What the process is in its training; None for one that has ended."""
+    """Role of a process in `TF_CONFIG`, such as `worker` or `ps`; None for one that has ended."""
     with suppress(psutil.Error):
         if process.status() != psutil.STATUS_ZOMBIE and "TF_CONFIG" in (environment := process.environ()):
             return str(json.loads(environment["TF_CONFIG"])["task"]["type"])

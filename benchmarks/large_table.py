@@ -148,7 +148,7 @@ def make_log(path: Path, items: int) -> None:
 
 
 def _lines(role: Role, folder: Path, arguments: Arguments) -> list[str]:
-    """What the processes of a role print; workers and servers are looked at and ended after the training."""
+    """Lines of one role: what its process prints, and for `train` the peak memory of the worker and each server too."""
     command = [sys.executable, __file__, "--role", role, "--folder", str(folder)]
     command += ["--steps", str(arguments.steps)]
     if role != "train":

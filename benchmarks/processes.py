@@ -47,7 +47,7 @@ class Arrangement:
     """Processes that are measured side by side."""
 
     strategy: StrategyName = "default"
-    """How they train together; `default` lets each train alone."""
+    """Strategy of all processes; with `default` each trains a model of its own."""
     workers: int = 1
     """Processes that make steps."""
     servers: int = 0
@@ -123,7 +123,7 @@ def _rate(name: str, arrangement: Arrangement, folder: Path, steps: int) -> floa
 
 
 def _measured_together(processes: Sequence["subprocess.Popen[str]"]) -> list[float]:
-    """What processes print that wait for each other before they measure."""
+    """Examples a second that each process prints, after all of them have compiled and begin at the same moment."""
     for process in processes:
         process.stdout.readline()
     for process in processes:
@@ -133,7 +133,7 @@ def _measured_together(processes: Sequence["subprocess.Popen[str]"]) -> list[flo
 
 
 def environments(arrangement: Arrangement) -> list[dict[str, str]]:
-    """What each process is told about the others, the one that measures first."""
+    """Environment of each process, with its `TF_CONFIG`; that of the coordinator or of the chief comes first."""
     if arrangement.strategy == "default":
         return [{}] * arrangement.workers
     has_servers = arrangement.strategy == "parameter_server"

@@ -37,7 +37,7 @@ class TuningLayout:
 
     @property
     def kept(self) -> Path:
-        """What trials take over from each other, such as the folds of the list ranker; a folder for each seed."""
+        """Trained models that the trials of a seed share, a folder a seed: the retrieval of the list ranker's folds."""
         return self.root / "kept"
 
     @property

@@ -246,7 +246,7 @@ def make_step(plan: TrainingPlan, state: TrainingState) -> Callable[[Batch], Non
     model, optimizer, strategy = plan.model, plan.optimizer, plan.cluster.strategy
     variables = model.trainable_variables
 
-    @compiled_by_xla(plan.xla)
+    @_compiled_by_xla(plan.xla)
     def replica_step(batch: Batch) -> tf.Tensor:
         loss, gradients = _gradients(plan, batch)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -266,7 +266,7 @@ def make_step(plan: TrainingPlan, state: TrainingState) -> Callable[[Batch], Non
     return compiled if coordinator is None else lambda batch: coordinator.schedule(compiled, args=(batch,))
 
 
-def compiled_by_xla(wanted: bool) -> Callable[[ReplicaStep], ReplicaStep]:
+def _compiled_by_xla(wanted: bool) -> Callable[[ReplicaStep], ReplicaStep]:
     """A decorator: XLA compiles the function if `wanted`; otherwise it stays as it is."""
     if not wanted:
         return lambda function: function
@@ -301,7 +301,7 @@ def _make_gradients(plan: TrainingPlan, *, summed: bool = False) -> Callable[[Ba
     """The gradients as a compiled function, `summed` over all replicas; returns a number that all of it goes into."""
     strategy, variables = plan.cluster.strategy, plan.model.trainable_variables
 
-    @compiled_by_xla(plan.xla)
+    @_compiled_by_xla(plan.xla)
     def replica_sum(batch: Batch) -> tf.Tensor:
         loss, gradients = _gradients(plan, batch)
         if summed:
