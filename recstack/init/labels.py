@@ -65,6 +65,15 @@ class Labels:
     notices: tuple[str, ...] = ()
     """What a person should know about the values."""
 
+    def unwanted(self, events: TableProfile, log: Log) -> npt.NDArray[np.bool_] | None:
+        """`[n]` events of the log whose kind is none of the positive ones; `None` where labels are no kinds."""
+        if not (self.has_negatives and self.positive_kinds):
+            return None
+        column = next(column for column in events.columns if column.name in self.columns)
+        kinds = pc.cast(column.values, pa.string()).take(pa.array(log.rows))
+        known = pc.is_in(kinds, pa.array(self.positive_kinds, pa.string()))
+        return ~np.asarray(known.to_numpy(zero_copy_only=False), bool)
+
 
 def find_labels(events: TableProfile, taken: frozenset[str], log: Log) -> Labels:
     """Finds a kind of event, a click or a rating, in this order: ratings by their names, then by their values.

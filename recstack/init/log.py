@@ -40,6 +40,8 @@ class Log:
     """Whether `seconds` only tell the order of events."""
     share: float
     """Of the table, that was read."""
+    unwanted: npt.NDArray[np.bool_] | None = None
+    """`[n]` whether the user did not choose the item, such as one that was shown in vain; none: all were chosen."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -95,8 +97,12 @@ class Log:
 
     @cached_property
     def taken_again(self) -> float:
-        """Share of the events whose user had taken the item at an earlier moment."""
+        """Share of the events whose user had taken the item at an earlier moment; unwanted ones do not count."""
         order = np.lexsort([self.seconds, self.items, self.users])
+        if self.unwanted is not None:
+            order = order[~self.unwanted[order]]
+        if len(order) == 0:
+            return 0.0
         same = (np.diff(self.users[order]) == 0) & (np.diff(self.items[order]) == 0)
         later = np.diff(self.seconds[order]) > 0
         # Of events at one moment all count, or none: the first one's earlier event is that of all.

@@ -78,6 +78,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
     if len(log) == 0:
         raise InputError(f"{events.path}: no row has a user, an item and a time")
     labels = find_labels(events, roles.names, log)
+    log = replace(log, unwanted=labels.unwanted(events, log))
     examples, why = examples_of(log)
     earlier = find_earlier_items(events, roles)
     tables = Tables(

@@ -134,6 +134,7 @@ def test_publishers_that_are_killed_at_random_moments(export, tmp_path, start_se
     publish(workdir, 2)
     seconds = push(workdir, export)
     assert seconds is not None
+    client.wait_until(lambda: answer(client) == 2.0)
     for version in range(3, 3 + KILLS):
         publish(workdir, version)
         remove_old_versions(layout, keep=2)

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,9 @@ def test_events_of_one_moment_are_not_taken_again() -> None:
         share=1.0,
     )
     assert log.taken_again == pytest.approx(1 / 6)
+    assert replace(log, unwanted=np.array([0, 0, 1, 0, 1, 1], bool)).taken_again == pytest.approx(1 / 3)
+    assert replace(log, unwanted=np.array([0, 0, 0, 1, 0, 0], bool)).taken_again == 0.0
+    assert replace(log, unwanted=np.ones(6, bool)).taken_again == 0.0
 
 
 def test_names_that_tell_nothing_are_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
