@@ -30,6 +30,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import tyro
 from ablation import changed
+from peers_plot import plot_courses
 from rich.console import Console
 from rich.table import Table
 
@@ -81,6 +82,8 @@ class Arguments:
     """CPU cores for each system; none gives all of this process."""
     seed: int = 0
     """Of every training."""
+    plot: Path | None = None
+    """SVG file of the validation over the seconds; none draws nothing."""
 
     @property
     def metric(self) -> str:
@@ -163,6 +166,12 @@ def main(arguments: Arguments) -> None:
             rows[system] = course, {metric: judge(course.lists, "test", metric) for metric in arguments.shown}
             print(system, rows[system][1], f"{course.best.seconds:.0f} s", course.ended, flush=True)
     show(arguments, rows)
+    if arguments.plot is not None:
+        courses = {
+            system: [(epoch.seconds, epoch.validation) for epoch in course.epochs]
+            for system, (course, _) in rows.items()
+        }
+        plot_courses(courses, arguments.metric, arguments.plot)
 
 
 def peer_python(environment: Path) -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import peers
+import peers_plot
 import pytest
 
 from features.errors import RecstackError
@@ -79,3 +80,14 @@ def test_a_peer_gets_the_histories_in_order_and_no_targets():
         "test_items": [2, 4],
         "test_seconds": [8, 9],
     }
+
+
+def test_the_plot_shows_a_line_that_never_falls_for_each_system(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    drawn = {}
+    monkeypatch.setattr(Axes, "plot", lambda axes, x, y, label, **style: drawn.update({label: (list(x), list(y))}))
+    monkeypatch.setattr(Axes, "legend", lambda axes: None)
+    peers_plot.plot_courses({"ours": [(1, 0.2), (2, 0.1), (4, 0.3)], "als": [(3, 0.1)]}, "ndcg@10", tmp_path / "p")
+    assert drawn == {"ours": ([1, 2, 4], [0.2, 0.2, 0.3]), "als": ([3], [0.1])}
+    assert "best validation ndcg@10" in (tmp_path / "p").read_text()
