@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from features.spec.base import Feature
 from recstack.init.log import Log
 from recstack.init.proposal import FeatureChoice, LeftOut, Setting
 
@@ -22,18 +23,14 @@ _NEIGHBOURS, _COST = 30, 0.002
 def choose_for_new_items(
     log: Log, split: Iterable[Setting], columns: Iterable[FeatureChoice | LeftOut]
 ) -> Iterator[Setting]:
-    """Settings that help items without events, and a baseline that knows them, where such items come and have features.
+    """Settings that help items without events, where such items come and have features.
 
     Args:
         log: The events.
         split: The settings of `pipeline.split`.
         columns: What becomes of the tables' columns.
     """
-    of_items = [
-        choice.feature
-        for choice in columns
-        if isinstance(choice, FeatureChoice) and choice.table == "items" and choice.active
-    ]
+    of_items = item_features(columns)
     settings = {setting.name: setting.value for setting in split}
     share = share_of_new_items(log, settings)
     if not of_items or share < _LEAST_SHARE:
@@ -50,9 +47,12 @@ def choose_for_new_items(
         yield Setting(table="retrieval", name="new_item_neighbours", value=_NEIGHBOURS, why=why)
         why = "share of validation's NDCG that may go for more of them in the lists"
         yield Setting(table="retrieval", name="new_item_cost", value=_COST, why=why)
-    names = ["popularity", "item_cf", "content"]
-    why = "`content` finds new items by their words, so the model has to be better"
-    yield Setting(table="evaluation.baselines", name="names", value=names, why=why)
+
+
+def item_features(columns: Iterable[FeatureChoice | LeftOut]) -> list[Feature]:
+    """What the items table tells of an item."""
+    chosen = (choice for choice in columns if isinstance(choice, FeatureChoice) and choice.active)
+    return [choice.feature for choice in chosen if choice.table == "items"]
 
 
 def share_of_new_items(log: Log, split: dict[str, object]) -> float:

@@ -8,8 +8,9 @@ from beam_pipelines.config.source import IdRules, TableName
 from beam_pipelines.passes.time_checks import TimeSummary, may_be_cycle
 from beam_pipelines.profile.raw_table import TableProfile
 from features.errors import InputError
+from recstack.init.choose_baselines import choose_baselines
 from recstack.init.choose_cascade import choose_cascade
-from recstack.init.choose_cold import choose_for_new_items
+from recstack.init.choose_cold import choose_for_new_items, item_features
 from recstack.init.choose_features import Tables, choose_features
 from recstack.init.choose_settings import (
     choose_cleaning,
@@ -110,7 +111,12 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         *choose_cleaning(log),
         *choose_split(log),
         *choose_models(log, examples, why, has_negatives=labels.has_negatives, speed=machine_speed()),
-        *choose_for_new_items(log, choose_split(log), columns),
+        *(of_new_items := tuple(choose_for_new_items(log, choose_split(log), columns))),
+        *choose_baselines(
+            log,
+            examples,
+            with_content=bool(of_new_items) and any(feature.has_words for feature in item_features(columns)),
+        ),
         *choose_cascade(log, choose_split(log)),
     )
     return Proposal(

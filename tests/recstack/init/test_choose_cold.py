@@ -49,11 +49,10 @@ def test_the_share_is_that_of_held_out_events_of_items_without_an_earlier_one(ki
     assert share_of_new_items(KNOWN, split(kind)) == 0.0
 
 
-def test_where_new_items_come_and_have_words_their_ids_are_hidden_and_content_is_compared() -> None:
+def test_where_new_items_come_and_have_words_their_ids_are_hidden() -> None:
     found = proposed(NEW, TITLE)
     assert found["id_dropout"].value > 0
     assert "50%" in found["id_dropout"].why
-    assert "content" in found["names"].value
 
 
 def test_new_items_stand_where_their_like_stand_if_they_are_taken_as_often() -> None:
@@ -70,7 +69,7 @@ def test_new_items_stand_where_their_like_stand_if_they_are_taken_as_often() -> 
     assert popularity_of_new_items(KNOWN, split("per_user_fraction")) == 0.0
 
 
-def test_without_words_there_is_no_content_baseline_and_without_features_nothing_to_learn() -> None:
+def test_without_words_there_are_no_neighbours_and_without_features_nothing_to_learn() -> None:
     assert list(proposed(NEW, PRICE)) == ["id_dropout"]
     assert not proposed(NEW)
     assert not proposed(NEW, TITLE, active=False)
