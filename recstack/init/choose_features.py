@@ -12,6 +12,7 @@ from features.schema import FILTER_SUFFIXES, RESERVED_NAMES
 from features.spec.base import ColumnFeature
 from features.spec.history import HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature
 from features.spec.ids import IdFeature
+from features.spec.time import TimestampFeature
 from recstack.init import names
 from recstack.init.columns import encode_column
 from recstack.init.earlier import lists_items
@@ -53,13 +54,25 @@ class Tables:
     """Column of the interactions whose lists of items become events; empty: none."""
 
 
-def choose_features(tables: Tables, log: Log, examples: str, history_length: int) -> list[FeatureChoice | LeftOut]:
-    """Goes through all columns; names are made unique."""
+def choose_features(
+    tables: Tables, log: Log, examples: str, history_length: int, *, ranks_lists: bool
+) -> list[FeatureChoice | LeftOut]:
+    """Goes through all columns; names are made unique.
+
+    Args:
+        tables: what is read.
+        log: the events.
+        examples: what one example of the training is, `retrieval.examples`.
+        history_length: most items of a history.
+        ranks_lists: whether the list ranker is proposed.
+    """
     found: list[FeatureChoice | LeftOut] = list(_of_user(tables.roles, log))
     length = f"90 % of the users have at most {log.events_a_user(0.9):,.0f} events"
     found.append(FeatureChoice(table="", column="", feature=HistoryFeature(length=history_length), why=length))
     has_gaps, repeats = not log.is_order and examples != "set", log.recommends_again(examples)
     found += _of_history(tables.labels, has_gaps=has_gaps, repeats=repeats)
+    if has_gaps and repeats:
+        found.append(_of_request(ranks_lists=ranks_lists))
     found += _of_events(tables, log)
     if tables.users is not None and tables.user_key is not None:
         found += _of_users(tables.users, tables.user_key)
@@ -101,6 +114,17 @@ def _of_history(labels: Labels, *, has_gaps: bool, repeats: bool) -> Chosen:
         if repeats:
             why = "when the events of the history were, for `retrieval.repeat` and for the list ranker"
         yield FeatureChoice(table="", column="", feature=HistoryTimesFeature(), why=why, active=repeats)
+
+
+def _of_request(*, ranks_lists: bool) -> FeatureChoice:
+    """The time of a request, which the list ranker needs to know how long ago the events of the history were."""
+    why = (
+        "when the request comes: the list ranker counts the days since earlier events back from it, so send it with "
+        "every request; without it they are counted from the user's newest event. `parts` would let the other models "
+        'learn from the calendar, such as `["day_of_week", "month"]`'
+    )
+    feature = TimestampFeature(name="timestamp", parts=())
+    return FeatureChoice(table="", column="", feature=feature, why=why, active=ranks_lists)
 
 
 def _of_events(tables: Tables, log: Log) -> Chosen:

@@ -91,7 +91,10 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         labels=labels,
         earlier_items=earlier,
     )
-    columns = tuple(choose_features(tables, log, examples, history_length(log, examples)))
+    split = tuple(choose_split(log))
+    cascade = tuple(choose_cascade(log, split))
+    ranks_lists = any(setting.name == "enabled" and setting.active for setting in cascade)
+    columns = tuple(choose_features(tables, log, examples, history_length(log, examples), ranks_lists=ranks_lists))
     if items is None and any(isinstance(c, FeatureChoice) and c.table == "items" and c.active for c in columns):
         # What follows from the item stands in the interactions themselves.
         looks = looks | {"items": _as_items(looks["interactions"])}
@@ -108,10 +111,10 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         *spelling.settings,
         *labels.settings,
         *choose_cleaning(log),
-        *choose_split(log),
+        *split,
         *choose_models(log, examples, why, has_negatives=labels.has_negatives, speed=machine_speed()),
-        *choose_for_new_items(log, choose_split(log), columns),
-        *choose_cascade(log, choose_split(log)),
+        *choose_for_new_items(log, split, columns),
+        *cascade,
     )
     return Proposal(
         tables=tuple(table for table in (events, items, users) if table is not None),
