@@ -102,5 +102,34 @@ def aligned_companion(companion: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
     return tf.pad(companion[:, :wanted], [[0, 0], [0, beyond]], constant_values=missing)
 
 
+def assert_aligned(name: str, companion: tf.Tensor, history_name: str, history: tf.Tensor) -> tf.Operation:
+    """Refuses a request with another number of companion values than items, inside the graph (INVALID_ARGUMENT).
+
+    A companion may be left out, which leaves all its values missing; single values may be missing too. Padding at the
+    end counts for nothing.
+
+    Args:
+        name: Of the companion.
+        companion: `[batch, m]`.
+        history_name: Of the history.
+        history: `[batch, n] string`, padded with `""` anywhere.
+    """
+    values, items = _length(companion != _missing_companion(companion)), _length(history != "")
+    # An input that is narrower than the history's has no place for the values of the items beyond.
+    fits = (values == 0) | ((values <= items) & (items <= tf.shape(companion)[1]))
+    # The first query that does not fit; padded, since an empty batch has no least one.
+    first = tf.argmin(tf.pad(tf.cast(fits, tf.int32), [[0, 1]], constant_values=1))
+    num_values, num_items = (tf.gather(tf.pad(each, [[0, 1]]), first) for each in (values, items))
+    expected = f"{name} must have one value for each item of {history_name}, or none at all; values:"
+    return tf.debugging.Assert(tf.reduce_all(fits), [expected, num_values, "items:", num_items])
+
+
+def _length(present: tf.Tensor) -> tf.Tensor:
+    """`[batch, n] bool` to `[batch] int32`: one more than the last place that is present, 0 for none."""
+    places = 1 + tf.range(tf.shape(present)[1])
+    # Padded, since the greatest of no places at all would be the least integer.
+    return tf.reduce_max(tf.pad(tf.where(present, places, 0), [[0, 0], [0, 1]]), axis=1)
+
+
 def _missing_companion(companion: tf.Tensor) -> str | int:
     return "" if companion.dtype == tf.string else 0

@@ -13,16 +13,20 @@ _EARLIEST, _LATEST = -2_208_988_800, 253_402_300_799
 
 
 class TimestampEncoder(FeatureEncoder[TimestampFeature]):
-    """Moments to calendar parts, each an index into one table."""
+    """Moments to calendar parts, each an index into one table; without parts to whether the moment is known."""
 
     @property
     def encoded(self) -> Encoded:
-        """One index for each part."""
+        """One index for each part; without parts a single one, which is 0 where the moment is unknown."""
+        if not self.feature.parts:
+            return Encoded(form="single", width=1, num_indices=2, table=self.feature.name)
         size = sum(1 + TIME_PART_SIZES[part] for part in self.feature.parts)
         return Encoded(form="parts", width=len(self.feature.parts), num_indices=size, table=self.feature.name)
 
     def __call__(self, values: tf.Tensor) -> tf.Tensor:
-        """`[batch] int64`, seconds since 1970-01-01 UTC, to `[batch, parts] int32`."""
+        """`[batch] int64`, seconds since 1970-01-01 UTC, to `[batch, parts] int32`; without parts `[batch]`."""
+        if not self.feature.parts:
+            return tf.cast(values != 0, tf.int32)
         return calendar_parts(values, self.feature)
 
 

@@ -87,7 +87,7 @@ class Feature:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the models learn from the value; if not, it only looks up what is known of the user."""
+        """Whether models embed the value; if not, it only looks up what is known of the user, or tells the time."""
         return True
 
     @property

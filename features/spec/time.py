@@ -23,7 +23,8 @@ class TimestampFeature(Feature):
     """
 
     parts: tuple[TimePart, ...] = ("hour_of_day", "day_of_week")
-    """Calendar parts, each with an embedding of its own."""
+    """Calendar parts, each with an embedding of its own. Without any, no model learns from the calendar; requests name
+    their time for the list ranker alone, which counts days back from it."""
     utc_offset_hours: float = 0.0
     """Offset of the users' time zone from UTC, in hours, without daylight saving; added before the parts are taken."""
 
@@ -32,9 +33,13 @@ class TimestampFeature(Feature):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require("parts", len(self.parts) > 0, f"at least one of {', '.join(TIME_PART_SIZES)}")
         self._require("parts", len(set(self.parts)) == len(self.parts), "each part once")
         self._require("utc_offset_hours", -14 <= self.utc_offset_hours <= 14, "between -14 and 14 hours")
+
+    @property
+    def is_embedded(self) -> bool:
+        """Where there are parts to learn from."""
+        return len(self.parts) > 0
 
     @property
     def column(self) -> RawColumn:

@@ -12,6 +12,7 @@ from features.schema import FILTER_SUFFIXES, RESERVED_NAMES
 from features.spec.base import ColumnFeature
 from features.spec.history import HistoryEventTypesFeature, HistoryFeature, HistoryTimesFeature
 from features.spec.ids import IdFeature
+from features.spec.time import TimePart, TimestampFeature
 from recstack.init import names
 from recstack.init.columns import encode_column
 from recstack.init.earlier import lists_items
@@ -26,6 +27,8 @@ _SAME = 0.99
 _RARE = 1_000_000
 _ROW_NUMBERS = 0.95
 _FEW = 6
+# On Online Retail, two years of a shop, the calendar brings 4 % of the NDCG of the next basket (docs/retrieval.md).
+_SEASONS: tuple[TimePart, ...] = ("day_of_week", "month")
 
 _Integers = npt.NDArray[np.int64]
 Chosen = Iterator[FeatureChoice | LeftOut]
@@ -53,13 +56,25 @@ class Tables:
     """Column of the interactions whose lists of items become events; empty: none."""
 
 
-def choose_features(tables: Tables, log: Log, examples: str, history_length: int) -> list[FeatureChoice | LeftOut]:
-    """Goes through all columns; names are made unique."""
+def choose_features(
+    tables: Tables, log: Log, examples: str, history_length: int, *, ranks_lists: bool
+) -> list[FeatureChoice | LeftOut]:
+    """Goes through all columns; names are made unique.
+
+    Args:
+        tables: what is read.
+        log: the events.
+        examples: what one example of the training is, `retrieval.examples`.
+        history_length: most items of a history.
+        ranks_lists: whether the list ranker is proposed.
+    """
     found: list[FeatureChoice | LeftOut] = list(_of_user(tables.roles, log))
     length = f"90 % of the users have at most {log.events_a_user(0.9):,.0f} events"
     found.append(FeatureChoice(table="", column="", feature=HistoryFeature(length=history_length), why=length))
     has_gaps, repeats = not log.is_order and examples != "set", log.recommends_again(examples)
     found += _of_history(tables.labels, has_gaps=has_gaps, repeats=repeats)
+    if has_gaps and repeats:
+        found.append(_of_request(log, ranks_lists=ranks_lists))
     found += _of_events(tables, log)
     if tables.users is not None and tables.user_key is not None:
         found += _of_users(tables.users, tables.user_key)
@@ -101,6 +116,19 @@ def _of_history(labels: Labels, *, has_gaps: bool, repeats: bool) -> Chosen:
         if repeats:
             why = "when the events of the history were, for `retrieval.repeat` and for the list ranker"
         yield FeatureChoice(table="", column="", feature=HistoryTimesFeature(), why=why, active=repeats)
+
+
+def _of_request(log: Log, *, ranks_lists: bool) -> FeatureChoice:
+    """The time of a request: what is bought at this time of the year, and how long ago the history was."""
+    is_seasonal = log.tells_seasons
+    why = "when the request comes, so send it with every request"
+    if is_seasonal:
+        why += "; the log covers more than a year, so the models learn what each month and day of the week sell"
+    why += "; the list ranker counts the days since earlier events back from it, else from the user's newest event"
+    if not is_seasonal:
+        why += '; `parts` would let the other models learn from the calendar, such as `["day_of_week", "month"]`'
+    feature = TimestampFeature(name="timestamp", parts=_SEASONS if is_seasonal else ())
+    return FeatureChoice(table="", column="", feature=feature, why=why, active=ranks_lists or is_seasonal)
 
 
 def _of_events(tables: Tables, log: Log) -> Chosen:

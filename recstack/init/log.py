@@ -16,7 +16,7 @@ TAKEN_AGAIN = 0.1
 """Share of the events of items that the user had before, from which on lists without these miss much."""
 # Of single events.
 _MOSTLY_AGAIN = 0.5
-_SECONDS_PER_DAY = 86_400
+_SECONDS_PER_DAY, _DAYS_A_YEAR = 86_400, 365
 _HELD_OUT = 0.1
 # Pairs of neighbouring items that are compared with pairs that are not neighbours.
 _MOST_PAIRS = 500_000
@@ -70,6 +70,14 @@ class Log:
     def days(self) -> float:
         """Between the first and the last event."""
         return float(self.seconds.max() - self.seconds.min()) / _SECONDS_PER_DAY
+
+    @property
+    def tells_seasons(self) -> bool:
+        """Whether what is trained on covers each month, so that those of later events were seen a year before."""
+        if self.is_order:
+            return False
+        end = np.quantile(self.seconds, 1 - 2 * _HELD_OUT)
+        return float(end - self.seconds.min()) >= _DAYS_A_YEAR * _SECONDS_PER_DAY
 
     def events_a_user(self, share: float) -> float:
         """The length of history that the share of the users do not exceed."""

@@ -92,11 +92,16 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         labels=labels,
         earlier_items=earlier,
     )
-    columns = tuple(choose_features(tables, log, examples, history_length(log, examples)))
+    split = tuple(choose_split(log))
+    cascade = tuple(choose_cascade(log, split))
+    ranks_lists = any(setting.name == "enabled" and setting.active for setting in cascade)
+    columns = tuple(choose_features(tables, log, examples, history_length(log, examples), ranks_lists=ranks_lists))
     if items is None and any(isinstance(c, FeatureChoice) and c.table == "items" and c.active for c in columns):
         # What follows from the item stands in the interactions themselves.
         looks = looks | {"items": _as_items(looks["interactions"])}
         item_key, spelling = roles.item, _with_items(spelling)
+    new_items = tuple(choose_for_new_items(log, split, columns))
+    has_words = any(feature.has_words for feature in item_features(columns))
     keys = {"items": item_key, "users": user_key}
     refusals = {"interactions": refusals_of_log(events, roles, labels)} | {
         name: refusals_of_table(table, key) for name, table in others.items() if (key := keys[name]) is not None
@@ -109,15 +114,11 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         *spelling.settings,
         *labels.settings,
         *choose_cleaning(log),
-        *choose_split(log),
+        *split,
         *choose_models(log, examples, why, has_negatives=labels.has_negatives, speed=machine_speed()),
-        *(of_new_items := tuple(choose_for_new_items(log, choose_split(log), columns))),
-        *choose_baselines(
-            log,
-            examples,
-            with_content=bool(of_new_items) and any(feature.has_words for feature in item_features(columns)),
-        ),
-        *choose_cascade(log, choose_split(log)),
+        *new_items,
+        *choose_baselines(log, examples, with_content=bool(new_items) and has_words),
+        *cascade,
     )
     return Proposal(
         tables=tuple(table for table in (events, items, users) if table is not None),

@@ -23,6 +23,8 @@ TOP = 3
 """Similarities of which a `top` feature is the sum."""
 GROUP_OF_SCORES, GROUP_OF_REPEATS, GROUP_OF_COLUMNS = "retrieval", "repeats", "popularity"
 """Groups of the features of retrieval's scores, of the times of earlier events, and of the item columns."""
+GROUP_OF_REQUEST = "request"
+"""The feature, and its group, that explanations add for what a request boosts, buries or names as shown."""
 _CLIP = 5.0
 _LAST = 5
 _DECAY, _SLOW_DECAY = 0.9, 0.98
@@ -60,7 +62,7 @@ class Layout:
         """The name of each feature."""
         return (
             *FEATURES_OF_SCORES,
-            *(f"{name}_{aggregate}" for name in self.similarities for aggregate in _OVER_HISTORY),
+            *(feature for name in self.similarities for feature in names_over_history(name)),
             *self._repeats,
             *self.item_columns,
         )
@@ -78,6 +80,11 @@ class Layout:
     @property
     def _repeats(self) -> tuple[str, ...]:
         return REPEATS if self.with_times else ()
+
+
+def names_over_history(similarity: str) -> tuple[str, ...]:
+    """Names of the features of one similarity, in the order of `over_history`."""
+    return tuple(f"{similarity}_{aggregate}" for aggregate in _OVER_HISTORY)
 
 
 class CandidateFeatures(tf.Module):

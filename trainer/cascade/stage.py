@@ -23,7 +23,7 @@ from trainer.cascade.features import CandidateFeatures, Layout
 from trainer.cascade.folds import Fold, fold_of
 from trainer.cascade.lists import CandidateLists, FirstStage, candidate_lists, joined, questions_of, retrieving
 from trainer.cascade.model import ListRanker
-from trainer.cascade.tables import Source, fit_candidate_features, layout_of
+from trainer.cascade.tables import Source, fit_candidate_features, layout_of, names_apart
 from trainer.cascade.validation import NDCG, ListValidation
 from trainer.config.cascade import ListRankerConfig
 from trainer.data.batches import Batch, BatchPlan, plan_batches
@@ -335,10 +335,10 @@ def feature_layout(dataset: EncodedDataset) -> Layout:
 
 
 def item_values(dataset: EncodedDataset) -> dict[str, np.ndarray]:
-    """Indices of the values of each candidate feature that has a vocabulary or buckets, `[items, values] int32`."""
-    item_id = dataset.encoder.schema.item_id
-    return {
-        name: values.numpy().reshape(len(dataset.candidates), -1)
-        for name, values in dataset.candidates.features.items()
-        if name != item_id and values.dtype == tf.int32
-    }
+    """Indices of the values of each candidate feature that has a vocabulary or buckets, `[items, values] int32`.
+
+    By the names of `names_apart`.
+    """
+    item_id, features = dataset.encoder.schema.item_id, dataset.candidates.features
+    names = names_apart(name for name, values in features.items() if name != item_id and values.dtype == tf.int32)
+    return {apart: features[name].numpy().reshape(len(dataset.candidates), -1) for name, apart in names.items()}

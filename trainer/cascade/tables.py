@@ -16,7 +16,15 @@ from trainer.baselines.ease import EASE
 from trainer.baselines.item_cf import ItemCF
 from trainer.baselines.similarity import keep_largest, unit_rows
 from trainer.cascade.counts import ITEM_COLUMNS, ItemCounts
-from trainer.cascade.features import GROUP_OF_COLUMNS, GROUP_OF_REPEATS, GROUP_OF_SCORES, CandidateFeatures, Layout
+from trainer.cascade.features import (
+    GROUP_OF_COLUMNS,
+    GROUP_OF_REPEATS,
+    GROUP_OF_REQUEST,
+    GROUP_OF_SCORES,
+    CandidateFeatures,
+    Layout,
+    names_over_history,
+)
 from trainer.cascade.similarities import SameItem, Similarity, SparseSimilarity, VectorSimilarity
 from trainer.metrics.protocol import Float, Interactions
 
@@ -39,7 +47,7 @@ class Source:
     item_vectors: Float
     """`[items, d] float32`: of the retrieval model."""
     item_values: Mapping[str, npt.NDArray[np.int32]]
-    """`[items, values] int32` for each feature with a vocabulary: indices, 0 for padding."""
+    """`[items, values] int32` for each feature with a vocabulary, by `names_apart`: indices, 0 for padding."""
     neighbours: int
     """Neighbours kept of each item in a table of pairs."""
     with_times: bool
@@ -55,7 +63,7 @@ def fit_candidate_features(source: Source) -> CandidateFeatures:
 
 
 def layout_of(item_values: Iterable[str], *, with_times: bool) -> Layout:
-    """The features that `fit_candidate_features` makes where the items have values of these features."""
+    """The features that `fit_candidate_features` makes where the items have values by these names."""
     return Layout(similarities=(*SIMILARITIES, *item_values), item_columns=ITEM_COLUMNS, with_times=with_times)
 
 
@@ -135,6 +143,23 @@ SIMILARITIES: Mapping[str, Callable[[Source], Similarity]] = {
 }
 """By name; one for each item feature with a vocabulary comes on top."""
 
+
+def names_apart(features: Iterable[str]) -> dict[str, str]:
+    """The name of each item feature's similarity, which is its group too: its own wherever that is free.
+
+    A feature called `als` or `popularity`, as a group of the list ranker is, gets `item_` before its name.
+    """
+    own = {name: name for name in features}
+    fixed = layout_of((), with_times=True)
+    taken = {*fixed.names, *fixed.groups, GROUP_OF_REQUEST}
+    for feature in own:
+        name = feature
+        while taken & {name, *names_over_history(name)} or (name != feature and name in own.values()):
+            name = f"item_{name}"
+        own[feature] = name
+    return own
+
+
 _MEANINGS: Mapping[str, str] = {
     GROUP_OF_SCORES: "Retrieval's score of the candidate, its distance to the best score, and its rank.",
     "same_item": "Whether the candidate is in the history already.",
@@ -153,9 +178,7 @@ _MEANINGS: Mapping[str, str] = {
 
 def meaning_of(group: str) -> str:
     """One sentence for people about a group of features; every other group is an item feature of the schema."""
-    return _MEANINGS.get(
-        group, f"How much the values of the item feature {group} resemble those of the history's items."
-    )
+    return _MEANINGS.get(group, "How much the values of this item feature resemble those of the history's items.")
 
 
 def same_values(values: npt.NDArray[np.int32], name: str, neighbours: int) -> Similarity:

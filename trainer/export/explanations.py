@@ -10,13 +10,11 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from trainer.cascade.features import GROUP_OF_REQUEST
 from trainer.export.orders import Found, Order
 from trainer.export.signatures import Outputs
 from trainer.index.base import TopK
 from trainer.index.item_ids import ItemIds
-
-REQUEST = "request"
-"""The feature, and its group, of what a request boosts, buries or names as shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +47,7 @@ def explain_answer(order: Order, answer: Answer, item_ids: ItemIds) -> Outputs:
     of_request = tf.gather(answer.adjustments, places, batch_dims=1)[..., None]
     counts = tf.reduce_any(is_candidate, axis=2) & ~answer.is_explored
     features = tf.concat([explained.features, of_request], axis=-1)
-    names, groups = zip(*order.explained, (REQUEST, REQUEST), strict=True)
+    names, groups = zip(*order.explained, (GROUP_OF_REQUEST, GROUP_OF_REQUEST), strict=True)
     batch = tf.shape(rows)[0]
     of_history = tf.where(counts[..., None], explained.history, 0.0)
     return {

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.encoding.encoder import Tensors
-from features.encoding.history import aligned_companion
+from features.encoding.history import aligned_companion, assert_aligned
 from features.encoding.log_buckets import age_buckets
 from features.encoding.lookup import VocabularyLookup
 from features.encoding.schema_encoder import SchemaEncoder
@@ -171,7 +171,16 @@ class QueryInputs(tf.Module):
         required = request[self.required]
         batch = tf.shape(required)[0]
         others = (feature.name for feature in self.schema.query if feature.name != self.required)
-        return {self.required: required} | {name: _spread(request[name], batch) for name in others}
+        raw = {self.required: required} | {name: _spread(request[name], batch) for name in others}
+        history = self.schema.history
+        if history is None:
+            return raw
+        checks = [
+            assert_aligned(feature.name, raw[feature.name], history.name, raw[history.name])
+            for feature in self.schema.history_companions
+        ]
+        with tf.control_dependencies(checks):
+            return {name: tf.identity(values) for name, values in raw.items()}
 
 
 class HistoryEntries(tf.Module):

@@ -1,11 +1,14 @@
 """Histories and their companions against plain Python."""
 
+import contextlib
+
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.encoding.history import last_companions
+from features.encoding.history import assert_aligned, last_companions
 from features.encoding.schema_encoder import SchemaEncoder
 from features.schema import Schema
 
@@ -48,3 +51,49 @@ def test_companions_of_a_history_keep_their_places(history: list[list[str]], wid
         places = [place + 1 for place, item in enumerate(items) if item != ""][-3:]
         expected = [place if place <= width else 0 for place in places]
         assert row.tolist() == expected + [0] * (3 - len(expected))
+
+
+HISTORY = [["a", "", "c", ""], ["a", "", "", ""]]
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([[1, 2, 3, 0], [1, 0, 0, 0]], None),
+        ([[1, 0, 3], [1, 0, 0]], None),
+        ([[0], [0]], None),
+        ([[0], [4]], None),  # none for the first query, and all for the second
+        ([[], []], None),
+        ([[1, 0, 3, 4], [1, 0, 0, 0]], (4, 3)),
+        ([[1, 2, 3, 0], [1, 2, 0, 0]], (2, 1)),
+        ([[1, 2], [1, 0]], (2, 3)),
+        ([[1, 0, 3, 0, 0, 6], [0] * 6], (6, 3)),
+    ],
+)
+def test_another_number_of_companions_than_items_is_refused(
+    times: list[list[int]], expected: tuple[int, int] | None
+) -> None:
+    @tf.function
+    def check(companion: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies([assert_aligned("times", companion, "history", history)]):
+            return tf.identity(history)
+
+    companion = tf.constant(times, tf.int64, shape=(2, len(times[0])))
+    if expected is None:
+        check(companion, tf.constant(HISTORY))
+        return
+    message = (
+        f"times must have one value for each item of history, or none at all; values:.*{expected[0]}.*{expected[1]}"
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        check(companion, tf.constant(HISTORY))
+
+
+@pytest.mark.parametrize(("kinds", "refused"), [(["view"], True), (["view", "buy"], False), (["", ""], False)])
+def test_companions_that_are_strings_are_compared_too(kinds: list[str], refused: bool) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError) if refused else contextlib.nullcontext():
+        assert_aligned("kinds", tf.constant([kinds]), "history", tf.constant([["a", "b"]]))
+
+
+def test_companions_of_no_queries_fit() -> None:
+    assert_aligned("times", tf.zeros([0, 3], tf.int64), "history", tf.constant("", shape=[0, 2]))

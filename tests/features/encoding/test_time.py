@@ -7,10 +7,17 @@ import tensorflow as tf
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from features.encoding.time import calendar_parts
+from features.encoding.encoder import Learnt
+from features.encoding.statistics import Statistics
+from features.encoding.time import TimestampEncoder, calendar_parts
+from features.schema import Schema
+from features.spec.history import HistoryFeature
+from features.spec.ids import IdFeature
 from features.spec.time import TIME_PART_SIZES, TimestampFeature
 
 ALL_PARTS = TimestampFeature(name="timestamp", parts=("hour_of_day", "day_of_week", "month", "year"))
+
+UNLEARNT = TimestampFeature(name="timestamp", parts=())
 
 
 @given(
@@ -43,3 +50,13 @@ def test_utc_offset_moves_the_hour() -> None:
     noon_utc = tf.constant([12 * 3600], tf.int64)
     east = TimestampFeature(name="timestamp", parts=("hour_of_day",), utc_offset_hours=5.5)
     assert calendar_parts(noon_utc, east).numpy().tolist() == [[1 + 17]]
+
+
+def test_without_parts_a_moment_is_known_or_not_and_nothing_to_learn_from() -> None:
+    schema = Schema(query=(HistoryFeature(), UNLEARNT), candidate=(IdFeature(name="item_id"),))
+    assert UNLEARNT not in schema.embedded_query
+    encoder = TimestampEncoder(
+        UNLEARNT, Learnt(schema=schema, lookups={}, statistics=Statistics(num_users=1, num_items=1, num_interactions=1))
+    )
+    assert encoder(tf.constant([0, 1_700_000_000], tf.int64)).numpy().tolist() == [0, 1]
+    assert (encoder.encoded.form, encoder.encoded.num_indices) == ("single", 2)

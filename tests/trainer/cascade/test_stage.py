@@ -12,7 +12,7 @@ from features.errors import ConfigError, InputError
 from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA, write_small_dataset
 from trainer.cascade.folds import fold_of
 from trainer.cascade.lists import histories_of, questions_of
-from trainer.cascade.stage import ListRankingStage, feature_layout, is_repeated
+from trainer.cascade.stage import ListRankingStage, feature_layout, is_repeated, item_values
 from trainer.cascade.tables import fit_candidate_features
 from trainer.cascade.validation import GAIN_HIGH, GAIN_LOW, NDCG, RETRIEVAL_NDCG
 from trainer.config.cascade import ListRankerConfig
@@ -65,6 +65,17 @@ def test_it_trains_what_it_needs_and_beats_retrieval_that_knows_little(context: 
     assert (context.run.stage("list_ranking").directory / "folds/0/retrieval/manifest.json").exists()
     # Who took items of one parity so far takes the next ones of it; the tables know after four events a user.
     assert finished.manifest.metrics[NDCG] > finished.manifest.metrics[RETRIEVAL_NDCG]
+
+
+def test_features_called_as_groups_of_the_list_ranker_keep_their_values(context: StageContext) -> None:
+    dataset = encode_dataset(context.schema, context.dataset)
+    name = next(iter(item_values(dataset)))
+    values = dataset.candidates.features[name]
+    others = {"popularity": values, "als": values + 1}
+    candidates = replace(dataset.candidates, features=dataset.candidates.features | others)
+    found = item_values(replace(dataset, candidates=candidates))
+    assert set(found) == {*item_values(dataset), "item_popularity", "item_als"}
+    np.testing.assert_array_equal(found["item_als"], found["item_popularity"] + 1)
 
 
 def test_the_same_again_has_nothing_to_do(context: StageContext, finished) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.cascade.tables import followers
+from trainer.cascade.tables import SIMILARITIES, followers, layout_of, names_apart
 from trainer.metrics.protocol import Interactions
 
 
@@ -23,3 +23,15 @@ def test_followers_forward_only_and_within_the_steps(steps: int) -> None:
     table = followers(interactions, steps=steps, decay=1.0, backward=0.0).toarray()
     expected = np.triu(np.ones((3, 3)), 1) - np.triu(np.ones((3, 3)), 1 + steps)
     np.testing.assert_allclose(table, expected)
+
+
+def test_an_item_feature_called_as_a_group_is_kept_apart() -> None:
+    features = ["genres", "als", "popularity", "retrieval", "repeats", "request", "item_als", "taken"]
+    names = names_apart(features)
+    assert names["genres"] == "genres"
+    assert names["item_als"] == "item_als"
+    assert names["als"] == "item_item_als"
+    assert names["taken"] == "item_taken"  # its `taken_lately` would be a feature of the repeats
+    layout = layout_of(names.values(), with_times=True)
+    assert len(set(layout.names)) == len(layout.names)
+    assert len(set(layout.groups)) == len({*SIMILARITIES, "retrieval", "repeats", "popularity"}) + len(features)

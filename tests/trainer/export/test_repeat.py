@@ -15,7 +15,7 @@ from features.spec.history import HistoryTimesFeature
 from recstack.config import StackConfig
 from recstack.local_server import local_server
 from recstack.stages import export, prepare, stage_context, train
-from serving.client import RecommenderClient
+from serving.client import CallError, RecommenderClient
 from tests.checkerboard import NUM_ITEMS, title, write_checkerboard
 from tests.trainer.export.loading import load
 from tests.trainer.export.test_servables import request, restrictions
@@ -212,6 +212,11 @@ def test_the_server_answers_alike(stack, trained, expected, tmp_path):
         RecommenderClient(address, model="retrieval_exact", timeout_seconds=60) as client,
     ):
         found = client.recommend(query, k=5, exclude=[["i2"]])
+        with pytest.raises(
+            CallError, match="history_timestamps must have one value for each item of history"
+        ) as refused:
+            client.recommend(query | {"history_timestamps": [times[:2] for times in TIMES]}, k=5)
+    assert refused.value.code.name == "INVALID_ARGUMENT"
     for scores, row in zip(expected, found, strict=True):
         best = [number for number in np.argsort(-scores, kind="stable") if ids[number] != "i2"][:5]
         assert [item.item_id for item in row] == ids[best].tolist()

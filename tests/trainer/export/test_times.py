@@ -9,7 +9,9 @@ import scipy.special
 import tensorflow as tf
 
 from features.disk.layout import SPLITS
+from features.spec.base import Feature
 from features.spec.history import HistoryTimesFeature
+from features.spec.time import TimestampFeature
 from recstack.config import StackConfig
 from recstack.stages import export, prepare, stage_context, train
 from tests.checkerboard import write_checkerboard
@@ -32,13 +34,21 @@ RANKER = ListRankerConfig(
 )
 
 
+def _with_request_time(stack: StackConfig) -> list[Feature]:
+    """The query's features; the time of a request is there for the list ranker alone."""
+    return [
+        replace(feature, parts=()) if isinstance(feature, TimestampFeature) else feature
+        for feature in stack.features.query
+    ]
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> StackConfig:
     """The checkerboard with the times of histories; users may get what they had."""
     stack = write_checkerboard(tmp_path_factory.mktemp("times"))
     stack = replace(
         stack,
-        features=replace(stack.features, query=(*stack.features.query, HistoryTimesFeature())),
+        features=replace(stack.features, query=(*_with_request_time(stack), HistoryTimesFeature())),
         retrieval=replace(stack.retrieval, epochs=1),
         list_ranking=RANKER,
         evaluation=replace(stack.evaluation, exclude_seen=False),
@@ -130,6 +140,18 @@ def test_known_histories_have_the_times_of_the_log(stack: StackConfig, trained: 
     sent = Histories(rows=whole[records], times=times[records], asked_at=asked_at)
     known = Histories(np.full_like(sent.rows[:, :1], -1), np.zeros_like(sent.times[:, :1]), asked_at)
     other = Histories(sent.rows, np.where(sent.times > 0, sent.times[:, :1], 0), asked_at)
-    scores = [answer(stack, trained, judged, each)["scores"] for each in (sent, known, other)]
+    later = known._replace(asked_at=asked_at + 30 * 86_400)
+    scores = [answer(stack, trained, judged, each)["scores"] for each in (sent, known, other, later)]
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-4)
     assert np.abs(scores[0] - scores[2]).max() > 1e-3  # other times, other scores
+    assert np.abs(scores[1] - scores[3]).max() > 1e-3  # and so a month later
+
+
+def test_a_request_without_its_time_is_asked_at_the_newest_event(
+    stack: StackConfig, trained: Trained, judged: JudgedSplit
+) -> None:
+    history = histories_of(judged.events, judged.asked_at, RANKER.history)
+    newest = history._replace(asked_at=history.times.max(axis=1))
+    without = history._replace(asked_at=np.zeros_like(history.asked_at))
+    scores = [answer(stack, trained, judged, each)["scores"] for each in (newest, without)]
+    np.testing.assert_allclose(*scores, rtol=1e-6)

@@ -1,0 +1,48 @@
+"""Requests name their time where the list ranker counts the days since earlier purchases back from it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.spec.time import TimestampFeature
+from recstack.__main__ import main
+from recstack.config import load_config
+
+_START, _DAY = 1_700_000_000, 86_400
+
+
+def write_shop(path: Path, num_users: int, months: int = 3) -> Path:
+    """Each user buys the same eight articles each month, in one basket."""
+    users = np.repeat(np.arange(num_users), 8)
+    items = (users * 7 + np.tile(np.arange(8), num_users)) % 40
+    baskets = [
+        pd.DataFrame({"user_id": users, "item_id": items, "timestamp": _START + (users % 50 + 30 * month) * _DAY})
+        for month in range(months)
+    ]
+    pd.concat(baskets).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(("num_users", "ranks_lists"), [(200, True), (100, False)])
+def test_the_time_of_requests_is_proposed_with_the_list_ranker(
+    tmp_path: Path, num_users: int, ranks_lists: bool
+) -> None:
+    table, output = write_shop(tmp_path / "shop.csv", num_users), tmp_path / "shop.toml"
+    assert main(["init", "--interactions", str(table), "--output", str(output)]) == 0
+    stack = load_config(output)
+    assert stack.features.history_times is not None
+    assert stack.list_ranking.enabled == ranks_lists
+    times = [feature for feature in stack.features.query if isinstance(feature, TimestampFeature)]
+    assert times == ([TimestampFeature(name="timestamp", parts=())] if ranks_lists else [])
+    assert not any(feature in stack.features.embedded_query for feature in times)
+    assert "send it with every request" in " ".join(output.read_text().replace("#", " ").split())
+
+
+def test_months_are_learnt_where_the_log_to_train_on_covers_each(tmp_path: Path) -> None:
+    for months, parts in ((14, ()), (18, ("day_of_week", "month"))):
+        table, output = write_shop(tmp_path / "shop.csv", 100, months), tmp_path / "shop.toml"
+        assert main(["init", "--force", "--interactions", str(table), "--output", str(output)]) == 0
+        times = [feature for feature in load_config(output).features.query if isinstance(feature, TimestampFeature)]
+        assert times == ([TimestampFeature(name="timestamp", parts=parts)] if parts else [])
