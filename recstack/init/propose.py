@@ -9,6 +9,7 @@ from beam_pipelines.passes.time_checks import TimeSummary, may_be_cycle
 from beam_pipelines.profile.raw_table import TableProfile
 from features.errors import InputError
 from recstack.init.choose_baselines import choose_baselines
+from recstack.init.choose_baskets import choose_baskets
 from recstack.init.choose_cascade import choose_cascade
 from recstack.init.choose_cold import choose_for_new_items, item_features
 from recstack.init.choose_features import Tables, choose_features
@@ -101,7 +102,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         looks = looks | {"items": _as_items(looks["interactions"])}
         item_key, spelling = roles.item, _with_items(spelling)
     new_items = tuple(choose_for_new_items(log, split, columns))
-    has_words = any(feature.has_words for feature in item_features(columns))
+    of_items = item_features(columns)
     keys = {"items": item_key, "users": user_key}
     refusals = {"interactions": refusals_of_log(events, roles, labels)} | {
         name: refusals_of_table(table, key) for name, table in others.items() if (key := keys[name]) is not None
@@ -116,8 +117,9 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         *choose_cleaning(log),
         *split,
         *choose_models(log, examples, why, has_negatives=labels.has_negatives, speed=machine_speed()),
+        *choose_baskets(log, examples, split, of_items),
         *new_items,
-        *choose_baselines(log, examples, with_content=bool(new_items) and has_words),
+        *choose_baselines(log, examples, with_content=bool(new_items) and any(f.has_words for f in of_items)),
         *cascade,
     )
     return Proposal(

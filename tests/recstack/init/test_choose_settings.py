@@ -1,5 +1,7 @@
 """Sizes of the models by what a log offers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,22 @@ def test_short_histories_and_small_logs_keep_one_layer(num_users: int, events_a_
     assert "retrieval.encoder.layers" not in settings
     assert settings["retrieval.epochs"].value == 12
     assert proposed(log_of(num_users, events_a_user, num_items=400))["retrieval.dimension"].value == 32
+
+
+def baskets_of(num_users: int, baskets_a_user: int) -> Log:
+    """Ten items at each moment; the same ten each time."""
+    log = log_of(num_users, 10 * baskets_a_user)
+    return replace(log, items=log.rows % 10, seconds=log.seconds // 864_000 * 864_000)
+
+
+@pytest.mark.parametrize(("num_users", "epochs"), [(100, 12), (750, 10), (3_000, 2), (6_000, 2)])
+def test_more_baskets_need_fewer_passes(num_users: int, epochs: int) -> None:
+    assert proposed(baskets_of(num_users, 10), "basket")["retrieval.epochs"].value == epochs
+
+
+def test_baskets_repeat_more_than_single_events() -> None:
+    log = baskets_of(100, 10)
+    assert proposed(log, "basket")["retrieval.repeat"].value > proposed(log, "event")["retrieval.repeat"].value
 
 
 def test_the_expected_time_grows_with_the_log() -> None:
