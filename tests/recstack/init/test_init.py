@@ -194,7 +194,7 @@ def test_what_is_bought_again_is_ranked_again(tmp_path: Path) -> None:
     items = (users * 7 + np.tile(np.arange(8), NUM_USERS)) % NUM_ITEMS
     first = pd.DataFrame({"user_id": users, "item_id": items, "timestamp": _START + users % 50 * _DAY})
     again = first.assign(timestamp=first["timestamp"] + 60 * _DAY)
-    for second, repeat in ((again, 1.0), (again.assign(item_id=(items + 20) % NUM_ITEMS), 0.0)):
+    for second, repeat in ((again, 2.0), (again.assign(item_id=(items + 20) % NUM_ITEMS), 0.0)):
         table = pd.concat([first, second])
         stack = init(tmp_path, "--force", "--interactions", str(write(table, tmp_path / "e.csv")))
         assert stack is not None
