@@ -5,7 +5,7 @@
     .venv/bin/python benchmarks/first_proposal.py --config beauty.toml --minutes 60 --beside configs/beauty.toml
 
 Prepares the dataset, searches for that many minutes, and trains each configuration with several seeds. All of them
-rank the full catalogue for the same test queries. A search that was begun goes on, so that `--minutes 0` trains what
+rank the full catalogue for the same test queries, and are judged by what `--beside` takes for targets. A search that was begun goes on, so that `--minutes 0` trains what
 the former ones found.
 """
 
@@ -24,6 +24,7 @@ from rich.table import Table
 from seeds import evaluate, metrics, train
 
 from recstack.config import StackConfig, load_config
+from trainer.config.evaluation import EvaluationConfig
 from trainer.metrics.intervals import seed_spread
 from trainer.retrieval.stage import RetrievalStage
 
@@ -51,8 +52,10 @@ def main(arguments: Arguments) -> None:
     table = Table(title=f"{arguments.config}: test, {arguments.seeds} seeds, mean and standard deviation")
     for column in ("configuration", f"validation {RetrievalStage.objective}", *SHOWN, "seconds a training"):
         table.add_column(column)
+    judge = load_config(arguments.beside or arguments.config).evaluation
     for name, config in configurations(arguments):
-        cells = [seed_spread(values) for values in zip(*trainings(load_config(config), arguments.seeds), strict=True)]
+        trained = trainings(load_config(config), judge, arguments.seeds)
+        cells = [seed_spread(values) for values in zip(*trained, strict=True)]
         row = [f"{cell.mean:.4f} ± {cell.standard_deviation:.4f}" for cell in cells[:-1]]
         table.add_row(name, *row, f"{cells[-1].mean:.0f}")
         print(name, *row, flush=True)
@@ -77,15 +80,14 @@ def recstack(*arguments: str) -> Any:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def trainings(stack: StackConfig, seeds: int) -> Iterator[list[float]]:
-    """Of each seed the validation objective, the test metrics and the seconds."""
+def trainings(stack: StackConfig, judge: EvaluationConfig, seeds: int) -> Iterator[list[float]]:
+    """Of each seed the validation objective, the test metrics as `judge` has them, and the seconds."""
     stack = replace(stack, evaluation=replace(stack.evaluation, cutoffs=(10, 20)))
+    judged = replace(stack, evaluation=replace(judge, cutoffs=(10, 20)))
     for seed in range(seeds):
         with TemporaryDirectory() as folder:
             trained, manifest = train(stack, stack.layout, Path(folder), seed)
-            found = evaluate(
-                trained, stack.layout, stack, exclude_seen=stack.evaluation.exclude_seen, with_baselines=False
-            )
+            found = evaluate(trained, stack.layout, judged, exclude_seen=judge.exclude_seen, with_baselines=False)
         tested = metrics(found["model"])
         yield [
             manifest.metrics[RetrievalStage.objective],
