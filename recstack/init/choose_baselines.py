@@ -12,7 +12,7 @@ def choose_baselines(log: Log, examples: str, *, with_content: bool) -> Iterator
     Args:
         log: The events.
         examples: Kind of the training's examples.
-        with_content: Whether items without events come and have words or values that describe them.
+        with_content: Whether items without events come and have words.
     """
     names, reasons = ["popularity", "item_cf"], []
     if log.recommends_again(examples):

@@ -3,25 +3,23 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from features.spec.base import Feature
-from recstack.init.log import Log
 from recstack.init.proposal import Setting
 
-# On Online Retail each is worth about one spread of the seeds, and all of them 3 % of the NDCG (docs/retrieval.md).
+# On Online Retail this and side features are worth about one spread of the seeds each (docs/retrieval.md).
 _HALF_LIFE = 0.25
 
 
-def choose_baskets(log: Log, examples: str, split: Iterable[Setting], of_items: Sequence[Feature]) -> Iterator[Setting]:
+def choose_baskets(examples: str, split: Iterable[Setting], of_items: Sequence[Feature]) -> Iterator[Setting]:
     """Settings of retrieval for logs of baskets; none for others.
 
     Args:
-        log: The events.
         examples: Kind of the training's examples.
         split: The settings of `pipeline.split`.
         of_items: What is known of an item beside its id.
     """
     if examples != "basket":
         return
-    if not log.is_order and any(setting.value == "global_time" for setting in split if setting.name == "kind"):
+    if any(setting.value == "global_time" for setting in split if setting.name == "kind"):
         why = "assortment and seasons change: an event weighs half when it is a quarter of the training time older"
         yield Setting(table="retrieval", name="half_life", value=_HALF_LIFE, why=why)
     if of_items:

@@ -69,9 +69,9 @@ def choose_features(
         ranks_lists: whether the list ranker is proposed.
     """
     found: list[FeatureChoice | LeftOut] = list(_of_user(tables.roles, log))
-    length = f"90 % of the users have at most {log.events_a_user(0.9):,.0f} events"
+    length = f"90 % of the users have at most {log.taken.events_a_user(0.9):,.0f} events"
     found.append(FeatureChoice(table="", column="", feature=HistoryFeature(length=history_length), why=length))
-    has_gaps, repeats = not log.is_order and examples != "set", log.recommends_again(examples)
+    has_gaps, repeats = not log.is_order and examples != "set", log.taken.recommends_again(examples)
     found += _of_history(tables.labels, has_gaps=has_gaps, repeats=repeats)
     if has_gaps and repeats:
         found.append(_of_request(log, ranks_lists=ranks_lists))

@@ -29,8 +29,8 @@ _DENSE_LAYERS, _DENSE_DIMENSION, _DENSE_EPOCHS = 2, 128, 14
 # On 52,551 events by 1,090 users, 48 each, NDCG@20 on validation was .070 with 64 components and a dropout of .5, .077
 # with 128, .083 with a dropout of .3, and .089 with a second encoder.
 _LONG_EVENTS, _LONG_MEAN_HISTORY, _LONG_DIMENSION = 30_000, 20, 128
-# Examples of baskets to learn from, passes taken together: on Online Retail two passes over 37,000 baskets reached an
-# NDCG@20 of .243 on validation and .252 on test, five .241 and .250.
+# Passes times baskets: on Online Retail two passes over 37,000 baskets are as good on validation as more of them
+# (docs/tuning.md), in a fraction of the time.
 _ENOUGH_BASKETS = 75_000
 # A second encoder takes as long as the first; with the list ranker, retrieval is trained three times.
 _TRAININGS = 6
@@ -123,14 +123,14 @@ def history_length(log: Log, examples: str) -> int:
     return int(np.clip(-(-log.events_a_user(0.9) // 10) * 10, 20, most))
 
 
-def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool, speed: float) -> Iterator[Setting]:
+def choose_models(log: Log, examples: str, why: str, *, labelled: int, speed: float) -> Iterator[Setting]:
     """`[retrieval]`, `[ranking]` and what a small catalogue needs of the rest.
 
     Args:
-        log: The events.
+        log: The events that were taken.
         examples: Kind of the training's examples.
         why: The reason for it.
-        has_negatives: Whether the log tells what users did not want.
+        labelled: Examples of the ranking model.
         speed: Operations of a training that this machine does in a second.
     """
     items, events = log.num_items, log.total
@@ -169,17 +169,20 @@ def choose_models(log: Log, examples: str, why: str, *, has_negatives: bool, spe
         why = "learns what each place from the end of the history weighs"
         yield Setting(table="retrieval.encoder", name="kind", value="recency", why=why)
     yield from _taken_again(log, examples)
+    yield from _negatives(items, positives, batch=batch, dimension=dimension)
+    yield from _ranking(labelled)
+    if items < _SMALL_CATALOGUE:
+        yield from _small_catalogue(items)
+
+
+def _negatives(items: int, positives: float, *, batch: int, dimension: int) -> Iterator[Setting]:
+    """The whole catalogue unless that is dear."""
     # Forward and backward, an item has three products with each query.
     is_dear = 6 * positives * items * dimension > _EPOCH_PRODUCTS or batch * items > _STEP_LOGITS
     if items > COMPARED_ITEMS and is_dear:
-        why = f"{items:,} items are too many to compare each of {positives:,.0f} examples with all"
-        yield Setting(table="retrieval.negatives", name="kind", value="uniform", why=why)
-        yield Setting(
-            table="retrieval.negatives", name="num_negatives", value=2048, why="drawn a step, shared by the batch"
-        )
-    yield from _ranking(events if has_negatives else 5 * events)
-    if items < _SMALL_CATALOGUE:
-        yield from _small_catalogue(items)
+        table, why = "retrieval.negatives", f"{items:,} items are too many to compare each of {positives:,.0f} examples"
+        yield Setting(table=table, name="kind", value="uniform", why=f"{why} with all")
+        yield Setting(table=table, name="num_negatives", value=2048, why="drawn a step, shared by the batch")
 
 
 def _size(log: Log, examples: str) -> EncoderSize:

@@ -46,6 +46,16 @@ class Log:
     def __len__(self) -> int:
         return len(self.users)
 
+    @cached_property
+    def taken(self) -> "Log":
+        """The events without the unwanted ones, which histories and retrieval leave out; all if no other is there."""
+        if self.unwanted is None or self.unwanted.all():
+            return self
+        kept = ~self.unwanted
+        _, users = np.unique(self.users[kept], return_inverse=True)
+        items, seconds, rows = self.items[kept], self.seconds[kept], self.rows[kept]
+        return replace(self, users=users, items=items, seconds=seconds, rows=rows, unwanted=None)
+
     @property
     def total(self) -> int:
         """Events of the whole table, about."""
@@ -105,12 +115,8 @@ class Log:
 
     @cached_property
     def taken_again(self) -> float:
-        """Share of the events whose user had taken the item at an earlier moment; unwanted ones do not count."""
+        """Share of the events whose user had taken the item at an earlier moment."""
         order = np.lexsort([self.seconds, self.items, self.users])
-        if self.unwanted is not None:
-            order = order[~self.unwanted[order]]
-        if len(order) == 0:
-            return 0.0
         same = (np.diff(self.users[order]) == 0) & (np.diff(self.items[order]) == 0)
         later = np.diff(self.seconds[order]) > 0
         # Of events at one moment all count, or none: the first one's earlier event is that of all.

@@ -33,6 +33,8 @@ from recstack.init.roles import Choice, Given, Roles, find_key, find_roles, refu
 from recstack.init.times import oddities
 from recstack.init.training_time import machine_speed
 
+# Examples of the ranking model for each event of a log that holds no labels: itself and four negatives.
+_DRAWN = 5
 _KEYS: Mapping[TableName, str] = {"items": "item_id", "users": "user_id"}
 
 
@@ -81,7 +83,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         raise InputError(f"{events.path}: no row has a user, an item and a time")
     labels = find_labels(events, roles.names, log)
     log = replace(log, unwanted=labels.unwanted(events, log))
-    examples, why = examples_of(log)
+    examples, why = examples_of(log.taken)
     earlier = find_earlier_items(events, roles)
     tables = Tables(
         events=events,
@@ -94,15 +96,15 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         earlier_items=earlier,
     )
     split = tuple(choose_split(log))
-    cascade = tuple(choose_cascade(log, split))
+    cascade = tuple(choose_cascade(log.taken, split))
     ranks_lists = any(setting.name == "enabled" and setting.active for setting in cascade)
-    columns = tuple(choose_features(tables, log, examples, history_length(log, examples), ranks_lists=ranks_lists))
+    columns = tuple(
+        choose_features(tables, log, examples, history_length(log.taken, examples), ranks_lists=ranks_lists)
+    )
     if items is None and any(isinstance(c, FeatureChoice) and c.table == "items" and c.active for c in columns):
         # What follows from the item stands in the interactions themselves.
         looks = looks | {"items": _as_items(looks["interactions"])}
         item_key, spelling = roles.item, _with_items(spelling)
-    new_items = tuple(choose_for_new_items(log, split, columns))
-    of_items = item_features(columns)
     keys = {"items": item_key, "users": user_key}
     refusals = {"interactions": refusals_of_log(events, roles, labels)} | {
         name: refusals_of_table(table, key) for name, table in others.items() if (key := keys[name]) is not None
@@ -116,10 +118,14 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         *labels.settings,
         *choose_cleaning(log),
         *split,
-        *choose_models(log, examples, why, has_negatives=labels.has_negatives, speed=machine_speed()),
-        *choose_baskets(log, examples, split, of_items),
-        *new_items,
-        *choose_baselines(log, examples, with_content=bool(new_items) and any(f.has_words for f in of_items)),
+        *choose_models(
+            log.taken,
+            examples,
+            why,
+            labelled=log.total if labels.has_negatives else _DRAWN * log.taken.total,
+            speed=machine_speed(),
+        ),
+        *_around_models(log.taken, examples, split, columns),
         *cascade,
     )
     return Proposal(
@@ -134,6 +140,18 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
             )
         ),
     )
+
+
+def _around_models(
+    log: Log, examples: str, split: tuple[Setting, ...], columns: tuple[FeatureChoice | LeftOut, ...]
+) -> Iterator[Setting]:
+    """What baskets and new items need, and what the models are compared with."""
+    of_items = item_features(columns)
+    yield from choose_baskets(examples, split, of_items)
+    new_items = tuple(choose_for_new_items(log, split, columns))
+    yield from new_items
+    has_words = any(feature.has_words for feature in of_items)
+    yield from choose_baselines(log, examples, with_content=bool(new_items) and has_words)
 
 
 def _spelling(looks: Mapping[TableName, TableLooks], roles: Roles, keys: Mapping[str, Choice | None]) -> Spelling:

@@ -21,7 +21,7 @@ def log_of(num_users: int, events_a_user: int, num_items: int = 3_000) -> Log:
 
 
 def proposed(log: Log, examples: str = "sequence", speed: float = SPEED) -> dict[str, Setting]:
-    settings = choose_models(log, examples, "", has_negatives=False, speed=speed)
+    settings = choose_models(log, examples, "", labelled=5 * log.total, speed=speed)
     return {setting.path: setting for setting in settings}
 
 

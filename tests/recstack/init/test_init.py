@@ -226,9 +226,18 @@ def test_events_of_one_moment_are_not_taken_again() -> None:
         share=1.0,
     )
     assert log.taken_again == pytest.approx(1 / 6)
-    assert replace(log, unwanted=np.array([0, 0, 1, 0, 1, 1], bool)).taken_again == pytest.approx(1 / 3)
-    assert replace(log, unwanted=np.array([0, 0, 0, 1, 0, 0], bool)).taken_again == 0.0
-    assert replace(log, unwanted=np.ones(6, bool)).taken_again == 0.0
+
+
+def test_what_was_shown_in_vain_is_not_taken() -> None:
+    users, items = np.array([0, 0, 0, 0, 1, 2]), np.array([5, 5, 7, 5, 5, 7])
+    seconds, rows = np.array([1, 1, 2, 3, 1, 9]), np.arange(6)
+    log = Log(users=users, items=items, seconds=seconds, rows=rows, is_order=False, share=1.0)
+    taken = replace(log, unwanted=np.array([0, 1, 1, 0, 1, 0], bool)).taken
+    assert (taken.users.tolist(), taken.items.tolist(), taken.rows.tolist()) == ([0, 0, 1], [5, 5, 7], [0, 3, 5])
+    assert taken.taken_again == pytest.approx(1 / 3)
+    assert (log.events_a_moment, taken.events_a_moment) == (6 / 5, 1.0)
+    nothing = replace(log, unwanted=np.ones(6, bool))
+    assert nothing.taken is nothing
 
 
 def test_names_that_tell_nothing_are_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
