@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 
+from features.errors import ConfigError
 from recstack.config import StackConfig, load_config
 from recstack.kind_flags import kind_flags
 
@@ -59,18 +60,29 @@ def parse(kind: type[A], verb: str, arguments: Sequence[str]) -> A:
     if any(flag in arguments for flag in _HELP_FLAGS):
         _show_own_options(kind, verb, stack)
     given = [_HELP_FLAGS[1] if argument == _HELP_CONFIG else argument for argument in arguments]
-    parsed = tyro.cli(
-        kind,
-        prog=f"recstack {verb}",
-        args=given,
-        default=kind(stack=stack, config=path),
-        config=(tyro.conf.FlagCreatePairsOff,),
-        registry=kind_flags(),
-    )
+    try:
+        parsed = tyro.cli(
+            kind,
+            prog=f"recstack {verb}",
+            args=given,
+            default=kind(stack=stack, config=path),
+            config=(tyro.conf.FlagCreatePairsOff,),
+            registry=kind_flags(),
+        )
+    except ConfigError as error:
+        raise _with_whole_path(error, given) from None
     if parsed.print_config:
         sys.stdout.write(parsed.resolved.to_toml())
         raise SystemExit(0)
     return parsed
+
+
+def _with_whole_path(error: ConfigError, arguments: Sequence[str]) -> ConfigError:
+    """The error with the dotted path of the flag that gave the value; a table does not know which field holds it."""
+    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    paths = dict.fromkeys(flag.removeprefix("--").replace("-", "_") for flag in flags)
+    fitting = [path for path in paths if path.endswith("." + error.field.lstrip("."))]
+    return ConfigError(" or ".join(fitting), error.value, error.expected) if fitting else error
 
 
 def _show_own_options(kind: type[A], verb: str, stack: StackConfig) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.disk.layout import SPLITS, DatasetLayout
+from features.disk.layout import SPLITS, DatasetLayout, Workdir
+from features.disk.manifest import read_manifest
 from features.disk.shards import shards
 from features.protocol.wire import Example
 from features.records.tfrecords import read_tfrecords
@@ -49,6 +50,19 @@ def read_titles(schema: Schema, dataset: DatasetLayout, item_ids: Iterable[str])
             if item_id in wanted:
                 titles[item_id] = title
     return titles
+
+
+def served_catalogues(workdir: Workdir, model: str) -> tuple[DatasetLayout, ...]:
+    """Where the items of a model are described: first what its newest version was made of, read without TensorFlow.
+
+    That is the catalogue of the last `export --refresh-index` with the dataset behind it, or the dataset alone.
+    """
+    layout, catalogue = workdir.model(model), workdir.catalogue
+    if layout.current is None or not catalogue.manifest.is_file():
+        return (workdir.dataset,)
+    made_of = read_manifest(layout.manifest(layout.current), "saved_model").inputs.get("catalogue")
+    is_refreshed = made_of == read_manifest(catalogue.manifest, "catalogue").fingerprint()
+    return (catalogue, workdir.dataset) if is_refreshed else (workdir.dataset,)
 
 
 def unknown_items(schema: Schema, dataset: DatasetLayout, item_ids: Iterable[str]) -> set[str]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.disk.files import in_use, write_text_atomically
@@ -18,8 +19,8 @@ def evaluate_folds(stack: StackConfig, number: int, progress: stages.Report = st
     """Trains retrieval on each of so many folds, the latest first, and judges it beside the baselines.
 
     Fold n lacks the n latest test shares of the events (`pipeline.split.fold`). It has a folder of its own below
-    `workdir`, so what an interrupted cross-validation has prepared and trained is not made again, and the dataset and
-    runs of the recommender itself stay as they are.
+    `workdir`, so what an interrupted cross-validation has prepared, trained and judged is not made again, and the
+    dataset and runs of the recommender itself stay as they are.
 
     Args:
         stack: the configuration.
@@ -43,7 +44,10 @@ def evaluate_folds(stack: StackConfig, number: int, progress: stages.Report = st
         raise InputError(f"--folds {number}: too many, since {error}; ask for fewer, or for smaller shares") from error
     from trainer.evaluation.folds import pool
 
-    judged = [_judge(fold, f"fold {place + 1} of {number}", progress) for place, fold in enumerate(folds)]
+    judged = []
+    for place, fold in enumerate(folds):
+        kept = stack.layout.folds.judged(place)
+        judged.append(_judge(fold, kept, f"fold {place + 1} of {number}", progress))
     content = {
         "split": stack.evaluation.split,
         "cutoffs": list(stack.evaluation.cutoffs),
@@ -51,7 +55,7 @@ def evaluate_folds(stack: StackConfig, number: int, progress: stages.Report = st
         "seed": stack.seed,
         **pool(judged, stack.evaluation),
     }
-    write_text_atomically(stack.layout.folds_metrics, json.dumps(content, indent=1) + "\n")
+    write_text_atomically(stack.layout.folds.metrics, json.dumps(content, indent=1) + "\n")
     return content
 
 
@@ -62,8 +66,9 @@ def _fold(stack: StackConfig, number: int) -> StackConfig:
     return replace(stack, pipeline=pipeline, workdir=stack.layout.fold(number).root, start_from="")
 
 
-def _judge(fold: StackConfig, title: str, progress: stages.Report) -> "JudgedFold":
-    from trainer.evaluation.folds import judged_fold
+def _judge(fold: StackConfig, kept: Path, title: str, progress: stages.Report) -> "JudgedFold":
+    from trainer.evaluation.folds import judged_fold, read_judged, write_judged
+    from trainer.evaluation.job import EvaluationJob, evaluation_inputs
     from trainer.evaluation.retrieval import judge_models
     from trainer.restore import restore
     from trainer.stage import stages_of
@@ -72,10 +77,16 @@ def _judge(fold: StackConfig, title: str, progress: stages.Report) -> "JudgedFol
     stages.prepare(fold, progress)
     progress(f"{title}: train")
     stages.train(fold, "retrieval")
-    progress(f"{title}: evaluate on the {fold.evaluation.split} split")
-    run = stages.run_with(fold, ("retrieval",))
+    run, stage = stages.run_with(fold, ("retrieval",)), stages_of(fold)["retrieval"]
     context = stages.stage_context(fold, run)
+    inputs = evaluation_inputs(EvaluationJob(context=context, config=fold.evaluation), stage)
+    if (known := read_judged(kept, inputs)) is not None:
+        progress(f"{title}: evaluated before, nothing to do")
+        return known
+    progress(f"{title}: evaluate on the {fold.evaluation.split} split")
     with in_use(run.root):
-        trained = restore(context, stages_of(fold)["retrieval"])
+        trained = restore(context, stage)
         judged = judge_models(trained, context.dataset, fold.evaluation, fold.seed, progress)
-    return judged_fold(trained, judged, fold.evaluation)
+    found = judged_fold(trained, judged, fold.evaluation)
+    write_judged(kept, found, inputs)
+    return found

@@ -54,7 +54,11 @@ def _one_of(kinds: Kinds[Any], configured: object, flags: Mapping[str, StructFie
         known = option_names(options)
         for name, value in given.items():
             if name not in known and value != flags[name].default:
-                raise ConfigError(name, value, f"an option of kind {kind!r}: {', '.join(known) or 'it has none'}")
+                others = ", ".join(_kinds_with(kinds, name))
+                expected = (
+                    f"an option of kind {kind!r}: {', '.join(known) or 'it has none'}; kinds that have it: {others}"
+                )
+                raise ConfigError(f".{name}", value, expected)
         return options(**{name: given[name] for name in known})
 
     choices: Any = Literal.__getitem__(names)
@@ -68,5 +72,9 @@ def _one_of(kinds: Kinds[Any], configured: object, flags: Mapping[str, StructFie
 def _with_kinds(kinds: Kinds[Any], flag: StructFieldSpec) -> str:
     """The flag's help, with the kinds that have the option unless all have."""
     text = flag.helptext() if callable(flag.helptext) else flag.helptext
-    having = [name for name in kinds.names if flag.name in option_names(kinds.options(name))]
+    having = _kinds_with(kinds, flag.name)
     return (text or "") if len(having) == len(kinds.names) else f"{text or ''} ({', '.join(having)})".lstrip()
+
+
+def _kinds_with(kinds: Kinds[Any], option: str) -> list[str]:
+    return [name for name in kinds.names if option in option_names(kinds.options(name))]

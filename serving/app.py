@@ -1,5 +1,6 @@
 """`recstack serve`: checks the command line, starts the server, waits for a signal."""
 
+import logging
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ from serving.config import ServerConfig
 from serving.flags import parse_flags, usage
 from serving.process import EXIT_FAILED_START, configure_logging, report_failed_start, run_process
 from serving.workers import run_workers
+
+logger = logging.getLogger(__name__)
 
 
 def serve(arguments: list[str]) -> int:
@@ -44,8 +47,16 @@ def run_server(config: ServerConfig) -> int:
         check_ports(config)
     except RecstackError as error:
         return report_failed_start(str(error))
+    logger.info("Loading TensorFlow and %s; the ports open once every model is available", _models_of(config))
     run = run_workers if config.workers > 1 else run_process
     return run(config, stop)
+
+
+def _models_of(config: ServerConfig) -> str:
+    """Which models the command line names, for people."""
+    if config.model_config_file:
+        return f"the models of --model_config_file={config.model_config_file}"
+    return f"model {config.model_name} of --model_base_path={config.model_base_path}"
 
 
 def _stop_on_signal() -> threading.Event:

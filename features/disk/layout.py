@@ -1,10 +1,11 @@
-"""Paths of all files and directories that recstack writes; each is spelt here, in `exported` or in `searches` only."""
+"""Paths of all files and directories that recstack writes; each is spelt here or in a module that this one imports."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from features.disk.exported import MANIFEST_NAME, EmbeddingsLayout, ModelLayout
+from features.disk.folds import FoldsLayout
 from features.disk.searches import TuningsLayout
 from features.errors import InputError
 
@@ -338,12 +339,12 @@ class Workdir:
 
     def fold(self, number: int) -> "Workdir":
         """The folder of one fold of a cross-validation, with a dataset and runs of its own."""
-        return Workdir(self.root / "folds" / str(number))
+        return Workdir(self.folds.fold(number))
 
     @property
-    def folds_metrics(self) -> Path:
-        """JSON: metrics of all folds of a cross-validation."""
-        return self.root / "folds" / "metrics.json"
+    def folds(self) -> FoldsLayout:
+        """The folds of a cross-validation."""
+        return FoldsLayout(self.root / "folds")
 
     @property
     def retrainings(self) -> RetrainingsLayout:

@@ -27,7 +27,7 @@ _SAME = 0.99
 _RARE = 1_000_000
 _ROW_NUMBERS = 0.95
 _FEW = 6
-# On Online Retail, two years of a shop, the calendar brings 4 % of the NDCG of the next basket (docs/retrieval.md).
+# On Online Retail, two years of a shop, they are worth more than the seeds' spread (docs/tuning.md).
 _SEASONS: tuple[TimePart, ...] = ("day_of_week", "month")
 
 _Integers = npt.NDArray[np.int64]
@@ -73,8 +73,8 @@ def choose_features(
     found.append(FeatureChoice(table="", column="", feature=HistoryFeature(length=history_length), why=length))
     has_gaps, repeats = not log.is_order and examples != "set", log.taken.recommends_again(examples)
     found += _of_history(tables.labels, has_gaps=has_gaps, repeats=repeats)
-    if has_gaps and repeats:
-        found.append(_of_request(log, ranks_lists=ranks_lists))
+    if has_gaps and repeats and (ranks_lists or log.tells_seasons):
+        found.append(_of_request(log))
     found += _of_events(tables, log)
     if tables.users is not None and tables.user_key is not None:
         found += _of_users(tables.users, tables.user_key)
@@ -118,17 +118,26 @@ def _of_history(labels: Labels, *, has_gaps: bool, repeats: bool) -> Chosen:
         yield FeatureChoice(table="", column="", feature=HistoryTimesFeature(), why=why, active=repeats)
 
 
-def _of_request(log: Log, *, ranks_lists: bool) -> FeatureChoice:
-    """The time of a request: what is bought at this time of the year, and how long ago the history was."""
-    is_seasonal = log.tells_seasons
-    why = "when the request comes, so send it with every request"
-    if is_seasonal:
-        why += "; the log covers more than a year, so the models learn what each month and day of the week sell"
-    why += "; the list ranker counts the days since earlier events back from it, else from the user's newest event"
-    if not is_seasonal:
-        why += '; `parts` would let the other models learn from the calendar, such as `["day_of_week", "month"]`'
-    feature = TimestampFeature(name="timestamp", parts=_SEASONS if is_seasonal else ())
-    return FeatureChoice(table="", column="", feature=feature, why=why, active=ranks_lists or is_seasonal)
+def _of_request(log: Log) -> FeatureChoice:
+    """The time of a request: which month it is, and how long ago the history was.
+
+    A comment where the months tell nothing: on one log of purchases a list ranker that knew the time was hardly better,
+    and it was certainly worse than one without where requests did not name it.
+    """
+    if log.tells_seasons:
+        why = (
+            "the time of the request: the log covers more than a year, so the models learn what each month and day of "
+            "the week sell, and the list ranker counts the days since earlier events; send it with every request"
+        )
+    else:
+        why = (
+            "the time of the request, from which the list ranker counts the days since earlier events, else from the "
+            "user's newest event; only if every request sends it, since the list ranker ranks worse where it is "
+            "trained with it and not told. `parts` would let the other models learn from the calendar, such as "
+            '`["month"]`'
+        )
+    feature = TimestampFeature(name="timestamp", parts=_SEASONS if log.tells_seasons else ())
+    return FeatureChoice(table="", column="", feature=feature, why=why, active=log.tells_seasons)
 
 
 def _of_events(tables: Tables, log: Log) -> Chosen:

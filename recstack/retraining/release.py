@@ -1,20 +1,35 @@
 """Publishes staged models, as the newest ones or as a canary, and promotes a canary."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from features.disk.files import exclusive
 from features.disk.layout import ModelName
+from features.errors import RecstackError
 from recstack import stages
 from recstack.config import StackConfig
 from recstack.retraining.work import Work
 
 
-def publish_staged(work: Work) -> None:
+class LiveModelsChangedError(RecstackError):
+    """Other models are live than those that the gate compared with."""
+
+
+def publish_staged(work: Work, is_judged: Callable[[], bool]) -> None:
     """Publishes each staged model that is not live yet.
 
-    All files are in place before the first version appears, so that the models change within moments of each other.
+    All files are in place before the first version appears, so that the models change within moments of each other. A
+    rollback waits for these moments, and what was rolled back before them is seen.
+
+    Args:
+        work: the retraining.
+        is_judged: whether the gate compared the staged models with those that are live now.
 
     Raises:
+        LiveModelsChangedError: it did not; nothing is published.
         RecstackError: the lease is lost or the disk fails; models that are published by then stay.
     """
-    from trainer.export.publish import stage_copy
+    from trainer.export.publish import discard, stage_copy
     from trainer.export.saving import publish_version
 
     stack, staged = work.stack, work.layout.staged
@@ -25,10 +40,22 @@ def publish_staged(work: Work) -> None:
         for model, version in work.staged_versions().items()
         if not work.is_live(model)
     }
-    work.lease.require()
-    for model, copy in copies.items():
-        work.report(f"{model}: version {publish_version(copy)} published")
-    settle_publication(work)
+    with changing_models(stack):
+        work.lease.require()
+        if not is_judged():
+            for copy in copies.values():
+                discard(copy)
+            raise LiveModelsChangedError("other models are live than those that the gate compared with")
+        for model, copy in copies.items():
+            work.report(f"{model}: version {publish_version(copy)} published")
+        settle_publication(work)
+
+
+def changing_models(stack: StackConfig) -> AbstractContextManager[None]:
+    """Keeps retrainings and rollbacks on this machine apart, for the moments in which the newest versions change."""
+    directory = stack.layout.retrainings.root
+    # Where nothing was ever retrained nothing is being published, and no folder is made.
+    return exclusive(directory, "recstack", wait=True) if directory.is_dir() else nullcontext()
 
 
 def settle_publication(work: Work) -> None:

@@ -14,7 +14,7 @@ from recstack.config import StackConfig
 from recstack.retraining.gate.decision import Decision, read_decision
 from recstack.retraining.lease import held_lease
 from recstack.retraining.record import Attempt, RetrainingRecord, StepName, read_record, read_records, utc_now
-from recstack.retraining.release import newest_versions, settle_publication
+from recstack.retraining.release import LiveModelsChangedError, newest_versions, settle_publication
 from recstack.retraining.run_details import write_run_report
 from recstack.retraining.steps import STEPS
 from recstack.retraining.tracking import log_retraining, require_mlflow
@@ -123,17 +123,7 @@ def _run_steps(work: Work, clock: "_Clock", began: str) -> Retrained:
         return _done(work, record, reason)
     record.write(work.layout)
     clock.run("export")
-    clock.run("gate")
-    decision = read_decision(work.layout.gate)
-    if decision is None:
-        raise RecstackError(f"{work.layout.gate}: cannot be read; run `recstack retrain` again")
-    record = replace(record, refused_by=decision.refused_by, forced=work.forced)
-    if decision.refused_by and not work.forced:
-        record = replace(record, outcome="refused")
-    else:
-        record.write(work.layout)  # the reason, for a call that goes on where this one is killed
-        clock.run("publish")
-        record = _published(work, record)
+    record, decision = _judge_and_publish(work, record, clock)
     record = replace(record, seconds=dict(clock.seconds), updated=utc_now())
     record.write(work.layout)
     write_run_report(work.stack.layout, work.run, record)
@@ -142,6 +132,25 @@ def _run_steps(work: Work, clock: "_Clock", began: str) -> Retrained:
     if record.outcome == "published":
         _copy_to_store(work)
     return Retrained(layout=work.layout, record=record, decision=decision)
+
+
+def _judge_and_publish(work: Work, record: RetrainingRecord, clock: "_Clock") -> tuple[RetrainingRecord, Decision]:
+    """Publishes the staged models if the gate lets them pass; judges again after a rollback in the meantime."""
+    while True:
+        clock.run("gate")
+        decision = read_decision(work.layout.gate)
+        if decision is None:
+            raise RecstackError(f"{work.layout.gate}: cannot be read; run `recstack retrain` again")
+        record = replace(record, refused_by=decision.refused_by, forced=work.forced)
+        if decision.refused_by and not work.forced:
+            return replace(record, outcome="refused"), decision
+        record.write(work.layout)  # the reason, for a call that goes on where this one is killed
+        try:
+            clock.run("publish")
+        except LiveModelsChangedError as changed:
+            work.report(f"publish: {changed}; the gate judges again")
+        else:
+            return _published(work, record), decision
 
 
 def _mend_store(work: Work) -> None:

@@ -9,7 +9,7 @@ from recstack.config import StackConfig
 from recstack.retraining.gate.decision import read_decision
 from recstack.retraining.record import read_records, utc_now
 from recstack.retraining.registry import served_runs
-from recstack.retraining.release import canaries, newest_versions
+from recstack.retraining.release import canaries, changing_models, newest_versions
 from recstack.retraining.report import write_retraining_report
 
 
@@ -34,7 +34,8 @@ def roll_back_models(
 ) -> dict[ModelName, RolledBack]:
     """Publishes a former version of each model again, and writes the reason into the record of its retraining.
 
-    The run that all models are made from again is the current one then.
+    The run that all models are made from again is the current one then. A retraining at work does not hold it up: what
+    that publishes later was compared with the models that are back.
 
     A canary goes back to the stable version. The label `stable` then stays, and `canary` names the stable version too,
     so that servers can follow at once; otherwise `stable` names the version that is published again.
@@ -54,11 +55,12 @@ def roll_back_models(
     from trainer.export.mirror import settle_models
     from trainer.export.rollback import former_version, roll_back
 
-    stable, refused = canaries(stack), newest_versions(stack)
-    former = {model: former_version(stack.layout.model(model), to or stable.get(model)) for model in models}
-    newest = {model: roll_back(stack.layout.model(model), version) for model, version in former.items()}
-    moved = {model: newest[model] for model in models if stable.get(model) != former[model]}
-    set_stable(stack.layout, moved)
+    with changing_models(stack):
+        stable, refused = canaries(stack), newest_versions(stack)
+        former = {model: former_version(stack.layout.model(model), to or stable.get(model)) for model in models}
+        newest = {model: roll_back(stack.layout.model(model), version) for model, version in former.items()}
+        moved = {model: newest[model] for model in models if stable.get(model) != former[model]}
+        set_stable(stack.layout, moved)
     _note(stack, {model: refused[model] for model in models}, reason or "no reason given")
     _make_served_run_current(stack)
     settle_models(stack.layout, stack.export, report)

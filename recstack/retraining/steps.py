@@ -109,11 +109,21 @@ def judged_fingerprints(work: Work) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def publish(work: Work) -> bool:
-    """The staged models beside the live ones of the same name, under the next version number."""
+    """The staged models beside the live ones of the same name, under the next version number.
+
+    Raises:
+        LiveModelsChangedError: the gate compared them with others than those that are live.
+    """
     if work.all_live():
         return True
-    publish_staged(work)
+    publish_staged(work, lambda: _is_judged(work))
     return False
+
+
+def _is_judged(work: Work) -> bool:
+    """Whether the gate compared the staged models with what is live now, which a rollback may have changed."""
+    decision = read_decision(work.layout.gate)
+    return decision is not None and decision.still_holds(*judged_fingerprints(work))
 
 
 STEPS: Mapping[StepName, Callable[[Work], bool]] = {

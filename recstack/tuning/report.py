@@ -36,10 +36,10 @@ def write_report(
     """
     parts = [
         f"<p>{metric} on the validation split; more is better. Each trial trains one configuration, in a run of its "
-        "own. Trials that were worse than half of the others at a quarter or a half of their training were ended "
-        "there. In the last quarter of the time the best ones are trained again with another seed, and their means "
-        "decide. The best of many trials looks better on validation than it is on other data, so judge the result "
-        "with <code>recstack evaluate</code>, on the test split.</p>",
+        "own. Once four had ended, trials that were worse than half of the others at a quarter or a half of their "
+        "training were ended there. In the last quarter of the time the best ones are trained again with another "
+        "seed, and their means decide. The best of many trials looks better on validation than it is on other data, "
+        "so judge the result with <code>recstack evaluate</code>, on the test split.</p>",
         f"<h2>Quality over time</h2>{_plot_quality(trials, metric)}",
         f"<h2>What each setting matters</h2>{_importances(study)}",
         f"<h2>All trials</h2>{_table(trials, changes, metric)}",
@@ -108,4 +108,5 @@ def _number(value: float | None) -> str:
 def _told(trial: TrialResult, changed: Sequence[Change]) -> str:
     lines = [shown(change) for change in changed] or ["as it is"]
     lines += [] if trial.repeats is None else [f"trial {trial.repeats} with another seed"]
+    lines += [] if trial.continues is None else [f"went on with trial {trial.continues}"]
     return "<br>".join(escape(line) for line in (*lines, *([trial.why] if trial.why else [])))

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from features.errors import RecstackError, first_line
 from recstack.config import StackConfig
 from recstack.tuning.space import Space
-from recstack.tuning.study import MADE, REPEATS, RUN, SECONDS, WORKER, fail, next_trial, results, stop
+from recstack.tuning.study import MADE, REPEATS, RUN, SECONDS, WORKER, fail, is_pruned, next_trial, results, stop
 
 # So many failures one after the other are no matter of settings.
 _MOST_FAILURES = 5
@@ -60,7 +60,7 @@ class TrialReport:
             return
         self._step = step
         self._trial.report(value, step)
-        if step < 100 and REPEATS not in self._trial.user_attrs and self._trial.should_prune():
+        if step < 100 and REPEATS not in self._trial.user_attrs and is_pruned(self._study, self._trial):
             raise TrialPruned
 
     def require_time(self) -> None:

@@ -25,6 +25,8 @@ Outcome: TypeAlias = Literal["done", "pruned", "failed", "stopped", "running"]
 _NAME = "tuning"
 # Shares of a training in percent: a trial goes on beyond 25 and 50 if it is in the better half of those that got there.
 _FIRST_RUNG, _HALVING = 25, 2
+# So many trials end by themselves before another one is ended early: half of two or three says little.
+_NEVER_PRUNED = 4
 _RANDOM_TRIALS = 8
 # More than there are workers.
 _TRIAL_SEEDS = 1009
@@ -34,8 +36,9 @@ _MOST_STARTS = 5
 _RIVALS = 3
 
 # Keys of the trials' attributes.
-REPEATS, RUN, MADE, WORKER, SECONDS, WHY, TRY, STARTS, STOPPED = (
+REPEATS, CONTINUES, RUN, MADE, WORKER, SECONDS, WHY, TRY, STARTS, STOPPED = (
     "repeats",
+    "continues",
     "run",
     "made_by_tune",
     "worker",
@@ -69,6 +72,8 @@ class TrialResult:
     """Parameters in the study."""
     repeats: int | None
     """Number of the trial whose settings it repeats with another seed; None for settings of its own."""
+    continues: int | None = None
+    """Number of the trial that was stopped and that it goes on with; None for one that began anew."""
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> "TrialResult":
@@ -87,6 +92,7 @@ class TrialResult:
             why=attributes.get(WHY, ""),
             params=trial.params,
             repeats=attributes.get(REPEATS),
+            continues=attributes.get(CONTINUES),
         )
 
 
@@ -162,7 +168,7 @@ def stop(study: Study, trial: FrozenTrial) -> None:
     params = trial.system_attrs.get("fixed_params", {}) | trial.params
     if starts < _MOST_STARTS and params:
         kept = {name: value for name, value in trial.user_attrs.items() if name in (TRY, MADE, RUN, REPEATS)}
-        study.enqueue_trial(params, user_attrs=kept | {STARTS: starts + 1})
+        study.enqueue_trial(params, user_attrs=kept | {STARTS: starts + 1, CONTINUES: trial.number})
 
 
 def fail(study: Study, trial: FrozenTrial, why: str) -> None:
@@ -213,6 +219,23 @@ def _enqueue_repeat(study: Study) -> bool:
             study.enqueue_trial(dict(rival.params), user_attrs={REPEATS: rival.number})
             return True
     return False
+
+
+def is_pruned(study: Study, trial: optuna.Trial) -> bool:
+    """Whether a trial is worse than half of the others that got as far as it, and enough others have ended.
+
+    Call it at each report, also for the first trials, since the others are compared with what it has seen.
+    """
+    is_worse = trial.should_prune()
+    return (
+        is_worse and sum(each.outcome in ("done", "pruned") for each in of_their_own(results(study))) >= _NEVER_PRUNED
+    )
+
+
+def of_their_own(trials: Sequence[TrialResult]) -> list[TrialResult]:
+    """The trials with settings of their own, each once: without repeats and those that another one goes on with."""
+    continued = {trial.continues for trial in trials}
+    return [trial for trial in trials if trial.repeats is None and trial.number not in continued]
 
 
 def rivals_of(trials: Sequence[TrialResult]) -> list[TrialResult]:

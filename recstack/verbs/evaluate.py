@@ -86,7 +86,7 @@ def cross_validate(arguments: EvaluateArguments, number: int, voice: Voice) -> M
         raise InputError(f"{arguments.stage} --folds: expected retrieval, which alone can be judged on folds")
     found = evaluate_folds(arguments.resolved, number, voice.progress)
     voice.show(_folds_table(found))
-    metrics = arguments.stack.layout.folds_metrics
+    metrics = arguments.stack.layout.folds.metrics
     voice.result(f"retrieval on {len(found['folds'])} folds: {metrics}", {"metrics": str(metrics), **found})
     return found
 

@@ -14,7 +14,7 @@ from features.spec.base import Feature
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
-from recstack.display import read_titles, unknown_items
+from recstack.display import read_titles, served_catalogues, unknown_items
 from recstack.reasons import as_json, reasons_table, shown_history
 from trainer.config.export import MOST_EXPLAINED
 
@@ -56,7 +56,7 @@ class QueryArguments(StackArguments):
     """Show why each item has its score: the factors by which features and items of the history raise or lower it beside
     an average candidate's."""
     titles: bool = True
-    """Show titles, if the items have any and the dataset is in the work directory."""
+    """Show titles, if the items have any and the catalogue is in the work directory."""
 
 
 def main(arguments: list[str]) -> int:
@@ -101,7 +101,7 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     if not items:
         voice.progress("no item is left: --filters, --exclude and what the user had before leave out all of them")
     shown = {item.item_id for item in items} | shown_history(explained)
-    titles = read_titles(arguments.stack.features, arguments.stack.layout.dataset, shown) if arguments.titles else {}
+    titles = _titles(arguments, shown) if arguments.titles else {}
     voice.show(reasons_table(explained, titles) if arguments.explain else _table(items, titles))
     found: list[dict[str, object]] = [{"item_id": item.item_id, "score": item.score} for item in items]
     for item, explanation in zip(found, explained, strict=False):
@@ -111,6 +111,14 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
         {"user": arguments.user, "items": found},
     )
     return items
+
+
+def _titles(arguments: QueryArguments, item_ids: set[str]) -> dict[str, str]:
+    """Titles by item id, of the catalogue that the model has; of items that it lost, those of the dataset."""
+    titles: dict[str, str] = {}
+    for catalogue in served_catalogues(arguments.stack.layout, arguments.model):
+        titles |= read_titles(arguments.stack.features, catalogue, item_ids - titles.keys())
+    return titles
 
 
 def _inputs(stack: StackConfig, arguments: QueryArguments) -> dict[str, list[object]]:
@@ -210,11 +218,11 @@ def _note_on_user(arguments: QueryArguments, inputs: Mapping[str, object]) -> st
 
 def _notes_on_items(arguments: QueryArguments) -> Iterator[str]:
     """What to say of items that the model does not know, if there is a dataset."""
-    schema, dataset = arguments.stack.features, arguments.stack.layout.dataset
-    unknown = unknown_items(schema, dataset, {*arguments.history, *arguments.exclude})
+    catalogue, *_ = served_catalogues(arguments.stack.layout, arguments.model)
+    unknown = unknown_items(arguments.stack.features, catalogue, {*arguments.history, *arguments.exclude})
     for flag, given in (("--history", arguments.history), ("--exclude", arguments.exclude)):
         if named := [item for item in given if item in unknown]:
-            yield f"{flag}: not in the dataset, so without effect: {', '.join(named)}"
+            yield f"{flag}: not in the catalogue, so without effect: {', '.join(named)}"
 
 
 def _asker(arguments: QueryArguments) -> str:

@@ -88,11 +88,15 @@ def _follow(voice: Voice, update: Callable[[int, int, str], None], seconds: floa
         told |= ended.keys()
         best = max((trial.quality or 0.0 for trial in trials if trial.outcome == "done"), default=None)
         running = ", ".join(
-            f"trial {t.number} {t.share:.0%}{_shown(t.quality)}" for t in trials if t.outcome == "running"
+            f"trial {_number(t)} {t.share:.0%}{_shown(t.quality)}" for t in trials if t.outcome == "running"
         )
         update(round(gone), round(seconds), running + ("" if best is None else f"  best{_shown(best)}"))
 
     return follow
+
+
+def _number(trial: "TrialResult") -> str:
+    return str(trial.number) if trial.continues is None else f"{trial.number} (going on with {trial.continues})"
 
 
 def _shown(quality: float | None) -> str:
@@ -102,6 +106,7 @@ def _shown(quality: float | None) -> str:
 def _line(trial: "TrialResult") -> str:
     why = f": {trial.why}" if trial.why else f" at {trial.share:.0%}" if trial.outcome != "done" else ""
     again = "" if trial.repeats is None else f" (trial {trial.repeats} with another seed)"
+    again += "" if trial.continues is None else f" (went on with trial {trial.continues})"
     return f"trial {trial.number}{again} {trial.outcome}{_shown(trial.quality)}{why} ({trial.seconds:,.0f} s)"
 
 

@@ -32,7 +32,7 @@ def test_folds_are_prepared_trained_and_judged(
     assert earlier["recall@5"] == pytest.approx(1.0, abs=0.05)
     assert 0.3 < earlier["recall@2"] < 0.7
     assert found["versus"]["popularity"]["recall@5"]["folds_won"] == 2
-    assert json.loads(stack.layout.folds_metrics.read_text()) == found
+    assert json.loads(stack.layout.folds.metrics.read_text()) == found
     manifests = [stack.layout.fold(n).dataset.manifest for n in range(2)]
     datasets = [read_manifest(path, "dataset") for path in manifests]
     written = [path.stat().st_mtime_ns for path in manifests]
@@ -41,8 +41,15 @@ def test_folds_are_prepared_trained_and_judged(
 
     config = tmp_path / "stack.toml"
     config.write_text(stack.to_toml())
+    capsys.readouterr()
+    # A fold whose judgement is damaged is judged again, the other one is not.
+    stack.layout.folds.judged(1).write_bytes(b"PK half of an archive")
     assert main(["evaluate", "--config", str(config), "--folds", "2"]) == 0
-    tables, _, result = capsys.readouterr().out.partition("evaluate: ")
+    assert json.loads(stack.layout.folds.metrics.read_text()) == found
+    said = capsys.readouterr()
+    assert "fold 1 of 2: evaluated before, nothing to do" in said.err
+    assert "fold 2 of 2: evaluate on the test split" in said.err
+    tables, _, result = said.out.partition("evaluate: ")
     assert "retrieval on 2 folds" in result
     assert "2/2 p=" in tables
     assert max(map(len, tables.splitlines())) <= 80

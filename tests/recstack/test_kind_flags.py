@@ -61,7 +61,7 @@ def test_another_kind_keeps_the_options_that_it_shares() -> None:
 
 
 def test_option_of_another_kind_is_refused() -> None:
-    message = "battery = 'large': expected an option of kind 'petrol': power, cylinders"
+    message = ".battery = 'large': expected an option of kind 'petrol': power, cylinders; kinds that have it: electric"
     with pytest.raises(ConfigError) as error:
         parse("--engine.battery", "large")
     assert str(error.value) == message

@@ -69,6 +69,17 @@ def test_unknown_verb_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> Non
         (["retrain", "--gate.cutoff", "0"], 2, ["gate.cutoff = 0", "at least 1"]),
         (["prepare", "--config", "none.toml"], 2, ["none.toml"]),
         (["prepare", "--retrieval.batch-size", "0"], 2, ["retrieval.batch_size = 0", "at least 1"]),
+        (
+            ["train", "--retrieval.encoder.kind=gru", "--retrieval.encoder.layers=0"],
+            2,
+            ["retrieval.encoder.layers = 0"],
+        ),
+        (["train", "--ranking.optimizer.learning-rate", "-1"], 2, [" ranking.optimizer.learning_rate = -1.0"]),
+        (
+            ["train", "--retrieval.encoder.kind", "recency", "--retrieval.encoder.heads", "2"],
+            2,
+            ["retrieval.encoder.heads = 2", "an option of kind 'recency': dropout", "transformer"],
+        ),
         (["prepare", "--retrieval.batch-sise", "0"], 2, ["--retrieval.batch-size"]),
         (["train", "everything"], 2, ["retrieval"]),
         (["query", "--k", "0"], 2, ["--k 0", "at least 1"]),

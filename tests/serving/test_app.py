@@ -116,6 +116,8 @@ def test_no_model_at_all_says_what_to_give(free_port):
 @pytest.mark.slow
 def test_it_serves_until_sigterm(tiny_model, free_port, x):
     with serve(f"--port={free_port}", "--model_name=tiny", f"--model_base_path={tiny_model}") as process:
+        first = process.stderr.readline()
+        assert f"Loading TensorFlow and model tiny of --model_base_path={tiny_model}; the ports open once" in first
         assert said(process, "Running ModelServer")
         with RecommenderClient(f"127.0.0.1:{free_port}", model="tiny", timeout_seconds=PATIENCE) as client:
             assert client.predict({"x": x})["y"].tolist() == [2.5, 3.0, 4.5]

@@ -120,8 +120,8 @@ def require_features(config: RetrievalConfig, schema: Schema) -> None:
     """Refuses a configuration that names features which the schema does not have, or needs them.
 
     Raises:
-        ConfigError: a feature that is left out is not there or is needed, or the history is missing that `repeat` and
-            examples of kind `sequence` need.
+        ConfigError: a feature that is left out is not there, is needed or has a table configured, or the history is
+            missing that `repeat` and examples of kind `sequence` need.
     """
     required = {schema.item_id, *([] if schema.history is None else [schema.history.name])}
     names = [feature.name for feature in (*schema.embedded_query, *schema.candidate) if feature.name not in required]
@@ -131,6 +131,9 @@ def require_features(config: RetrievalConfig, schema: Schema) -> None:
     require("retrieval", config, "leave_out", not is_empty, "names that leave a query feature to learn from")
     require_history(config, schema)
     require_tables("retrieval.embedding", config.embedding, schema)
+    if unread := sorted(config.embedding.keys() & set(config.leave_out)):
+        expected = f"no {unread[0]!r}, whose table is in [retrieval.embedding.{unread[0]}]; take either of them away"
+        raise ConfigError("retrieval.leave_out", config.leave_out, expected)
     items = config.embedding.get(schema.item_id, FullConfig())
     if config.initialisation == "svd" and not items.is_linear:
         field = f"retrieval.embedding.{schema.item_id}.kind"

@@ -77,7 +77,7 @@ def evaluate_stage(job: EvaluationJob, stage: AnyStage) -> EvaluationResult:
         InputError: the dataset or the run is missing, or the split holds nothing to judge by.
     """
     layout = job.context.run.stage(stage.name)
-    inputs = _inputs(job, stage)
+    inputs = evaluation_inputs(job, stage)
     require_trained(job.context, stage)
     if (known := _measured_before(layout.metrics, inputs)) is not None:
         return EvaluationResult(content=known, layout=layout, nothing_to_do=True)
@@ -102,7 +102,7 @@ def is_measured(job: EvaluationJob, stage: AnyStage) -> bool:
     Raises:
         InputError: the dataset or the run is missing.
     """
-    return _measured_before(job.context.run.stage(stage.name).metrics, _inputs(job, stage)) is not None
+    return _measured_before(job.context.run.stage(stage.name).metrics, evaluation_inputs(job, stage)) is not None
 
 
 def _measured_before(path: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
@@ -114,7 +114,12 @@ def _measured_before(path: Path, inputs: dict[str, str]) -> dict[str, Any] | Non
     return known if isinstance(known, dict) and known.get("inputs") == inputs else None
 
 
-def _inputs(job: EvaluationJob, stage: AnyStage) -> dict[str, str]:
+def evaluation_inputs(job: EvaluationJob, stage: AnyStage) -> dict[str, str]:
+    """Fingerprints of what an evaluation is made from.
+
+    Raises:
+        InputError: the dataset or the run is missing, or of another schema.
+    """
     context = job.context
     dataset = read_manifest(context.dataset.manifest, "dataset")
     require_schema(dataset, context.schema.fingerprint(), context.dataset.manifest)

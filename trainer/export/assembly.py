@@ -1,6 +1,6 @@
 """Puts servables together from trained models; what several of them need is restored and built once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -19,13 +19,14 @@ from trainer.config.export import ExportConfig
 from trainer.config.index import ExactConfig, IndexConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
+from trainer.data.events import EncodedEvents
 from trainer.data.raw_catalogue import read_raw_candidates
 from trainer.data.sampling import sample_targets
-from trainer.export.histories import user_histories
+from trainer.export.histories import stored_histories, user_histories
 from trainer.export.items import ItemFeatures
 from trainer.export.new_items import NewItems
 from trainer.export.orders import ListOrder, Order, RankingOrder, RetrievalOrder
-from trainer.export.query import QueryInputs, UserHistories
+from trainer.export.query import QueryInputs, StoredHistories
 from trainer.export.recommender import ListRules, RecommenderServable
 from trainer.export.servables import Ranker, RankingServable, RetrievalServable, Towers
 from trainer.index.attributes import ItemAttributes
@@ -101,7 +102,7 @@ class Assembly:
         """`recommender`: both stages."""
         retrieval, built = self._retrieval("retrieval", self._towers)
         order = self._order()
-        histories = self._histories(self._list_ranking.config.history) if isinstance(order, ListOrder) else None
+        histories = self._longer_histories(self._list_ranking.config.history) if isinstance(order, ListOrder) else None
         rules = ListRules(
             new_items=self._new_items(retrieval.retriever),
             caps=make_caps(self._attributes.categorical, self.job.export.reranker.caps),
@@ -147,13 +148,21 @@ class Assembly:
     @cached_property
     def query(self) -> QueryInputs:
         """The query side, the same for every model."""
-        return QueryInputs(self.job.context.schema, self._histories())
+        enabled = self.job.export.lookup_history
+        histories = user_histories(self.encoder, self._events(), self._known_ids, enabled)
+        return QueryInputs(self.job.context.schema, histories)
 
-    def _histories(self, length: int | None = None) -> UserHistories | None:
+    def _longer_histories(self, length: int) -> StoredHistories | None:
+        enabled = self.job.export.lookup_history
+        return stored_histories(self.encoder, self._events(), self._known_ids, enabled, length=length)
+
+    @property
+    def _known_ids(self) -> list[bytes]:
         # Items that have left the catalogue still say what their users like.
-        known = _ids(self._dataset.candidates)
-        blocks = chain.from_iterable(self._dataset.blocks(split, records="retrieval") for split in self._splits)
-        return user_histories(self.encoder, blocks, known, self.job.export.lookup_history, length=length)
+        return _ids(self._dataset.candidates)
+
+    def _events(self) -> Iterator[EncodedEvents]:
+        return chain.from_iterable(self._dataset.blocks(split, records="retrieval") for split in self._splits)
 
     @cached_property
     def _dataset(self) -> EncodedDataset:

@@ -8,21 +8,17 @@ import numpy.typing as npt
 from features.encoding.schema_encoder import SchemaEncoder
 from features.encoding.vocabulary import Vocabulary
 from features.schema import Schema
+from features.spec.history import HistoryCompanion
 from trainer.data.events import EncodedEvents
-from trainer.export.query import KnownHistories, UserHistories
+from trainer.export.query import KnownHistories, StoredHistories, UserHistories
 
 _ROWS = "rows of the catalogue"
 
 
 def user_histories(
-    encoder: SchemaEncoder,
-    blocks: Iterable[EncodedEvents],
-    item_ids: Sequence[bytes],
-    enabled: bool,
-    *,
-    length: int | None = None,
+    encoder: SchemaEncoder, blocks: Iterable[EncodedEvents], item_ids: Sequence[bytes], enabled: bool
 ) -> UserHistories | None:
-    """Collects the last items of each user with an embedding, over all splits.
+    """Collects the last items of each user with an embedding, over all splits, as the models learn from them.
 
     Args:
         encoder: The dataset's encoder.
@@ -30,32 +26,54 @@ def user_histories(
             user is the most complete. Not read where histories are not looked up.
         item_ids: The catalogue that the events' rows refer to.
         enabled: Whether histories are looked up at all.
-        length: Most items of a user; those of the schema's history if it is None.
 
     Returns:
         None if they are not, or if the schema has no history or no user id.
     """
     schema = encoder.schema
-    if not enabled or schema.history is None or schema.user_id not in {f.name for f in schema.query}:
+    if not enabled or not _has_histories(schema):
         return None
-    users = encoder.lookup(schema.user_id)
-    shape = (len(users.vocabulary.tokens), length or schema.history.length)
+    assert schema.history is not None, "_has_histories"
+    known = _collect(encoder, blocks, schema.history.length, schema.history_companions)
+    return UserHistories(encoder, encoder.lookup(schema.user_id), known, item_ids)
+
+
+def stored_histories(
+    encoder: SchemaEncoder, blocks: Iterable[EncodedEvents], item_ids: Sequence[bytes], enabled: bool, *, length: int
+) -> StoredHistories | None:
+    """Collects the last items of each user and their times alone, `length` of them; the rest as `user_histories`."""
+    schema = encoder.schema
+    if not enabled or not _has_histories(schema):
+        return None
+    times = [] if schema.history_times is None else [schema.history_times]
+    known = _collect(encoder, blocks, length, times)
+    return StoredHistories(encoder.lookup(schema.user_id), known, item_ids)
+
+
+def _has_histories(schema: Schema) -> bool:
+    return schema.history is not None and schema.user_id in {feature.name for feature in schema.query}
+
+
+def _collect(
+    encoder: SchemaEncoder, blocks: Iterable[EncodedEvents], length: int, companions: Sequence[HistoryCompanion]
+) -> KnownHistories:
+    """The last `length` items of each known user, with the kinds or times that are among the companions."""
+    schema, vocabulary = encoder.schema, encoder.lookup(encoder.schema.user_id).vocabulary
+    shape = (len(vocabulary.tokens), length)
     known: dict[str, npt.NDArray[np.int64]] = {_ROWS: np.full(shape, -1, np.int64)}
-    known |= {feature.name: np.full(shape, 0, np.int64) for feature in schema.history_companions}
+    known |= {feature.name: np.full(shape, 0, np.int64) for feature in companions}
     for events in blocks:
-        _fill(known, events, schema, users.vocabulary.first_token_index)
+        _fill(known, events, schema, vocabulary.first_token_index)
     kinds, times = schema.history_event_types, schema.history_times
-    places, names = (None, []) if kinds is None else _kinds(known[kinds.name], encoder.lookup(kinds.name).vocabulary)
-    return UserHistories(
-        encoder,
-        users,
-        KnownHistories(
-            rows=known[_ROWS].astype(np.int32),
-            kinds=places,
-            kind_names=names,
-            times=None if times is None else known[times.name],
-        ),
-        item_ids,
+    if kinds is None or kinds not in companions:
+        places, names = None, list[bytes]()
+    else:
+        places, names = _kinds(known[kinds.name], encoder.lookup(kinds.name).vocabulary)
+    return KnownHistories(
+        rows=known[_ROWS].astype(np.int32),
+        kinds=places,
+        kind_names=names,
+        times=None if times is None else known[times.name],
     )
 
 

@@ -148,11 +148,16 @@ class ListOrder(Order):
 
     def log_chances(self, found: Found) -> tf.Tensor:
         """Log softmax over the items found."""
-        return tf.nn.log_softmax(self._ranker.value(self.features(self._query(found)), found.rows >= 0), axis=1)
+        query = self._query(found, last_entries(found.history, self._history))
+        return tf.nn.log_softmax(self._ranker.value(self.features(query), found.rows >= 0), axis=1)
 
     def explain(self, found: Found, places: tf.Tensor) -> Explanation:
         """The contributions of the features and of the history's entries."""
-        return explain_list(self._ranker.value, self.features, self._query(found), places)
+        entries = last_entries(found.history, self._history)
+        explained = explain_list(self._ranker.value, self.features, self._query(found, entries), places)
+        # Back to where the entries lie in the request; those that are dropped contribute nothing.
+        spread = tf.one_hot(entries, tf.shape(found.history)[1])
+        return explained._replace(history=tf.matmul(explained.history, spread))
 
     @property
     def reads_times(self) -> bool:
@@ -164,17 +169,35 @@ class ListOrder(Order):
         """The features of the list ranker."""
         return tuple(zip(self.features.names, self.features.groups, strict=True))
 
-    def _query(self, found: Found) -> Query:
+    def _query(self, found: Found, entries: tf.Tensor) -> Query:
+        times = found.history_times
         return Query(
-            history=last_items(found.history, self._history),
+            history=entries_at(entries, found.history, -1),
             candidates=found.rows,
             scores=found.scores,
-            history_times=found.history_times,
+            history_times=None if times is None else entries_at(entries, times, 0),
             asked_at=found.asked_at,
         )
 
 
-def last_items(history: tf.Tensor, length: int) -> tf.Tensor:
-    """Drops all but the last items of each history, `[batch, h] int32`; what is dropped becomes -1, as padding is."""
-    later = tf.cumsum(tf.cast(history >= 0, tf.int32), axis=1, exclusive=True, reverse=True)
-    return tf.where(later < length, history, -1)
+def last_entries(history: tf.Tensor, length: int) -> tf.Tensor:
+    """Where the last items of each history lie.
+
+    A request's history stands beside the known one, and features of pairs take as long as their histories are wide.
+
+    Args:
+        history: `[batch, h] int32`: rows of the catalogue, oldest first, -1 for padding anywhere.
+        length: Most items of a history.
+
+    Returns:
+        `[batch, min(h, length)] int32`: places in the history, oldest first, then -1.
+    """
+    places = tf.where(history >= 0, tf.range(tf.shape(history)[1]), -1)
+    newest_first = tf.math.top_k(places, tf.minimum(length, tf.shape(history)[1])).values
+    return tf.reverse_sequence(newest_first, tf.math.count_nonzero(newest_first >= 0, axis=1), seq_axis=1)
+
+
+def entries_at(places: tf.Tensor, values: tf.Tensor, missing: int) -> tf.Tensor:
+    """Values `[batch, h]` at places `[batch, n] int32`, `[batch, n]`; `missing` where the place is -1."""
+    found = tf.gather(values, tf.maximum(places, 0), batch_dims=1)
+    return tf.where(places >= 0, found, tf.constant(missing, values.dtype))

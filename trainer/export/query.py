@@ -35,16 +35,13 @@ class KnownHistories:
     """Seconds since 1970-01-01 UTC; 0 pads shorter histories. None if the schema has no event times."""
 
 
-class UserHistories(tf.Module):
-    """The encoded last events of each known user, for requests without a history."""
+class StoredHistories(tf.Module):
+    """The items of the last events of each known user, for requests without a history."""
 
-    def __init__(
-        self, encoder: SchemaEncoder, users: VocabularyLookup, known: KnownHistories, item_ids: Sequence[bytes]
-    ) -> None:
+    def __init__(self, users: VocabularyLookup, known: KnownHistories, item_ids: Sequence[bytes]) -> None:
         """Stores the histories.
 
         Args:
-            encoder: The schema's encoder.
             users: Encoder of the user ids; its vocabulary is the list of known users.
             known: Histories of the known users, in the order of the vocabulary.
             item_ids: The catalogue that the histories' rows refer to.
@@ -53,33 +50,43 @@ class UserHistories(tf.Module):
         self.item_ids = np.array([b"", *item_ids], object)
         """The item ids of the catalogue, preceded by the empty id for row -1."""
         self._first_user = users.vocabulary.first_token_index
-        schema = encoder.schema
-        assert schema.history is not None
-        self._history = schema.history.name
         self._rows = _with_unknown_user(known.rows, -1, "rows")
-        # Row -1 means no item, which is encoded as index 0.
-        items = encoder.lookup(schema.item_id)(tf.constant(self.item_ids, tf.string))
-        self._index_of_row = tf.Variable(items, trainable=False, name="index_of_row")
         self.times = known.times
         """Seconds since 1970-01-01 UTC, `[users, length]`, in the order of the vocabulary; not saved."""
-        self._beside = {
-            feature.name: _with_unknown_user(values, 0, feature.name)
-            for feature, values in _encoded_companions(encoder, known)
-        }
 
     def rows(self, users: tf.Tensor) -> tf.Tensor:
         """Catalogue rows `[batch, length] int32` of the histories of encoded users `[batch] int32`; -1 for none."""
         return read_rows(self._rows, self.places(users))
+
+    def places(self, users: tf.Tensor) -> tf.Tensor:
+        """Rows of encoded users `[batch] int32` in the stored tables; 0 for unknown users."""
+        return users - (self._first_user - 1)
+
+
+class UserHistories(StoredHistories):
+    """The same with what models learn from it: the encoded items, and the encoded kinds and times of the events."""
+
+    def __init__(
+        self, encoder: SchemaEncoder, users: VocabularyLookup, known: KnownHistories, item_ids: Sequence[bytes]
+    ) -> None:
+        """Stores the histories and encodes them by the schema's `encoder`; the rest as in `StoredHistories`."""
+        super().__init__(users, known, item_ids)
+        schema = encoder.schema
+        assert schema.history is not None
+        self._history = schema.history.name
+        # Row -1 means no item, which is encoded as index 0.
+        items = encoder.lookup(schema.item_id)(tf.constant(self.item_ids, tf.string))
+        self._index_of_row = tf.Variable(items, trainable=False, name="index_of_row")
+        self._beside = {
+            feature.name: _with_unknown_user(values, 0, feature.name)
+            for feature, values in _encoded_companions(encoder, known)
+        }
 
     def __call__(self, users: tf.Tensor) -> Tensors:
         """Encoded histories of encoded users `[batch] int32`, by feature name, `[batch, length] int32`; 0 for none."""
         places = self.places(users)
         history = tf.gather(self._index_of_row.value(), 1 + read_rows(self._rows, places))
         return {self._history: history} | {name: read_rows(column, places) for name, column in self._beside.items()}
-
-    def places(self, users: tf.Tensor) -> tf.Tensor:
-        """Rows of encoded users `[batch] int32` in the stored tables; 0 for unknown users."""
-        return users - (self._first_user - 1)
 
 
 def _encoded_companions(
@@ -193,7 +200,7 @@ class HistoryEntries(tf.Module):
         *,
         with_ages: bool = False,
         with_times: bool = False,
-        histories: UserHistories | None = None,
+        histories: StoredHistories | None = None,
     ) -> None:
         """Maps the known histories to the rows of the index, whose catalogue may not be that of the training.
 
@@ -217,7 +224,8 @@ class HistoryEntries(tf.Module):
                 ages = age_buckets(tf.constant(histories.times)).numpy()
                 self._known_ages = _with_unknown_user(ages, 0, "known_ages")
             if self._with_times:
-                self._known_times = _with_unknown_user(histories.times, 0, "known_times")
+                since, times = relative_times(histories.times)
+                self._known_times, self._known_since = _with_unknown_user(times, 0, "known_times"), since
 
     def __call__(self, request: Tensors, encoded: Tensors) -> EntriesOfHistories:
         """The history entries of a batch of requests, given raw and encoded."""
@@ -233,13 +241,28 @@ class HistoryEntries(tf.Module):
         if ages is not None:
             ages = tf.concat([ages, read_rows(self._known_ages, histories.places(users))], axis=1)
         if times is not None:
-            known_times = tf.where(
-                is_sent, tf.constant(0, tf.int64), read_rows(self._known_times, histories.places(users))
-            )
-            times = tf.concat([tf.where(present, times, tf.constant(0, tf.int64)), known_times], axis=1)
+            stored, unknown = read_rows(self._known_times, histories.places(users)), tf.constant(0, tf.int64)
+            known_times = tf.where(is_sent | (stored == 0), unknown, tf.cast(stored, tf.int64) + self._known_since)
+            times = tf.concat([tf.where(present, times, unknown), known_times], axis=1)
         # Only one of the two has entries, so their order is kept.
         present = tf.concat([present, (known >= 0) & ~is_sent], axis=1)
         return EntriesOfHistories(tf.concat([rows, known_rows], axis=1), present, ages, times)
+
+
+def relative_times(times: npt.NDArray[np.int64]) -> tuple[int, npt.NDArray[np.int32 | np.int64]]:
+    """Times in half the bytes, exactly.
+
+    Args:
+        times: Seconds since 1970-01-01 UTC, 0 where unknown.
+
+    Returns:
+        A moment in seconds since 1970-01-01 UTC, and the seconds since it as int32, from 1 on; 0 stays what is unknown.
+        Where more than 68 years lie between two times, 0 and the times as they are.
+    """
+    since = int(times.min(where=times > 0, initial=np.iinfo(np.int64).max)) - 1
+    if times.max(initial=0) - since > np.iinfo(np.int32).max:
+        return 0, times
+    return since, np.where(times > 0, times - since, 0).astype(np.int32)
 
 
 def _spread(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:

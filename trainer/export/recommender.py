@@ -13,7 +13,7 @@ from trainer.export.adjustments import Adjustments
 from trainer.export.explanations import Answer, explain_answer
 from trainer.export.new_items import Asked, NewItems
 from trainer.export.orders import Found, Order
-from trainer.export.query import HistoryEntries, UserHistories
+from trainer.export.query import HistoryEntries, StoredHistories
 from trainer.export.servables import EXCLUSIONS, RetrievalServable, checked_count
 from trainer.export.signatures import Input, Outputs, make_signature
 from trainer.index.base import TopK
@@ -47,7 +47,7 @@ class RecommenderServable(tf.Module):
         rules: ListRules,
         *,
         exclude_seen: bool,
-        histories: UserHistories | None = None,
+        histories: StoredHistories | None = None,
     ) -> None:
         """Puts the stages together.
 

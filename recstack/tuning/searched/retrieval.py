@@ -128,6 +128,11 @@ def _has_pairs_a_head(table: Table, facts: LogFacts) -> bool:
     return bool(table["dimension"] % 8 == 0)
 
 
+def _can_leave_user_out(table: Table, facts: LogFacts) -> bool:
+    """Whether the history would stand for the user; a table of the user's own says that it is to be learnt."""
+    return bool(facts.user_beside_history) and facts.user_beside_history not in table["embedding"]
+
+
 def _has_history(table: Table, facts: LogFacts) -> bool:
     return facts.has_history and table["examples"] != "set"
 
@@ -136,7 +141,7 @@ SETTINGS: tuple[Setting, ...] = (
     LeftOut(
         field="leave_out",
         values=lambda start: ("", start.facts.user_beside_history),
-        when=lambda table, facts: bool(facts.user_beside_history),
+        when=_can_leave_user_out,
     ),
     Kind(
         field="encoder.kind",

@@ -1,4 +1,4 @@
-"""Requests name their time where the list ranker counts the days since earlier purchases back from it."""
+"""Requests can name their time where the list ranker counts the days since earlier purchases back from it."""
 
 from pathlib import Path
 
@@ -34,10 +34,16 @@ def test_the_time_of_requests_is_proposed_with_the_list_ranker(
     stack = load_config(output)
     assert stack.features.history_times is not None
     assert stack.list_ranking.enabled == ranks_lists
-    times = [feature for feature in stack.features.query if isinstance(feature, TimestampFeature)]
-    assert times == ([TimestampFeature(name="timestamp", parts=())] if ranks_lists else [])
-    assert not any(feature in stack.features.embedded_query for feature in times)
-    assert "send it with every request" in " ".join(output.read_text().replace("#", " ").split())
+    text = output.read_text()
+    assert ('# kind = "timestamp"' in text) == ranks_lists
+    if ranks_lists:
+        assert "only if every request sends it" in " ".join(text.replace("#", " ").split())
+        start = text.index("# [[features.query]]", text.index("the time of the request"))
+        end = text.index("[[features.candidate]]")
+        output.write_text(text[:start] + text[start:end].replace("# ", "") + text[end:])
+        changed = load_config(output).features
+        assert changed.query == (*stack.features.query, TimestampFeature(name="timestamp", parts=()))
+        assert changed.embedded_query == stack.features.embedded_query
 
 
 def test_months_are_learnt_where_the_log_to_train_on_covers_each(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from features.errors import InputError, RecstackError
 from recstack.config import StackConfig
 from recstack.tuning.search import Limits, Objective, TrialReport, search
 from recstack.tuning.space import Space
-from recstack.tuning.study import best_of, next_trial, qualities, results
+from recstack.tuning.study import best_of, next_trial, of_their_own, qualities, results
+from recstack.verbs.tune import _line
 
 LATER = 4e9
 NOW = 0.0
@@ -85,6 +86,9 @@ def test_a_killed_trial_is_begun_again_with_its_settings(opened: Opened, space: 
     run(again, space, remember, 2)
     assert tried == [stack]
     assert [each.outcome for each in results(again)] == ["done", "stopped", "done"]
+    assert [each.continues for each in results(again)] == [None, None, 1]
+    assert [each.number for each in of_their_own(results(again))] == [0, 2]
+    assert "trial 2 (went on with trial 1) done" in _line(results(again)[2])
     assert results(again)[2].params == results(again)[1].params
 
 
@@ -151,17 +155,20 @@ def test_failures_in_a_row_end_the_search(opened: Opened, space: Space) -> None:
 
 
 def test_trials_worse_than_half_of_the_others_are_pruned(opened: Opened, space: Space) -> None:
+    heights = iter([1.0, 0.9, 0.8, 0.7, 0.5, 0.5])
+
     def grows(stack: StackConfig, report: TrialReport) -> float:
-        height = 1.0 if stack == space.base else 0.5
+        height = next(heights)
         for share in (0.1, 0.3, 0.6, 1.0):
             report.quality(share, share * height)
         return height
 
     study = opened()
-    run(study, space, grows, 3)
+    run(study, space, grows, 6)
     trials = results(study)
-    assert [trial.outcome for trial in trials] == ["done", "pruned", "pruned"]
-    assert (trials[1].share, trials[1].quality) == (0.3, 0.15)
+    # The first four are trained to their end, though three of them are worse than the first.
+    assert [trial.outcome for trial in trials] == ["done"] * 4 + ["pruned"] * 2
+    assert (trials[4].share, trials[4].quality) == (0.3, 0.15)
 
 
 def test_at_the_end_the_best_are_trained_with_another_seed(opened: Opened, space: Space) -> None:

@@ -13,6 +13,7 @@ from recstack.tuning.settings import LogFacts, Searched
 from recstack.tuning.space import Space
 from tests.recstack.tuning.conftest import SEQUENCES, facts
 from trainer.config.ranking import MMoEConfig
+from trainer.config.tables import FullConfig
 
 CONFIGS = sorted(Path("configs").glob("*.toml"))
 
@@ -103,6 +104,8 @@ def test_an_embedding_of_the_user_beside_a_history_is_the_first_to_go() -> None:
     assert space.stack_of(params) == replace(stack, retrieval=replace(stack.retrieval, leave_out=("user_id",)))
     without = parse_config(SEQUENCES)
     assert "leave_out" not in space_of(without).start()
+    own = replace(stack, retrieval=replace(stack.retrieval, embedding={"user_id": FullConfig()}))
+    assert "leave_out" not in space_of(own).start()  # a table of the user's own would not be read
 
 
 @each_stage

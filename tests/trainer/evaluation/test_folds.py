@@ -1,11 +1,13 @@
 """Folds are pooled by query, intervals by user, and the test over folds is the textbook's."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from trainer.config.evaluation import EvaluationConfig
-from trainer.evaluation.folds import JudgedFold, pool
+from trainer.evaluation.folds import JudgedFold, pool, read_judged, write_judged
 from trainer.metrics.protocol import EvaluationSet, Ragged
 from trainer.metrics.results import Evaluation, evaluate_rankings
 
@@ -31,7 +33,7 @@ def evaluation(model: str, hits: list[int]) -> Evaluation:
 
 
 def fold(model: list[int], baseline: list[int], users: tuple[str, ...]) -> JudgedFold:
-    return JudgedFold(models=(evaluation("two_tower", model), evaluation("popularity", baseline)), users=users)
+    return JudgedFold.of((evaluation("two_tower", model), evaluation("popularity", baseline)), users)
 
 
 def test_each_query_of_each_fold_weighs_the_same() -> None:
@@ -75,3 +77,17 @@ def test_users_of_whom_nothing_is_known_are_others_each_time() -> None:
 )
 def test_folds_without_a_spread_have_a_p_value_too(folds: list[JudgedFold], expected: float | None) -> None:
     assert pool(folds, CONFIG)["versus"]["popularity"]["recall@1"]["p_value_of_folds"] == expected
+
+
+def test_a_judgement_is_kept_with_what_it_was_made_from(tmp_path: Path) -> None:
+    path, judged = tmp_path / "judged.npz", fold([1, 0, 1], [0, 0, 1], ("anna", "", "Zoë"))
+    assert read_judged(path, {"run": "1"}) is None
+    write_judged(path, judged, {"run": "1"})
+    known = read_judged(path, {"run": "1"})
+    assert known is not None
+    assert known.users == judged.users
+    assert pool([known], CONFIG) == pool([judged], CONFIG)
+    assert list(known.per_query) == ["two_tower", "popularity"]
+    assert read_judged(path, {"run": "2"}) is None
+    path.write_bytes(path.read_bytes()[:100])
+    assert read_judged(path, {"run": "1"}) is None

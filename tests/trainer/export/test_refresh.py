@@ -16,6 +16,7 @@ from features.errors import ConfigError, InputError
 from recstack.config import StackConfig
 from recstack.console import Voice
 from recstack.stages import export
+from recstack.verbs.query import QueryArguments, _notes_on_items, _titles
 from recstack.verbs.rollback import rollback
 from tests.checkerboard import NUM_ITEMS, item, title
 from tests.trainer.export.loading import load
@@ -94,6 +95,21 @@ def test_a_new_item_scores_as_its_features_say(refreshed: StackConfig, checkerbo
     )
     expected = float(embed(checkerboard, "embed_query", **QUERY)[0] @ vector[0])
     assert retrieve_all(refreshed)[NEW] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_query_shows_titles_of_the_catalogue_that_is_served(
+    refreshed: StackConfig, checkerboard: StackConfig, tmp_path: Path
+) -> None:
+    arguments = QueryArguments(stack=refreshed, model="retrieval_exact", history=(NEW,), exclude=(GONE, "i2"))
+    assert _titles(arguments, {NEW, GONE, "i2", "nowhere"}) == {NEW: title(98), GONE: title(0), "i2": title(2)}
+    assert list(_notes_on_items(arguments)) == [f"--exclude: not in the catalogue, so without effect: {GONE}"]
+    shutil.copytree(refreshed.workdir, tmp_path / "work")
+    back = replace(arguments, stack=replace(refreshed, workdir=tmp_path / "work"))
+    rollback(back.stack, (), None, "", Voice("rollback", as_json=True))
+    assert _titles(back, {NEW, GONE}) == {GONE: title(0)}
+    assert list(_notes_on_items(back)) == [f"--history: not in the catalogue, so without effect: {NEW}"]
+    before = replace(arguments, stack=checkerboard)
+    assert _titles(before, {NEW, GONE}) == {GONE: title(0)}
 
 
 def test_changed_features_filter_anew(refreshed: StackConfig) -> None:

@@ -23,6 +23,7 @@ from trainer.config.index import ExactConfig
 from trainer.evaluation.cascade import CascadeOrders, cascade_orders
 from trainer.evaluation.queries import JudgedSplit
 from trainer.evaluation.retrieval import load_data
+from trainer.export.query import relative_times
 from trainer.restore import Trained, restore
 from trainer.stage import stages_of
 
@@ -145,6 +146,35 @@ def test_known_histories_have_the_times_of_the_log(stack: StackConfig, trained: 
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-4)
     assert np.abs(scores[0] - scores[2]).max() > 1e-3  # other times, other scores
     assert np.abs(scores[1] - scores[3]).max() > 1e-3  # and so a month later
+
+
+def test_the_histories_of_the_second_stage_are_items_and_times_in_four_bytes_each(
+    stack: StackConfig, trained: Trained
+) -> None:
+    saved = stack.layout.model("recommender").version(1) / "variables" / "variables"
+    reader = tf.train.load_checkpoint(str(saved))
+    shape = [1 + len(trained.encoder.lookup("user_id").vocabulary.tokens), RANKER.history]
+    types = [
+        reader.get_variable_to_dtype_map()[name]
+        for name, of_variable in reader.get_variable_to_shape_map().items()
+        if of_variable == shape
+    ]
+    assert types == [tf.int32] * 2
+
+
+@pytest.mark.parametrize("last", [1_700_000_000, 4_000_000_000])
+def test_times_are_kept_to_the_second(last: int) -> None:
+    """Of the longest spans in the bytes that they take."""
+    times = np.array([[1_000_000_000, 1_000_000_001, last], [0, 1_500_000_000, 0]])
+    since, stored = relative_times(times)
+    assert stored.dtype == (np.int32 if last < 3_000_000_000 else np.int64)
+    np.testing.assert_array_equal(np.where(stored == 0, 0, stored.astype(np.int64) + since), times)
+
+
+def test_histories_without_any_time_stay_unknown() -> None:
+    _, stored = relative_times(np.zeros((2, 3), np.int64))
+    assert not stored.any()
+    assert relative_times(np.zeros((0, 3), np.int64))[1].shape == (0, 3)
 
 
 def test_a_request_without_its_time_is_asked_at_the_newest_event(

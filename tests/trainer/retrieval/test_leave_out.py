@@ -12,6 +12,7 @@ from features.spec.ids import IdFeature
 from tests.trainer.retrieval.test_model import ENSEMBLE, make_model, query
 from tests.trainer.small_dataset import SCHEMA
 from trainer.config.retrieval import RetrievalConfig, require_features
+from trainer.config.tables import FullConfig
 
 
 @pytest.mark.slow
@@ -43,3 +44,10 @@ def test_something_is_left_to_learn_from():
     schema = replace(SCHEMA, query=(IdFeature(name="user_id"),))
     with pytest.raises(ConfigError, match="leave a query feature to learn from"):
         require_features(RetrievalConfig(leave_out=("user_id",)), schema)
+
+
+def test_a_table_of_what_is_left_out_is_refused():
+    config = RetrievalConfig(leave_out=("user_id",), embedding={"user_id": FullConfig()})
+    with pytest.raises(ConfigError, match=r"retrieval\.leave_out = .*no 'user_id'.*\[retrieval\.embedding\.user_id\]"):
+        require_features(config, SCHEMA)
+    require_features(replace(config, leave_out=("parity",)), SCHEMA)
