@@ -17,6 +17,8 @@ _ID_DROPOUT = 0.1
 # is not, they bring nothing (the same page).
 _AS_POPULAR = 0.5
 _NEIGHBOURS, _COST = 30, 0.002
+# Of 0, 0.1 and 0.25 on Online Retail (docs/ranking.md).
+_CANDIDATES = 0.1
 
 
 def choose_for_new_items(
@@ -53,6 +55,22 @@ def choose_for_new_items(
     names = ["popularity", "item_cf", "content"]
     why = "`content` finds new items by their words, so the model has to be better"
     yield Setting(table="evaluation.baselines", name="names", value=names, why=why)
+
+
+def choose_candidates(cold: Iterable[Setting], cascade: Iterable[Setting]) -> Iterator[Setting]:
+    """Candidates that are kept for new items, where these are taken as often as others and a list ranker can see that.
+
+    It sees that by counts of yesterday, so they have to be refreshed.
+
+    Args:
+        cold: What `choose_for_new_items` proposes.
+        cascade: What `choose_cascade` proposes.
+    """
+    are_popular = any(setting.name == "new_item_neighbours" for setting in cold)
+    counts = {setting.name: setting.value for setting in cascade if setting.active}
+    if are_popular and counts.get("enabled") and counts.get("refresh_days"):
+        why = "share of the candidates that are new items: what sells of them, the counts of yesterday tell"
+        yield Setting(table="list_ranking", name="new_item_candidates", value=_CANDIDATES, why=why)
 
 
 def share_of_new_items(log: Log, split: dict[str, object]) -> float:

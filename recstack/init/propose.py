@@ -1,6 +1,6 @@
 """The tables to a whole proposal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from beam_pipelines.config import TableSource
@@ -9,7 +9,7 @@ from beam_pipelines.passes.time_checks import TimeSummary, may_be_cycle
 from beam_pipelines.profile.raw_table import TableProfile
 from features.errors import InputError
 from recstack.init.choose_cascade import choose_cascade
-from recstack.init.choose_cold import choose_for_new_items
+from recstack.init.choose_cold import choose_candidates, choose_for_new_items
 from recstack.init.choose_features import Tables, choose_features
 from recstack.init.choose_settings import (
     choose_cleaning,
@@ -110,8 +110,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         *choose_cleaning(log),
         *choose_split(log),
         *choose_models(log, examples, why, has_negatives=labels.has_negatives, speed=machine_speed()),
-        *choose_for_new_items(log, choose_split(log), columns),
-        *choose_cascade(log, choose_split(log)),
+        *_new_items_and_cascade(log, columns),
     )
     return Proposal(
         tables=tuple(table for table in (events, items, users) if table is not None),
@@ -125,6 +124,12 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
             )
         ),
     )
+
+
+def _new_items_and_cascade(log: Log, columns: Sequence[FeatureChoice | LeftOut]) -> Iterator[Setting]:
+    split = list(choose_split(log))
+    cold, cascade = list(choose_for_new_items(log, split, columns)), list(choose_cascade(log, split))
+    yield from (*cold, *cascade, *choose_candidates(cold, cascade))
 
 
 def _spelling(looks: Mapping[TableName, TableLooks], roles: Roles, keys: Mapping[str, Choice | None]) -> Spelling:
