@@ -17,7 +17,7 @@ _ID_DROPOUT = 0.1
 # is not, they bring nothing (the same page).
 _AS_POPULAR = 0.5
 _NEIGHBOURS, _COST = 30, 0.002
-# Of 0, 0.1 and 0.25 on Online Retail (docs/ranking.md).
+# Of 0.1 and 0.25 on Online Retail, where it brings new items into the lists and costs some NDCG (docs/ranking.md).
 _CANDIDATES = 0.1
 
 
@@ -60,7 +60,8 @@ def choose_for_new_items(
 def choose_candidates(cold: Iterable[Setting], cascade: Iterable[Setting]) -> Iterator[Setting]:
     """Candidates that are kept for new items, where these are taken as often as others and a list ranker can see that.
 
-    It sees that by counts of yesterday, so they have to be refreshed.
+    It sees that by counts of yesterday, so they have to be refreshed. What new items are worth is for people to decide,
+    so it stays a comment.
 
     Args:
         cold: What `choose_for_new_items` proposes.
@@ -69,8 +70,11 @@ def choose_candidates(cold: Iterable[Setting], cascade: Iterable[Setting]) -> It
     are_popular = any(setting.name == "new_item_neighbours" for setting in cold)
     counts = {setting.name: setting.value for setting in cascade if setting.active}
     if are_popular and counts.get("enabled") and counts.get("refresh_days"):
-        why = "share of the candidates that are new items: what sells of them, the counts of yesterday tell"
-        yield Setting(table="list_ranking", name="new_item_candidates", value=_CANDIDATES, why=why)
+        why = (
+            "keeps a share of the candidates for new items; yesterday's counts tell which of them are taken, and more "
+            "of them are shown for some loss of NDCG"
+        )
+        yield Setting(table="list_ranking", name="new_item_candidates", value=_CANDIDATES, why=why, active=False)
 
 
 def share_of_new_items(log: Log, split: dict[str, object]) -> float:

@@ -93,11 +93,12 @@ def cascade(*, enabled: bool = True, refresh_days: float = 1.0) -> list[Setting]
     ]
 
 
-def test_a_list_ranker_that_knows_what_sold_yesterday_keeps_candidates_for_new_items() -> None:
+def test_a_list_ranker_that_knows_what_sold_yesterday_could_keep_candidates_for_new_items() -> None:
     popular, rare = proposed(NEW, TITLE).values(), proposed(NEW, PRICE).values()
     (kept,) = choose_candidates(popular, cascade())
     assert kept.path == "list_ranking.new_item_candidates"
     assert 0 < kept.value < 0.5
+    assert not kept.active
     assert not list(choose_candidates(rare, cascade()))
     assert not list(choose_candidates(popular, cascade(enabled=False)))
     assert not list(choose_candidates(popular, cascade(refresh_days=0.0)))
