@@ -3,15 +3,17 @@
     .venv/bin/pip install lightgbm
     .venv/bin/python benchmarks/cascade.py --config configs/movielens.toml --seeds 7 8 9
 
-Prints recall, NDCG and MRR on the test split, of what is taken next and of each task, with paired bootstrap intervals.
-Trainings stay in `--work`, so the same command again goes on. What is to be chosen is chosen on validation before.
+Prints recall, NDCG and MRR on the test split, of what is taken next and of each task, with paired bootstrap intervals,
+and how well items without training events are found, with places kept for them and beside baselines (`--baselines
+content`). Trainings stay in `--work`, so the same command again goes on. What is to be chosen is chosen on validation
+before (`--split validation`).
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tyro
@@ -24,9 +26,11 @@ from recstack.config import StackConfig, load_config
 from trainer.cascade.lists import CandidateLists
 from trainer.cascade.stage import ListRankingStage
 from trainer.cascade.validation import order_of
+from trainer.config.baselines import BaselineName
+from trainer.config.evaluation import COLD_ITEMS
 from trainer.data.encoded_dataset import EncodedDataset
 from trainer.evaluation.cascade import cascade_lists, evaluate_cascade, splits_before
-from trainer.evaluation.retrieval import load_data
+from trainer.evaluation.retrieval import evaluate_retrieval, load_data
 from trainer.metrics.intervals import paired_test, seed_spread, user_groups
 from trainer.metrics.lists import query_metrics
 from trainer.restore import restore
@@ -61,6 +65,10 @@ class Arguments:
     """Where the dataset and the trainings stay."""
     lambdamart: bool = True
     """Whether LightGBM ranks the same candidates."""
+    baselines: tuple[BaselineName, ...] = ()
+    """Baselines whose recall of items without training events is shown, for the first seed."""
+    split: Literal["validation", "test"] = "test"
+    """Split that is judged."""
 
 
 def main(arguments: Arguments) -> None:
@@ -69,12 +77,21 @@ def main(arguments: Arguments) -> None:
     workdir = Workdir(arguments.work / "work")
     prepare_dataset(stack.features, stack.pipeline, workdir.dataset, seed=stack.seed, progress=print)
     measured = []
+    stack = replace(stack, evaluation=replace(stack.evaluation, split=arguments.split))
     for seed in arguments.seeds:
         run = RunLayout(arguments.work / str(seed))
         context = StageContext(schema=stack.features, dataset=workdir.dataset, run=run, seed=seed)
         measured.append(list(measure(stack, context, lambdamart=arguments.lambdamart)))
-        show(f"{arguments.config}, seed {seed}", measured[-1])
+        show(f"{arguments.config}, seed {seed}, {arguments.split}", measured[-1])
     show_spread(measured)
+    if arguments.baselines:
+        first = StageContext(
+            schema=stack.features,
+            dataset=workdir.dataset,
+            run=RunLayout(arguments.work / str(arguments.seeds[0])),
+            seed=arguments.seeds[0],
+        )
+        show_cold("baselines, items without training events", cold_of_baselines(stack, first, arguments.baselines))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +112,10 @@ def measure(stack: StackConfig, context: StageContext, *, lambdamart: bool) -> I
     assert isinstance(stage, ListRankingStage)
     metrics = train_stage(context, stage).manifest.metrics
     print(f"seed {context.seed}: validation", {name: round(value, 4) for name, value in metrics.items()}, flush=True)
-    config = replace(stack.evaluation, split="test")
-    result = evaluate_cascade(restore(context, stage), context, config, stage)
+    result = evaluate_cascade(restore(context, stage), context, stack.evaluation, stage)
+    show_cold(
+        f"seed {context.seed}, items without training events", cold_of_cascade(result, min(stack.evaluation.cutoffs))
+    )
     retrieval = result["baselines"]["retrieval"]["metrics"]
     for name, value in shown(result["model"]["metrics"]).items():
         difference = result["versus"]["retrieval"][name]["difference"]
@@ -122,14 +141,48 @@ def measure(stack: StackConfig, context: StageContext, *, lambdamart: bool) -> I
         yield from measure_trees(stack, context, stage)
 
 
+def cold_of_cascade(result: Mapping[str, Any], cutoff: int) -> Iterator[tuple[str, ...]]:
+    """Rows of `show_cold`: both orders, and the served one with places kept for new items."""
+    for name, evaluation in {"cascade": result["model"], **result["baselines"]}.items():
+        for metric, value in shown(evaluation["slices"][COLD_ITEMS]["metrics"]).items():
+            yield name, metric, _with_bounds(value["value"], value["low"], value["high"]), ""
+    for row in result["new_items"]:
+        ndcg, recall = (_with_bounds(row[name], *row[f"{name}_interval"]) for name in ("ndcg", "cold_recall"))
+        yield f"cascade, {row['places']:.0f} places kept", f"recall@{cutoff}", recall, ndcg
+
+
+def cold_of_baselines(
+    stack: StackConfig, context: StageContext, names: tuple[BaselineName, ...]
+) -> Iterator[tuple[str, ...]]:
+    """The same of baselines, tuned on validation."""
+    trained = restore(context, stages_of(stack)["retrieval"])
+    config = replace(stack.evaluation, baselines=replace(stack.evaluation.baselines, names=names))
+    result = evaluate_retrieval(trained, context.dataset, config, stack.seed, print)
+    for name, evaluation in result["baselines"].items():
+        for metric, value in shown(evaluation["slices"][COLD_ITEMS]["metrics"]).items():
+            yield name, metric, _with_bounds(value["value"], value["low"], value["high"]), ""
+
+
+def show_cold(title: str, rows: Iterable[tuple[str, ...]]) -> None:
+    """Metrics by targets without training events, with bootstrap intervals."""
+    table = Table("order", "metric", "of such items", "ndcg of all", title=title)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=120).print(table)
+
+
+def _with_bounds(value: float, low: float, high: float) -> str:
+    return f"{value:.4f} [{low:.4f}, {high:.4f}]"
+
+
 def measure_trees(stack: StackConfig, context: StageContext, stage: ListRankingStage) -> Iterator[Row]:
     """LambdaMART learnt from the ranker's own lists, stopped by its validation lists, over its test candidates."""
     trained = restore(context, stage)
     dataset = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
     validation = stage.make_validation(context, dataset)
     assert validation is not None
-    judged = load_data(trained, context.dataset, replace(stack.evaluation, split="test")).judged
-    lists = cascade_lists(trained, context, judged, stage, known=splits_before("test"))
+    judged = load_data(trained, context.dataset, stack.evaluation).judged
+    lists = cascade_lists(trained, context, judged, stage, known=splits_before(stack.evaluation.split))
     started = time.monotonic()
     scores = trees(stage.load_events(context, dataset), validation.lists, lists)
     print(f"seed {context.seed}: LambdaMART took {time.monotonic() - started:.0f} s", flush=True)

@@ -18,6 +18,8 @@ _ID_DROPOUT = 0.1
 # is not, they bring nothing (the same page).
 _AS_POPULAR = 0.5
 _NEIGHBOURS, _COST = 30, 0.002
+# Of 0.1 and 0.25 on Online Retail, where it brings new items into the lists and costs some NDCG (docs/ranking.md).
+_CANDIDATES = 0.1
 
 
 def choose_for_new_items(
@@ -53,6 +55,26 @@ def item_features(columns: Iterable[FeatureChoice | LeftOut]) -> list[Feature]:
     """What the items table tells of an item."""
     chosen = (choice for choice in columns if isinstance(choice, FeatureChoice) and choice.active)
     return [choice.feature for choice in chosen if choice.table == "items"]
+
+
+def choose_candidates(cold: Iterable[Setting], cascade: Iterable[Setting]) -> Iterator[Setting]:
+    """Candidates that are kept for new items, where these are taken as often as others and a list ranker can see that.
+
+    It sees that by counts of yesterday, so they have to be refreshed. What new items are worth is for people to decide,
+    so it stays a comment.
+
+    Args:
+        cold: What `choose_for_new_items` proposes.
+        cascade: What `choose_cascade` proposes.
+    """
+    are_popular = any(setting.name == "new_item_neighbours" for setting in cold)
+    counts = {setting.name: setting.value for setting in cascade if setting.active}
+    if are_popular and counts.get("enabled") and counts.get("refresh_days"):
+        why = (
+            "keeps a share of the candidates for new items; yesterday's counts tell which of them are taken, and more "
+            "of them are shown for some loss of NDCG"
+        )
+        yield Setting(table="list_ranking", name="new_item_candidates", value=_CANDIDATES, why=why, active=False)
 
 
 def share_of_new_items(log: Log, split: dict[str, object]) -> float:

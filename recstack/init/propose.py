@@ -1,6 +1,6 @@
 """The tables to a whole proposal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from beam_pipelines.config import TableSource
@@ -11,7 +11,7 @@ from features.errors import InputError
 from recstack.init.choose_baselines import choose_baselines
 from recstack.init.choose_baskets import choose_baskets
 from recstack.init.choose_cascade import choose_cascade
-from recstack.init.choose_cold import choose_for_new_items, item_features
+from recstack.init.choose_cold import choose_candidates, choose_for_new_items, item_features
 from recstack.init.choose_features import Tables, choose_features
 from recstack.init.choose_settings import (
     choose_cleaning,
@@ -109,6 +109,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
     refusals = {"interactions": refusals_of_log(events, roles, labels)} | {
         name: refusals_of_table(table, key) for name, table in others.items() if (key := keys[name]) is not None
     }
+    around = tuple(_around_models(log.taken, examples, split, columns))
     settings = (
         Setting(table="", name="workdir", value=workdir, why="the dataset, the runs and the SavedModels go here"),
         *choose_limit(refusals),
@@ -125,8 +126,9 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
             labelled=log.total if labels.has_negatives else _DRAWN * log.taken.total,
             speed=machine_speed(),
         ),
-        *_around_models(log.taken, examples, split, columns),
+        *around,
         *cascade,
+        *choose_candidates(around, cascade),
     )
     return Proposal(
         tables=tuple(table for table in (events, items, users) if table is not None),

@@ -183,12 +183,13 @@ def _places_table(result: Mapping[str, Any]) -> Iterator[Table]:
     cutoff = min(result["cutoffs"])
     table = Table(
         title="Places kept for new items",
-        caption=f"the last of {cutoff} places (export.new_item_share); off by default",
+        caption=f"the last of {cutoff} places (export.new_item_share); off by default; below: bootstrap interval",
     )
     for name in ("places", f"ndcg@{cutoff}", f"recall@{cutoff}", f"cold recall@{cutoff}"):
         table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(f"{row['places']:.0f}", *(f"{row[name]:.4f}" for name in ("ndcg", "recall", "cold_recall")))
+        cells = (_with_interval(row, name) for name in ("ndcg", "recall", "cold_recall"))
+        table.add_row(f"{row['places']:.0f}", *cells)
     yield table
 
 

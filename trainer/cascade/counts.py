@@ -82,6 +82,19 @@ class CountsAsOf:
         is_counted = (rows >= 0) & (counts[0] > 0)
         return np.where(is_counted[..., None], np.stack(columns, axis=-1), 0.0).astype(np.float32)
 
+    def log_events(self, rows: Int64, moments: Int64) -> Float32:
+        """The first of `ITEM_COLUMNS` of some items at each of some moments.
+
+        Args:
+            rows: `[n]`: rows of the catalogue.
+            moments: `[moments]`: seconds since 1970-01-01 UTC.
+
+        Returns:
+            `[moments, n] float32`.
+        """
+        counts = [self._events.between(rows, self._events.start, moment) for moment in moments[:, None]]
+        return np.log1p(np.stack(counts)).astype(np.float32)
+
 
 class RefreshedCounts:
     """Counts as of the last refresh before each query: events at that moment or later count for nothing."""
@@ -98,9 +111,26 @@ class RefreshedCounts:
 
     def columns(self, rows: Int32, asked_at: Int64) -> Float32:
         """`CountsAsOf.columns` at the last refresh before each query, which is asked at `[lists]` seconds."""
-        moments, starts = asked_at // self._period * self._period, range(0, len(rows), _LISTS_A_BLOCK)
+        moments, starts = self._moments(asked_at), range(0, len(rows), _LISTS_A_BLOCK)
         blocks = [slice(start, start + _LISTS_A_BLOCK) for start in starts] or [slice(0)]
         return np.concatenate([self._counts.columns(rows[block], moments[block]) for block in blocks])
+
+    def log_events(self, rows: Int64, asked_at: Int64) -> tuple[Float32, Int64]:
+        """`CountsAsOf.log_events` at each refresh that matters.
+
+        Args:
+            rows: `[n]`: rows of the catalogue.
+            asked_at: `[queries]`: seconds since 1970-01-01 UTC.
+
+        Returns:
+            `[refreshes, n] float32`, and `[queries]`: which refresh was the last one before the query.
+        """
+        moments, moment_of = np.unique(self._moments(asked_at), return_inverse=True)
+        return self._counts.log_events(rows, moments), moment_of
+
+    def _moments(self, asked_at: Int64) -> Int64:
+        moments: Int64 = asked_at // self._period * self._period
+        return moments
 
 
 def _seconds(days: float) -> int:

@@ -117,10 +117,11 @@ class CandidateFeatures(tf.Module):
     def stored_in(self, precision: Precision) -> "CandidateFeatures":
         """The same features from similarities whose numbers take fewer bytes."""
         similarities = {name: each.stored_in(precision) for name, each in self.similarities.items()}
-        columns = self.item_table.numpy().T
-        return CandidateFeatures(
-            similarities, dict(zip(self.item_names, columns, strict=True)), with_times=self.with_times
-        )
+        return CandidateFeatures(similarities, self.columns(), with_times=self.with_times)
+
+    def columns(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The numbers of the items by name, `[items] float32` each."""
+        return dict(zip(self.item_names, self.item_table.numpy().T, strict=True))
 
     def with_columns(self, item_columns: Mapping[str, npt.NDArray[np.float32]]) -> "CandidateFeatures":
         """The same features with other numbers of the items."""

@@ -5,15 +5,22 @@ it is served: in front of events that the retrieval model has not seen.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
+from features.records.contents import RecordKind
+from trainer.data.encoded_dataset import EncodedDataset
 from trainer.data.events import EncodedEvents, Int64, history_ranges
 
 FoldKind: TypeAlias = Literal["per_user_fraction", "leave_last_out", "global_time"]
 Bool: TypeAlias = npt.NDArray[np.bool_]
+
+# The first index that stands for an unknown value; 0 stands for a missing one.
+_UNKNOWN = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,40 @@ def fold_of(events: EncodedEvents, kind: FoldKind, *, gap: float, window: float,
         known=taken(events, place < first),
         window=replace(until_end, num_context=context),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldDataset(EncodedDataset):
+    """A dataset whose catalogue has other indices of the items than its vocabulary."""
+
+    def events(self, directory: Path, *, records: RecordKind) -> EncodedEvents:
+        """The events of a split, with the catalogue's indices."""
+        return self.renumbered(super().events(directory, records=records))
+
+    def renumbered(self, events: EncodedEvents) -> EncodedEvents:
+        """The events with the catalogue's indices; items that it does not hold keep theirs."""
+        index, rows = self.candidates.features[self.encoder.schema.item_id].numpy(), events.candidate_row
+        items = np.where(rows >= 0, index[np.maximum(rows, 0)], events.item_index).astype(np.int32)
+        return replace(events, item_index=items, history_items=items[events.history_events])
+
+
+def known_by(dataset: EncodedDataset, frequency: Int64) -> FoldDataset:
+    """The dataset as it would be if its vocabulary came from a fold's earlier events.
+
+    Items without any of them have no id of their own: they share the index of unknown items, as what comes after the
+    training does.
+
+    Args:
+        dataset: Encoder and catalogue.
+        frequency: `[items]`: how many of the earlier events each item has.
+    """
+    item_id = dataset.encoder.schema.item_id
+    first_index = dataset.encoder.lookup(item_id).vocabulary.first_token_index
+    index = dataset.candidates.features[item_id].numpy()
+    ids = np.where((frequency == 0) & (index >= first_index), _UNKNOWN, index).astype(index.dtype)
+    features = {**dataset.candidates.features, item_id: tf.constant(ids)}
+    candidates = replace(dataset.candidates, features=features, train_frequency=frequency)
+    return FoldDataset(encoder=dataset.encoder, candidates=candidates)
 
 
 def _places_of_events(events: EncodedEvents, kind: FoldKind) -> npt.NDArray[np.float64]:

@@ -7,16 +7,17 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from features.schema import Schema
+from features.encoding.schema_encoder import SchemaEncoder
 from trainer.cascade.counts import RefreshedCounts
 from trainer.cascade.features import CandidateFeatures, Query
+from trainer.cascade.new_candidates import Candidates, Vectors, best_new_items, popularity_of, with_new_items
 from trainer.data.batches import baskets_of
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.events import EncodedEvents, Float32, Int32, Int64
 from trainer.metrics.lists import find_hits
-from trainer.metrics.protocol import Ragged
-from trainer.metrics.top_k import Rankings
-from trainer.retrieval.full_ranking import query_blocks, rank_by_model
+from trainer.metrics.protocol import Bool, Ragged
+from trainer.metrics.top_k import rank_by_inner_product
+from trainer.retrieval.full_ranking import embed_queries, query_blocks
 from trainer.retrieval.two_towers import TwoTowers
 
 _LISTS_A_BLOCK = 128
@@ -42,7 +43,7 @@ class Questions:
         return Questions(asked_at=self.asked_at[drawn], targets=self.targets.take(drawn), seen=seen)
 
 
-Retrieve: TypeAlias = Callable[[EncodedEvents, Questions], Rankings]
+Retrieve: TypeAlias = Callable[[EncodedEvents, Questions], Candidates]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,8 @@ class FirstStage:
     """Counts of items as of each query; None for those that the features hold."""
     tells_time: bool = True
     """Whether a request tells its time, as the schema's `timestamp`."""
+    new_candidates: int = 0
+    """How many of the candidates are kept for new items."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,8 @@ class CandidateLists:
     """`[lists]`: targets, those that are no candidates included."""
     records: Int64
     """`[lists]`: the records of the events, one a user, that the lists belong to."""
+    is_reserved: Bool
+    """`[lists, C]`: candidates at the end that are there for being new alone; retrieval's own list is without them."""
 
     def sample(self, most: int, seed: int) -> "CandidateLists":
         """At most so many lists, drawn at random, in their order."""
@@ -85,6 +90,7 @@ class CandidateLists:
             labels=self.labels[drawn],
             num_targets=self.num_targets[drawn],
             records=self.records[drawn],
+            is_reserved=self.is_reserved[drawn],
         )
 
 
@@ -96,6 +102,7 @@ def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
         labels=np.concatenate([part.labels for part in parts]),
         num_targets=np.concatenate([part.num_targets for part in parts]),
         records=np.concatenate([part.records for part in parts]),
+        is_reserved=np.concatenate([part.is_reserved for part in parts]),
     )
 
 
@@ -138,7 +145,7 @@ def candidate_lists(
         history: Most entries of a query's history.
     """
     found = retrieve(events, questions)
-    rows, asked_at = found.item_rows.astype(np.int32), questions.asked_at
+    rows, asked_at = found.rows, questions.asked_at
     histories = histories_of(events, asked_at, history)
     if not first.tells_time:
         histories = histories._replace(asked_at=np.zeros_like(histories.asked_at))
@@ -148,18 +155,31 @@ def candidate_lists(
     return CandidateLists(
         rows=rows,
         features=features,
-        labels=find_hits(found.item_rows, questions.targets).astype(np.float32),
+        labels=find_hits(rows.astype(np.int64), questions.targets).astype(np.float32),
         num_targets=questions.targets.lengths,
         records=events.record_of_event()[questions.asked_at].astype(np.int64),
+        is_reserved=found.is_reserved,
     )
 
 
-def retrieving(model: TwoTowers, catalogue: EncodedCatalogue, schema: Schema, count: int) -> Retrieve:
-    """The first stage: the best `count` items of the whole catalogue by a two-tower model, exactly."""
+def retrieving(first: FirstStage, catalogue: EncodedCatalogue, encoder: SchemaEncoder, count: int) -> Retrieve:
+    """Finds the best `count` items of the whole catalogue by the first stage, exactly; some of them are new items."""
+    schema = encoder.schema
+    is_new = catalogue.without_events(schema.item_id, encoder.lookup(schema.item_id).vocabulary.first_token_index)
 
-    def retrieve(events: EncodedEvents, questions: Questions) -> Rankings:
+    def retrieve(events: EncodedEvents, questions: Questions) -> Candidates:
         blocks = query_blocks(events, schema, questions.asked_at)
-        return rank_by_model(model, catalogue, blocks, count, seen=questions.seen)
+        vectors, added = embed_queries(first.model, blocks, len(catalogue))
+        items = first.model.embed_candidates(catalogue).numpy()
+        ranked = rank_by_inner_product(vectors, items, count, seen=questions.seen, added=added)
+        found = Candidates(ranked.item_rows.astype(np.int32), ranked.scores, np.zeros(ranked.scores.shape, bool))
+        if not first.new_candidates or not is_new.any():
+            return found
+        rows = np.flatnonzero(is_new)
+        popularity = popularity_of(first.features, first.refreshed, rows, events.timestamp[questions.asked_at])
+        named = Vectors(vectors, items, first.model.config.loss.temperature)
+        new = best_new_items(named, rows, popularity, first.new_candidates, questions.seen)
+        return Candidates(*(np.asarray(values) for values in with_new_items(found, new)))
 
     return retrieve
 

@@ -16,11 +16,11 @@ import tensorflow as tf
 
 from features.disk.layout import SPLITS, RunLayout, Split, StageName
 from features.disk.shards import shards
-from features.errors import InputError
+from features.errors import ConfigError, InputError
 from features.schema import Schema
 from trainer.cascade.counts import ItemCounts, RefreshedCounts
 from trainer.cascade.features import CandidateFeatures, Layout
-from trainer.cascade.folds import Fold, fold_of
+from trainer.cascade.folds import Fold, FoldDataset, fold_of, known_by
 from trainer.cascade.lists import CandidateLists, FirstStage, candidate_lists, joined, questions_of, retrieving
 from trainer.cascade.model import ListRanker
 from trainer.cascade.tables import Source, fit_candidate_features, layout_of, names_apart
@@ -35,6 +35,7 @@ from trainer.retrieval.model import TwoTowerModel
 from trainer.retrieval.stage import RetrievalStage
 from trainer.retrieval.two_towers import TwoTowers
 from trainer.training.inputs import config_fingerprint
+from trainer.training.progress import Metrics
 from trainer.training.stage import Stage, StageContext
 
 RetrievalTraining: TypeAlias = Callable[[StageContext, RetrievalStage], TwoTowers]
@@ -56,11 +57,21 @@ class FoldRetrieval(RetrievalStage):
     def inputs(self) -> Mapping[str, str]:
         """Adds how the fold is cut."""
         cut = f"{self.ranker.fold_kind}, gap {self.ranker.gap}, window {self.ranker.window}, fold {self.number}"
-        return {**super().inputs(), "fold": cut}
+        new_items = {"new items": "without earlier events"} if self.ranker.new_item_candidates else {}
+        return {**super().inputs(), "fold": cut, **new_items}
 
     def fold(self, events: EncodedEvents) -> Fold:
         """The fold of the training events."""
         return _fold(events, self.ranker, self.number)
+
+    def dataset(self, dataset: EncodedDataset) -> EncodedDataset:
+        """The dataset as the fold knows it: the train frequencies are those of the earlier events.
+
+        Where the ranker has candidates among new items, these are the items without earlier events.
+        """
+        if self.ranker.new_item_candidates:
+            return known_by(dataset, self.frequency)
+        return replace(dataset, candidates=replace(dataset.candidates, train_frequency=self.frequency))
 
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents:
         """The earlier events of the fold."""
@@ -70,8 +81,13 @@ class FoldRetrieval(RetrievalStage):
         self, dataset: EncodedDataset, events: EncodedEvents | StoredEvents | None, seed: int
     ) -> TwoTowerModel:
         """The model, which knows the train frequencies of the earlier events alone, also where it is restored."""
-        candidates = replace(dataset.candidates, train_frequency=self.frequency)
-        return super().make_model(replace(dataset, candidates=candidates), events, seed)
+        return super().make_model(self.dataset(dataset), events, seed)
+
+    def make_validation(
+        self, context: StageContext, dataset: EncodedDataset
+    ) -> Callable[[TwoTowerModel], Metrics] | None:
+        """As for retrieval, with the fold's new items, whose scores it shifts if that is configured."""
+        return super().make_validation(context, self.dataset(dataset))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +105,15 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
     """Trains a retrieval stage, or finds it trained, and restores its model."""
 
     def require(self, schema: Schema) -> None:
-        """Refuses what the first stage refuses."""
+        """Refuses what the first stage refuses, and places for new items where validation judges retrieval's order."""
         self.retrieval.require(schema)
+        config = self.config
+        if config.new_item_candidates and config.candidates - config.num_new_candidates < self.cutoff:
+            expected = (
+                f"a share that leaves at least {self.cutoff} of {config.candidates} candidates, the places that "
+                "validation judges; lower it or raise list_ranking.candidates"
+            )
+            raise ConfigError("list_ranking.new_item_candidates", config.new_item_candidates, expected)
 
     def inputs(self) -> Mapping[str, str]:
         """The first stage, and the length of the lists by which the validation chooses the epoch."""
@@ -114,21 +137,26 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         stage = self.fold_retrieval(dataset, events, number)
         directory = context.run.stage(self.name).directory / "folds" / str(number)
         model = self.train_retrieval(replace(context, run=RunLayout(directory), start_from=None), stage)
-        fold = stage.fold(events)
+        fold, dataset = stage.fold(events), stage.dataset(dataset)
+        window = dataset.renumbered(fold.window) if isinstance(dataset, FoldDataset) else fold.window
         first = FirstStage(
             model=model,
             features=self.features(dataset, fold.earlier, model, known=[fold.known]),
             refreshed=self._refreshed(dataset, [fold.known, fold.window]),
             tells_time=tells_time(dataset.encoder.schema),
+            new_candidates=self.config.num_new_candidates,
         )
-        return self.lists(context, dataset, fold.window, first)
+        return self.lists(context, dataset, window, first)
 
     def fold_retrieval(self, dataset: EncodedDataset, events: EncodedEvents, number: int) -> FoldRetrieval:
         """The first stage of a fold of the training events."""
         rows = _fold(events, self.config, number).earlier.candidate_row
-        return FoldRetrieval(
+        config = self.retrieval.config
+        if not self.config.new_item_candidates:
             # What is new after all training events is no positive of a fold, whose lists would teach that it never is.
-            config=replace(self.retrieval.config, new_item_cost=0.0, new_item_neighbours=0),
+            config = replace(config, new_item_cost=0.0, new_item_neighbours=0)
+        return FoldRetrieval(
+            config=config,
             evaluation=self.retrieval.evaluation,
             ranker=self.config,
             number=number,
@@ -185,6 +213,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
             features=self.features(dataset, training, model, known=events[: len(known)]),
             refreshed=self._refreshed(dataset, events),
             tells_time=tells_time(dataset.encoder.schema),
+            new_candidates=self.config.num_new_candidates,
         )
 
     def _refreshed(self, dataset: EncodedDataset, events: Sequence[EncodedEvents]) -> RefreshedCounts | None:
@@ -226,7 +255,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         questions = questions_of(
             events, only_next=evaluation.targets == "next", exclude_seen=evaluation.exclude_seen
         ).sample(self.config.max_lists, context.seed)
-        retrieve = retrieving(first.model, dataset.candidates, context.schema, self.config.candidates)
+        retrieve = retrieving(first, dataset.candidates, dataset.encoder, self.config.candidates)
         return candidate_lists(events, questions, retrieve, first, self.config.history)
 
     def make_examples(self, events: CandidateLists, context: StageContext) -> BatchPlan:

@@ -25,6 +25,7 @@ class ListValidation:
         """Keeps the lists; `cutoff` places are judged."""
         self.lists, self._cutoff = lists, cutoff
         self._users = np.unique(lists.records, return_inverse=True)[1]
+        # What is reserved is at the end, where retrieval's order is not judged.
         places = np.broadcast_to(np.arange(lists.rows.shape[1]), lists.rows.shape)
         self.retrieval_ndcg = self._ndcg(places)
         """`[lists] float64`: NDCG of retrieval's order."""

@@ -16,6 +16,9 @@ class ListRankerConfig:
     better than retrieval."""
     candidates: int = 300
     """Items that retrieval finds for each query of the training, as many as it will be served."""
+    new_item_candidates: float = 0.0
+    """Share of the candidates that are kept for the best items without training events, which are hardly ever among
+    them by their scores. The ranker then learns from such items too: those that are new in each fold."""
     history: int = 300
     """Last items of a user that the ranker compares candidates with; more than the encoder's `history` feature keeps
     costs retrieval nothing."""
@@ -55,10 +58,17 @@ class ListRankerConfig:
     checkpoint_seconds: float = 300.0
     """Seconds between checkpoints within an epoch; one more follows each epoch."""
 
+    @property
+    def num_new_candidates(self) -> int:
+        """Candidates that are kept for new items: at least one if any are asked for."""
+        return max(1, round(self.new_item_candidates * self.candidates)) if self.new_item_candidates else 0
+
     def __post_init__(self) -> None:
         for name in ("candidates", "history", "folds", "neighbours", "max_lists", "members"):
             require("list_ranking", self, name, getattr(self, name) >= 1, "a whole number of at least 1")
         require("list_ranking", self, "refresh_days", 0 <= self.refresh_days < math.inf, "days, at least 0")
+        share = self.new_item_candidates
+        require("list_ranking", self, "new_item_candidates", 0 <= share < 1, "a share in [0, 1)")
         require("list_ranking", self, "gap", 0 <= self.gap < 1, "a share in [0, 1)")
         require("list_ranking", self, "window", 0 < self.window < 1, "a share in (0, 1)")
         left = 1 - self.gap - self.folds * self.window

@@ -109,7 +109,13 @@ def evaluate_cascade(
             ),
             cutoff,
         ),
-        "new_items": new_item_curve(retrieval, judged, served[:, :cutoff], exclude_seen=config.exclude_seen),
+        "new_items": new_item_curve(
+            retrieval,
+            judged,
+            served[:, :cutoff],
+            config,
+            ranked=served if decided.ranks and first.new_candidates else None,
+        ),
         "ranker": describe_ranker(trained, context, stage, first),
     }
 
@@ -189,7 +195,7 @@ def orders_of(trained: Trained[ListRanker], lists: CandidateLists) -> CascadeOrd
     rows, logits = lists.rows.astype(np.int64), logits_of(trained.model, lists)
     order = order_of(logits)
     return CascadeOrders(
-        retrieval=rows,
+        retrieval=np.where(lists.is_reserved, -1, rows),
         list_ranker=np.take_along_axis(rows, order, axis=1),
         retrieval_scores=lists.features[..., FEATURES_OF_SCORES.index("retrieval_score")],
         list_ranker_scores=np.take_along_axis(logits, order, axis=1),
@@ -235,8 +241,9 @@ def lists_behind(
         targets=judged.queries.targets,
         seen=judged.queries.seen if evaluation.exclude_seen else None,
     )
-    count = max(stage.config.candidates, *evaluation.cutoffs)
-    retrieve = retrieving(first.model, trained.candidates, trained.encoder.schema, count)
+    # What is kept for new items lies behind the places that are judged, so that retrieval's own order has all of them.
+    count = max(stage.config.candidates, max(evaluation.cutoffs) + first.new_candidates)
+    retrieve = retrieving(first, trained.candidates, trained.encoder, count)
     return candidate_lists(judged.events, questions, retrieve, first, stage.config.history)
 
 

@@ -103,7 +103,7 @@ def evaluate_retrieval(
             for evaluation in baselines
         },
         "tuned": dict(judged.tuned),
-        "new_items": new_item_curve(trained, split, lists, exclude_seen=config.exclude_seen),
+        "new_items": new_item_curve(trained, split, lists, config),
     }
 
 

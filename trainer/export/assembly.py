@@ -13,6 +13,7 @@ import tensorflow as tf
 from features.disk.layout import SPLITS, DatasetLayout, ModelName, StageName, Workdir
 from features.disk.manifest import read_manifest
 from features.encoding.schema_encoder import SchemaEncoder
+from trainer.cascade.new_candidates import LOG_EVENTS
 from trainer.cascade.stage import ListRankingStage
 from trainer.cascade.validation import verdict
 from trainer.config.export import ExportConfig
@@ -24,7 +25,7 @@ from trainer.data.raw_catalogue import read_raw_candidates
 from trainer.data.sampling import sample_targets
 from trainer.export.histories import stored_histories, user_histories
 from trainer.export.items import ItemFeatures
-from trainer.export.new_items import NewItems
+from trainer.export.new_items import KeptCandidates, NewItems
 from trainer.export.orders import ListOrder, Order, RankingOrder, RetrievalOrder
 from trainer.export.query import QueryInputs, StoredHistories
 from trainer.export.recommender import ListRules, RecommenderServable
@@ -104,7 +105,7 @@ class Assembly:
         order = self._order()
         histories = self._longer_histories(self._list_ranking.config.history) if isinstance(order, ListOrder) else None
         rules = ListRules(
-            new_items=self._new_items(retrieval.retriever),
+            new_items=self._new_items(retrieval.retriever, order),
             caps=make_caps(self._attributes.categorical, self.job.export.reranker.caps),
         )
         config = self._cascade_config()
@@ -112,11 +113,18 @@ class Assembly:
             retrieval, order, config, rules, exclude_seen=self.exclude_seen, histories=histories
         ), built
 
-    def _new_items(self, retriever: Retriever) -> NewItems:
+    def _new_items(self, retriever: Retriever, order: Order) -> NewItems:
         item_id = self.job.context.schema.item_id
         first_index = self.encoder.lookup(item_id).vocabulary.first_token_index
         is_new = self.candidates.without_events(item_id, first_index)
-        return NewItems(retriever, is_new, self._trained.model.config.loss.temperature)
+        return NewItems(retriever, is_new, self._trained.model.config.loss.temperature, self._kept(order))
+
+    def _kept(self, order: Order) -> KeptCandidates | None:
+        """What is kept for new items where a list ranker orders the candidates; retrieval's order goes without."""
+        number = self._list_ranking.config.num_new_candidates
+        if not isinstance(order, ListOrder) or not number:
+            return None
+        return KeptCandidates(number=number, log_events=order.features.columns()[LOG_EVENTS])
 
     def _cascade_config(self) -> ExportConfig:
         """The export's settings; a list ranker is given as many candidates as it was trained and evaluated on."""

@@ -125,11 +125,12 @@ class RecommenderServable(tf.Module):
         )
         top = retriever.search(
             asked.queries,
-            tf.maximum(limit, self._candidates),
+            tf.maximum(limit + self.new_items.num_kept, self._candidates),
             asked.excluded,
             asked.filters,
             retrieval.bonus(request, query),
         )
+        top = self.new_items.with_candidates(top, asked)
         found = Found(
             query=query,
             history=history,
@@ -149,7 +150,7 @@ class RecommenderServable(tf.Module):
         scores = tf.where(tf.math.is_finite(best), tf.exp(best), -float("inf"))
         chosen = TopK(rows=tf.gather(top.rows, places, batch_dims=1), scores=scores)
         share = self._asked_share(request, NEW_ITEM_SHARE, self._new_item_share, batch)
-        chosen, is_explored = self._explored(chosen, top, share, asked)
+        chosen, is_explored = self._explored(chosen, top, ranked, share, asked)
         return Answer(found=found, adjustments=adjustments, chosen=chosen, is_explored=is_explored)
 
     def _users(self, request: Tensors, batch: tf.Tensor) -> tf.Tensor:
@@ -157,11 +158,13 @@ class RecommenderServable(tf.Module):
         query = self.retrieval.query
         return request[query.required] if query.required == query.schema.user_id else tf.fill([batch], "")
 
-    def _explored(self, best: TopK, found: TopK, share: tf.Tensor, asked: Asked) -> tuple[TopK, tf.Tensor]:
+    def _explored(
+        self, best: TopK, found: TopK, ranked: TopK, share: tf.Tensor, asked: Asked
+    ) -> tuple[TopK, tf.Tensor]:
         """The lists with the places of new items; most requests ask for none and are spared their search."""
 
         def reserve() -> tuple[tf.Tensor, ...]:
-            chosen, is_explored = self.new_items.reserve(best, found, share, asked)
+            chosen, is_explored = self.new_items.reserve(best, found, ranked, share, asked)
             return *chosen, is_explored
 
         *chosen, is_explored = tf.cond(

@@ -150,7 +150,14 @@ class Retriever(tf.Module):
         return without(found, excluded, k)
 
     def search_among(
-        self, queries: tf.Tensor, rows: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor, filters: Filters | None = None
+        self,
+        queries: tf.Tensor,
+        rows: tf.Tensor,
+        k: tf.Tensor,
+        excluded: tf.Tensor,
+        filters: Filters | None = None,
+        *,
+        added: tf.Tensor | None = None,
     ) -> TopK:
         """Returns the best k admissible ones of a few items, scored exactly.
 
@@ -160,8 +167,11 @@ class Retriever(tf.Module):
             k: `[] int32`, at least 0.
             excluded: as in `search`.
             filters: as in `retrieve`.
+            added: `[n] float32`: added to the items' scores, for every query; None adds nothing.
         """
         scores = tf.matmul(queries, self.index.vectors.gather(rows), transpose_b=True)
+        if added is not None:
+            scores += added
         rows = tf.broadcast_to(rows, tf.shape(scores))
         if filters:
             scores = tf.cond(

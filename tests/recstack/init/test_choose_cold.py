@@ -8,7 +8,12 @@ import pytest
 from features.spec.base import Feature
 from features.spec.numeric import NumericFeature
 from features.spec.text import TextFeature
-from recstack.init.choose_cold import choose_for_new_items, popularity_of_new_items, share_of_new_items
+from recstack.init.choose_cold import (
+    choose_candidates,
+    choose_for_new_items,
+    popularity_of_new_items,
+    share_of_new_items,
+)
 from recstack.init.log import Log
 from recstack.init.proposal import FeatureChoice, LeftOut, Setting
 
@@ -77,3 +82,22 @@ def test_without_words_there_are_no_neighbours_and_without_features_nothing_to_l
 
 def test_where_no_new_items_come_nothing_is_proposed() -> None:
     assert not proposed(KNOWN, TITLE)
+
+
+def cascade(*, enabled: bool = True, refresh_days: float = 1.0) -> list[Setting]:
+    values = {"enabled": (True, enabled), "refresh_days": (refresh_days, True)}
+    return [
+        Setting(table="list_ranking", name=name, value=value, why="", active=active)
+        for name, (value, active) in values.items()
+    ]
+
+
+def test_a_list_ranker_that_knows_what_sold_yesterday_could_keep_candidates_for_new_items() -> None:
+    popular, rare = proposed(NEW, TITLE).values(), proposed(NEW, PRICE).values()
+    (kept,) = choose_candidates(popular, cascade())
+    assert kept.path == "list_ranking.new_item_candidates"
+    assert 0 < kept.value < 0.5
+    assert not kept.active
+    assert not list(choose_candidates(rare, cascade()))
+    assert not list(choose_candidates(popular, cascade(enabled=False)))
+    assert not list(choose_candidates(popular, cascade(refresh_days=0.0)))

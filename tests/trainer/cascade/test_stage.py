@@ -104,6 +104,43 @@ def test_a_fold_knows_nothing_of_its_window(context: StageContext) -> None:
     assert len(earlier) + len(targets) == 4 * 16  # without a gap
 
 
+def test_a_folds_new_items_are_those_without_earlier_events(context: StageContext, tmp_path: Path) -> None:
+    """With candidates that are kept for new items; item 3 is taken out of the earlier events."""
+    dataset, stage = encode_dataset(SCHEMA, context.dataset), stage_of(replace(RANKER, new_item_candidates=0.25))
+    events = stage.retrieval.events_in_memory(context, dataset)
+    fold_stage = stage.fold_retrieval(dataset, events, 0)
+    frequency = fold_stage.frequency.copy()
+    frequency[3] = 0
+    fold_stage = replace(fold_stage, frequency=frequency)
+    of_fold = fold_stage.dataset(dataset)
+    first_index = dataset.encoder.lookup("item_id").vocabulary.first_token_index
+    np.testing.assert_array_equal(of_fold.candidates.without_events("item_id", first_index), frequency == 0)
+    window = of_fold.renumbered(fold_stage.fold(events).window)
+    is_new = frequency[window.candidate_row] == 0
+    assert is_new.any()
+    assert (window.item_index[is_new] == first_index - 1).all()
+    np.testing.assert_array_equal(window.item_index[~is_new], fold_stage.fold(events).window.item_index[~is_new])
+    np.testing.assert_array_equal(window.history_items, window.item_index[window.history_events])
+    # What is fitted and what is restored agree on who is new.
+    model = trained(replace(context, run=RunLayout(tmp_path)), fold_stage)
+    vectors = model.embed_candidates(of_fold.candidates).numpy()
+    assert np.isfinite(vectors).all()
+
+
+def test_without_candidates_for_new_items_every_item_of_a_fold_keeps_its_id(context: StageContext) -> None:
+    dataset, stage = encode_dataset(SCHEMA, context.dataset), stage_of(RANKER)
+    fold_stage = stage.fold_retrieval(dataset, stage.retrieval.events_in_memory(context, dataset), 0)
+    assert fold_stage.dataset(dataset).candidates.features is dataset.candidates.features
+    assert "new items" not in fold_stage.inputs()
+
+
+def test_a_share_that_leaves_no_place_to_what_is_judged_is_refused() -> None:
+    too_much = stage_of(replace(RANKER, new_item_candidates=0.75))
+    with pytest.raises(ConfigError, match=r"list_ranking\.new_item_candidates.*at least 3 of 8"):
+        too_much.require(SCHEMA)
+    stage_of(replace(RANKER, new_item_candidates=0.5)).require(SCHEMA)
+
+
 def test_a_fold_is_restored_where_rows_depend_on_how_often_items_occur(context: StageContext, tmp_path: Path) -> None:
     """In the fold each item has half of its training events, so that fewer of them are frequent."""
     dataset, stage = encode_dataset(SCHEMA, context.dataset), stage_of(RANKER)
@@ -261,6 +298,7 @@ def test_a_killed_training_goes_on_with_its_folds(context: StageContext, tmp_pat
         ({"history": 0}, "history"),
         ({"neighbours": 0}, "neighbours"),
         ({"window": 0.0}, "window"),
+        ({"new_item_candidates": 1.0}, "new_item_candidates"),
         ({"gap": 1.0}, "gap"),
         ({"hidden": (0,)}, "hidden"),
         ({"dropout": 1.0}, "dropout"),

@@ -21,6 +21,7 @@ def lists_of(places: list[int], records: list[int]) -> CandidateLists:
         labels=labels,
         num_targets=np.ones(len(places), np.int64),
         records=np.array(records),
+        is_reserved=np.zeros((len(places), 2), bool),
     )
 
 

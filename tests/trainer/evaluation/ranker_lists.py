@@ -20,6 +20,7 @@ def lists_of(*, num_lists: int, size: int, short: int = 0) -> CandidateLists:
         labels=np.eye(size, dtype=np.float32)[best],
         num_targets=np.ones(num_lists, np.int64),
         records=np.arange(num_lists),
+        is_reserved=np.zeros(rows.shape, bool),
     )
 
 

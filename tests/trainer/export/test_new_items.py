@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.export.new_items import Asked, NewItems
+from trainer.export.new_items import Asked, KeptCandidates, NewItems
 from trainer.index.attributes import ItemAttributes
 from trainer.index.base import TopK
 from trainer.index.exact import ExactIndex
@@ -23,11 +23,12 @@ SCORES = QUERIES @ ITEMS.T
 class Service(tf.Module):
     """What the recommender does with its lists: the best five old items by retrieval, and places for new ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: KeptCandidates | None = None, length: int = 5) -> None:
         super().__init__()
+        self.length = length
         ids = [f"i{row}".encode() for row in range(NUM_ITEMS)]
         retriever = Retriever(ExactIndex(ITEMS), ids, ItemAttributes(categorical={"colour": COLOURS}))
-        self.new_items = NewItems(retriever, np.arange(NUM_ITEMS) >= NEW[0], TEMPERATURE)
+        self.new_items = NewItems(retriever, np.arange(NUM_ITEMS) >= NEW[0], TEMPERATURE, kept)
 
     @tf.function(
         autograph=False,
@@ -48,10 +49,12 @@ class Service(tf.Module):
             users=tf.strings.as_string(tf.range(batch)),
             history=tf.zeros([batch, 0], tf.int32),
         )
-        found = TopK(scores=scores, rows=rows)
-        best = TopK(scores=tf.exp(tf.nn.log_softmax(scores / TEMPERATURE, axis=1)), rows=rows)
-        chosen, is_explored = self.new_items.reserve(best, found, share, asked)
-        return {"rows": chosen.rows, "scores": chosen.scores, "is_explored": is_explored}
+        found = self.new_items.with_candidates(TopK(scores=scores, rows=rows), asked)
+        log_chances = tf.nn.log_softmax(found.scores / TEMPERATURE, axis=1)
+        best = TopK(scores=tf.exp(log_chances[:, : self.length]), rows=found.rows[:, : self.length])
+        chosen, is_explored = self.new_items.reserve(best, found, TopK(log_chances, found.rows), share, asked)
+        named = {"rows": chosen.rows, "scores": chosen.scores, "is_explored": is_explored}
+        return {**named, "candidates": found.rows, "candidate_scores": found.scores}
 
 
 def answers(share: float, excluded: list[int] | None = None, colour: str = "", *, service: Service | None = None):
@@ -100,3 +103,31 @@ def test_saved_and_loaded_it_answers_the_same(tmp_path: Path) -> None:
     loaded = answers(0.4, service=tf.saved_model.load(str(tmp_path / "model")))
     for name, values in answers(0.4).items():
         np.testing.assert_array_equal(loaded[name], values)
+
+
+LOG_EVENTS = np.where(np.arange(NUM_ITEMS) % 3 == 0, 4.0, 0.0).astype(np.float32)
+
+
+def test_candidates_are_kept_for_the_new_items_with_the_best_logits_and_counts() -> None:
+    kept = Service(KeptCandidates(number=2, log_events=LOG_EVENTS))
+    found = answers(0.0, service=kept)
+    logits = SCORES / TEMPERATURE + LOG_EVENTS
+    expected = NEW[0] + np.argsort(-logits[:, NEW[0] :], axis=1)[:, :2]
+    np.testing.assert_array_equal(found["candidates"], np.hstack([OLD_LISTS[:, :3], expected]))
+    scores = np.take_along_axis(SCORES, found["candidates"].numpy(), axis=1)
+    np.testing.assert_allclose(found["candidate_scores"], scores, rtol=1e-4, atol=1e-5)
+    first = int(expected[0, 0])
+    assert first not in answers(0.0, excluded=[first], service=kept)["candidates"].numpy()[0]
+
+
+def test_the_new_candidates_are_explored_before_those_that_retrieval_chooses() -> None:
+    """Lists of three without a new item, behind which two candidates are kept for such: all three places are theirs."""
+    found = answers(1.0, service=Service(KeptCandidates(number=2, log_events=LOG_EVENTS), length=3))
+    for query, (rows, candidates) in enumerate(zip(found["rows"].numpy(), found["candidates"].numpy(), strict=True)):
+        kept = sorted(candidates[3:], key=lambda row: -SCORES[query, row])
+        assert rows.tolist() == [*kept, next(row for row in NEW_LISTS[query] if row not in kept)]
+    assert found["is_explored"].numpy().all()
+
+
+def test_without_kept_candidates_what_was_found_is_ranked() -> None:
+    np.testing.assert_array_equal(answers(0.0)["candidates"], OLD_LISTS)
