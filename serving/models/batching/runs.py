@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,28 +52,45 @@ class Batch:
 
 
 def run_batch(batch: Batch) -> None:
-    """Runs a batch and gives each task its rows, or its error."""
-    now = time.monotonic()
-    tasks = [task for task in batch.tasks if task.deadline > now]
-    for task in batch.tasks:
-        if task.deadline <= now:
-            late = ServingError(Code.DEADLINE_EXCEEDED, "Run() timeout exceeded while waiting in batching queue")
-            task.result.set_exception(late)
+    """Runs a batch and gives each task its rows, or its error.
+
+    If several tasks are refused together (INVALID_ARGUMENT), each runs alone, so that only the bad ones fail.
+    """
+    tasks = _still_awaited(batch.tasks)
     if not tasks:
         return
     try:
-        arrays = [_joined(parts, batch.options) for parts in zip(*(task.arrays for task in tasks), strict=True)]
-        longest = max(task.deadline for task in tasks)
-        results = batch.run(arrays, None if longest == math.inf else longest - now)
-        shares = _split(results, [task.rows for task in tasks], len(arrays[0]))
+        shares = _run_together(batch, tasks)
     except Exception as error:
-        for task in tasks:
-            failure = from_exception(error)
-            # A new exception for each thread: a shared one would share its traceback.
-            task.result.set_exception(ServingError(failure.code, failure.message))
+        failure = from_exception(error)
+        if len(tasks) == 1 or failure.code is not Code.INVALID_ARGUMENT:
+            for task in tasks:
+                # A new exception for each thread: a shared one would share its traceback.
+                task.result.set_exception(ServingError(failure.code, failure.message))
+            return
+    else:
+        for task, share in zip(tasks, shares, strict=True):
+            task.result.set_result(share)
         return
-    for task, share in zip(tasks, shares, strict=True):
-        task.result.set_result(share)
+    for task in tasks:
+        run_batch(replace(batch, tasks=[task], rows=task.rows))
+
+
+def _still_awaited(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks whose deadline is not over; the others get their error."""
+    now = time.monotonic()
+    for task in tasks:
+        if task.deadline <= now:
+            late = ServingError(Code.DEADLINE_EXCEEDED, "Run() timeout exceeded while waiting in batching queue")
+            task.result.set_exception(late)
+    return [task for task in tasks if task.deadline > now]
+
+
+def _run_together(batch: Batch, tasks: Sequence[Task]) -> list[Arrays]:
+    arrays = [_joined(parts, batch.options) for parts in zip(*(task.arrays for task in tasks), strict=True)]
+    longest = max(task.deadline for task in tasks)
+    results = batch.run(arrays, None if longest == math.inf else longest - time.monotonic())
+    return _split(results, [task.rows for task in tasks], len(arrays[0]))
 
 
 def _joined(parts: Sequence[NDArray[Any]], options: BatchingOptions) -> NDArray[Any]:

@@ -187,6 +187,40 @@ def test_an_error_of_the_run_reaches_every_request(queue_of):
     assert refused(queue_of(Failing()), ones(1), None).message == "no"
 
 
+class Picky(Doubling):
+    """Refuses what holds a negative number."""
+
+    def __init__(self, code=Code.INVALID_ARGUMENT):
+        super().__init__()
+        self.code = code
+
+    def __call__(self, arrays, timeout):
+        results = super().__call__(arrays, timeout)
+        if (arrays[0] < 0).any():
+            raise ServingError(self.code, f"refused {arrays[0].min():.0f}")
+        return results
+
+
+def test_a_request_that_the_graph_refuses_fails_alone(queue_of):
+    run = Picky()
+    requests = [ones(2), [np.float32([-1])], [np.float32([5])], [np.float32([3, -2])]]
+    answers = in_one_batch(queue_of(run), run, requests)
+    np.testing.assert_array_equal(answers[0], [2.0, 2.0])
+    np.testing.assert_array_equal(answers[2], [10.0])
+    assert [(answer.code, answer.message) for answer in answers[1::2]] == [
+        (Code.INVALID_ARGUMENT, "refused -1"),
+        (Code.INVALID_ARGUMENT, "refused -2"),
+    ]
+    assert run.sizes == [1000, 6, 2, 1, 1, 2]
+
+
+def test_an_error_that_is_not_of_a_request_is_that_of_all_and_not_repeated(queue_of):
+    run = Picky(Code.RESOURCE_EXHAUSTED)
+    answers = in_one_batch(queue_of(run), run, [ones(1), [np.float32([-1])]])
+    assert [answer.code for answer in answers] == [Code.RESOURCE_EXHAUSTED] * 2
+    assert run.sizes == [1000, 2]
+
+
 @pytest.mark.parametrize(
     "options",
     [
