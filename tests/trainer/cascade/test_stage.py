@@ -295,7 +295,7 @@ def test_lists_without_a_target_are_an_error(context: StageContext, tmp_path) ->
         stage.make_examples(none, context)
 
 
-def test_a_killed_training_goes_on_with_its_folds(context: StageContext, tmp_path) -> None:
+def test_a_killed_training_goes_on_with_its_folds(context: StageContext, finished, tmp_path) -> None:
     run = RunLayout(tmp_path / "run")
     shutil.copytree(context.run.root, run.root)
     run.stage("list_ranking").manifest.unlink()
