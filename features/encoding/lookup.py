@@ -51,6 +51,10 @@ class VocabularyLookup(tf.Module):
             index = tf.where(index < self.vocabulary.first_token_index, bucket, index)
         return tf.where(values == "", 0, tf.cast(index, tf.int32))
 
+    def unknown(self, values: tf.Tensor) -> tf.Tensor:
+        """Indices that `values` would have outside the vocabulary, string in and int32 out; there must be a bucket."""
+        return 1 + tf.cast(tf.strings.to_hash_bucket_fast(values, self.vocabulary.oov_buckets), tf.int32)
+
 
 class HashBuckets:
     """Strings to indices by hash: 0 missing, then `num_buckets` buckets."""

@@ -1,6 +1,6 @@
 """Items that nobody has chosen yet: how many of the events to find are theirs, and what lets their features count."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,8 @@ import numpy.typing as npt
 from features.spec.base import Feature
 from recstack.init.log import Log
 from recstack.init.proposal import FeatureChoice, LeftOut, Setting
+from trainer.config.cascade import ListRankerConfig
+from trainer.config.evaluation import EvaluationConfig
 
 # Share of the held-out events of items without an earlier event, from which on they are worth a setting.
 _LEAST_SHARE = 0.01
@@ -57,7 +59,7 @@ def item_features(columns: Iterable[FeatureChoice | LeftOut]) -> list[Feature]:
     return [choice.feature for choice in chosen if choice.table == "items"]
 
 
-def choose_candidates(cold: Iterable[Setting], cascade: Iterable[Setting]) -> Iterator[Setting]:
+def choose_candidates(cold: Iterable[Setting], cascade: Sequence[Setting]) -> Iterator[Setting]:
     """Candidates that are kept for new items, where these are taken as often as others and a list ranker can see that.
 
     It sees that by counts of yesterday, so they have to be refreshed. What new items are worth is for people to decide,
@@ -67,6 +69,9 @@ def choose_candidates(cold: Iterable[Setting], cascade: Iterable[Setting]) -> It
         cold: What `choose_for_new_items` proposes.
         cascade: What `choose_cascade` proposes.
     """
+    kept = ListRankerConfig(candidates=_size(cascade), new_item_candidates=_CANDIDATES)
+    if kept.candidates - kept.num_new_candidates < min(EvaluationConfig().cutoffs):
+        return  # training would refuse it
     are_popular = any(setting.name == "new_item_neighbours" for setting in cold)
     counts = {setting.name: setting.value for setting in cascade if setting.active}
     if are_popular and counts.get("enabled") and counts.get("refresh_days"):
@@ -75,6 +80,11 @@ def choose_candidates(cold: Iterable[Setting], cascade: Iterable[Setting]) -> It
             "of them are shown for some loss of NDCG"
         )
         yield Setting(table="list_ranking", name="new_item_candidates", value=_CANDIDATES, why=why, active=False)
+
+
+def _size(cascade: Iterable[Setting]) -> int:
+    sizes = (int(str(setting.value)) for setting in cascade if setting.name == "candidates")
+    return next(sizes, ListRankerConfig.candidates)
 
 
 def share_of_new_items(log: Log, split: dict[str, object]) -> float:

@@ -1,6 +1,6 @@
 """The tables to a whole proposal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from beam_pipelines.config import TableSource

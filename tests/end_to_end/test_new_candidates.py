@@ -24,8 +24,10 @@ from tests.trainer.export.loading import load
 from trainer.cascade.lists import CandidateLists
 from trainer.config.evaluation import COLD_ITEMS
 from trainer.evaluation.cascade import first_stage, lists_behind, orders_of
+from trainer.evaluation.new_items import ranked_first, with_places
 from trainer.evaluation.queries import JudgedSplit
 from trainer.evaluation.retrieval import load_data
+from trainer.metrics.protocol import Int
 from trainer.restore import Trained, restore
 from trainer.stage import stages_of
 
@@ -206,6 +208,7 @@ def test_the_saved_model_answers_as_the_evaluation_does(kept: StackConfig) -> No
     expected = [named(ids[row] for row in rows[:CUTOFF]) for rows in orders_of(ranker, lists).list_ranker]
     assert recommend(kept, histories) == expected
     assert any("new" in item for items in expected for item in items)
+    check_places(kept, histories, ranker, orders_of(ranker, lists).list_ranker)
     # An item that came since, and that nobody has bought yet, changes no list.
     table = pq.read_table(kept.pipeline.items.path).to_pylist()
     write_items(
@@ -216,13 +219,24 @@ def test_the_saved_model_answers_as_the_evaluation_does(kept: StackConfig) -> No
     assert recommend(kept, histories) == expected
 
 
-def recommend(stack: StackConfig, histories: list[list[str]]) -> list[list[str]]:
+def check_places(stack: StackConfig, histories: list[list[str]], ranker: Trained[Any], ranked: Int) -> None:
+    """Half of the places: more candidates are kept than that, so retrieval chooses none of the new items."""
+    is_new = ranker.candidates.without_events("item_id", ranker.encoder.lookup("item_id").vocabulary.first_token_index)
+    new_rows = ranked_first(ranked, is_new, np.full([len(ranked), 1], -1))
+    rows, ids = with_places(ranked[:, :CUTOFF], new_rows, is_new, CUTOFF // 2), ranker.candidates.item_ids.numpy()
+    assert recommend(stack, histories, new_item_share=0.5) == [named(ids[row] for row in of_query) for of_query in rows]
+    assert (is_new[rows].sum(axis=1) >= CUTOFF // 2).all()
+    assert (rows != ranked[:, :CUTOFF]).any()
+
+
+def recommend(stack: StackConfig, histories: list[list[str]], new_item_share: float = 0.0) -> list[list[str]]:
     width = max(map(len, histories))
     signature = load(stack, "recommender").signatures["serving_default"]
     sent = {
         "history": tf.constant([history + [""] * (width - len(history)) for history in histories]),
         "limit": tf.constant(CUTOFF),
         "exclude_seen": tf.constant(True),
+        "new_item_share": tf.constant([new_item_share]),
     }
     defaults = {
         alias: tf.constant([[""]]) if spec.dtype == tf.string else tf.constant([np.nan])

@@ -19,9 +19,6 @@ from trainer.data.events import EncodedEvents, Int64, history_ranges
 FoldKind: TypeAlias = Literal["per_user_fraction", "leave_last_out", "global_time"]
 Bool: TypeAlias = npt.NDArray[np.bool_]
 
-# The first index that stands for an unknown value; 0 stands for a missing one.
-_UNKNOWN = 1
-
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
@@ -81,17 +78,19 @@ class FoldDataset(EncodedDataset):
 def known_by(dataset: EncodedDataset, frequency: Int64) -> FoldDataset:
     """The dataset as it would be if its vocabulary came from a fold's earlier events.
 
-    Items without any of them have no id of their own: they share the index of unknown items, as what comes after the
-    training does.
+    Items without any of them have no id of their own: they have the index of unknown ones, or the bucket of their id
+    where there are several, as what comes after the training does.
 
     Args:
         dataset: Encoder and catalogue.
         frequency: `[items]`: how many of the earlier events each item has.
     """
     item_id = dataset.encoder.schema.item_id
-    first_index = dataset.encoder.lookup(item_id).vocabulary.first_token_index
+    lookup = dataset.encoder.lookup(item_id)
     index = dataset.candidates.features[item_id].numpy()
-    ids = np.where((frequency == 0) & (index >= first_index), _UNKNOWN, index).astype(index.dtype)
+    unknown = lookup.unknown(dataset.candidates.item_ids).numpy()
+    is_forgotten = (frequency == 0) & (index >= lookup.vocabulary.first_token_index)
+    ids = np.where(is_forgotten, unknown, index).astype(index.dtype)
     features = {**dataset.candidates.features, item_id: tf.constant(ids)}
     candidates = replace(dataset.candidates, features=features, train_frequency=frequency)
     return FoldDataset(encoder=dataset.encoder, candidates=candidates)

@@ -1,6 +1,6 @@
 """Candidates that are kept for new items: those without training events, which retrieval alone would hardly bring.
 
-Who gets these places is decided by retrieval's score and by how often an item was taken since the training. The log of
+Who gets these places is decided by retrieval's score and by how often an item was taken so far. The log of
 that count is added to the logits: of two items that suit a query as well, the one that sells twice as much has twice
 the chance.
 """
@@ -20,7 +20,8 @@ from trainer.metrics.top_k import Rankings, rank_by_inner_product
 from trainer.reranking.new_items import reserve_places
 
 LOG_EVENTS = ITEM_COLUMNS[0]
-"""The item column that is added to the logits: all events of a new item are since the training."""
+"""The item column that is added to the logits. The events of an item that came since the training are all counted; one
+that `min_count` left out of the vocabulary has earlier events too."""
 
 
 class Candidates(NamedTuple):

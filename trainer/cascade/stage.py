@@ -111,7 +111,7 @@ class ListRankingStage(Stage[ListRankerConfig, CandidateLists, ListRanker, ListR
         if config.new_item_candidates and config.candidates - config.num_new_candidates < self.cutoff:
             expected = (
                 f"a share that leaves at least {self.cutoff} of {config.candidates} candidates, the places that "
-                "validation judges; lower it or raise list_ranking.candidates"
+                "validation judges; set it to 0 or raise list_ranking.candidates"
             )
             raise ConfigError("list_ranking.new_item_candidates", config.new_item_candidates, expected)
 

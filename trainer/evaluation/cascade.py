@@ -75,8 +75,12 @@ def evaluate_cascade(
     data = load_data(trained, context.dataset, config)
     judged = data.judged
     first = first_stage(trained, context, stage, known=splits_before(config.split))
-    orders = orders_of(trained, lists_behind(trained, judged, stage, first))
     decided = verdict(metrics)
+    orders = orders_of(trained, lists_behind(trained, judged, stage, first))
+    if not decided.ranks and first.new_candidates:
+        # Where retrieval's order is served, no candidates are kept for new items.
+        plain = orders_of(trained, lists_behind(trained, judged, stage, replace(first, new_candidates=0)))
+        orders = replace(orders, retrieval=plain.retrieval, retrieval_scores=plain.retrieval_scores)
     served = orders.list_ranker if decided.ranks else orders.retrieval
     towers, cutoff = first.model, min(config.cutoffs)
     retrieval = Trained(encoder=trained.encoder, model=towers, candidates=trained.candidates)

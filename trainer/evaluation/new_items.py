@@ -57,13 +57,13 @@ def new_item_curve(
     blocks = query_blocks(judged.events, encoder.schema, judged.asked_at[chosen])
     new_rows = rank_some(retrieval.model, candidates, blocks, np.flatnonzero(is_new), lists.shape[1], seen=seen)
     if ranked is not None:
-        new_rows = _ranked_first(ranked[chosen], is_new, new_rows)
+        new_rows = ranked_first(ranked[chosen], is_new, new_rows)
     judge = partial(_judged, targets=targets, cold=cold, users=judged.queries.user_rows[chosen], config=config)
     numbers = [number for number in PLACES if number <= lists.shape[1]]
     return [{"places": float(number)} | judge(with_places(lists, new_rows, is_new, number)) for number in numbers]
 
 
-def _ranked_first(ranked: Int, is_new: Bool, new_rows: Int) -> Int:
+def ranked_first(ranked: Int, is_new: Bool, new_rows: Int) -> Int:
     """The new items among ranked candidates, `[queries, n]`, in their order, then the others of `new_rows`."""
     first = np.where((ranked >= 0) & is_new[ranked], ranked, -1)
     is_ranked = (new_rows[:, :, None] == first[:, None, :]).any(axis=2)

@@ -28,7 +28,9 @@ class Answer:
     chosen: TopK
     """`[batch, L]`: the lists, scored by chances."""
     is_explored: tf.Tensor
-    """`[batch, L] bool`: the items that have their place and score for being new alone."""
+    """`[batch, L] bool`: the items that have their place for being new alone."""
+    is_unranked: tf.Tensor
+    """`[batch, L] bool`: those of them whose score is retrieval's chance, since the second stage did not rank them."""
 
 
 def explain_answer(order: Order, answer: Answer, item_ids: ItemIds) -> Outputs:
@@ -37,15 +39,15 @@ def explain_answer(order: Order, answer: Answer, item_ids: ItemIds) -> Outputs:
     Returns:
         `baseline [batch] float32`; `feature_names` and `feature_groups [batch, F] string`, the same for each query;
         `feature_contributions [batch, L, F] float32`; `history_item_ids [batch, H] string`, oldest first, empty for
-        padding; `history_contributions [batch, L, H] float32`. Contributions are 0 for padding and for items that are
-        explored, whose scores the second stage does not decide.
+        padding; `history_contributions [batch, L, H] float32`. Contributions are 0 for padding and for explored
+        items that the second stage did not rank.
     """
     found, rows = answer.found, answer.chosen.rows
     is_candidate = (rows[:, :, None] == found.rows[:, None, :]) & (rows >= 0)[:, :, None]
     places = tf.argmax(is_candidate, axis=2, output_type=tf.int32)
     explained = order.explain(found, places)
     of_request = tf.gather(answer.adjustments, places, batch_dims=1)[..., None]
-    counts = tf.reduce_any(is_candidate, axis=2) & ~answer.is_explored
+    counts = tf.reduce_any(is_candidate, axis=2) & ~answer.is_unranked
     features = tf.concat([explained.features, of_request], axis=-1)
     names, groups = zip(*order.explained, (GROUP_OF_REQUEST, GROUP_OF_REQUEST), strict=True)
     batch = tf.shape(rows)[0]

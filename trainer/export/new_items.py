@@ -113,8 +113,9 @@ class NewItems(tf.Module):
             asked: What it was asked for.
 
         Returns:
-            The lists, and `[B, L] bool`: which places new items got by the reservation. The chance of such an item is
-            retrieval's alone: its share in the softmax over what was found.
+            The lists, and `[B, L] bool`: which places new items got by the reservation. An item for which
+            `are_ranked` holds has its chance among `ranked`; that of the others is retrieval's alone: their share in
+            the softmax over what was found.
         """
         length = tf.shape(best.rows)[1]
         new = self._retriever.search_among(asked.queries, self._rows.value(), length, asked.excluded, asked.filters)
@@ -129,6 +130,10 @@ class NewItems(tf.Module):
         rows, scores = tf.concat([best.rows, new.rows], axis=1), tf.concat([best.scores, new.scores], axis=1)
         chosen = TopK(*(tf.gather(values, reserved.places, batch_dims=1) for values in (scores, rows)))
         return chosen, reserved.is_explored
+
+    def are_ranked(self, rows: tf.Tensor, found: TopK) -> tf.Tensor:
+        """`[B, L] bool`: which rows `[B, L] int32` `reserve` scores as the candidates are: only where some are kept."""
+        return is_among(rows, found.rows) if self.num_kept else tf.zeros(tf.shape(rows), tf.bool)
 
     def _ranked_first(self, ranked: TopK, new: TopK) -> TopK:
         """New items among the candidates by their log chances, then the others, `[B, L]`; scored by chances."""

@@ -151,7 +151,13 @@ class RecommenderServable(tf.Module):
         chosen = TopK(rows=tf.gather(top.rows, places, batch_dims=1), scores=scores)
         share = self._asked_share(request, NEW_ITEM_SHARE, self._new_item_share, batch)
         chosen, is_explored = self._explored(chosen, top, ranked, share, asked)
-        return Answer(found=found, adjustments=adjustments, chosen=chosen, is_explored=is_explored)
+        return Answer(
+            found=found,
+            adjustments=adjustments,
+            chosen=chosen,
+            is_explored=is_explored,
+            is_unranked=is_explored & ~self.new_items.are_ranked(chosen.rows, top),
+        )
 
     def _users(self, request: Tensors, batch: tf.Tensor) -> tf.Tensor:
         """`[batch] string`: the users' ids; empty where queries do not name their user."""

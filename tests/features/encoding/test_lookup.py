@@ -35,6 +35,14 @@ def test_unknown_ids_spread_over_the_buckets(encoder: SchemaEncoder) -> None:
     assert set(encoder.lookup("user_id")(strangers).numpy()) == {1, 2}
 
 
+def test_an_id_that_is_forgotten_falls_into_the_bucket_that_it_would_have_as_an_unknown_one(
+    encoder: SchemaEncoder,
+) -> None:
+    lookup, strangers = encoder.lookup("user_id"), tf.constant([f"stranger {n}" for n in range(50)])
+    assert lookup.unknown(strangers).numpy().tolist() == lookup(strangers).numpy().tolist()
+    assert set(lookup.unknown(tf.constant(USERS)).numpy()) <= {1, 2}
+
+
 @given(st.lists(strings, min_size=1, max_size=10), st.integers(1, 20))
 def test_hashed_strings_have_a_bucket_that_depends_on_nothing_else(values: list[str], num_buckets: int) -> None:
     raw = [value.encode("utf-8", "ignore") for value in values]

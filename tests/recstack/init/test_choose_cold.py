@@ -101,3 +101,14 @@ def test_a_list_ranker_that_knows_what_sold_yesterday_could_keep_candidates_for_
     assert not list(choose_candidates(rare, cascade()))
     assert not list(choose_candidates(popular, cascade(enabled=False)))
     assert not list(choose_candidates(popular, cascade(refresh_days=0.0)))
+
+
+def test_no_candidates_are_kept_that_leave_fewer_than_are_judged() -> None:
+    """The shortest lists that are judged have ten places."""
+
+    def kept_of(candidates: int) -> list[Setting]:
+        size = Setting(table="list_ranking", name="candidates", value=candidates, why="")
+        return list(choose_candidates(proposed(NEW, TITLE).values(), [*cascade(), size]))
+
+    assert not kept_of(10)
+    assert kept_of(11)

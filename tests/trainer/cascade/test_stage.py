@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from features.disk.layout import RunLayout
 from features.errors import ConfigError, InputError
@@ -118,13 +119,27 @@ def test_a_folds_new_items_are_those_without_earlier_events(context: StageContex
     window = of_fold.renumbered(fold_stage.fold(events).window)
     is_new = frequency[window.candidate_row] == 0
     assert is_new.any()
-    assert (window.item_index[is_new] == first_index - 1).all()
+    ids = dataset.candidates.item_ids.numpy()[window.candidate_row[is_new]]
+    unknown = dataset.encoder.lookup("item_id").unknown(tf.constant(ids))
+    np.testing.assert_array_equal(window.item_index[is_new], unknown)
     np.testing.assert_array_equal(window.item_index[~is_new], fold_stage.fold(events).window.item_index[~is_new])
     np.testing.assert_array_equal(window.history_items, window.item_index[window.history_events])
-    # What is fitted and what is restored agree on who is new.
+    # The restored model gives the new items alone other vectors than those of their own ids.
     model = trained(replace(context, run=RunLayout(tmp_path)), fold_stage)
     vectors = model.embed_candidates(of_fold.candidates).numpy()
-    assert np.isfinite(vectors).all()
+    of_own_ids = model.embed_candidates(dataset.candidates).numpy()
+    np.testing.assert_array_equal(~np.isclose(vectors, of_own_ids).all(axis=1), frequency == 0)
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.25, (5, 0.01)), (0.0, (0, 0.0))])
+def test_a_fold_treats_new_items_as_retrieval_does_where_candidates_are_kept(
+    context: StageContext, share: float, kept: tuple[int, float]
+) -> None:
+    dataset, stage = encode_dataset(SCHEMA, context.dataset), stage_of(replace(RANKER, new_item_candidates=share))
+    config = replace(stage.retrieval.config, new_item_neighbours=5, new_item_cost=0.01)
+    stage = replace(stage, retrieval=replace(stage.retrieval, config=config))
+    fold = stage.fold_retrieval(dataset, stage.retrieval.events_in_memory(context, dataset), 0)
+    assert (fold.config.new_item_neighbours, fold.config.new_item_cost) == kept
 
 
 def test_without_candidates_for_new_items_every_item_of_a_fold_keeps_its_id(context: StageContext) -> None:
@@ -280,7 +295,7 @@ def test_lists_without_a_target_are_an_error(context: StageContext, tmp_path) ->
         stage.make_examples(none, context)
 
 
-def test_a_killed_training_goes_on_with_its_folds(context: StageContext, tmp_path) -> None:
+def test_a_killed_training_goes_on_with_its_folds(context: StageContext, finished, tmp_path) -> None:
     run = RunLayout(tmp_path / "run")
     shutil.copytree(context.run.root, run.root)
     run.stage("list_ranking").manifest.unlink()

@@ -86,7 +86,8 @@ def answer_of(rows: tf.Tensor) -> Answer:
         found=Found(query={}, history=tf.constant(HISTORY), rows=rows, scores=scores),
         adjustments=tf.zeros(rows.shape),
         chosen=TopK(rows=tf.constant(CHOSEN), scores=tf.zeros([2, 3])),
-        is_explored=tf.constant([[False, True, False], [False, False, False]]),
+        is_explored=tf.constant([[False, True, False], [False, True, False]]),
+        is_unranked=tf.constant([[False, True, False], [False, False, False]]),
     )
 
 
@@ -113,7 +114,7 @@ def test_a_saved_order_explains_as_it_does_in_memory(order: Order, tmp_path: Pat
         else:
             np.testing.assert_allclose(values, saved[name], rtol=1e-5, atol=1e-6)
     contributions = saved["feature_contributions"].numpy()
-    # Row 3 and row 2 of the lists are the second candidates; row 5 is explored, row 4 is the first candidate.
+    # Row 3 and row 2 of the lists are the second candidates; row 5 is explored and unranked, row 4 explored and ranked.
     sums = saved["baseline"].numpy() + np.array([contributions[0, 0].sum(), contributions[1, 0].sum()])
     np.testing.assert_allclose(sums, saved["log_chances"].numpy()[:, 0], atol=1e-4)
     np.testing.assert_array_equal(contributions[:, 2], 0.0)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainer.export.explanations import Answer, explain_answer
 from trainer.export.new_items import Asked, KeptCandidates, NewItems
+from trainer.export.orders import Found, RetrievalOrder
 from trainer.index.attributes import ItemAttributes
 from trainer.index.base import TopK
 from trainer.index.exact import ExactIndex
 from trainer.index.filtered_retriever import Retriever
+from trainer.index.item_ids import ItemIds
 
 NUM_ITEMS, NEW, TEMPERATURE = 40, np.arange(30, 40), 0.25
 RNG = np.random.default_rng(0)
@@ -27,6 +30,7 @@ class Service(tf.Module):
         super().__init__()
         self.length = length
         ids = [f"i{row}".encode() for row in range(NUM_ITEMS)]
+        self.item_ids = ItemIds(ids)
         retriever = Retriever(ExactIndex(ITEMS), ids, ItemAttributes(categorical={"colour": COLOURS}))
         self.new_items = NewItems(retriever, np.arange(NUM_ITEMS) >= NEW[0], TEMPERATURE, kept)
 
@@ -54,7 +58,20 @@ class Service(tf.Module):
         best = TopK(scores=tf.exp(log_chances[:, : self.length]), rows=found.rows[:, : self.length])
         chosen, is_explored = self.new_items.reserve(best, found, TopK(log_chances, found.rows), share, asked)
         named = {"rows": chosen.rows, "scores": chosen.scores, "is_explored": is_explored}
+        named["explained"] = self._explained(found, log_chances, chosen, is_explored)
         return {**named, "candidates": found.rows, "candidate_scores": found.scores}
+
+    def _explained(self, found: TopK, log_chances: tf.Tensor, chosen: TopK, is_explored: tf.Tensor) -> tf.Tensor:
+        """`[batch, L]`: sums of baseline and contributions, where what ranks is retrieval's order."""
+        answer = Answer(
+            found=Found(query={}, history=tf.zeros_like(found.rows), rows=found.rows, scores=found.scores),
+            adjustments=tf.zeros_like(log_chances),
+            chosen=chosen,
+            is_explored=is_explored,
+            is_unranked=is_explored & ~self.new_items.are_ranked(chosen.rows, found),
+        )
+        told = explain_answer(RetrievalOrder(TEMPERATURE), answer, self.item_ids)
+        return told["baseline"][:, None] + tf.reduce_sum(told["feature_contributions"], axis=2)
 
 
 def answers(share: float, excluded: list[int] | None = None, colour: str = "", *, service: Service | None = None):
@@ -127,6 +144,9 @@ def test_the_new_candidates_are_explored_before_those_that_retrieval_chooses() -
         kept = sorted(candidates[3:], key=lambda row: -SCORES[query, row])
         assert rows.tolist() == [*kept, next(row for row in NEW_LISTS[query] if row not in kept)]
     assert found["is_explored"].numpy().all()
+    # The scores of the two that were ranked are explained; that of the third is retrieval's.
+    np.testing.assert_allclose(found["explained"][:, :2], np.log(found["scores"][:, :2]), rtol=1e-4, atol=1e-4)
+    assert np.abs(found["explained"][:, 2] - np.log(found["scores"][:, 2])).min() > 1e-3
 
 
 def test_without_kept_candidates_what_was_found_is_ranked() -> None:
