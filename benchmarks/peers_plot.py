@@ -21,5 +21,6 @@ def plot_courses(courses: Mapping[str, Points], metric: str, path: Path) -> None
         axes.plot(seconds, np.maximum.accumulate(validation), marker=".", drawstyle="steps-post", label=name)
     axes.set(xscale="log", xlabel="seconds since the process started", ylabel=f"best validation {metric} so far")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend()
+    if courses:
+        axes.legend()
     figure.savefig(path, format="svg", metadata={"Date": None})

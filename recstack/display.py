@@ -52,17 +52,19 @@ def read_titles(schema: Schema, dataset: DatasetLayout, item_ids: Iterable[str])
     return titles
 
 
-def served_catalogues(workdir: Workdir, model: str) -> tuple[DatasetLayout, ...]:
-    """Where the items of a model are described: first what its newest version was made of, read without TensorFlow.
+def served_catalogue(workdir: Workdir, model: str) -> DatasetLayout | None:
+    """The items that the newest version of a model knows, read without TensorFlow.
 
-    That is the catalogue of the last `export --refresh-index` with the dataset behind it, or the dataset alone.
+    That is the dataset, or the catalogue of `export --refresh-index`; none where a later refresh has replaced that.
     """
     layout, catalogue = workdir.model(model), workdir.catalogue
-    if layout.current is None or not catalogue.manifest.is_file():
-        return (workdir.dataset,)
-    made_of = read_manifest(layout.manifest(layout.current), "saved_model").inputs.get("catalogue")
-    is_refreshed = made_of == read_manifest(catalogue.manifest, "catalogue").fingerprint()
-    return (catalogue, workdir.dataset) if is_refreshed else (workdir.dataset,)
+    made_of = None
+    if layout.current is not None:
+        made_of = read_manifest(layout.manifest(layout.current), "saved_model").inputs.get("catalogue")
+    if made_of is None:
+        return workdir.dataset
+    is_there = catalogue.manifest.is_file() and made_of == read_manifest(catalogue.manifest, "catalogue").fingerprint()
+    return catalogue if is_there else None
 
 
 def unknown_items(schema: Schema, dataset: DatasetLayout, item_ids: Iterable[str]) -> set[str]:

@@ -34,6 +34,8 @@ class TimestampFeature(Feature):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require("parts", len(set(self.parts)) == len(self.parts), "each part once")
+        if not self.parts:
+            self._require("utc_offset_hours", self.utc_offset_hours == 0, "0 where `parts` is empty: nothing reads it")
         self._require("utc_offset_hours", -14 <= self.utc_offset_hours <= 14, "between -14 and 14 hours")
 
     @property

@@ -14,7 +14,7 @@ from features.spec.base import Feature
 from recstack.arguments import StackArguments, parse
 from recstack.config import StackConfig
 from recstack.console import Voice
-from recstack.display import read_titles, served_catalogues, unknown_items
+from recstack.display import read_titles, served_catalogue, unknown_items
 from recstack.reasons import as_json, reasons_table, shown_history
 from trainer.config.export import MOST_EXPLAINED
 
@@ -116,7 +116,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
 def _titles(arguments: QueryArguments, item_ids: set[str]) -> dict[str, str]:
     """Titles by item id, of the catalogue that the model has; of items that it lost, those of the dataset."""
     titles: dict[str, str] = {}
-    for catalogue in served_catalogues(arguments.stack.layout, arguments.model):
+    layout = arguments.stack.layout
+    for catalogue in (served_catalogue(layout, arguments.model) or layout.dataset, layout.dataset):
         titles |= read_titles(arguments.stack.features, catalogue, item_ids - titles.keys())
     return titles
 
@@ -217,8 +218,10 @@ def _note_on_user(arguments: QueryArguments, inputs: Mapping[str, object]) -> st
 
 
 def _notes_on_items(arguments: QueryArguments) -> Iterator[str]:
-    """What to say of items that the model does not know, if there is a dataset."""
-    catalogue, *_ = served_catalogues(arguments.stack.layout, arguments.model)
+    """What to say of items that the model does not know, where it is on disk what it knows."""
+    catalogue = served_catalogue(arguments.stack.layout, arguments.model)
+    if catalogue is None:
+        return
     unknown = unknown_items(arguments.stack.features, catalogue, {*arguments.history, *arguments.exclude})
     for flag, given in (("--history", arguments.history), ("--exclude", arguments.exclude)):
         if named := [item for item in given if item in unknown]:

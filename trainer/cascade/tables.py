@@ -147,7 +147,7 @@ SIMILARITIES: Mapping[str, Callable[[Source], Similarity]] = {
 def names_apart(features: Iterable[str]) -> dict[str, str]:
     """The name of each item feature's similarity, which is its group too: its own wherever that is free.
 
-    A feature called `als` or `popularity`, as a group of the list ranker is, gets `item_` before its name.
+    A feature that has the name of a built-in group, such as `als` or `popularity`, gets `item_` before its name.
     """
     own = {name: name for name in features}
     fixed = layout_of((), with_times=True)

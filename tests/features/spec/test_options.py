@@ -12,7 +12,6 @@ REFUSED = [
     ("history", "length", 0, "at least 1"),
     ("history_event_types", "oov_buckets", 0, "at least 1, so that unknown types can be served"),
     ("history_times", "name", "not a name", "a name of letters, digits and underscores"),
-    ("timestamp", "parts", [], "at least one of hour_of_day, day_of_week, month, year"),
     ("timestamp", "parts", ["month", "month"], "each part once"),
     ("timestamp", "utc_offset_hours", 14.5, "between -14 and 14 hours"),
     ("categorical", "num_buckets", 0, "at least 1"),
@@ -39,6 +38,11 @@ def test_an_option_that_cannot_be_is_refused(kind: str, option: str, value: obje
         structure({"kind": kind, "name": "x", **required, option: value}, Feature)
     assert caught.value.field.rpartition(".")[2] == option
     assert caught.value.expected == expected
+
+
+def test_an_offset_without_calendar_parts_is_read_by_nothing() -> None:
+    with pytest.raises(ConfigError, match="nothing reads it"):
+        structure({"kind": "timestamp", "name": "x", "parts": [], "utc_offset_hours": 2.0}, Feature)
 
 
 def test_each_kind_is_tried() -> None:

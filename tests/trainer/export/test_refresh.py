@@ -108,6 +108,14 @@ def test_a_query_shows_titles_of_the_catalogue_that_is_served(
     rollback(back.stack, (), None, "", Voice("rollback", as_json=True))
     assert _titles(back, {NEW, GONE}) == {GONE: title(0)}
     assert list(_notes_on_items(back)) == [f"--history: not in the catalogue, so without effect: {NEW}"]
+    # A later refresh was refused and has left another catalogue behind: nobody can say what the served version knows.
+    shutil.copytree(refreshed.workdir, tmp_path / "later")
+    later = replace(arguments, stack=replace(refreshed, workdir=tmp_path / "later"))
+    shutil.copy(later.stack.layout.dataset.manifest, later.stack.layout.catalogue.manifest)
+    manifest = json.loads(later.stack.layout.catalogue.manifest.read_text()) | {"kind": "catalogue"}
+    later.stack.layout.catalogue.manifest.write_text(json.dumps(manifest))
+    assert list(_notes_on_items(later)) == []
+    assert _titles(later, {NEW, GONE}) == {GONE: title(0)}
     before = replace(arguments, stack=checkerboard)
     assert _titles(before, {NEW, GONE}) == {GONE: title(0)}
 
