@@ -56,6 +56,36 @@ class Proposal:
     """What a person should know before going on."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What the tables are, before anything is chosen."""
+
+    looks: Mapping[TableName, TableLooks]
+    tables: Tables
+    spelling: Spelling
+    log: Log
+    examples: str
+    """What one example of retrieval is, `retrieval.examples`."""
+    why: str
+    """The reason for it."""
+
+    @property
+    def keys(self) -> dict[str, Choice | None]:
+        """The column of the item or the user by table."""
+        return {"items": self.tables.item_key, "users": self.tables.user_key}
+
+    @property
+    def others(self) -> dict[str, TableProfile]:
+        """The tables beside the interactions, by name."""
+        return {table.name: table for table in (self.tables.items, self.tables.users) if table is not None}
+
+    def with_items_of_log(self) -> "_Seen":
+        """The same, with the interactions as the table of items: what follows from the item stands in them."""
+        looks: dict[TableName, TableLooks] = {**self.looks, "items": _as_items(self.looks["interactions"])}
+        tables = replace(self.tables, item_key=self.tables.roles.item)
+        return replace(self, looks=looks, tables=tables, spelling=_with_items(self.spelling))
+
+
 def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: str, ask: Ask = refuse) -> Proposal:
     """Looks at the tables and decides.
 
@@ -68,13 +98,51 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
     Raises:
         InputError: a table cannot be read, or no column fills a role.
     """
+    seen = _look(sources, given, ask)
+    log, tables = seen.log, seen.tables
+    split = tuple(choose_split(log))
+    cascade = tuple(choose_cascade(log.taken, split))
+    columns = _columns(seen, cascade)
+    if tables.items is None and item_features(columns):
+        seen = seen.with_items_of_log()
+    refusals = {"interactions": refusals_of_log(tables.events, tables.roles, tables.labels)} | {
+        name: refusals_of_table(table, key)
+        for name, table in seen.others.items()
+        if (key := seen.keys[name]) is not None
+    }
+    settings = (
+        Setting(table="", name="workdir", value=workdir, why="the dataset, the runs and the SavedModels go here"),
+        *choose_limit(refusals),
+        *_sources(seen.looks, tables.roles, columns, seen.keys, log),
+        *choose_earlier(tables.earlier_items),
+        *seen.spelling.settings,
+        *tables.labels.settings,
+        *choose_cleaning(log),
+        *split,
+        *_models(seen, split, columns),
+        *cascade,
+        *choose_candidates(tuple(choose_for_new_items(log.taken, split, columns)), cascade),
+    )
+    profiles = seen.others | {"interactions": tables.events}
+    notices = notices_of(profiles, tables.roles, log, tables.labels, seen.spelling.coverages, tuple(refusals.values()))
+    return Proposal(
+        tables=(tables.events, *seen.others.values()),
+        roles=tables.roles,
+        log=log,
+        columns=columns,
+        settings=settings,
+        notices=tuple(notices),
+    )
+
+
+def _look(sources: Mapping[TableName, TableSource], given: Given, ask: Ask) -> _Seen:
+    """Who did what and when, what that is worth, and how the ids are spelt."""
     looks = {name: read_table(name, source) for name, source in sources.items()}
     events, items, users = (
         looks[name].profile if name in looks else None for name in ("interactions", "items", "users")
     )
     assert events is not None
-    others: dict[str, TableProfile] = {table.name: table for table in (items, users) if table is not None}
-    roles = find_roles(events, others, given, ask)
+    roles = find_roles(events, {table.name: table for table in (items, users) if table is not None}, given, ask)
     item_key = find_key(items, roles.item.column, "item") if items is not None else None
     user_key = find_key(users, roles.user.column, "user") if users is not None else None
     spelling = _spelling(looks, roles, {"items": item_key, "users": user_key})
@@ -84,7 +152,6 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
     labels = find_labels(events, roles.names, log)
     log = replace(log, unwanted=labels.unwanted(events, log))
     examples, why = examples_of(log.taken)
-    earlier = find_earlier_items(events, roles)
     tables = Tables(
         events=events,
         items=items,
@@ -93,67 +160,27 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         item_key=item_key,
         user_key=user_key,
         labels=labels,
-        earlier_items=earlier,
+        earlier_items=find_earlier_items(events, roles),
     )
-    split = tuple(choose_split(log))
-    cascade = tuple(choose_cascade(log.taken, split))
+    return _Seen(looks=looks, tables=tables, spelling=spelling, log=log, examples=examples, why=why)
+
+
+def _columns(seen: _Seen, cascade: tuple[Setting, ...]) -> tuple[FeatureChoice | LeftOut, ...]:
     ranks_lists = any(setting.name == "enabled" and setting.active for setting in cascade)
-    columns = tuple(
-        choose_features(tables, log, examples, history_length(log.taken, examples), ranks_lists=ranks_lists)
-    )
-    if items is None and any(isinstance(c, FeatureChoice) and c.table == "items" and c.active for c in columns):
-        # What follows from the item stands in the interactions themselves.
-        looks = looks | {"items": _as_items(looks["interactions"])}
-        item_key, spelling = roles.item, _with_items(spelling)
-    keys = {"items": item_key, "users": user_key}
-    refusals = {"interactions": refusals_of_log(events, roles, labels)} | {
-        name: refusals_of_table(table, key) for name, table in others.items() if (key := keys[name]) is not None
-    }
-    around = tuple(_around_models(log.taken, examples, split, columns))
-    settings = (
-        Setting(table="", name="workdir", value=workdir, why="the dataset, the runs and the SavedModels go here"),
-        *choose_limit(refusals),
-        *_sources(looks, roles, columns, keys, log),
-        *choose_earlier(earlier),
-        *spelling.settings,
-        *labels.settings,
-        *choose_cleaning(log),
-        *split,
-        *choose_models(
-            log.taken,
-            examples,
-            why,
-            labelled=log.total if labels.has_negatives else _DRAWN * log.taken.total,
-            speed=machine_speed(),
-        ),
-        *around,
-        *cascade,
-        *choose_candidates(around, cascade),
-    )
-    return Proposal(
-        tables=tuple(table for table in (events, items, users) if table is not None),
-        roles=roles,
-        log=log,
-        columns=columns,
-        settings=settings,
-        notices=tuple(
-            notices_of(
-                others | {"interactions": events}, roles, log, labels, spelling.coverages, tuple(refusals.values())
-            )
-        ),
-    )
+    length = history_length(seen.log.taken, seen.examples)
+    return tuple(choose_features(seen.tables, seen.log, seen.examples, length, ranks_lists=ranks_lists))
 
 
-def _around_models(
-    log: Log, examples: str, split: tuple[Setting, ...], columns: tuple[FeatureChoice | LeftOut, ...]
-) -> Iterator[Setting]:
-    """What baskets and new items need, and what the models are compared with."""
-    of_items = item_features(columns)
+def _models(seen: _Seen, split: tuple[Setting, ...], columns: tuple[FeatureChoice | LeftOut, ...]) -> Iterator[Setting]:
+    """Sizes of the models, what baskets and new items need, and what the models are compared with."""
+    taken, examples, of_items = seen.log.taken, seen.examples, item_features(columns)
+    labelled = seen.log.total if seen.tables.labels.has_negatives else _DRAWN * taken.total
+    yield from choose_models(taken, examples, seen.why, labelled=labelled, speed=machine_speed())
     yield from choose_baskets(examples, split, of_items)
-    new_items = tuple(choose_for_new_items(log, split, columns))
+    new_items = tuple(choose_for_new_items(taken, split, columns))
     yield from new_items
     has_words = any(feature.has_words for feature in of_items)
-    yield from choose_baselines(log, examples, with_content=bool(new_items) and has_words)
+    yield from choose_baselines(taken, examples, with_content=bool(new_items) and has_words)
 
 
 def _spelling(looks: Mapping[TableName, TableLooks], roles: Roles, keys: Mapping[str, Choice | None]) -> Spelling:
