@@ -76,11 +76,7 @@ def evaluate_cascade(
     judged = data.judged
     first = first_stage(trained, context, stage, known=splits_before(config.split))
     decided = verdict(metrics)
-    orders = orders_of(trained, lists_behind(trained, judged, stage, first))
-    if not decided.ranks and first.new_candidates:
-        # Where retrieval's order is served, no candidates are kept for new items.
-        plain = orders_of(trained, lists_behind(trained, judged, stage, replace(first, new_candidates=0)))
-        orders = replace(orders, retrieval=plain.retrieval, retrieval_scores=plain.retrieval_scores)
+    orders = _orders_as_served(trained, judged, stage, first, ranks=decided.ranks)
     served = orders.list_ranker if decided.ranks else orders.retrieval
     towers, cutoff = first.model, min(config.cutoffs)
     retrieval = Trained(encoder=trained.encoder, model=towers, candidates=trained.candidates)
@@ -122,6 +118,17 @@ def evaluate_cascade(
         ),
         "ranker": describe_ranker(trained, context, stage, first),
     }
+
+
+def _orders_as_served(
+    trained: Trained[ListRanker], judged: JudgedSplit, stage: ListRankingStage, first: FirstStage, *, ranks: bool
+) -> CascadeOrders:
+    """Both orders; where retrieval's is served, that of candidates of which none are kept for new items."""
+    orders = orders_of(trained, lists_behind(trained, judged, stage, first))
+    if ranks or not first.new_candidates:
+        return orders
+    plain = orders_of(trained, lists_behind(trained, judged, stage, replace(first, new_candidates=0)))
+    return replace(orders, retrieval=plain.retrieval, retrieval_scores=plain.retrieval_scores)
 
 
 def judge_cascade(
