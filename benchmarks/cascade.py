@@ -78,20 +78,19 @@ def main(arguments: Arguments) -> None:
     prepare_dataset(stack.features, stack.pipeline, workdir.dataset, seed=stack.seed, progress=print)
     measured = []
     stack = replace(stack, evaluation=replace(stack.evaluation, split=arguments.split))
-    for seed in arguments.seeds:
-        run = RunLayout(arguments.work / str(seed))
-        context = StageContext(schema=stack.features, dataset=workdir.dataset, run=run, seed=seed)
+    contexts = [
+        StageContext(
+            schema=stack.features, dataset=workdir.dataset, run=RunLayout(arguments.work / str(seed)), seed=seed
+        )
+        for seed in arguments.seeds
+    ]
+    for context in contexts:
         measured.append(list(measure(stack, context, lambdamart=arguments.lambdamart)))
-        show(f"{arguments.config}, seed {seed}, {arguments.split}", measured[-1])
+        show(f"{arguments.config}, seed {context.seed}, {arguments.split}", measured[-1])
     show_spread(measured)
     if arguments.baselines:
-        first = StageContext(
-            schema=stack.features,
-            dataset=workdir.dataset,
-            run=RunLayout(arguments.work / str(arguments.seeds[0])),
-            seed=arguments.seeds[0],
-        )
-        show_cold("baselines, items without training events", cold_of_baselines(stack, first, arguments.baselines))
+        rows = cold_of_baselines(stack, contexts[0], arguments.baselines)
+        show_cold("baselines, items without training events", rows)
 
 
 @dataclass(frozen=True, kw_only=True)

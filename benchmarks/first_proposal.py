@@ -5,8 +5,9 @@
     .venv/bin/python benchmarks/first_proposal.py --config beauty.toml --minutes 60 --beside configs/beauty.toml
 
 Prepares the dataset, searches for that many minutes, and trains each configuration with several seeds. All of them
-rank the full catalogue for the same test queries, and are judged by what `--beside` takes for targets. A search that
-was begun goes on, so that `--minutes 0` trains what the former ones found.
+rank the full catalogue for the same test queries, and are judged by what `--beside` takes for targets. The column of
+validation is by each configuration's own targets. A search that was begun goes on, so that `--minutes 0` trains what
+the former ones found.
 """
 
 import json

@@ -53,7 +53,7 @@ def run_server(config: ServerConfig) -> int:
 
 
 def _models_of(config: ServerConfig) -> str:
-    """Which models the command line names, for people."""
+    """The models of the command line, as the first line of the log names them."""
     if config.model_config_file:
         return f"the models of --model_config_file={config.model_config_file}"
     return f"model {config.model_name} of --model_base_path={config.model_base_path}"

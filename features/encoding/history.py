@@ -103,10 +103,11 @@ def aligned_companion(companion: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
 
 
 def assert_aligned(name: str, companion: tf.Tensor, history_name: str, history: tf.Tensor) -> tf.Operation:
-    """Refuses a request with another number of companion values than items, inside the graph (INVALID_ARGUMENT).
+    """Refuses a request with more companion values than items, inside the graph (INVALID_ARGUMENT).
 
-    A companion may be left out, which leaves all its values missing; single values may be missing too. Padding at the
-    end counts for nothing.
+    A companion may be left out, which leaves all its values missing; single values may be missing too. Fewer values
+    than items are refused only if the whole companion is narrower than the longest history: beside a longer row the
+    rest is padding, and padding at the end counts as missing.
 
     Args:
         name: Of the companion.

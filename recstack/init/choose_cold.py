@@ -54,7 +54,7 @@ def choose_for_new_items(
 
 
 def item_features(columns: Iterable[FeatureChoice | LeftOut]) -> list[Feature]:
-    """What the items table tells of an item."""
+    """The active features of items beside the id: the columns of the items table that the models learn from."""
     chosen = (choice for choice in columns if isinstance(choice, FeatureChoice) and choice.active)
     return [choice.feature for choice in chosen if choice.table == "items"]
 

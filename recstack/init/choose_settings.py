@@ -29,7 +29,7 @@ _DENSE_LAYERS, _DENSE_DIMENSION, _DENSE_EPOCHS = 2, 128, 14
 # On 52,551 events by 1,090 users, 48 each, NDCG@20 on validation was .070 with 64 components and a dropout of .5, .077
 # with 128, .083 with a dropout of .3, and .089 with a second encoder.
 _LONG_EVENTS, _LONG_MEAN_HISTORY, _LONG_DIMENSION = 30_000, 20, 128
-# Passes times baskets: on Online Retail two passes over 37,000 baskets are as good on validation as more of them
+# Passes times baskets: on Online Retail two passes over 36,000 baskets are as good on validation as more of them
 # (docs/tuning.md), in a fraction of the time.
 _ENOUGH_BASKETS = 75_000
 # A second encoder takes as long as the first; with the list ranker, retrieval is trained three times.

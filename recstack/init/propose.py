@@ -8,6 +8,7 @@ from beam_pipelines.config.source import IdRules, TableName
 from beam_pipelines.passes.time_checks import TimeSummary, may_be_cycle
 from beam_pipelines.profile.raw_table import TableProfile
 from features.errors import InputError
+from features.spec.base import Feature
 from recstack.init.choose_baselines import choose_baselines
 from recstack.init.choose_baskets import choose_baskets
 from recstack.init.choose_cascade import choose_cascade
@@ -58,14 +59,14 @@ class Proposal:
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """What the tables are, before anything is chosen."""
+    """Profiles of the tables, columns with a role, events and labels: what the settings are chosen by."""
 
     looks: Mapping[TableName, TableLooks]
     tables: Tables
     spelling: Spelling
     log: Log
     examples: str
-    """What one example of retrieval is, `retrieval.examples`."""
+    """Kind of the training examples of retrieval: `retrieval.examples`."""
     why: str
     """The reason for it."""
 
@@ -110,6 +111,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         for name, table in seen.others.items()
         if (key := seen.keys[name]) is not None
     }
+    new_items = tuple(choose_for_new_items(log.taken, split, columns))
     settings = (
         Setting(table="", name="workdir", value=workdir, why="the dataset, the runs and the SavedModels go here"),
         *choose_limit(refusals),
@@ -119,9 +121,9 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
         *tables.labels.settings,
         *choose_cleaning(log),
         *split,
-        *_models(seen, split, columns),
+        *_models(seen, split, item_features(columns), new_items),
         *cascade,
-        *choose_candidates(tuple(choose_for_new_items(log.taken, split, columns)), cascade),
+        *choose_candidates(new_items, cascade),
     )
     profiles = seen.others | {"interactions": tables.events}
     notices = notices_of(profiles, tables.roles, log, tables.labels, seen.spelling.coverages, tuple(refusals.values()))
@@ -171,13 +173,14 @@ def _columns(seen: _Seen, cascade: tuple[Setting, ...]) -> tuple[FeatureChoice |
     return tuple(choose_features(seen.tables, seen.log, seen.examples, length, ranks_lists=ranks_lists))
 
 
-def _models(seen: _Seen, split: tuple[Setting, ...], columns: tuple[FeatureChoice | LeftOut, ...]) -> Iterator[Setting]:
+def _models(
+    seen: _Seen, split: tuple[Setting, ...], of_items: list[Feature], new_items: tuple[Setting, ...]
+) -> Iterator[Setting]:
     """Sizes of the models, what baskets and new items need, and what the models are compared with."""
-    taken, examples, of_items = seen.log.taken, seen.examples, item_features(columns)
+    taken, examples = seen.log.taken, seen.examples
     labelled = seen.log.total if seen.tables.labels.has_negatives else _DRAWN * taken.total
     yield from choose_models(taken, examples, seen.why, labelled=labelled, speed=machine_speed())
     yield from choose_baskets(examples, split, of_items)
-    new_items = tuple(choose_for_new_items(taken, split, columns))
     yield from new_items
     has_words = any(feature.has_words for feature in of_items)
     yield from choose_baselines(taken, examples, with_content=bool(new_items) and has_words)

@@ -117,7 +117,8 @@ def _titles(arguments: QueryArguments, item_ids: set[str]) -> dict[str, str]:
     """Titles by item id, of the catalogue that the model has; of items that it lost, those of the dataset."""
     titles: dict[str, str] = {}
     layout = arguments.stack.layout
-    for catalogue in (served_catalogue(layout, arguments.model) or layout.dataset, layout.dataset):
+    served = served_catalogue(layout, arguments.model) or layout.dataset
+    for catalogue in dict.fromkeys((served, layout.dataset)):
         titles |= read_titles(arguments.stack.features, catalogue, item_ids - titles.keys())
     return titles
 
@@ -218,7 +219,7 @@ def _note_on_user(arguments: QueryArguments, inputs: Mapping[str, object]) -> st
 
 
 def _notes_on_items(arguments: QueryArguments) -> Iterator[str]:
-    """What to say of items that the model does not know, where it is on disk what it knows."""
+    """Warnings about ids of --history and --exclude outside the model's catalogue; none if that is not on disk."""
     catalogue = served_catalogue(arguments.stack.layout, arguments.model)
     if catalogue is None:
         return

@@ -59,7 +59,7 @@ class FirstStage:
     tells_time: bool = True
     """Whether a request tells its time, as the schema's `timestamp`."""
     new_candidates: int = 0
-    """How many of the candidates are kept for new items."""
+    """Number of candidates of each query that are reserved for items without training events; 0 reserves none."""
 
 
 @dataclass(frozen=True, kw_only=True)

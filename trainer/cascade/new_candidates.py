@@ -25,7 +25,7 @@ that `min_count` left out of the vocabulary has earlier events too."""
 
 
 class Candidates(NamedTuple):
-    """What is ranked for each query."""
+    """The candidate items of each query, with their retrieval scores."""
 
     rows: tf.Tensor | Int32
     """`[lists, C] int32`: rows of the catalogue, best first, -1 for padding."""
@@ -36,7 +36,7 @@ class Candidates(NamedTuple):
 
 
 def with_new_items(found: Candidates, new: Candidates) -> Candidates:
-    """What was found, with some new items in its last places if it does not hold them.
+    """Puts new items into the last places of the candidates, unless they are among the candidates already.
 
     Args:
         found: `[lists, C]`.
