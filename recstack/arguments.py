@@ -79,10 +79,24 @@ def parse(kind: type[A], verb: str, arguments: Sequence[str]) -> A:
 
 def _with_whole_path(error: ConfigError, arguments: Sequence[str]) -> ConfigError:
     """The error with the dotted path of the flag that gave the value; a table does not know which field holds it."""
-    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
-    paths = dict.fromkeys(flag.removeprefix("--").replace("-", "_") for flag in flags)
-    fitting = [path for path in paths if path.endswith("." + error.field.lstrip("."))]
+    given: dict[str, str] = {}
+    for argument, following in zip(arguments, (*arguments[1:], ""), strict=True):
+        if argument.startswith("--"):
+            flag, equals, text = argument.removeprefix("--").partition("=")
+            given[flag.replace("-", "_")] = text if equals else following
+    ending = "." + error.field.lstrip(".")
+    fitting = [path for path, text in given.items() if path.endswith(ending) and _may_be(error.value, text)]
     return ConfigError(" or ".join(fitting), error.value, error.expected) if fitting else error
+
+
+def _may_be(value: object, text: str) -> bool:
+    """Whether a flag's text may have given the value; of other values than numbers and texts that is not known."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return True
+    try:
+        return type(value)(text) == value
+    except ValueError:
+        return False
 
 
 def _show_own_options(kind: type[A], verb: str, stack: StackConfig) -> None:

@@ -76,6 +76,11 @@ def test_unknown_verb_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> Non
         ),
         (["train", "--ranking.optimizer.learning-rate", "-1"], 2, [" ranking.optimizer.learning_rate = -1.0"]),
         (
+            ["train", "--ranking.optimizer.learning-rate", "-1", "--retrieval.optimizer.learning-rate=0.1"],
+            2,
+            [" ranking.optimizer.learning_rate = -1.0"],
+        ),
+        (
             ["train", "--retrieval.encoder.kind", "recency", "--retrieval.encoder.heads", "2"],
             2,
             ["retrieval.encoder.heads = 2", "an option of kind 'recency': dropout", "transformer"],
