@@ -1,6 +1,7 @@
 """Raw tables on disk, a run of `prepare`, and its records read back without TensorFlow (whose import takes long)."""
 
 import gzip
+import hashlib
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -106,11 +107,11 @@ class Prepared:
     def tokens(self, name: str) -> list[str]:
         return self.dataset.vocabulary(name).read_text().splitlines()
 
-    def bytes(self) -> dict[str, bytes]:
-        """Every file but the manifest, which holds the time it took."""
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of every file but the manifest, which holds the time it took."""
         root = self.dataset.root
         files = (path for path in root.rglob("*") if path.is_file() and path != self.dataset.manifest)
-        return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+        return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def events_of(record: Record, schema: Schema, *, targets: bool) -> list[tuple[str, str, int]]:

@@ -37,17 +37,17 @@ def run(schema: Schema, source: Path, dataset: Path, progress: Callable[[str], N
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory, ids_only: Schema) -> dict[str, bytes]:
+def expected(tmp_path_factory: pytest.TempPathFactory, ids_only: Schema) -> dict[str, str]:
     """What a run gives that nothing befalls."""
     folder = tmp_path_factory.mktemp("expected")
     write(folder / "t.parquet")
-    return run(ids_only, folder / "t.parquet", folder / "dataset").bytes()
+    return run(ids_only, folder / "t.parquet", folder / "dataset").digests()
 
 
-def rerun(schema: Schema, source: Path, place: Path) -> dict[str, bytes]:
+def rerun(schema: Schema, source: Path, place: Path) -> dict[str, str]:
     again = run(schema, source, place / "dataset")
     assert [path.name for path in place.iterdir()] == ["dataset"]
-    return again.bytes()
+    return again.digests()
 
 
 def cut(data: bytes) -> bytes:
@@ -69,7 +69,7 @@ def overwrite(data: bytes) -> bytes:
 def test_a_damaged_file_ends_the_run(
     tmp_path: Path,
     ids_only: Schema,
-    expected: dict[str, bytes],
+    expected: dict[str, str],
     name: str,
     spoil: Callable[[bytes], bytes],
     message: str,
@@ -84,7 +84,7 @@ def test_a_damaged_file_ends_the_run(
     assert rerun(ids_only, tmp_path / name, place) == expected
 
 
-def test_a_file_that_vanishes_ends_the_run(tmp_path: Path, ids_only: Schema, expected: dict[str, bytes]) -> None:
+def test_a_file_that_vanishes_ends_the_run(tmp_path: Path, ids_only: Schema, expected: dict[str, str]) -> None:
     source, place = tmp_path / "t.parquet", tmp_path / "out"
     good = write(source)
 
@@ -99,7 +99,7 @@ def test_a_file_that_vanishes_ends_the_run(tmp_path: Path, ids_only: Schema, exp
     assert rerun(ids_only, source, place) == expected
 
 
-def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path, ids_only: Schema, expected: dict[str, bytes]) -> None:
+def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path, ids_only: Schema, expected: dict[str, str]) -> None:
     source, place = tmp_path / "t.parquet", tmp_path / "out"
     write(source)
 
@@ -108,7 +108,7 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path, ids_only: Sche
             with pytest.raises(InputError, match="another `recstack prepare` is running there; wait until it ends"):
                 run(ids_only, source, place / "dataset")
 
-    assert run(ids_only, source, place / "dataset", run_another).bytes() == expected
+    assert run(ids_only, source, place / "dataset", run_another).digests() == expected
     assert [path.name for path in place.iterdir()] == ["dataset"]
 
 
@@ -129,7 +129,7 @@ def test_a_full_disk_ends_the_run(
     tmp_path: Path,
     small_disk: Path,
     ids_only: Schema,
-    expected: dict[str, bytes],
+    expected: dict[str, str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = tmp_path / "t.parquet"

@@ -149,7 +149,7 @@ def test_flink_gives_the_same_dataset_though_a_task_manager_dies(
     here = DatasetLayout(tmp_path / "local")
     local = prepare_dataset(ids_only, PipelineConfig(report=False, interactions=source), here, seed=1).manifest
     assert dict(manifest.counts) == dict(local.counts)
-    assert Prepared(manifest, False, on_flink).bytes() == Prepared(local, False, here).bytes()
+    assert Prepared(manifest, False, on_flink).digests() == Prepared(local, False, here).digests()
     in_order = sorted(cluster.ask("/jobs/overview")["jobs"], key=lambda job: job["start-time"])
     jobs = {job["name"]: job for job in in_order}  # the last attempt's
     assert {name: job["state"] for name, job in jobs.items()} == {

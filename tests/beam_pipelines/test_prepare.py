@@ -193,8 +193,8 @@ def test_equal_inputs_and_seed_give_equal_bytes_and_another_seed_other_negatives
         )
         dataset = DatasetLayout(tmp_path / f"seed-{seed}")
         manifest = prepare_dataset(plain_schema, config, dataset, seed=seed).manifest
-        other = Prepared(manifest, False, dataset).bytes()
-        mine = prepared.bytes()
+        other = Prepared(manifest, False, dataset).digests()
+        mine = prepared.digests()
         assert {name for name in mine if not name.startswith("ranking")} <= {
             name for name, data in other.items() if mine.get(name) == data
         }

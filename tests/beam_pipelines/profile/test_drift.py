@@ -121,13 +121,13 @@ def test_beyond_a_limit_the_run_fails_and_the_former_dataset_stays(
 ) -> None:
     items = [{"item_id": f"i{i}", "brand": "b"} for i in range(10)]
     former = prepare(tmp_path, plain_schema, interactions=rows(), items=items, num_shards=1)
-    content = former.bytes() | {"manifest": former.dataset.manifest.read_bytes()}
+    content = (former.digests(), former.dataset.manifest.read_text())
     second = rows(watches=10, factor=100.0, users=range(5, 20), items=range(1, 12))
     with pytest.raises(RecstackError) as caught:
         prepare(tmp_path, plain_schema, interactions=second, items=items, num_shards=1, drift=limits)
     assert caught.value.exit_code == 1
     assert all(word in str(caught.value) for word in words), str(caught.value)
-    assert former.bytes() | {"manifest": former.dataset.manifest.read_bytes()} == content
+    assert (former.digests(), former.dataset.manifest.read_text()) == content
     assert {path.name for path in tmp_path.iterdir()} == {"interactions.parquet", "items.parquet", "dataset"}
 
 

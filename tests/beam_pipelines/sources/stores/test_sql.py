@@ -144,7 +144,7 @@ def test_a_dataset_is_the_one_that_parquet_gives(server: SqlServer, tmp_path: Pa
     manifest = prepare_dataset(ids_only, config, dataset, seed=1).manifest
     rows = [{"user_id": f"u{n % 20}", "item_id": str(n % 33), "timestamp": _MOMENT + n // 20 * 86_400} for n in numbers]
     from_parquet = prepare(tmp_path, ids_only, interactions=rows)
-    assert Prepared(manifest, False, dataset).bytes() == from_parquet.bytes()
+    assert Prepared(manifest, False, dataset).digests() == from_parquet.digests()
     assert prepare_dataset(ids_only, config, dataset, seed=1).nothing_to_do
     assert PASSWORD not in dataset.manifest.read_text()
     server.run("UPDATE events SET item = 32 WHERE id = 0")
