@@ -194,7 +194,8 @@ def _remarks(found: Tuning) -> Iterator[str]:
     before = f" ({found.qualities[found.first.number]:.4f} before)" if found.first and is_changed else ""
     quality = f"{found.qualities[found.best.number]:.4f}"
     what = f"{found.searched.stage}: {found.searched.metric} on the validation split {quality}{before}"
-    yield f"recstack tune {what}, the best of {len(found.trials)} trials."
+    finished = sum(found.seeds.values())
+    yield f"recstack tune {what}, the best of {finished} finished trials of {len(found.trials)}."
     yield "Fields with a comment `tuned` are changed; train it with `recstack train`."
 
 
