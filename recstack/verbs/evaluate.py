@@ -21,7 +21,13 @@ from trainer.config.evaluation import COLD_ITEMS
 
 # Metrics of a ranking task's table, by the type of the task, and the titles of their columns.
 _SHOWN_OF_TASKS: Mapping[TaskType, Mapping[str, str]] = {
-    "binary": {"auc": "AUC", "log_loss": "log loss", "rmse": "RMSE", "calibration_error": "calibration error"},
+    "binary": {
+        "auc": "AUC",
+        "log_loss": "log loss",
+        "rmse": "RMSE",
+        "calibration_error": "calibration error",
+        "calibration_error_by_chance": "by chance",
+    },
     "regression": {"rmse": "RMSE", "mae": "MAE", "mean_prediction": "mean prediction", "mean_label": "mean label"},
 }
 _ERROR_OF_TASKS: Mapping[TaskType, str] = {"binary": "log loss", "regression": "squared error"}

@@ -36,6 +36,9 @@ class ProbabilityMetrics:
     """Mean probability divided by the share of positives: 1 if calibrated on the whole. None without positives."""
     calibration_error: float
     """Mean, over tenths of the examples' weight by probability, of |mean probability - share of positives|."""
+    calibration_error_by_chance: float
+    """The calibration error to expect of right probabilities on as many independent examples: no calibration gets below
+    it but by luck."""
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Returns the plain form that `metrics.json` holds."""
@@ -74,6 +77,7 @@ def probability_metrics(labels: Values, probabilities: Values, weights: Values |
         if positive_rate > 0
         else None,
         calibration_error=_calibration_error(labels, probabilities, weights),
+        calibration_error_by_chance=_calibration_error_by_chance(probabilities, weights),
     )
 
 
@@ -153,6 +157,13 @@ def reliability(labels: Values, probabilities: Values, weights: Values | None = 
 def _calibration_error(labels: Values, probabilities: Values, weights: Values) -> float:
     bins = reliability(labels, probabilities, weights)
     return sum(each.share * abs(each.predicted - each.observed) for each in bins)
+
+
+def _calibration_error_by_chance(probabilities: Values, weights: Values) -> float:
+    # In each tenth, the difference is nearly normal around 0, and the mean of |N(0, s)| is s times the root of 2 / pi.
+    tenth = _tenths(probabilities, weights)
+    variance = np.bincount(tenth, weights**2 * probabilities * (1 - probabilities))
+    return float(np.sqrt(2 / np.pi * variance).sum() / weights.sum())
 
 
 def _tenths(probabilities: Values, weights: Values) -> npt.NDArray[np.int64]:

@@ -28,6 +28,15 @@ def test_calibrated_probabilities_have_a_small_calibration_error() -> None:
     assert probability_metrics(labels, probabilities**2).calibration_error > 0.1
 
 
+def test_the_calibration_error_by_chance_is_that_of_labels_drawn_by_the_probabilities() -> None:
+    rng = np.random.default_rng(3)
+    probabilities, weights = rng.uniform(size=500), rng.uniform(0.5, 2.0, size=500)
+    drawn = [(rng.uniform(size=500) < probabilities).astype(float) for _ in range(300)]
+    errors = [probability_metrics(labels, probabilities, weights).calibration_error for labels in drawn]
+    expected = probability_metrics(drawn[0], probabilities, weights).calibration_error_by_chance
+    assert expected == pytest.approx(np.mean(errors), rel=0.05)
+
+
 def test_labels_all_alike_have_no_auc() -> None:
     metrics = probability_metrics(np.zeros(3), np.array([0.1, 0.2, 0.3]))
     assert metrics.auc is None
@@ -61,6 +70,8 @@ def test_a_weight_counts_as_so_many_examples() -> None:
     repeated = probability_metrics(LABELS.repeat(times), PROBABILITIES.repeat(times)).to_dict()
     assert weighted.pop("num_examples") == 4
     assert repeated.pop("num_examples") == 13
+    # Seven independent examples are more than one that weighs seven.
+    assert repeated.pop("calibration_error_by_chance") < weighted.pop("calibration_error_by_chance")
     assert weighted == pytest.approx(repeated)
     auc = auc_interval(LABELS, PROBABILITIES, weights=times.astype(float)).value
     assert auc == pytest.approx(repeated["auc"])
