@@ -21,13 +21,7 @@ from trainer.config.evaluation import COLD_ITEMS
 
 # Metrics of a ranking task's table, by the type of the task, and the titles of their columns.
 _SHOWN_OF_TASKS: Mapping[TaskType, Mapping[str, str]] = {
-    "binary": {
-        "auc": "AUC",
-        "log_loss": "log loss",
-        "rmse": "RMSE",
-        "calibration_error": "calibration error",
-        "calibration_error_by_chance": "by chance",
-    },
+    "binary": {"auc": "AUC", "log_loss": "log loss", "rmse": "RMSE", "calibration_error": "calibration error"},
     "regression": {"rmse": "RMSE", "mae": "MAE", "mean_prediction": "mean prediction", "mean_label": "mean label"},
 }
 _ERROR_OF_TASKS: Mapping[TaskType, str] = {"binary": "log loss", "regression": "squared error"}
@@ -206,6 +200,8 @@ def ranking_tables(result: Mapping[str, Any]) -> Iterator[Table]:
         table = Table(title=f"Ranking on the {result['split']} split, task {task}: {count:,} labelled events")
         shown = _SHOWN_OF_TASKS[judged["type"]]
         table.caption = f"difference: {_ERROR_OF_TASKS[judged['type']]}, model minus row; paired bootstrap interval"
+        if judged["type"] == "binary":
+            table.caption += "\nby chance: the calibration error of chances that are right"
         for name in ("model", *shown.values(), "difference"):
             table.add_column(name, justify="left" if name == "model" else "right")
         for name, row in _rows(judged).items():
@@ -226,8 +222,9 @@ def _difference(interval: Mapping[str, float] | None) -> str:
 def _with_interval(row: Mapping[str, Any], metric: str) -> str:
     if row[metric] is None:
         return "-"
-    interval = row.get(f"{metric}_interval")
-    return f"{row[metric]:.4f}" + (f"\n[{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+    interval, by_chance = row.get(f"{metric}_interval"), row.get(f"{metric}_by_chance")
+    bounds = f"\n[{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+    return f"{row[metric]:.4f}{bounds}" + (f"\n{by_chance:.4f} by chance" if by_chance is not None else "")
 
 
 def cascade_tables(result: Mapping[str, Any]) -> Iterator[Table]:
