@@ -85,7 +85,8 @@ def query(arguments: QueryArguments, voice: Voice) -> "Sequence[Recommendation]"
     if not arguments.address:
         raise InputError("--address '': expected host:port of a server's gRPC API, such as localhost:8500")
     inputs = _inputs(arguments.stack, arguments)
-    for note in filter(None, (_note_on_user(arguments, inputs), *_notes_on_items(arguments))):
+    notes = (_note_on_user(arguments, inputs), *_notes_on_items(arguments), *_notes_on_context(arguments))
+    for note in filter(None, notes):
         voice.progress(note)
     if unknown := [name for name in _context_features(arguments.stack.features) if name not in inputs]:
         voice.progress(f"not given by --context, so not known to the model: {', '.join(unknown)}")
@@ -224,9 +225,25 @@ def _notes_on_items(arguments: QueryArguments) -> Iterator[str]:
     if catalogue is None:
         return
     unknown = unknown_items(arguments.stack.features, catalogue, {*arguments.history, *arguments.exclude})
-    for flag, given in (("--history", arguments.history), ("--exclude", arguments.exclude)):
-        if named := [item for item in given if item in unknown]:
-            yield f"{flag}: not in the catalogue, so without effect: {', '.join(named)}"
+    as_unknown = "so read as an unknown item, which can change the list; better left out"
+    given = ("--history", arguments.history, as_unknown), ("--exclude", arguments.exclude, "so without effect")
+    for flag, items, effect in given:
+        if named := [item for item in items if item in unknown]:
+            yield f"{flag}: not in the catalogue, {effect}: {', '.join(named)}"
+
+
+def _notes_on_context(arguments: QueryArguments) -> Iterator[str]:
+    """Warnings about values of --context outside the vocabularies; none where these are not on disk."""
+    schema, dataset = arguments.stack.features, arguments.stack.layout.dataset
+    features = _context_features(schema)
+    for text in arguments.context:
+        name, _, value = text.partition("=")
+        path = dataset.vocabulary(name)
+        if name not in features or name not in schema.vocabularies or not path.is_file():
+            continue
+        values = value.split(",") if features[name].is_list else [value]
+        if unknown := [one for one in values if one not in Vocabulary.read(path).tokens]:
+            yield f"--context {name}: not in the vocabulary, so read as an unknown value: {', '.join(unknown)}"
 
 
 def _asker(arguments: QueryArguments) -> str:

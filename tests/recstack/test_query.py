@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from features.disk.layout import DatasetLayout
+from features.encoding.vocabulary import Vocabulary
 from features.errors import InputError
 from features.schema import Schema
 from features.spec.categorical import CategoricalFeature
@@ -32,6 +33,7 @@ from recstack.verbs.query import (
     _filters,
     _inputs,
     _note_on_user,
+    _notes_on_context,
     _notes_on_items,
     _share,
     _table,
@@ -161,11 +163,25 @@ def test_no_user_is_a_new_user(checkerboard):
 def test_items_that_the_model_does_not_know_are_named(checkerboard, tmp_path):
     given = {"history": ("i0", "I1", "i2"), "exclude": ("i3", " i4")}
     assert list(_notes_on_items(arguments(checkerboard, **given))) == [
-        "--history: not in the catalogue, so without effect: I1",
+        "--history: not in the catalogue, so read as an unknown item, which can change the list; better left out: I1",
         "--exclude: not in the catalogue, so without effect:  i4",
     ]
     assert not list(_notes_on_items(arguments(checkerboard, history=("i0",), exclude=("i3",))))
     assert not list(_notes_on_items(arguments(replace(checkerboard, workdir=tmp_path), **given)))
+
+
+def test_values_of_the_context_that_were_never_learnt_are_named(checkerboard, tmp_path):
+    described = replace(checkerboard.features, query=(*checkerboard.features.query, CategoricalFeature(name="country")))
+    stack = replace(checkerboard, workdir=tmp_path, features=described)
+    given = arguments(stack, context=("country=Atlantis", "timestamp=7"))
+    assert not list(_notes_on_context(given))  # nobody can say without a dataset
+    path = stack.layout.dataset.vocabulary("country")
+    path.parent.mkdir(parents=True)
+    Vocabulary(("NO", "IT")).write(path)
+    (note,) = _notes_on_context(given)
+    assert note.startswith("--context country:")
+    assert note.endswith(": Atlantis")
+    assert not list(_notes_on_context(arguments(stack, context=("country=IT",))))
 
 
 def test_a_known_user_needs_no_note(checkerboard):

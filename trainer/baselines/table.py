@@ -11,6 +11,7 @@ from trainer.config.baselines import BaselineName, require_known
 _CLASSES: Mapping[BaselineName, str] = {
     "popularity": "popularity:Popularity",
     "popularity_recent": "popularity:RecentPopularity",
+    "context_popularity": "context_popularity:ContextPopularity",
     "repeat": "repeat:Repeat",
     "item_cf": "item_cf:ItemCF",
     "user_cf": "user_cf:UserCF",

@@ -6,7 +6,17 @@ from typing import Literal, get_args
 from features.errors import ConfigError
 
 BaselineName = Literal[
-    "popularity", "popularity_recent", "repeat", "item_cf", "user_cf", "content", "svd", "als", "bpr", "ease"
+    "popularity",
+    "popularity_recent",
+    "context_popularity",
+    "repeat",
+    "item_cf",
+    "user_cf",
+    "content",
+    "svd",
+    "als",
+    "bpr",
+    "ease",
 ]
 
 
@@ -18,6 +28,9 @@ class BaselinesConfig:
     """Which baselines to fit."""
     tune: bool = True
     """Whether each baseline's grid is tried on validation first; if not, its defaults hold."""
+    context: str = ""
+    """Query feature by whose values `context_popularity` counts, such as the country; of a time its first part. Empty
+    takes the first feature with a vocabulary or buckets, else the time of the request."""
 
     def __post_init__(self) -> None:
         for name in self.names:

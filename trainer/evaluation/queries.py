@@ -1,13 +1,13 @@
 """Events of a dataset as the evaluation and the baselines know them: integer rows of users and items."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from features.schema import Schema
 from trainer.data.events import Array, EncodedEvents, Int64
-from trainer.metrics.protocol import UNKNOWN, EvaluationSet, Int, Interactions, Ragged
+from trainer.metrics.protocol import UNKNOWN, EvaluationSet, Int, Interactions, Ragged, order_of_events
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,12 @@ def count_training(
 
 
 def training_interactions(
-    blocks: Iterable[EncodedEvents], schema: Schema, first_user_index: int, num_items: int
+    blocks: Iterable[EncodedEvents],
+    schema: Schema,
+    first_user_index: int,
+    num_items: int,
+    *,
+    context: Callable[[EncodedEvents], Int] | None = None,
 ) -> Interactions:
     """The training events, as baselines are fitted on them.
 
@@ -66,23 +71,30 @@ def training_interactions(
         schema: Schema of the dataset.
         first_user_index: index of the user vocabulary's first token.
         num_items: items in the catalogue.
+        context: gives `Interactions.context`, `[events] int64`, of some events; None where there is none.
     """
     of_records, columns = [np.empty(0, np.int64)], list[tuple[Array, ...]]()
     for events, keys in _with_user_keys(blocks, schema, first_user_index):
         of_records.append(np.unique(keys))
         known = events.candidate_row >= 0
-        values = (keys[events.record_of_event()], events.candidate_row, events.timestamp, events.weight)
+        values: list[Array] = [keys[events.record_of_event()], events.candidate_row, events.timestamp, events.weight]
+        values += [] if context is None else [context(events)]
         columns.append(tuple(each[known] for each in values))
     users = Users(keys=np.unique(np.concatenate(of_records)))
-    of_events, items, times, weights = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-    return Interactions.from_events(
-        users.rows(of_events.astype(np.int64, copy=False)),
+    whole: list[Array] = [np.concatenate(parts) for parts in zip(*columns, strict=True)]
+    of_events, items, times, weights, *contexts = whole
+    rows, at = users.rows(of_events.astype(np.int64, copy=False)), times.astype(np.int64, copy=False)
+    interactions = Interactions.from_events(
+        rows,
         items.astype(np.int64),
-        times.astype(np.int64, copy=False),
+        at,
         weights=weights.astype(np.float32, copy=False),
         num_users=len(users.keys),
         num_items=num_items,
     )
+    if not contexts:
+        return interactions
+    return replace(interactions, context=contexts[0].astype(np.int64)[order_of_events(rows, at)])
 
 
 def _with_user_keys(

@@ -1,7 +1,7 @@
 """The two-tower model over the full catalogue, beside baselines that were fitted and tuned on the same splits."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from trainer.config.evaluation import EvaluationConfig
 from trainer.data.encoded_dataset import EncodedDataset
 from trainer.data.events import EncodedEvents
 from trainer.data.raw_catalogue import read_raw_candidates
+from trainer.evaluation.contexts import context_reader
 from trainer.evaluation.new_items import new_item_curve
 from trainer.evaluation.queries import (
     JudgedSplit,
@@ -125,7 +126,8 @@ def judge_models(
 
     Raises:
         InputError: the split holds no query.
-        ConfigError: `evaluation.slice_by` names no feature that makes slices.
+        ConfigError: `evaluation.slice_by` names no feature that makes slices, or `evaluation.baselines.context` none
+            that popularity can be counted by.
     """
     data = load_data(trained, dataset, config)
     judged = data.judged
@@ -139,8 +141,8 @@ def judge_models(
     model = _judge(MODEL, lists, data, config, slices)
     progress(_line(model))
     baselines, tuned = [], {}
-    for name in config.baselines.names:
-        baseline = _tuned_baseline(name, trained, dataset, data, config, seed)
+    for name in _fitting(config.baselines.names, judged, progress):
+        baseline = tuned_baseline(name, trained, dataset, data, config, seed)
         ranked = rank_by_scorer(
             baseline.fit(data.interactions), judged.queries, max(config.cutoffs), exclude_seen=config.exclude_seen
         )
@@ -200,7 +202,9 @@ def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationC
 
     Raises:
         InputError: a split is missing or damaged, or the one to judge holds no query.
+        ConfigError: `evaluation.baselines.context` names no feature that popularity can be counted by.
     """
+    context = context_reader(trained.encoder, config.baselines.context)
     encoded = EncodedDataset(encoder=trained.encoder, candidates=trained.candidates)
     schema, num_items = trained.encoder.schema, len(trained.candidates)
     has_user = schema.user_id in {feature.name for feature in schema.query}
@@ -215,6 +219,7 @@ def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationC
         events = encoded.events(dataset.interactions(name), records="retrieval")
         only_next = config.targets == "next"
         queries, asked_at = evaluation_set(events, schema, counts.users, first_user, num_items, only_next=only_next)
+        queries = replace(queries, context=None if context is None else context(events)[asked_at])
         return JudgedSplit(events=events, queries=queries, asked_at=asked_at)
 
     judged = read(config.split)
@@ -224,7 +229,7 @@ def load_data(trained: Trained[Any], dataset: DatasetLayout, config: EvaluationC
     return EvaluationData(
         counts=counts,
         judged=judged,
-        read_interactions=lambda: training_interactions(training(), schema, first_user, num_items),
+        read_interactions=lambda: training_interactions(training(), schema, first_user, num_items, context=context),
         read_validation=lambda: judged if config.split == "validation" else read("validation"),
     )
 
@@ -249,7 +254,18 @@ def _judge(name: str, ranked: Any, data: EvaluationData, config: EvaluationConfi
     return evaluate_rankings(name, ranked, queries, popularity=popularity, config=config, slices=slices)
 
 
-def _tuned_baseline(
+def _fitting(
+    names: Iterable[BaselineName], judged: JudgedSplit, progress: Callable[[str], None]
+) -> Iterator[BaselineName]:
+    """The baselines for which the dataset has what they need."""
+    for name in names:
+        if name == "context_popularity" and judged.queries.context is None:
+            progress(f"{name}: left out, no query feature has values that popularity could be counted by")
+        else:
+            yield name
+
+
+def tuned_baseline(
     name: BaselineName,
     trained: Trained[TwoTowers],
     dataset: DatasetLayout,
@@ -257,6 +273,16 @@ def _tuned_baseline(
     config: EvaluationConfig,
     seed: int,
 ) -> Baseline:
+    """Makes a baseline with the parameters that are best on validation, where that is configured.
+
+    Args:
+        name: of the baseline.
+        trained: the restored model, whose encoder and catalogue hold.
+        dataset: it was trained on.
+        data: of that dataset, from `load_data`.
+        config: how baselines are tuned.
+        seed: Seed of the baselines that draw random numbers.
+    """
     texts = item_texts(trained.encoder.schema, dataset) if name == "content" else ()
     baseline = make_baseline(name, item_texts=texts, seed=seed)
     validation = data.validation.queries

@@ -81,6 +81,11 @@ class Ragged:
         return Ragged(self.indptr, values).where(~repeated)
 
 
+def order_of_events(user_rows: Int, timestamps: Int) -> Int:
+    """`[events] int64`: events by user and time; those of one user at the same second keep the order they came in."""
+    return np.lexsort((timestamps, user_rows))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Interactions:
     """The train events, which baselines are fitted on; sorted by user and, within a user, by time."""
@@ -97,10 +102,15 @@ class Interactions:
     """Users in the vocabulary."""
     num_items: int
     """Items in the catalogue."""
+    context: Int | None = None
+    """`[events] int64`, 0 or more: the value of a query feature, such as the country, at each event; None without
+    such a feature."""
 
     def __post_init__(self) -> None:
         if not len(self.user_rows) == len(self.item_rows) == len(self.timestamps) == len(self.weights):
             raise ValueError("user_rows, item_rows, timestamps and weights must have one value an event")
+        if self.context is not None and len(self.context) != len(self.user_rows):
+            raise ValueError("context must have one value an event")
         _require_rows("user_rows", self.user_rows, 0, self.num_users)
         _require_rows("item_rows", self.item_rows, 0, self.num_items)
         same_user = np.diff(self.user_rows) == 0
@@ -119,7 +129,7 @@ class Interactions:
         num_items: int,
     ) -> "Interactions":
         """Sorts events in any order; events of one user at the same second keep the order they came in."""
-        order = np.lexsort((timestamps, user_rows))
+        order = order_of_events(user_rows, timestamps)
         given = np.ones(len(user_rows), np.float32) if weights is None else weights.astype(np.float32)
         return cls(
             user_rows=user_rows[order].astype(np.int64),
@@ -166,8 +176,12 @@ class EvaluationSet:
     in the catalogue: it counts as a target that no ranking can reach."""
     num_items: int
     """Items in the catalogue."""
+    context: Int | None = None
+    """`[queries] int64`, 0 or more: the value of the query feature that `Interactions.context` has too."""
 
     def __post_init__(self) -> None:
+        if self.context is not None and len(self.context) != len(self.user_rows):
+            raise ValueError("context must have one value a query")
         if not len(self.user_rows) == len(self.history) == len(self.seen) == len(self.targets):
             raise ValueError("user_rows, history, seen and targets must have one row a query")
         if len(self.history_timestamps) != len(self.history.values):
@@ -193,6 +207,7 @@ class EvaluationSet:
             history_timestamps=self.history_timestamps[first:last],
             seen=self.seen.slice(start, stop),
             targets=self.targets.slice(start, stop),
+            context=None if self.context is None else self.context[start:stop],
         )
 
     def share_of_seen_targets(self) -> float:

@@ -4,6 +4,7 @@ Each user's own item, the diagonal, is withheld: it is the one item of the user'
 so a model that sees the pattern ranks it first once the taken items are left out.
 """
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -21,7 +22,7 @@ from trainer.metrics.top_k import rank_by_scorer
 SIZE = 40
 NAMES: tuple[BaselineName, ...] = get_args(BaselineName)
 # These say nothing of an item that the user has not taken but how popular it is.
-UNRELATED = {"popularity", "popularity_recent", "repeat"}
+UNRELATED = {"popularity", "popularity_recent", "context_popularity", "repeat"}
 RELATING = [name for name in NAMES if name not in UNRELATED]
 SMALL: dict[str, dict[str, object]] = {
     "svd": {"factors": 2},
@@ -43,7 +44,11 @@ def taken_by(user: int) -> list[int]:
 @pytest.fixture(scope="module")
 def checkerboard() -> Interactions:
     users, items = np.transpose([(user, item) for user in range(SIZE) for item in taken_by(user)])
-    return Interactions.from_events(users, items, items, num_users=SIZE, num_items=SIZE)
+    return in_one_context(Interactions.from_events(users, items, items, num_users=SIZE, num_items=SIZE))
+
+
+def in_one_context(interactions: Interactions) -> Interactions:
+    return replace(interactions, context=np.zeros_like(interactions.item_rows))
 
 
 def queries(user_rows: list[int], histories: list[list[int]], targets: list[list[int]]) -> EvaluationSet:
@@ -55,6 +60,7 @@ def queries(user_rows: list[int], histories: list[list[int]], targets: list[list
         seen=history,
         targets=ragged_rows(targets),
         num_items=SIZE,
+        context=np.zeros(len(user_rows), np.int64),
     )
 
 
@@ -89,7 +95,7 @@ class TestEveryBaseline:
         # Item i is taken by the users 0 … i, at the same time: popularity and recent popularity agree.
         users, items = np.nonzero(np.tril(np.ones((SIZE, SIZE))).T)
         staircase = Interactions.from_events(users, items, np.zeros_like(users), num_users=SIZE, num_items=SIZE)
-        ranked = rank_by_scorer(make_small(name).fit(staircase), queries([-1], [[]], [[0]]), 5)
+        ranked = rank_by_scorer(make_small(name).fit(in_one_context(staircase)), queries([-1], [[]], [[0]]), 5)
         assert ranked.item_rows.tolist() == [[39, 38, 37, 36, 35]]
 
     def test_leaves_the_interactions_as_they_were(self, name: BaselineName, checkerboard: Interactions) -> None:
