@@ -157,7 +157,7 @@ def _make_pair(
         times = "" if schema.history_times is None else schema.history_times.name
         history = HistoryPart(
             name=schema.history.name,
-            embedding=HistoryEmbedding(item_vectors, companions, times),
+            embedding=HistoryEmbedding(item_vectors, companions, times, first_known=_first_known(encoder)),
             encoder=make_encoder(encoder_config, config.dimension, length=schema.history.length, dropouts=dropouts),
         )
     # What belongs to the history's events enters by the history's embedding.
@@ -179,6 +179,12 @@ def _make_pair(
         ),
         tables[schema.item_id],
     )
+
+
+def _first_known(encoder: SchemaEncoder) -> int:
+    """First row of an item that histories of the training hold; 0 if rare items, without rows of their own, are too."""
+    item_id = encoder.schema.item_id
+    return 0 if encoder.schema.vocabularies[item_id].min_count > 1 else special_indices(encoder)[item_id]
 
 
 def _kept(config: RetrievalConfig, features: Sequence[FeatureT]) -> list[FeatureT]:
