@@ -225,7 +225,7 @@ def _notes_on_items(arguments: QueryArguments) -> Iterator[str]:
     if catalogue is None:
         return
     unknown = unknown_items(arguments.stack.features, catalogue, {*arguments.history, *arguments.exclude})
-    as_unknown = "so read as an unknown item, which can change the list; better left out"
+    as_unknown = "so read as an unknown item, which says little or nothing"
     given = ("--history", arguments.history, as_unknown), ("--exclude", arguments.exclude, "so without effect")
     for flag, items, effect in given:
         if named := [item for item in items if item in unknown]:

@@ -163,7 +163,7 @@ def test_no_user_is_a_new_user(checkerboard):
 def test_items_that_the_model_does_not_know_are_named(checkerboard, tmp_path):
     given = {"history": ("i0", "I1", "i2"), "exclude": ("i3", " i4")}
     assert list(_notes_on_items(arguments(checkerboard, **given))) == [
-        "--history: not in the catalogue, so read as an unknown item, which can change the list; better left out: I1",
+        "--history: not in the catalogue, so read as an unknown item, which says little or nothing: I1",
         "--exclude: not in the catalogue, so without effect:  i4",
     ]
     assert not list(_notes_on_items(arguments(checkerboard, history=("i0",), exclude=("i3",))))
