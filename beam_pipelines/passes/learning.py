@@ -132,6 +132,8 @@ def merged_counts(workspace: Workspace, partitions: Iterable[int]) -> dict[str, 
     """Sums the counts of all partitions, by feature and in code point order of the values."""
     counts = pa.concat_tables([read_arrow(workspace.counts(partition)) for partition in partitions])
     sums = counts.group_by(["feature", "value"]).aggregate([(name, "sum") for name in COUNT_NAMES])
-    sums = sums.rename_columns({f"{name}_sum": name for name in COUNT_NAMES}).sort_by("value")
+    # By the feature too: Arrow's threads leave the groups in any order, and two features may have the same value.
+    sums = sums.rename_columns({f"{name}_sum": name for name in COUNT_NAMES})
+    sums = sums.sort_by([("feature", "ascending"), ("value", "ascending")])
     names = sums.column("feature").unique().to_pylist()
     return {name: sums.filter(pc.equal(sums.column("feature"), name)).drop_columns(["feature"]) for name in names}
