@@ -13,6 +13,7 @@ from features.encoding.schema_encoder import SchemaEncoder
 from features.errors import ConfigError, InputError, RecstackError
 from tests.trainer.histories import histories as histories_of
 from tests.trainer.small_dataset import SCHEMA, record, write_records, write_small_dataset
+from trainer.config.augmentation import AugmentationConfig
 from trainer.config.encoders import GRUConfig, MeanConfig, TransformerConfig
 from trainer.config.evaluation import EvaluationConfig
 from trainer.config.losses import BCEConfig, BPRConfig, GBCEConfig
@@ -39,6 +40,7 @@ ENSEMBLE = replace(
     encoder=replace(SEQUENCE.encoder, side_features=True),
     ensemble=(GRUConfig(dropout=0.2, side_features=True),),
 )
+CHANGED = replace(SEQUENCE, augmentation=AugmentationConfig(crop=0.5, mask=0.2, substitute=0.2, neighbours=2))
 HARD = replace(RETRIEVAL, negatives=CrossBatchConfig(memory=24, hard_negatives=2, index_steps=5))
 AS_CONFIGURED = EvaluationConfig()
 RANKING = RankingConfig(dimension=4, network=DCNConfig(hidden=(8,)), batch_size=16, epochs=6, optimizer=FAST)
@@ -94,6 +96,7 @@ def item_vectors(dataset: DatasetLayout, root: Path, config: RetrievalConfig) ->
         ),
         pytest.param(replace(RETRIEVAL, loss=BPRConfig()), id="bpr"),
         pytest.param(HARD, id="hard"),
+        pytest.param(CHANGED, id="augmentation"),
     ],
 )
 def test_learns_that_users_stay_with_their_parity(small_dataset, tmp_path, config):
@@ -132,6 +135,7 @@ def test_same_call_again_has_nothing_to_do(small_dataset, tmp_path):
         pytest.param(SEQUENCE, id="sequence", marks=pytest.mark.slow),
         pytest.param(replace(ENSEMBLE, negatives=HARD.negatives), id="ensemble", marks=pytest.mark.slow),
         pytest.param(HARD, id="hard", marks=pytest.mark.slow),
+        pytest.param(CHANGED, id="augmentation", marks=pytest.mark.slow),
     ],
 )
 def test_interrupted_training_ends_as_an_uninterrupted_one(small_dataset, tmp_path, config):
@@ -145,6 +149,18 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(small_dataset, tmp_pa
     np.testing.assert_array_equal(
         item_vectors(small_dataset, broken, config), item_vectors(small_dataset, whole, config)
     )
+
+
+@pytest.mark.slow
+def test_histories_that_are_never_changed_train_to_the_last_bit_as_without(small_dataset, tmp_path):
+    # On, but a draw below the share would be one of 2^23 that are possible.
+    off = replace(SEQUENCE, epochs=2)
+    barely = replace(off, augmentation=AugmentationConfig(crop=1e-12, mask=1e-12, substitute=1e-12))
+    vectors = []
+    for name, config in (("off", off), ("on", barely)):
+        train(small_dataset, tmp_path / name, config)
+        vectors.append(item_vectors(small_dataset, tmp_path / name, config))
+    np.testing.assert_array_equal(*vectors)
 
 
 @pytest.mark.slow

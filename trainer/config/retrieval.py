@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from features.errors import ConfigError
 from features.schema import Schema
+from trainer.config.augmentation import AugmentationConfig
 from trainer.config.encoders import EncoderConfig, MeanConfig
 from trainer.config.losses import LossConfig, SoftmaxConfig
 from trainer.config.negatives import AllConfig, NegativesConfig
@@ -66,6 +67,8 @@ class RetrievalConfig:
     half_life: float = 0.0
     """Share of the time that the training events span, after which an event weighs half; 0 weighs all alike. For
     assortments that change with the seasons."""
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    """How the histories of training examples are changed at random; not at all by default."""
     initialisation: Literal["random", "svd"] = "random"
     """What the item embeddings start from: noise, or the singular vectors of the interactions."""
     loss: LossConfig = field(default_factory=SoftmaxConfig)
@@ -106,6 +109,7 @@ class RetrievalConfig:
         require("retrieval", self, "repeat", 0 <= self.repeat <= 100, "a number from 0 to 100; 1 adds what is likely")
         has_own = not self.repeat or self.examples in ("event", "basket")
         require("retrieval", self, "repeat", has_own, '0, or `examples` of "event" or "basket"')
+        self.augmentation.require_order(self.examples)
         check_training("retrieval", self)
 
 
@@ -113,6 +117,8 @@ def streaming_obstacle(config: RetrievalConfig) -> str:
     """Why the model cannot be trained on events that are streamed from disk; empty if it can."""
     if config.initialisation == "svd":
         return 'retrieval.initialisation = "svd" decomposes all events; choose "random"'
+    if config.augmentation.substitute:
+        return "retrieval.augmentation.substitute finds similar items in all events; set it to 0"
     return ""
 
 
@@ -121,7 +127,7 @@ def require_features(config: RetrievalConfig, schema: Schema) -> None:
 
     Raises:
         ConfigError: a feature that is left out is not there, is needed or has a table configured, or the history is
-            missing that `repeat` and examples of kind `sequence` need.
+            missing that `repeat`, `augmentation` and examples of kind `sequence` need.
     """
     required = {schema.item_id, *([] if schema.history is None else [schema.history.name])}
     names = [feature.name for feature in (*schema.embedded_query, *schema.candidate) if feature.name not in required]
@@ -145,10 +151,11 @@ def require_history(config: RetrievalConfig, schema: Schema) -> None:
     """Refuses what a schema without a history cannot have.
 
     Raises:
-        ConfigError: the configuration says `repeat`, or examples of kind `sequence`.
+        ConfigError: the configuration says `repeat`, `augmentation`, or examples of kind `sequence`.
     """
     expected = 'a feature of kind "history" in [[features.query]]'
     has_history = schema.history is not None
     require("retrieval", config, "repeat", has_history or not config.repeat, f"0, or {expected}")
     is_ordered = config.examples == "sequence"
     require("retrieval", config, "examples", has_history or not is_ordered, f'"event", or {expected}')
+    config.augmentation.require_history(schema)

@@ -24,7 +24,7 @@ class TrainingConfig:
     input: InputKind = "auto"
     """Where the training events are: `memory` holds them all in every process; `stream` encodes them to disk once and
     holds two blocks of them, and each of several processes reads shards of its own; `auto` streams 20,000,000 events or
-    more. The list ranker and `initialisation = "svd"` need them in memory."""
+    more. The list ranker, `initialisation = "svd"` and `augmentation.substitute` need them in memory."""
     block_events: int = 1_000_000
     """Events of a block when they are streamed, shared by all processes. Examples are shuffled within a block of users
     drawn from everywhere, so that larger ones shuffle better; a million take some 300 MB in all."""

@@ -11,11 +11,13 @@ from features.encoding.schema_encoder import SchemaEncoder
 from trainer.config.negatives import SampledConfig
 from trainer.config.retrieval import RetrievalConfig
 from trainer.data.catalogue import EncodedCatalogue
+from trainer.retrieval.augmentation import HistoryAugmentation
 from trainer.retrieval.losses.base import Comparison, Positives, make_loss
 from trainer.retrieval.negatives.base import SampledNegatives, make_source
 from trainer.retrieval.negatives.hard import HardNegatives
 from trainer.retrieval.pairs import bonus_among, positives_among
 from trainer.retrieval.repeat_bonus import RepeatBonus
+from trainer.retrieval.similar_items import SimilarItems
 from trainer.retrieval.two_towers import TowerPair, make_two_towers
 
 
@@ -26,9 +28,23 @@ class TwoTowerModel(tfrs.Model):
     """
 
     def __init__(
-        self, config: RetrievalConfig, encoder: SchemaEncoder, candidates: EncodedCatalogue, *, seed: int
+        self,
+        config: RetrievalConfig,
+        encoder: SchemaEncoder,
+        candidates: EncodedCatalogue,
+        *,
+        seed: int,
+        similar_items: SimilarItems | None = None,
     ) -> None:
-        """Creates every weight, under the strategy's scope if there is one."""
+        """Creates every weight, under the strategy's scope if there is one.
+
+        Args:
+            config: Of the model.
+            encoder: Of the features.
+            candidates: The catalogue.
+            seed: Of the initial weights.
+            similar_items: What items of histories may be replaced by in training; a trained model needs none.
+        """
         super().__init__()
         self.config = config
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
@@ -37,6 +53,11 @@ class TwoTowerModel(tfrs.Model):
         self._source = make_source(config.negatives, candidates.train_frequency, seed)
         self._hard = _hard_negatives(config, len(candidates))
         self._loss = make_loss(config.loss, len(candidates))
+        self._augmentation: HistoryAugmentation | None = None
+        if config.augmentation.is_on:
+            self._augmentation = HistoryAugmentation(
+                config.augmentation, encoder.schema, step=self.step, similar_items=similar_items
+            )
 
     def compute_loss(self, inputs: Mapping[str, Any], training: bool = False) -> tf.Tensor:
         """Weighted sum of the losses of the batch's positives.
@@ -45,14 +66,16 @@ class TwoTowerModel(tfrs.Model):
             inputs: `query`: encoded query features of Q queries; `positive_query [m] int32`, `positive_row [m] int32`
                 and `weight [m] float32` of the positives. In place of the histories may come all of them at once, as
                 `QueryTower.at_positions` takes them.
-            training: whether dropout is on.
+            training: whether dropout is on, and histories are changed as `retrieval.augmentation` says.
 
         Returns:
             `[] float32`.
         """
         positives = Positives(inputs["positive_query"], inputs["positive_row"])
         negatives = self._source.draw(positives.rows, self.step)
-        queries = [self._embed_queries(pair, inputs, training) for pair in self.towers.pairs]
+        seen = self._augmentation(inputs) if training and self._augmentation is not None else inputs
+        queries = [self._embed_queries(pair, seen, training) for pair in self.towers.pairs]
+        # The true histories say what the user took before.
         repeats = self.towers.repeat_logits(inputs["query"])
         if self._hard is not None:
             catalogue = partial(self.towers.embed_candidates, self._candidates)

@@ -17,6 +17,7 @@ from trainer.data.stored_events import StoredEvents
 from trainer.retrieval.examples import make_examples
 from trainer.retrieval.initialisation import initialise_items
 from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.similar_items import similar_items_for
 from trainer.retrieval.two_towers import TwoTowers
 from trainer.retrieval.validation import NDCG, RetrievalValidation
 from trainer.training.progress import Metrics
@@ -53,7 +54,7 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents | StoredEvents, TwoTow
         return replace(self, config=replace(self.config, new_item_cost=0.0))
 
     def streaming_obstacle(self) -> str:
-        """An initialisation from all events."""
+        """An initialisation or similar items from all events."""
         return streaming_obstacle(self.config)
 
     def load_events(self, context: StageContext, dataset: EncodedDataset) -> EncodedEvents | StoredEvents:
@@ -74,7 +75,9 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents | StoredEvents, TwoTow
         self, dataset: EncodedDataset, events: EncodedEvents | StoredEvents | None, seed: int
     ) -> TwoTowerModel:
         """The model, its item embeddings initialised from the events if the configuration says so."""
-        model = TwoTowerModel(self.config, dataset.encoder, dataset.candidates, seed=seed)
+        in_memory = events if isinstance(events, EncodedEvents) else None
+        similar = similar_items_for(self.config.augmentation, in_memory, dataset.encoder)
+        model = TwoTowerModel(self.config, dataset.encoder, dataset.candidates, seed=seed, similar_items=similar)
         if isinstance(events, EncodedEvents):
             initialise_items(model, events, dataset.candidates, self.config, seed)
         return model

@@ -21,7 +21,8 @@ from trainer.retrieval.neighbours import neighbours_of_new
 
 # Keeps the gradient of a vector near zero bounded; far below any trained vector's squared norm.
 _NORM_EPSILON = 1e-6
-_UNKNOWN_ITEM = 1
+UNKNOWN_ITEM = 1
+"""Row of the item embeddings that stands for an item which training does not know."""
 
 
 def normalise(vectors: tf.Tensor) -> tf.Tensor:
@@ -214,7 +215,7 @@ class CandidateTower(Tower):
     def _forget_ids(self, indices: tf.Tensor) -> tf.Tensor:
         seed = tf.stack([self.step, 7 + 1000 * replica_number()])
         forgotten = tf.random.stateless_uniform(tf.shape(indices), seed) < self.config.id_dropout
-        return tf.where(forgotten, _UNKNOWN_ITEM, indices)
+        return tf.where(forgotten, UNKNOWN_ITEM, indices)
 
 
 class Ensemble(tf.keras.layers.Layer):
