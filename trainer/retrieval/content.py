@@ -11,7 +11,7 @@ MOST_COMPONENTS_OF_A_NUMBER = 2
 
 def one_hot(values: Int64, first: int, size: int) -> sp.csr_array:
     """`[items, size] float32` of `[items]` or `[items, width] int32`, where indices before `first` say nothing."""
-    values = values.reshape(len(values), -1)
+    values = values[:, None] if values.ndim == 1 else values
     items, places = np.nonzero(values >= first)
     indices = values[items, places]
     found = sp.csr_array((np.ones(len(indices), np.float32), (items, indices)), shape=(len(values), size))
