@@ -111,7 +111,7 @@ class ContentVectors(tf.keras.layers.Layer):
             matrix[:, :rank] = directions * part.scale[:, None]
             self.projections[part.name].assign(matrix)
             if part.name in self.offsets:
-                self.offsets[part.name].assign(-part.mean @ matrix)
+                self.offsets[part.name].assign((-part.mean @ matrix).astype(np.float32))
 
     def _discrete(self, values: Mapping[str, npt.NDArray[Any]]) -> Iterator["_Fitted"]:
         kinds = {name: feature for name, feature in self.features_of.items() if not feature.is_dense}

@@ -135,8 +135,12 @@ def test_projections_follow_their_values_into_a_new_run() -> None:
 
 
 def test_projections_in_parts_on_several_servers_say_the_same() -> None:
-    layer = fitted(["title", "maker", "cover"])
-    expected = layer(items()).numpy()
-    parts = {name: in_parts(projection) for name, projection in layer.projections.items()}
-    layer.projections = parts
+    names = ["title", "maker", "cover"]
+    expected = fitted(names)(items()).numpy()
+    layer = ContentVectors({name: EVERYTHING[name] for name in names}, 64)
+    layer.projections = {name: in_parts(projection) for name, projection in layer.projections.items()}
+    layer.fit(items(), seed=0)
     np.testing.assert_allclose(layer(items()), expected, atol=1e-6)
+    again = ContentVectors({name: EVERYTHING[name] for name in names}, 64)
+    again.take_over(layer, {})
+    np.testing.assert_allclose(again(items()), expected, atol=1e-6)
