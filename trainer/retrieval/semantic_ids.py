@@ -15,6 +15,7 @@ import tensorflow as tf
 from features.encoding.encoder import Tensors
 from features.encoding.schema_encoder import SchemaEncoder
 from features.encoding.signature import raw_missing
+from features.errors import ConfigError
 from trainer.config.retrieval import RetrievalConfig
 from trainer.config.semantic_ids import SemanticIdsConfig
 from trainer.data.catalogue import EncodedCatalogue
@@ -83,7 +84,11 @@ class SemanticIds(tf.keras.layers.Layer):
 
 
 def make_semantic_codes(config: RetrievalConfig, encoder: SchemaEncoder) -> SemanticCodes | None:
-    """Makes the layer for the candidates of the schema; None where semantic ids are off."""
+    """Makes the layer for the candidates of the schema; None where semantic ids are off.
+
+    Raises:
+        ConfigError: all vectors have one component, and there is nothing else, so that no item is like another.
+    """
     if not config.semantic_ids.levels:
         return None
     schema, num_special = encoder.schema, special_indices(encoder)
@@ -96,6 +101,9 @@ def make_semantic_codes(config: RetrievalConfig, encoder: SchemaEncoder) -> Sema
             features[feature.name] = ContentFeature(
                 encoded=encoded, num_special=num_special.get(feature.name, 1), missing=missing
             )
+    if not any(feature.says_something for feature in features.values()):
+        expected = "0, or a candidate feature with values, words or a vector of at least two components"
+        raise ConfigError("retrieval.semantic_ids.levels", config.semantic_ids.levels, expected)
     return SemanticCodes(ContentVectors(features, config.semantic_ids.components), config.semantic_ids)
 
 

@@ -13,6 +13,7 @@ from features.encoding.vocabulary import Vocabulary
 from features.errors import ConfigError
 from features.spec.ids import IdFeature
 from features.spec.numeric import NumericFeature
+from features.spec.vector import VectorFeature
 from tests.trainer.retrieval.test_model import make_model, query
 from tests.trainer.small_dataset import NUM_ITEMS, SCHEMA, write_small_dataset
 from tests.trainer.small_training import train_and_restore
@@ -22,7 +23,7 @@ from trainer.config.semantic_ids import SemanticIdsConfig
 from trainer.data.catalogue import EncodedCatalogue, load_catalogue
 from trainer.data.encoded_dataset import encode_dataset
 from trainer.retrieval.model import TwoTowerModel
-from trainer.retrieval.semantic_ids import SEMANTIC_IDS, codes_of, fit_codes
+from trainer.retrieval.semantic_ids import SEMANTIC_IDS, codes_of, fit_codes, make_semantic_codes
 from trainer.retrieval.stage import RetrievalStage
 from trainer.stage import plan_training, train_stage
 from trainer.training.stage import StageContext
@@ -187,6 +188,16 @@ def test_items_that_say_nothing_are_refused() -> None:
         require_features(replace(config, leave_out=("parity",)), SCHEMA)
     require_features(config, IN_BUCKETS)
     require_features(config, SCHEMA)
+
+
+def test_vectors_of_one_component_are_refused_too(small_dataset: DatasetLayout) -> None:
+    schema = replace(SCHEMA, candidate=(IdFeature(name="item_id"), VectorFeature(name="cover", length=1)))
+    config = RetrievalConfig(semantic_ids=IDS)
+    require_features(config, schema)  # which does not know how values are encoded
+    with pytest.raises(
+        ConfigError, match=r"retrieval\.semantic_ids\.levels = 2: expected 0, or .* at least two components"
+    ):
+        make_semantic_codes(config, SchemaEncoder(schema, small_dataset))
 
 
 @pytest.mark.parametrize(("name", "value"), [("levels", -1), ("levels", 17), ("codes", 1), ("components", 0)])
