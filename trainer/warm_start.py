@@ -13,6 +13,7 @@ from features.serialization import unstructure
 from trainer.config.tables import TABLES, FullConfig, TableConfig
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.layers.tables.matched_rows import MatchedRows, match_rows, tables_of_weights
+from trainer.retrieval.semantic_ids import codes_of
 from trainer.training.checkpoints import restore_best
 from trainer.training.inputs import changes_since
 from trainer.training.progress import Report, unreported
@@ -25,7 +26,8 @@ def warm_start(
     """Gives the model the best weights of a former run of the stage.
 
     Rows of tables follow their values (`matched_rows`), so the former run may be of another catalogue with the same
-    features. Optimizer, learning rate and the count of steps start anew.
+    features. Semantic ids keep the former run's codes, so that their rows keep their meaning. Optimizer, learning rate
+    and the count of steps start anew.
 
     Args:
         model: Of the new training.
@@ -60,6 +62,8 @@ def warm_start(
     tables = tables_of_weights(trained)
     for parts, old in zip(_parts_of_weights(model), trained.trainable_variables, strict=True):
         _assign(parts, old.numpy(), matched.get(tables.get(id(old), "")))
+    for codes, before_codes in zip(codes_of(model), codes_of(trained), strict=True):
+        codes.take_over(before_codes, matched)
     report(_account(former, {name: matched[name] for name in sorted({*tables.values()} & {*matched})}))
     if read_manifest(former.manifest, "run").schema_fingerprint != dataset.encoder.schema.fingerprint():
         report(f"run {former.directory.parent.name} had other features, of which only those of today are taken over")

@@ -17,6 +17,7 @@ from features.kinds import Kinds, option_names
 from features.schema import Schema
 from features.serialization import unstructure
 from recstack.config import StackConfig
+from trainer.config.retrieval import has_content
 
 Table: TypeAlias = dict[str, Any]
 
@@ -42,6 +43,8 @@ class LogFacts:
     """Name of the user's id if it has an embedding beside a history; else empty."""
     tasks: int = 0
     """Labels that the ranking model predicts."""
+    has_content: bool = False
+    """Whether features say what items are like, so that items can be alike."""
     is_compiled: bool = False
     """Whether XLA compiles the steps, which it cannot do with all settings."""
 
@@ -56,6 +59,7 @@ class LogFacts:
             takes_again=not stack.evaluation.exclude_seen,
             user_beside_history=_user_beside_history(stack.features),
             tasks=len(stack.features.task),
+            has_content=has_content(stack.retrieval, stack.features),
             is_compiled=stack.training.xla,
         )
 

@@ -7,10 +7,12 @@ from typing import Literal, TypeAlias
 
 from features.errors import ConfigError
 from features.schema import Schema
+from features.spec.base import Feature
 from trainer.config.augmentation import AugmentationConfig
 from trainer.config.encoders import EncoderConfig, MeanConfig
 from trainer.config.losses import LossConfig, SoftmaxConfig
 from trainer.config.negatives import AllConfig, NegativesConfig
+from trainer.config.semantic_ids import SemanticIdsConfig
 from trainer.config.tables import TABLES, FullConfig, TableConfig, require_tables
 from trainer.config.training import OptimizerConfig, check_training, require
 
@@ -42,6 +44,11 @@ class RetrievalConfig:
     new_item_cost: float = 0.0
     """Share of the validation's NDCG that may be given up so that lists show more items without training events: their
     scores are shifted together as far as that allows. 0 shifts nothing. It needs `item_bias`."""
+    content_weight: float = 0.0
+    """How much a further loss counts that draws what the features alone say of an item towards its whole vector: the
+    mean of 1 - cosine over the positives, so that the features learn to stand alone. 0 leaves it out."""
+    semantic_ids: SemanticIdsConfig = SemanticIdsConfig()
+    """Codes that items with like features share, with an embedding each."""
     embedding: Mapping[str, TableConfig] = field(default_factory=dict)
     """How the embeddings of a feature's values are stored, by the name of the feature: `[retrieval.embedding.item_id]`
     with `kind = "hashed"` and the like, for tables that memory does not hold. A feature that is not named has a row for
@@ -94,6 +101,8 @@ class RetrievalConfig:
         require("retrieval", self, "new_item_neighbours", self.new_item_neighbours >= 0, "0 or more")
         is_share = 0 <= self.new_item_cost < 1 and (self.item_bias or not self.new_item_cost)
         require("retrieval", self, "new_item_cost", is_share, "a share in [0, 1), and 0 where `item_bias` is off")
+        is_weight = 0 <= self.content_weight < math.inf
+        require("retrieval", self, "content_weight", is_weight, "a number of at least 0")
         require("retrieval", self, "half_life", 0 <= self.half_life < math.inf, "a share of the training time, or 0")
         require("retrieval", self, "validation_queries", self.validation_queries >= 1, "at least 1")
         require("retrieval", self, "hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
@@ -126,8 +135,9 @@ def require_features(config: RetrievalConfig, schema: Schema) -> None:
     """Refuses a configuration that names features which the schema does not have, or needs them.
 
     Raises:
-        ConfigError: a feature that is left out is not there, is needed or has a table configured, or the history is
-            missing that `repeat`, `augmentation` and examples of kind `sequence` need.
+        ConfigError: a feature that is left out is not there, is needed or has a table configured, the history is
+            missing that `repeat`, `augmentation` and examples of kind `sequence` need, or the features of items that
+            `content_weight` and `semantic_ids` need.
     """
     required = {schema.item_id, *([] if schema.history is None else [schema.history.name])}
     names = [feature.name for feature in (*schema.embedded_query, *schema.candidate) if feature.name not in required]
@@ -136,6 +146,7 @@ def require_features(config: RetrievalConfig, schema: Schema) -> None:
     is_empty = all(feature.name in config.leave_out for feature in schema.embedded_query)
     require("retrieval", config, "leave_out", not is_empty, "names that leave a query feature to learn from")
     require_history(config, schema)
+    _require_content(config, schema)
     require_tables("retrieval.embedding", config.embedding, schema)
     if unread := sorted(config.embedding.keys() & set(config.leave_out)):
         expected = f"no {unread[0]!r}, whose table is in [retrieval.embedding.{unread[0]}]; take either of them away"
@@ -159,3 +170,27 @@ def require_history(config: RetrievalConfig, schema: Schema) -> None:
     is_ordered = config.examples == "sequence"
     require("retrieval", config, "examples", has_history or not is_ordered, f'"event", or {expected}')
     config.augmentation.require_history(schema)
+
+
+def has_content(config: RetrievalConfig, schema: Schema) -> bool:
+    """Whether a feature that is not left out says what an item is like; a number says only how much of something."""
+    return any(each.statistics is None or each.statistics.num_buckets for each in _sides(config, schema))
+
+
+def _sides(config: RetrievalConfig, schema: Schema) -> list[Feature]:
+    """The features of candidates that are learnt from beside the id."""
+    return [each for each in schema.candidate if each.name not in (schema.item_id, *config.leave_out)]
+
+
+def _require_content(config: RetrievalConfig, schema: Schema) -> None:
+    """Refuses what needs to know more of items than their id.
+
+    Raises:
+        ConfigError: the configuration says `content_weight` or `semantic_ids`, and nothing else is learnt from.
+    """
+    has_sides = bool(_sides(config, schema))
+    expected = "0, or a feature beside the id in [[features.candidate]] that is not left out"
+    require("retrieval", config, "content_weight", has_sides or not config.content_weight, expected)
+    expected = f"{expected} and has values, words or vectors"
+    is_told = has_content(config, schema) or not config.semantic_ids.levels
+    require("retrieval.semantic_ids", config.semantic_ids, "levels", is_told, expected)

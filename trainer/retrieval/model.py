@@ -85,6 +85,10 @@ class TwoTowerModel(tfrs.Model):
             for pair, vectors in zip(self.towers.pairs, queries, strict=True)
         ]
         losses = [self._loss(comparison) for comparison in comparisons]
+        if self.config.content_weight:
+            items = self._candidates.gather(positives.rows)
+            of_content = [pair.candidate.content_loss(items) for pair in self.towers.pairs]
+            losses = [loss + self.config.content_weight * own for loss, own in zip(losses, of_content, strict=True)]
         return tf.reduce_sum(inputs["weight"] * tf.add_n(losses)) / len(losses)
 
     def _embed_queries(self, pair: TowerPair, inputs: Mapping[str, Any], training: bool) -> tf.Tensor:

@@ -15,12 +15,11 @@ import tensorflow as tf
 
 from trainer.data.catalogue import EncodedCatalogue
 from trainer.data.events import Float32, Int64
+from trainer.retrieval.content import MOST_COMPONENTS_OF_A_NUMBER, one_hot, rarity, times, unit
 
 _ITEMS_A_BLOCK = 1024
 # Cosines of as many items with all others as are held at once.
 _BLOCK_BYTES = 64 << 20
-# Dense features of no more components are numbers, whose direction says nothing.
-_MOST_COMPONENTS_OF_A_NUMBER = 2
 
 
 class Neighbours(NamedTuple):
@@ -75,30 +74,11 @@ def neighbours_of_new(
 def _features(candidates: EncodedCatalogue, compared: Sequence[tuple[str, int]]) -> sp.csr_array:
     """`[items, values] float32`: one row an item, of length 1 or empty."""
     encoded = [(candidates.features[name].numpy(), first) for name, first in compared]
-    discrete = [_one_hot(values, first) for values, first in encoded if values.dtype == np.int32]
+    discrete = [
+        one_hot(values, first, int(values.max(initial=0)) + 1) for values, first in encoded if values.dtype == np.int32
+    ]
     numbers = [values for values, _ in encoded if values.dtype != np.int32]
-    dense = [sp.csr_array(values) for values in numbers if values.shape[1] > _MOST_COMPONENTS_OF_A_NUMBER]
+    dense = [sp.csr_array(values) for values in numbers if values.shape[1] > MOST_COMPONENTS_OF_A_NUMBER]
     empty = sp.csr_array((len(candidates), 1), dtype=np.float32)
-    return _unit(sp.hstack([_unit(_weighted(sp.hstack([empty, *discrete], "csr"))), *map(_unit, dense)], "csr"))
-
-
-def _one_hot(values: Int64, first: int) -> sp.csr_array:
-    """`[items, indices]` of `[items]` or `[items, width] int32`, where indices before `first` say nothing."""
-    values = values.reshape(len(values), -1)
-    items, places = np.nonzero(values >= first)
-    indices = values[items, places]
-    shape = (len(values), int(indices.max(initial=0)) + 1)
-    found = sp.csr_array((np.ones(len(indices), np.float32), (items, indices)), shape=shape)
-    found.data[:] = 1.0  # once, however often a word is there
-    return found
-
-
-def _weighted(values: sp.csr_array) -> sp.csr_array:
-    """Each value times the logarithm of how rare it is."""
-    holders = np.bincount(values.indices, minlength=values.shape[1])
-    return (values @ sp.diags_array(np.log((1 + values.shape[0]) / (1 + holders)).astype(np.float32))).tocsr()
-
-
-def _unit(rows: sp.csr_array) -> sp.csr_array:
-    lengths = np.sqrt((rows * rows).sum(axis=1))
-    return (sp.diags_array((1 / np.maximum(lengths, 1e-12)).astype(np.float32)) @ rows).tocsr()
+    values = sp.hstack([empty, *discrete], "csr")
+    return unit(sp.hstack([unit(times(values, rarity(values))), *map(unit, dense)], "csr"))

@@ -17,6 +17,7 @@ from trainer.data.stored_events import StoredEvents
 from trainer.retrieval.examples import make_examples
 from trainer.retrieval.initialisation import initialise_items
 from trainer.retrieval.model import TwoTowerModel
+from trainer.retrieval.semantic_ids import fit_codes
 from trainer.retrieval.similar_items import similar_items_for
 from trainer.retrieval.two_towers import TwoTowers
 from trainer.retrieval.validation import NDCG, RetrievalValidation
@@ -74,12 +75,14 @@ class RetrievalStage(Stage[RetrievalConfig, EncodedEvents | StoredEvents, TwoTow
     def make_model(
         self, dataset: EncodedDataset, events: EncodedEvents | StoredEvents | None, seed: int
     ) -> TwoTowerModel:
-        """The model, its item embeddings initialised from the events if the configuration says so."""
+        """The model; the configuration may initialise its items from the events, and its codes from the catalogue."""
         in_memory = events if isinstance(events, EncodedEvents) else None
         similar = similar_items_for(self.config.augmentation, in_memory, dataset.encoder)
         model = TwoTowerModel(self.config, dataset.encoder, dataset.candidates, seed=seed, similar_items=similar)
         if isinstance(events, EncodedEvents):
             initialise_items(model, events, dataset.candidates, self.config, seed)
+        if events is not None:
+            fit_codes(model, dataset.encoder, dataset.candidates, seed)
         return model
 
     def make_validation(

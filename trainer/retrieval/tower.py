@@ -197,6 +197,26 @@ class CandidateTower(Tower):
             bias += self.lift * tf.cast(encoded[self.item_id] < self.first_index, tf.float32)
         return tf.concat([total, bias[..., None]], axis=-1)
 
+    def content_loss(self, encoded: Tensors) -> tf.Tensor:
+        """How far the vectors that items have by their features alone are from those that they have with their ids.
+
+        Ids are hidden as in DropoutNet (https://papers.nips.cc/paper/7081), which then fits scores; what the content
+        says is drawn to the item's own vector instead, as in CLCRec (https://arxiv.org/abs/2107.05315), but by the
+        cosine alone and without contrasts: other items are the business of the main loss. The vector with the id is
+        the target and gets no gradient.
+
+        Args:
+            encoded: Encoded features by name, `[batch, ...]`.
+
+        Returns:
+            `[batch] float32`: 1 - cosine, without the bias.
+        """
+        vectors = self.features.vectors(encoded)
+        unknown = tf.fill(tf.shape(encoded[self.item_id]), UNKNOWN_ITEM)
+        hidden = {**vectors, self.item_id: self.features.by_name[self.item_id](unknown)}
+        whole = tf.stop_gradient(normalise(self.combine(vectors)))
+        return 1.0 - tf.reduce_sum(normalise(self.combine(hidden)) * whole, axis=-1)
+
     def like_neighbours(self, vectors: tf.Tensor, candidates: EncodedCatalogue) -> tf.Tensor:
         """The catalogue's vectors, `[items, d] float32`, with those of new items made of their neighbours'."""
         count = self.config.new_item_neighbours

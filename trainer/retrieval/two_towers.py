@@ -1,7 +1,7 @@
 """The query and the candidate tower of a retrieval model, or of each model of an ensemble, and the scores they give."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from trainer.layers.history_embedding import HistoryEmbedding
 from trainer.layers.tables.contract import EmbeddingTable
 from trainer.retrieval.item_vectors import ItemVectors
 from trainer.retrieval.repeat_bonus import EntriesOfHistories, RepeatBonus, RepeatBonusLayer
+from trainer.retrieval.semantic_ids import SEMANTIC_IDS, SemanticCodes, SemanticIds, make_semantic_codes
 from trainer.retrieval.tower import CandidateTower, Ensemble, HistoryPart, ItemIds, QueryTower, Tower, mixing_layers
 
 FeatureT = TypeVar("FeatureT", bound=Feature)
@@ -120,10 +121,10 @@ def make_two_towers(
         seed: Of the initial weights.
         step: `[] int64`, of the training, for dropout.
     """
-    encoders = enumerate((config.encoder, *config.ensemble))
+    common = _Common(config, encoder, candidates, make_semantic_codes(config, encoder))
     pairs = [
-        _make_pair(config, each, encoder, candidates, seed + _SEEDS_A_MODEL * number, _dropouts(step, number))
-        for number, each in encoders
+        _make_pair(common, each, seed + _SEEDS_A_MODEL * number, _dropouts(step, number))
+        for number, each in enumerate((config.encoder, *config.ensemble))
     ]
     history = encoder.schema.history
     return TwoTowers(pairs, _repeat_layer(config, encoder.schema), "" if history is None else history.name, config)
@@ -133,19 +134,24 @@ def _dropouts(step: tf.Variable, number: int) -> DropoutSeries:
     return DropoutSeries(step=step, first=_SEEDS_A_MODEL * number)
 
 
-def _make_pair(
-    config: RetrievalConfig,
-    encoder_config: EncoderConfig,
-    encoder: SchemaEncoder,
-    candidates: EncodedCatalogue,
-    seed: int,
-    dropouts: DropoutSeries,
-) -> TowerPair:
+class _Common(NamedTuple):
+    """What the models of an ensemble share."""
+
+    config: RetrievalConfig
+    encoder: SchemaEncoder
+    candidates: EncodedCatalogue
+    codes: SemanticCodes | None
+    """Of semantic ids; None where they are off."""
+
+
+def _make_pair(common: _Common, encoder_config: EncoderConfig, seed: int, dropouts: DropoutSeries) -> TowerPair:
     """Creates one model of the ensemble: its tables, its history encoder and both towers."""
+    config, encoder, candidates, codes = common
     schema = encoder.schema
     tables = _make_tables(config, encoder, candidates, seed)
     candidate = {feature.name: encoder.encoded(feature) for feature in _kept(config, schema.candidate)}
-    candidate_features = GatedFeatures(candidate, tables, config.dimension)
+    derived = {} if codes is None else {SEMANTIC_IDS: SemanticIds(codes, config.dimension)}
+    candidate_features = GatedFeatures(candidate, tables, config.dimension, derived=derived)
     history = None
     num_special = special_indices(encoder)
     if schema.history is not None:
@@ -171,7 +177,7 @@ def _make_pair(
         QueryTower(query_features, mixing_layers(config, len(query)), config, history),
         CandidateTower(
             candidate_features,
-            mixing_layers(config, len(candidate)),
+            mixing_layers(config, candidate_features.num_vectors),
             config,
             ids=ItemIds(schema.item_id, num_special[schema.item_id], num_special),
             first_bias=_first_bias(config, candidates, schema.item_id, candidate[schema.item_id].num_indices),

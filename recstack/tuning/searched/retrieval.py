@@ -106,6 +106,10 @@ def _has_sides(table: Table, facts: LogFacts) -> bool:
     return facts.has_side_features
 
 
+def _has_content(table: Table, facts: LogFacts) -> bool:
+    return facts.has_content
+
+
 def _encodes_sides(table: Table, facts: LogFacts) -> bool:
     return facts.has_side_features and facts.has_history
 
@@ -169,6 +173,8 @@ SETTINGS: tuple[Setting, ...] = (
         when=lambda table, facts: facts.items <= _MOST_SVD,
     ),
     Choice(field="id_dropout", values=these(0.0, 0.1, 0.2), when=_has_sides),
+    Choice(field="content_weight", values=these(0.0, 0.1, 0.3), when=_has_content),
+    Choice(field="semantic_ids.levels", values=these(0, 3), when=_has_content),
     Choice(field="half_life", values=these(0.0, 0.25, 0.5, 1.0), when=_ages),
     Choice(field="augmentation.crop", values=these(0.0, 0.25, 0.5), when=_has_history),
     Choice(field="augmentation.mask", values=these(0.0, 0.1, 0.2), when=lambda table, facts: facts.has_history),

@@ -68,7 +68,17 @@ def test_only_what_the_log_has_a_use_for_is_searched(base: StackConfig) -> None:
     assert not again & {"encoder.layers", "ensemble"}
     assert "repeat" not in names(events, takes_again=True, is_compiled=True)
     assert not names(base, has_side_features=False) & {"encoder.side_features", "id_dropout"}
+    of_content = {"content_weight", "semantic_ids.levels"}
+    assert of_content <= names(base, has_content=True)
+    assert not of_content & names(base, has_content=False)
     assert "negatives.kind" not in names(base, items=1_000_000)
+
+
+def test_items_are_told_apart_by_what_is_not_left_out() -> None:
+    films = load_config(Path("configs/movielens.toml"))
+    assert space_of(films).facts.has_content
+    without = replace(films, retrieval=replace(films.retrieval, leave_out=("title", "genres", "year")))
+    assert not space_of(without).facts.has_content
 
 
 def test_another_encoder_keeps_shared_options_and_brings_its_own(space: Space) -> None:

@@ -18,7 +18,7 @@ from trainer.training.inputs import stage_inputs
 XLA = TrainingConfig(xla=True)
 # XLA draws other numbers, so that draws are of the whole catalogue here.
 _ALL = 1000
-COMPILED = {name: STAGES[name] for name in ("in_batch", "all", "ensemble", "ranking")} | {
+COMPILED = {name: STAGES[name] for name in ("in_batch", "all", "content", "ensemble", "ranking")} | {
     kind: replace(STAGES[kind], config=replace(STAGES[kind].config, negatives=negatives))
     for kind, negatives in (
         ("uniform", UniformConfig(num_negatives=_ALL)),

@@ -32,6 +32,7 @@ from trainer.config.negatives import (
 )
 from trainer.config.ranking import DCNConfig, RankingConfig
 from trainer.config.retrieval import RetrievalConfig
+from trainer.config.semantic_ids import SemanticIdsConfig
 from trainer.config.training import OptimizerConfig
 from trainer.data.encoded_dataset import encode_dataset
 from trainer.ranking.stage import RankingStage
@@ -48,6 +49,7 @@ _RETRIEVAL = RetrievalConfig(
     dimension=8, score="dot", loss=SoftmaxConfig(temperature=1.0), optimizer=_SGD, batch_size=8, epochs=2, patience=0
 )
 _HARD = CrossBatchConfig(memory=24, hard_negatives=2, index_steps=5)
+_IDS = SemanticIdsConfig(levels=2, codes=2, components=2)
 _ENCODERS = TransformerConfig(side_features=True), (GRUConfig(side_features=True),)
 _RANKING = RankingConfig(
     dimension=4, network=DCNConfig(hidden=(8,), dropout=0.0), optimizer=_SGD, batch_size=16, epochs=2, patience=0
@@ -68,6 +70,9 @@ STAGES: dict[str, AnyStage] = {
         config=replace(_RETRIEVAL, negatives=UniformConfig(num_negatives=6), loss=GBCEConfig(temperature=1.0))
     ),
     "all": RetrievalStage(config=replace(_RETRIEVAL, negatives=AllConfig())),
+    "content": RetrievalStage(
+        config=replace(_RETRIEVAL, examples="basket", content_weight=0.5, semantic_ids=_IDS, negatives=InBatchConfig())
+    ),
     "repeat": RetrievalStage(config=replace(_RETRIEVAL, examples="basket", repeat=1.0)),
     "ensemble": RetrievalStage(
         config=replace(_RETRIEVAL, examples="sequence", encoder=_ENCODERS[0], ensemble=_ENCODERS[1], batch_size=32)

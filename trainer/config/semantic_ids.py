@@ -1,0 +1,25 @@
+"""What a user chooses about semantic ids. Imports no TensorFlow."""
+
+from dataclasses import dataclass
+
+from trainer.config.training import require
+
+_MOST_LEVELS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemanticIdsConfig:
+    """Semantic ids: a few codes that say what kind of item it is, learnt from the features and shared by like items."""
+
+    levels: int = 0
+    """Codes that an item has, each finer than the one before; 0 for no semantic ids."""
+    codes: int = 64
+    """Values that a code may have."""
+    components: int = 64
+    """Components of the content vectors that the codes are made from."""
+
+    def __post_init__(self) -> None:
+        levels = f"a whole number from 0 to {_MOST_LEVELS}"
+        require("semantic_ids", self, "levels", 0 <= self.levels <= _MOST_LEVELS, levels)
+        require("semantic_ids", self, "codes", self.codes >= 2, "at least 2")
+        require("semantic_ids", self, "components", self.components >= 1, "at least 1")
