@@ -2,12 +2,14 @@
 
     .venv/bin/python benchmarks/cold_users.py --config configs/online_retail.toml --seeds 0
 
-Each query keeps its targets and the items that are left out. The histories are cut to the last 0, 1, 2, 5 and 10
-events, and the user's id, where the model learns from it, is one that training never saw. The last row is the usual
-evaluation.
+Each query keeps its targets and the items that are left out. Histories are cut to the last 0, 1, 2, 5 and 10 events,
+for the baselines to those of items in the catalogue. The user's id, where the model learns from it, is one that
+training never saw, but for the last row, which is the usual evaluation.
+
 Prints recall and NDCG, and the model's paired differences to an empty history and to the baselines, which are told as
-little. Of several seeds the values of each query are averaged. `--variants` are TOML assignments for `[retrieval]`,
-apart by `;`, each of which is trained and judged too. Trainings stay in `--work`, so the same command again goes on.
+little. Of several seeds the values of each query are averaged. `--variants` are TOML assignments with whole names,
+such as `retrieval.half_life=0.25`, apart by `;`, each of which is trained and judged too. Trainings stay in `--work`,
+so the same command again goes on.
 """
 
 import re

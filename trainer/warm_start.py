@@ -12,6 +12,7 @@ from features.errors import InputError
 from features.serialization import unstructure
 from trainer.config.tables import TABLES, FullConfig, TableConfig
 from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
+from trainer.layers.history_embedding import HistoryEmbedding
 from trainer.layers.tables.matched_rows import MatchedRows, match_rows, tables_of_weights
 from trainer.retrieval.semantic_ids import codes_of
 from trainer.training.checkpoints import restore_best
@@ -64,9 +65,15 @@ def warm_start(
         _assign(parts, old.numpy(), matched.get(tables.get(id(old), "")))
     for codes, before_codes in zip(codes_of(model), codes_of(trained), strict=True):
         codes.take_over(before_codes, matched)
+    for embedding, before_embedding in zip(*(_history_embeddings(each) for each in (model, trained)), strict=True):
+        embedding.take_over(before_embedding, matched[dataset.encoder.schema.item_id])
     report(_account(former, {name: matched[name] for name in sorted({*tables.values()} & {*matched})}))
     if read_manifest(former.manifest, "run").schema_fingerprint != dataset.encoder.schema.fingerprint():
         report(f"run {former.directory.parent.name} had other features, of which only those of today are taken over")
+
+
+def _history_embeddings(model: tfrs.Model) -> list[HistoryEmbedding]:
+    return [module for module in model.submodules if isinstance(module, HistoryEmbedding)]
 
 
 def _assign(parts: Sequence[tf.Variable], old: np.ndarray, match: MatchedRows | None) -> None:

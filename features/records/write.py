@@ -28,7 +28,7 @@ _BYTES_KINDS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary
 
 _CRC_MASK_DELTA = 0xA282EAD8
 
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # 16 asks for a gzip header; it holds no time, so equal input gives equal bytes
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # 16 asks for a gzip header, which holds no time
 _FAST_LEVELS = 3
 _ONE_BYTE = 128  # smaller numbers are varints of one byte
 

@@ -201,7 +201,7 @@ def ranking_tables(result: Mapping[str, Any]) -> Iterator[Table]:
         shown = _SHOWN_OF_TASKS[judged["type"]]
         table.caption = f"difference: {_ERROR_OF_TASKS[judged['type']]}, model minus row; paired bootstrap interval"
         if judged["type"] == "binary":
-            table.caption += "\nby chance: the calibration error of chances that are right"
+            table.caption += "\nby chance: what exact probabilities would show on as many events"
         for name in ("model", *shown.values(), "difference"):
             table.add_column(name, justify="left" if name == "model" else "right")
         for name, row in _rows(judged).items():

@@ -242,7 +242,8 @@ def _notes_on_context(arguments: QueryArguments) -> Iterator[str]:
         if name not in features or name not in schema.vocabularies or not path.is_file():
             continue
         values = value.split(",") if features[name].is_list else [value]
-        if unknown := [one for one in values if one not in Vocabulary.read(path).tokens]:
+        known = {"", *Vocabulary.read(path).tokens}  # nothing is missing, not unknown
+        if unknown := [one for one in values if one not in known]:
             yield f"--context {name}: not in the vocabulary, so read as an unknown value: {', '.join(unknown)}"
 
 

@@ -1,5 +1,6 @@
 """`kill -9` at any moment, then the same command again: the same result, and nothing half-written."""
 
+import gzip
 import hashlib
 import json
 import random
@@ -55,8 +56,9 @@ def kill_after(config: Path, verb: str, seconds: float) -> None:
 
 
 def record_digest(stack: StackConfig) -> str:
+    """Of the records of all shards, not of their compressed bytes, which may differ."""
     files = sorted(path for path in stack.layout.dataset.root.rglob("part-*") if path.is_file())
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return hashlib.sha256(b"".join(gzip.decompress(path.read_bytes()) for path in files)).hexdigest()
 
 
 def item_vectors(stack: StackConfig) -> np.ndarray:

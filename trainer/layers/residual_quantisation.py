@@ -51,7 +51,7 @@ def fit_centroids(vectors: Float32, *, levels: int, codes: int, seed: int) -> Fl
 def residual_codes(vectors: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
     """The codes of vectors.
 
-    In float64, so that a vector has the same codes on every device, whatever it rounds float32 products to.
+    In float64, so that products rounded otherwise on another device hardly ever change the codes.
 
     Args:
         vectors: `[n, d] float32`.

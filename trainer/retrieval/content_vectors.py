@@ -87,7 +87,7 @@ class ContentVectors(tf.keras.layers.Layer):
             rows = look_up(projection, values)
             return tf.reduce_sum(rows, axis=1) if values.shape.rank == 2 else rows
         is_known = tf.reduce_any((values != 0) & (feature.missing == 0), axis=1, keepdims=True)
-        # In float64, so that an item has the same codes on every device, whatever it rounds float32 products to.
+        # In float64, so that products rounded otherwise on another device hardly ever change an item's codes.
         projected = tf.matmul(tf.cast(values, tf.float64), tf.cast(whole(projection), tf.float64))
         return tf.where(is_known, tf.cast(projected, tf.float32) + whole(self.offsets[name]), 0.0)
 

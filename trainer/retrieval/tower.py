@@ -129,7 +129,7 @@ class QueryTower(Tower):
             return self
         item_vectors = FrozenItemVectors(self.history_embedding.item_vectors)
         trained = self.history_embedding
-        embedding = HistoryEmbedding(item_vectors, trained.companions, trained.times, first_known=trained.first_known)
+        embedding = HistoryEmbedding(item_vectors, trained.companions, trained.times, known=trained.known_rows())
         history = HistoryPart(name=self.history_name, embedding=embedding, encoder=self.history_encoder)
         return QueryTower(self.features, self.mixing, self.config, history)
 

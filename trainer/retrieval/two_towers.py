@@ -159,11 +159,13 @@ def _make_pair(common: _Common, encoder_config: EncoderConfig, seed: int, dropou
         if encoder_config.side_features and len(candidate) > 1:
             own = num_special[schema.item_id]
             item_vectors = ItemVectors(candidate_features, candidates, item_id=schema.item_id, first_index=own)
+        # Histories hold what users chose. Rare items that share a row are known by it, whichever of them was chosen.
+        known = candidates.events_of_indices(schema.item_id, candidate[schema.item_id].num_indices) > 0
         companions = {each.name: tables[each.name] for each in _kept(config, schema.history_companions)}
         times = "" if schema.history_times is None else schema.history_times.name
         history = HistoryPart(
             name=schema.history.name,
-            embedding=HistoryEmbedding(item_vectors, companions, times, first_known=_first_known(encoder)),
+            embedding=HistoryEmbedding(item_vectors, companions, times, known=known),
             encoder=make_encoder(encoder_config, config.dimension, length=schema.history.length, dropouts=dropouts),
         )
     # What belongs to the history's events enters by the history's embedding.
@@ -185,12 +187,6 @@ def _make_pair(common: _Common, encoder_config: EncoderConfig, seed: int, dropou
         ),
         tables[schema.item_id],
     )
-
-
-def _first_known(encoder: SchemaEncoder) -> int:
-    """First row of an item that histories of the training hold; 0 if rare items, without rows of their own, are too."""
-    item_id = encoder.schema.item_id
-    return 0 if encoder.schema.vocabularies[item_id].min_count > 1 else special_indices(encoder)[item_id]
 
 
 def _kept(config: RetrievalConfig, features: Sequence[FeatureT]) -> list[FeatureT]:

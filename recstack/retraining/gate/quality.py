@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from features.disk.layout import ModelName
+from features.errors import ConfigError
 from recstack.retraining.config import GateConfig
 from recstack.retraining.gate.check import Check
 from recstack.retraining.gate.evidence import Evidence, Lists
@@ -50,7 +51,15 @@ def _level(evidence: Evidence, gate: GateConfig) -> Iterator[Check]:
 
 
 def above_the_baselines(evidence: Evidence, gate: GateConfig) -> Iterator[Check]:
-    """The evaluation over the whole split: above each baseline, or for a later model not certainly below."""
+    """The evaluation over the whole split: above each baseline, or for a later model not certainly below.
+
+    Raises:
+        ConfigError: The log has none of the baselines, so that the rule would judge nothing.
+    """
+    names = gate.baselines.names
+    if names and not evidence.evaluation["baselines"]:
+        expected = "a baseline that this log can have, such as popularity: context_popularity needs a query feature"
+        raise ConfigError("gate.baselines.names", names, expected)
     name = _evaluated_metric(evidence.evaluation, gate)
     for baseline, judged in evidence.evaluation["baselines"].items():
         theirs = judged["metrics"][name]["value"]
