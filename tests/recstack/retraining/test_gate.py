@@ -41,6 +41,13 @@ def test_nothing_refuses_a_second_night_like_the_first() -> None:
     assert {check.rule for check in checks} == set(RULES)
 
 
+def test_a_night_that_no_baseline_could_judge_is_no_night() -> None:
+    found = replace(evidence(), evaluation={**evidence().evaluation, "baselines": {}})
+    gate = replace(GATE, baselines=replace(GATE.baselines, names=("context_popularity",)))
+    with pytest.raises(ConfigError, match=r"gate\.baselines\.names = .*a baseline that this log can have"):
+        judge(found, gate)
+
+
 def both(rows: Any) -> dict[str, Any]:
     """The same lists by both models, so that the cascade is not below retrieval."""
     return {"retrieval": rows, "recommender": rows}
