@@ -66,7 +66,7 @@ class Arguments:
     variants: tuple[str, ...] = ()
     """TOML assignments laid over the configuration, which is judged too."""
     baselines: tuple[BaselineName, ...] = ("popularity", "context_popularity", "item_cf")
-    """What the model is compared with."""
+    """Baselines to compare the model with, told as little as it is."""
     split: Literal["validation", "test"] = "test"
     """Split that is judged."""
 
@@ -88,7 +88,7 @@ def main(arguments: Arguments) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """What every variant is judged by."""
+    """The test queries, targets and fitted baselines that all variants share."""
 
     told: Told
     """The queries as they are asked."""

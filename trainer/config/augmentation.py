@@ -1,4 +1,4 @@
-"""How the histories of training examples are changed. Imports no TensorFlow."""
+"""Options of data augmentation: random changes of training histories. Imports no TensorFlow."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -29,7 +29,7 @@ class AugmentationConfig:
     """Share of the items in histories that are replaced by a similar one; together with `mask` at most 1. It needs all
     events in memory."""
     neighbours: int = 10
-    """How many items a similar one is drawn from: those whose users are most alike, by the cosine."""
+    """Size of the list of similar items, by the cosine of their users, that `substitute` draws from."""
 
     def __post_init__(self) -> None:
         for name in _SHARES:

@@ -45,8 +45,8 @@ class RetrievalConfig:
     """Share of the validation's NDCG that may be given up so that lists show more items without training events: their
     scores are shifted together as far as that allows. 0 shifts nothing. It needs `item_bias`."""
     content_weight: float = 0.0
-    """How much a further loss counts that draws what the features alone say of an item towards its whole vector: the
-    mean of 1 - cosine over the positives, so that the features learn to stand alone. 0 leaves it out."""
+    """Weight of a second loss, which trains the features to predict an item's vector without its id: the mean of
+    1 - cosine over the positives. It helps items without events. 0 for no such loss."""
     semantic_ids: SemanticIdsConfig = SemanticIdsConfig()
     """Codes that items with like features share, with an embedding each."""
     embedding: Mapping[str, TableConfig] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class RetrievalConfig:
     """Share of the time that the training events span, after which an event weighs half; 0 weighs all alike. For
     assortments that change with the seasons."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    """How the histories of training examples are changed at random; not at all by default."""
+    """Data augmentation: random crops, masks and substitutes in the histories of training examples; off by default."""
     initialisation: Literal["random", "svd"] = "random"
     """What the item embeddings start from: noise, or the singular vectors of the interactions."""
     loss: LossConfig = field(default_factory=SoftmaxConfig)

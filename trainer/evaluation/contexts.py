@@ -15,7 +15,7 @@ ContextReader: TypeAlias = Callable[[EncodedEvents], Int]
 
 
 def context_reader(encoder: SchemaEncoder, name: str) -> ContextReader | None:
-    """What reads the context of events; None if no query feature has one index a value.
+    """Returns a function from events to indices of the context feature; None if no query feature has such an index.
 
     Args:
         encoder: Encoder of the dataset.

@@ -276,10 +276,10 @@ def tuned_baseline(
     """Makes a baseline with the parameters that are best on validation, where that is configured.
 
     Args:
-        name: of the baseline.
+        name: Name of the baseline in `evaluation.baselines.names`.
         trained: the restored model, whose encoder and catalogue hold.
         dataset: it was trained on.
-        data: of that dataset, from `load_data`.
+        data: Judged queries and training interactions of the dataset, from `load_data`.
         config: how baselines are tuned.
         seed: Seed of the baselines that draw random numbers.
     """
