@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from features.errors import ConfigError, InputError
-from trainer.baselines.contract import Baseline, Grid, require_positive
+from trainer.baselines.contract import Baseline, Grid, require_positive, weights_by_age
 from trainer.metrics.protocol import EvaluationSet, Float, Int, Interactions
 
 
@@ -64,7 +64,8 @@ class ContextPopularity(Baseline):
         """
         context = _required(interactions.context)
         shape = (int(context.max(initial=-1)) + 2, interactions.num_items)
-        counts = sp.csr_array((self._weights(interactions), (context, interactions.item_rows)), shape=shape)
+        weights = weights_by_age(interactions, self.half_life) if self.half_life else np.ones(len(context))
+        counts = sp.csr_array((weights, (context, interactions.item_rows)), shape=shape)
         events, of_items = counts.sum(axis=1), counts.sum(axis=0)
         divisors = 1.0 / (events + self.strength)
         return ContextScorer(
@@ -72,13 +73,6 @@ class ContextPopularity(Baseline):
             (self.strength * divisors).astype(np.float32),
             (of_items / max(float(of_items.sum()), 1e-30)).astype(np.float32),
         )
-
-    def _weights(self, interactions: Interactions) -> Float:
-        ages = interactions.timestamps.max(initial=0) - interactions.timestamps
-        if not self.half_life:
-            return np.ones(len(ages), np.float64)
-        weights: Float = np.exp2(-ages / max(self.half_life * float(ages.max(initial=0)), 1.0))
-        return weights
 
 
 def _required(context: Int | None) -> Int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from features.errors import ConfigError
 from trainer.metrics.protocol import Bool, EvaluationSet, Float, Int, Interactions
@@ -64,6 +65,18 @@ def require_count(field: str, count: int) -> None:
     """Raises ConfigError unless `count` is 1 or more."""
     if count < 1:
         raise ConfigError(field, count, "a whole number of 1 or more")
+
+
+def weights_by_age(interactions: Interactions, half_life: float) -> npt.NDArray[np.float64]:
+    """`[interactions]`: 2 ** -(age / half-life).
+
+    Args:
+        interactions: Of the training; ages count from the last one.
+        half_life: Share of the time that they span.
+    """
+    ages = interactions.timestamps.max(initial=0) - interactions.timestamps
+    weights: npt.NDArray[np.float64] = np.exp2(-ages / max(half_life * float(ages.max(initial=0)), 1.0))
+    return weights
 
 
 def require_positive(field: str, value: float) -> None:

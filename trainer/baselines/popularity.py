@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainer.baselines.contract import Baseline, Grid, require_positive
+from trainer.baselines.contract import Baseline, Grid, require_positive, weights_by_age
 from trainer.metrics.protocol import EvaluationSet, Float, Interactions
 
 
@@ -47,9 +47,6 @@ class RecentPopularity(Baseline):
 
     def fit(self, interactions: Interactions) -> FixedScorer:
         """Counts with weights."""
-        ages = interactions.timestamps.max(initial=0) - interactions.timestamps
-        half_life = max(self.half_life * float(ages.max(initial=0)), 1.0)
-        counts = np.bincount(
-            interactions.item_rows, weights=np.exp2(-ages / half_life), minlength=interactions.num_items
-        )
+        weights = weights_by_age(interactions, self.half_life)
+        counts = np.bincount(interactions.item_rows, weights=weights, minlength=interactions.num_items)
         return FixedScorer(counts.astype(np.float32))
