@@ -52,10 +52,34 @@ class TableFacts:
     """`[num_indices]`: how often each index occurs in training; None if nobody knows."""
 
     def noise(self, part: int = 0, scale: float = 1.0) -> tf.keras.initializers.Initializer:
-        """The initial values of a part of the table, `scale` times as large as those of a whole one."""
+        """The initial values of a part of the table, `scale` times as large as those of a whole one.
+
+        Rows of special indices start from zero: training may never see an unknown value, and until it does, nothing
+        is known of one.
+        """
         if self.stddev == 0:
             return tf.keras.initializers.Zeros()
-        return tf.keras.initializers.RandomNormal(stddev=scale * self.stddev, seed=self.seed + part * _SEEDS_A_PART)
+        seed = self.seed + part * _SEEDS_A_PART
+        return _NoiseBelowZeros(stddev=scale * self.stddev, seed=seed, num_zeros=self.num_special)
+
+
+class _NoiseBelowZeros(tf.keras.initializers.RandomNormal):  # type: ignore[misc] # Keras has no types
+    """Normal noise, but zero in the first rows."""
+
+    def __init__(self, *, stddev: float, seed: int, num_zeros: int) -> None:
+        super().__init__(stddev=stddev, seed=seed)
+        self.num_zeros = num_zeros
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+        """`[rows, D]`, of a whole matrix or of a shard that begins at `partition_offset`."""
+        noise = super().__call__(shape, dtype, **kwargs)
+        first_row = kwargs.get("partition_offset", (0,))[0]
+        row = first_row + tf.range(tf.shape(noise)[0])
+        return tf.where(row[:, None] < self.num_zeros, tf.zeros_like(noise), noise)
+
+    def get_config(self) -> dict[str, Any]:
+        """What it was made with."""
+        return {**super().get_config(), "num_zeros": self.num_zeros}
 
 
 class EmbeddingTable(tf.keras.layers.Layer):

@@ -4,6 +4,8 @@ Ginart et al., "Mixed Dimension Embeddings with Application to Memory-Efficient 
 https://arxiv.org/abs/1909.11810, with two blocks by popularity.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import tensorflow as tf
 
@@ -25,9 +27,9 @@ class MixedTable(EmbeddingTable):
         places = np.where(is_wide, np.cumsum(is_wide) - 1, -np.cumsum(~is_wide)).astype(np.int32)
         self._place_of_index = tf.Variable(places, trainable=False, name="place_of_index")
         self.wide = self.add_weight(name="wide", shape=(num_wide, facts.dimension), initializer=facts.noise())
-        self.narrow = self.add_weight(
-            name="narrow", shape=(1 + facts.num_indices - num_wide, config.width), initializer=facts.noise(1)
-        )
+        narrow = replace(facts, num_special=1).noise(1)
+        shape = (1 + facts.num_indices - num_wide, config.width)
+        self.narrow = self.add_weight(name="narrow", shape=shape, initializer=narrow)
         # A row of `width` independent components keeps its variance: the matrix has that of 1 / width.
         widening = tf.keras.initializers.RandomNormal(stddev=config.width**-0.5, seed=facts.seed + 1)
         self.widening = self.add_weight(name="widening", shape=(config.width, facts.dimension), initializer=widening)

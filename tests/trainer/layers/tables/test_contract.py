@@ -97,9 +97,18 @@ def test_a_table_with_another_seed_takes_its_weights(name):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_starts_from_noise_of_the_given_size_or_from_zero(name):
-    vectors = table_of(options_of(name)).all_vectors().numpy()[SPECIAL:]
-    assert 0.2 < vectors.std() < 1.0  # 0.5, from as few as three shared rows
+    special, others = np.split(table_of(options_of(name)).all_vectors().numpy(), [SPECIAL])
+    assert 0.2 < others.std() < 1.0  # 0.5, from as few as three shared rows
+    assert others.any(axis=1).all()
+    assert not special.any()
     assert not table_of(options_of(name), stddev=0.0).all_vectors().numpy().any()
+
+
+def test_special_rows_of_a_table_in_shards_start_from_zero_too():
+    """As over parameter servers: only the shard that the special rows lie in begins with zeros."""
+    noise = TableFacts(num_indices=8, dimension=4, num_special=2, stddev=0.5).noise()
+    shards = [noise((4, 4), partition_shape=(4, 4), partition_offset=(start, 0)).numpy() for start in (0, 4)]
+    np.testing.assert_array_equal(np.concatenate(shards).any(axis=1), [False] * 2 + [True] * 6)
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if options_of(name).is_linear])
