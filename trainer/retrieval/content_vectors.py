@@ -84,8 +84,9 @@ class ContentVectors(tf.keras.layers.Layer):
     def _part(self, name: str, values: tf.Tensor) -> tf.Tensor:
         feature, projection = self.features_of[name], self.projections[name]
         if not feature.is_dense:
-            rows = look_up(projection, values)
-            return tf.reduce_sum(rows, axis=1) if values.shape.rank == 2 else rows
+            if values.shape.rank == 1:
+                return look_up(projection, values)
+            return tf.reduce_sum(look_up(projection, _each_once(values)), axis=1)
         is_known = tf.reduce_any((values != 0) & (feature.missing == 0), axis=1, keepdims=True)
         # In float64, so that products rounded otherwise on another device hardly ever change an item's codes.
         projected = tf.matmul(tf.cast(values, tf.float64), tf.cast(whole(projection), tf.float64))
@@ -155,6 +156,13 @@ class ContentVectors(tf.keras.layers.Layer):
             self.projections[name].assign(old)
         for name, offset in self.offsets.items():
             offset.assign(former.offsets[name])
+
+
+def _each_once(values: tf.Tensor) -> tf.Tensor:
+    """`[batch, width] int32`: the values of each row, those that are there already replaced by 0 for padding."""
+    ordered = tf.sort(values, axis=1)
+    is_repeated = tf.pad(ordered[:, 1:] == ordered[:, :-1], [[0, 0], [1, 0]])
+    return tf.where(is_repeated, 0, ordered)
 
 
 class _Fitted(NamedTuple):

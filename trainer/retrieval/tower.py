@@ -212,8 +212,8 @@ class CandidateTower(Tower):
             `[batch] float32`: 1 - cosine, without the bias.
         """
         vectors = self.features.vectors(encoded)
-        unknown = tf.fill(tf.shape(encoded[self.item_id]), UNKNOWN_ITEM)
-        hidden = {**vectors, self.item_id: self.features.by_name[self.item_id](unknown)}
+        unknown = self.features.by_name[self.item_id](self._unknown(encoded[self.item_id]))
+        hidden = {**vectors, self.item_id: unknown}
         whole = tf.stop_gradient(normalise(self.combine(vectors)))
         return 1.0 - tf.reduce_sum(normalise(self.combine(hidden)) * whole, axis=-1)
 
@@ -235,7 +235,11 @@ class CandidateTower(Tower):
     def _forget_ids(self, indices: tf.Tensor) -> tf.Tensor:
         seed = tf.stack([self.step, 7 + 1000 * replica_number()])
         forgotten = tf.random.stateless_uniform(tf.shape(indices), seed) < self.config.id_dropout
-        return tf.where(forgotten, UNKNOWN_ITEM, indices)
+        return tf.where(forgotten, self._unknown(indices), indices)
+
+    def _unknown(self, indices: tf.Tensor) -> tf.Tensor:
+        """Indices of unknown ids in place of each: every bucket of them stands for as many items as another."""
+        return UNKNOWN_ITEM + indices % max(1, self.first_index - UNKNOWN_ITEM)
 
 
 class Ensemble(tf.keras.layers.Layer):

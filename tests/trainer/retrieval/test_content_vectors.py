@@ -116,6 +116,13 @@ def test_words_that_training_has_not_seen_say_nothing() -> None:
     assert alone.any()
 
 
+def test_a_word_counts_once_however_often_it_is_there() -> None:
+    layer = fitted(["title"])
+    once, twice = layer({"title": tf.constant([[3, 5, 0], [5, 3, 5]])}).numpy()
+    np.testing.assert_allclose(once, twice, atol=1e-6)
+    assert once.any()
+
+
 def test_before_it_is_fitted_and_without_items_every_vector_is_zero() -> None:
     layer = ContentVectors({"title": TITLE, "cover": COVER}, 8)
     assert not layer(items()).numpy().any()

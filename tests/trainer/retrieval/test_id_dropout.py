@@ -68,3 +68,18 @@ def test_the_gradient_of_hidden_candidates_goes_to_the_unknown_item(model, items
     np.add.at(expected, np.where(is_hidden, UNKNOWN, items["item_id"].numpy()), 1.0)
     np.testing.assert_allclose(found, expected)
     assert expected[UNKNOWN] > 0
+
+
+def test_where_unknown_ids_have_several_buckets_all_of_them_are_trained(model, items, monkeypatch) -> None:
+    """As if the first three ids after that of missing ones were buckets."""
+    tower = model.towers.pairs[0].candidate
+    monkeypatch.setattr(tower, "first_index", UNKNOWN + 3)
+    is_known = np.isclose(tower(items, training=True)[:, -1], tf.gather(tower.bias, items["item_id"]), atol=1e-6)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(tower(items, training=True)[:, -1])
+    found = tf.convert_to_tensor(tape.gradient(total, tower.bias)).numpy()
+    buckets = UNKNOWN + items["item_id"].numpy() % 3
+    expected = np.zeros(len(found))
+    np.add.at(expected, np.where(is_known, items["item_id"].numpy(), buckets), 1.0)
+    np.testing.assert_allclose(found, expected)
+    assert (expected[UNKNOWN : UNKNOWN + 3] > 0).all()
