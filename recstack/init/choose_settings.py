@@ -13,7 +13,7 @@ _FEW_MOMENTS = 20
 # A cut in time needs users that were there before it.
 _LEAST_KNOWN_USERS, _LEAST_KNOWN_SHARE = 100, 0.3
 _LONG_HISTORY = 20
-_ORDER_TELLS, _BASKETS = 1.2, 0.25
+_ORDER_TELLS, _BASKETS = 1.3, 0.25
 # From this size on, one example a basket instead of one an event saves most of the training's time.
 _LARGE_BASKET = 5.0
 _FEW_ITEMS, _SMALL_CATALOGUE, _MOST_SVD = 500, 1_000, 300_000
@@ -110,8 +110,8 @@ def examples_of(log: Log) -> tuple[str, str]:
     lift, together = log.order_lift(), log.shared_moments
     if log.events_a_moment >= _LARGE_BASKET:
         return "basket", f"the events come in baskets of {log.events_a_moment:.0f} on average"
-    if together > _BASKETS:
-        return "event", f"{together:.0%} of the events come together with others at the same moment (baskets, sittings)"
+    if together > _BASKETS and not log.are_sittings:
+        return "event", f"{together:.0%} of the events come together with others at the same moment (baskets)"
     if lift < _ORDER_TELLS:
         return "event", f"neighbouring events repeat {lift:.1f} times as often as distant ones: the order tells little"
     return "sequence", f"neighbouring events repeat {lift:.1f} times as often as distant ones: the order tells"

@@ -20,6 +20,10 @@ _SECONDS_PER_DAY, _DAYS_A_YEAR = 86_400, 365
 _HELD_OUT = 0.1
 # Pairs of neighbouring items that are compared with pairs that are not neighbours.
 _MOST_PAIRS = 500_000
+# Twos of pairs that are the same by chance: in a small log they are few, and few more are no sign of an order.
+_CHANCE_PAIRS = 100
+# Moments of a user that are mostly no further apart are one sitting, such as a page of films rated at once.
+_SITTING_SECONDS = 600
 
 _Integers = npt.NDArray[np.int64]
 
@@ -145,18 +149,26 @@ class Log:
         known = np.isin(later, self.users[self.seconds < cut])
         return int(known.sum()), float(known.mean()) if len(later) else 0.0
 
-    def order_lift(self) -> float:
-        """How much oftener a pair of neighbouring events is a pair of another user too, than one five events apart.
+    @property
+    def are_sittings(self) -> bool:
+        """Whether a user's neighbouring moments are mostly minutes apart: pages of one sitting and no baskets."""
+        gaps = np.diff(self.seconds)[np.diff(self.users) == 0]
+        gaps = gaps[gaps > 0]
+        return len(gaps) > 0 and float(np.median(gaps)) <= _SITTING_SECONDS
 
-        About 1 where the order of a user's events tells nothing.
+    def order_lift(self) -> float:
+        """How much oftener two pairs of neighbouring events are of the same items than two pairs five events apart.
+
+        About 1 where the order of a user's events tells nothing. Pairs that are the same are counted, and not pairs
+        that occur twice: of a dense log nearly all of these do, whatever the order.
         """
         near, far = self._pairs(1), self._pairs(5)
         size = min(len(near), len(far), _MOST_PAIRS)
         if size < 1000:
             return 1.0
         rng = np.random.default_rng(0)
-        repeated = [_repeated(rng.choice(pairs, size, replace=False)) for pairs in (near, far)]
-        return (repeated[0] + 1e-4) / (repeated[1] + 1e-4)
+        same = [_same_pairs(rng.choice(pairs, size, replace=False)) for pairs in (near, far)]
+        return (same[0] + _CHANCE_PAIRS) / (same[1] + _CHANCE_PAIRS)
 
     def _pairs(self, apart: int) -> _Integers:
         same = self.users[apart:] == self.users[:-apart]
@@ -164,10 +176,10 @@ class Log:
         return pairs
 
 
-def _repeated(pairs: _Integers) -> float:
-    """Share of the pairs that occur more than once."""
+def _same_pairs(pairs: _Integers) -> float:
+    """How many twos of them are the same."""
     _, counts = np.unique(pairs, return_counts=True)
-    return float(counts[counts > 1].sum() / len(pairs))
+    return float((counts * (counts - 1)).sum()) / 2
 
 
 def log_of(events: TableProfile, roles: Roles, rules: IdRules) -> Log:

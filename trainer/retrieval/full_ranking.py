@@ -16,7 +16,8 @@ from trainer.metrics.protocol import Float, Ragged
 from trainer.metrics.top_k import Rankings, rank_by_inner_product
 from trainer.retrieval.two_towers import TwoTowers
 
-_QUERIES_A_BLOCK = 1024
+# Queries of one pass of the encoder, and places of their histories: a transformer takes some kilobytes for each place.
+_QUERIES_A_BLOCK, _PLACES_A_BLOCK = 1024, 1024 * 50
 
 
 class QueryBlock(NamedTuple):
@@ -37,8 +38,13 @@ def query_blocks(events: EncodedEvents, schema: Schema, indices: Int64) -> Itera
     gather = gather_query(events, schema, with_entries=True)
     lengths = events.history_end[indices] - events.history_start[indices]
     by_length = np.argsort(lengths, kind="stable")
-    for start in range(0, len(indices), _QUERIES_A_BLOCK):
+    start = 0
+    while start < len(indices):
         places = by_length[start : start + _QUERIES_A_BLOCK]
+        width_up_to = np.minimum(lengths[places], schema.history.length if schema.history else 0)
+        fitting = int((np.arange(1, len(places) + 1) * width_up_to <= _PLACES_A_BLOCK).sum())
+        places = places[: max(1, fitting)]
+        start += len(places)
         width = max(1, int(lengths[places[-1]]))
         yield QueryBlock(places, _narrowed(gather(tf.constant(indices[places])), schema, width))
 

@@ -41,6 +41,17 @@ def test_blocks_are_as_wide_as_their_histories_and_change_nothing(small_dataset,
         np.testing.assert_allclose(added.toarray(), expected, rtol=1e-6)
 
 
+def test_blocks_of_long_histories_hold_fewer_queries(small_dataset, monkeypatch):
+    """A transformer takes memory for each place of a block: at most four here, unless one query has more."""
+    encoder = SchemaEncoder(SCHEMA, small_dataset)
+    rows = load_catalogue(small_dataset, encoder).rows()
+    events = load_events(small_dataset.interactions("train"), encoder, rows, records="retrieval")
+    monkeypatch.setattr(full_ranking, "_PLACES_A_BLOCK", 4)
+    blocks = list(query_blocks(events, SCHEMA, np.array([7, 0, 6, 3, 5, 2, 4, 1, 11])))
+    assert [block.places.tolist() for block in blocks] == [[1, 6, 4, 7], [2, 5], [0], [3], [8]]
+    assert [block.query["history"].shape for block in blocks] == [(4, 1), (2, 2), (1, 3), (1, 3), (1, 3)]
+
+
 def test_a_few_items_rank_among_themselves_as_in_the_whole_catalogue(small_dataset):
     encoder = SchemaEncoder(SCHEMA, small_dataset)
     candidates = load_catalogue(small_dataset, encoder)

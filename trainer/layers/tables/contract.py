@@ -63,7 +63,7 @@ class TableFacts:
         return _NoiseBelowZeros(stddev=scale * self.stddev, seed=seed, num_zeros=self.num_special)
 
 
-class _NoiseBelowZeros(tf.keras.initializers.RandomNormal):  # type: ignore[misc] # Keras has no types
+class _NoiseBelowZeros(tf.keras.initializers.RandomNormal):
     """Normal noise, but zero in the first rows."""
 
     def __init__(self, *, stddev: float, seed: int, num_zeros: int) -> None:

@@ -1,0 +1,58 @@
+"""Facts of a log whose order is known, because it was made with it or without."""
+
+import numpy as np
+import pytest
+
+from recstack.init.choose_settings import examples_of
+from recstack.init.log import Log
+
+NUM_USERS, EVENTS_A_USER = 200, 60
+
+
+def log_of_users(items: np.ndarray, seconds: np.ndarray) -> Log:
+    """Items and times, `[users, events]` each."""
+    users = np.repeat(np.arange(len(items)), items.shape[1])
+    rows = np.arange(items.size)
+    return Log(
+        users=users,
+        items=items.ravel().astype(np.int64),
+        seconds=seconds.ravel().astype(np.int64),
+        rows=rows,
+        is_order=False,
+        share=1.0,
+    )
+
+
+def sets_of_items(num_items: int) -> np.ndarray:
+    """Each user's items, no item twice, in an order that says nothing."""
+    rng = np.random.default_rng(0)
+    return np.stack([rng.permutation(num_items)[:EVENTS_A_USER] for _ in range(NUM_USERS)])
+
+
+def seconds_apart(apart: int) -> np.ndarray:
+    return np.broadcast_to(np.arange(EVENTS_A_USER) * apart, (NUM_USERS, EVENTS_A_USER))
+
+
+@pytest.mark.parametrize("num_items", [70, 1000])
+def test_an_order_that_is_chance_has_no_lift(num_items):
+    log = log_of_users(sets_of_items(num_items), seconds_apart(1))
+    assert log.order_lift() == pytest.approx(1.0, abs=0.1)
+    assert examples_of(log)[0] == "event"
+
+
+@pytest.mark.parametrize("num_items", [70, 1000])
+def test_an_order_is_seen_however_dense_the_log(num_items):
+    """In a dense log nearly every pair occurs twice, near or far: how often it occurs is what tells."""
+    log = log_of_users(np.sort(sets_of_items(num_items), axis=1), seconds_apart(1))
+    assert log.order_lift() > 1.5
+    assert examples_of(log)[0] == "sequence"
+
+
+@pytest.mark.parametrize(("apart", "examples"), [(30, "sequence"), (86_400, "event")])
+def test_what_is_rated_at_one_second_is_a_page_of_a_sitting_or_a_basket(apart, examples):
+    """Two events share each moment, and moments are half a minute or a day apart."""
+    seconds = seconds_apart(1) // 2 * apart
+    log = log_of_users(np.sort(sets_of_items(200), axis=1), seconds)
+    assert log.shared_moments == 1.0
+    assert log.are_sittings == (examples == "sequence")
+    assert examples_of(log)[0] == examples
