@@ -36,10 +36,15 @@ _ENOUGH_BASKETS = 75_000
 _TRAININGS = 6
 
 
-def choose_split(log: Log) -> Iterator[Setting]:
-    """`[pipeline.split]`."""
+def choose_split(log: Log, given: str = "") -> Iterator[Setting]:
+    """`[pipeline.split]`, of the kind that is given, if there is one."""
     table = "pipeline.split"
     moments = log.num_moments
+    if given:
+        yield Setting(table=table, name="kind", value=given, why="you asked for it")
+        if given != "leave_last_out":
+            yield from _held_out()
+        return
     if moments == 1:
         why = "all events are of one moment, so there is no time to split by"
         yield Setting(table=table, name="kind", value="leave_last_out", why=why)
@@ -67,8 +72,12 @@ def choose_split(log: Log) -> Iterator[Setting]:
         why = _no_time(log, known, share) + "; users have few events, so each one's last is held out"
         yield Setting(table=table, name="kind", value="leave_last_out", why=why)
         return
+    yield from _held_out()
+
+
+def _held_out() -> Iterator[Setting]:
     for name in ("validation", "test"):
-        yield Setting(table=table, name=name, value=0.1, why="share of the events")
+        yield Setting(table="pipeline.split", name=name, value=0.1, why="share of the events")
 
 
 def _no_time(log: Log, known: int, share: float) -> str:

@@ -92,7 +92,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
 
     Args:
         sources: where they lie, interactions first, and what is known of their files.
-        given: columns that need not be guessed.
+        given: what need not be guessed.
         workdir: folder that the configuration names.
         ask: answers what is doubtful.
 
@@ -101,7 +101,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
     """
     seen = _look(sources, given, ask)
     log, tables = seen.log, seen.tables
-    split = tuple(choose_split(log))
+    split = tuple(choose_split(log, given.split))
     cascade = tuple(choose_cascade(log.taken, split))
     columns = _columns(seen, cascade)
     if tables.items is None and item_features(columns):

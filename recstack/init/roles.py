@@ -68,6 +68,8 @@ class Given:
     """Column of the interactions with the item."""
     time: str = ""
     """Column of the interactions with the time, or `row-order`."""
+    split: str = ""
+    """`pipeline.split.kind`."""
 
 
 @dataclass(frozen=True, kw_only=True)

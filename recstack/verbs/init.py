@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 from rich.table import Table
@@ -45,6 +45,8 @@ class InitArguments:
     timestamp: str = ""
     """Column of the interactions with the time, if the guess is wrong; `row-order` if there is none and later rows
     happened later."""
+    split: Literal["", "global_time", "per_user_fraction", "leave_last_out"] = ""
+    """Kind of the split into training, validation and test, if the guess is wrong; the models are proposed for it."""
     format: str = "auto"
     """Format of files whose name does not tell it, such as csv for any text with a delimiter, jsonl or parquet."""
     header: tuple[str, ...] = ()
@@ -82,7 +84,7 @@ def init(arguments: InitArguments, voice: Voice, *, command: str) -> StackConfig
     if output.exists() and not arguments.force:
         raise InputError(f"{output}: is there already; name another by --output or replace it with --force")
     voice.progress(f"looking at {arguments.interactions}")
-    given = Given(user=arguments.user_id, item=arguments.item_id, time=arguments.timestamp)
+    given = Given(user=arguments.user_id, item=arguments.item_id, time=arguments.timestamp, split=arguments.split)
     ask = refuse if arguments.json or not is_terminal() else voice.choose
     proposal = propose(_sources(arguments), given, workdir=f"{output.stem}-work", ask=ask)
     text = render(proposal, command=command)

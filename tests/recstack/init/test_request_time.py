@@ -52,3 +52,12 @@ def test_months_are_learnt_where_the_log_to_train_on_covers_each(tmp_path: Path)
         assert main(["init", "--force", "--interactions", str(table), "--output", str(output)]) == 0
         times = [feature for feature in load_config(output).features.query if isinstance(feature, TimestampFeature)]
         assert times == ([TimestampFeature(name="timestamp", parts=parts)] if parts else [])
+
+
+@pytest.mark.parametrize("kind", ["global_time", "per_user_fraction", "leave_last_out"])
+def test_the_split_that_is_asked_for_is_proposed_and_the_list_ranker_cut_by_it(tmp_path: Path, kind: str) -> None:
+    table, output = write_shop(tmp_path / "shop.csv", 200), tmp_path / "shop.toml"
+    assert main(["init", "--interactions", str(table), "--output", str(output), "--split", kind]) == 0
+    stack = load_config(output)
+    assert stack.pipeline.split.kind == kind
+    assert stack.list_ranking.fold_kind == kind
