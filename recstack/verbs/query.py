@@ -220,16 +220,20 @@ def _note_on_user(arguments: QueryArguments, inputs: Mapping[str, object]) -> st
 
 
 def _notes_on_items(arguments: QueryArguments) -> Iterator[str]:
-    """Warnings about ids of --history and --exclude outside the model's catalogue; none if that is not on disk."""
-    catalogue = served_catalogue(arguments.stack.layout, arguments.model)
+    """Warnings about ids of --history and --exclude that the model does not know; none if that is not on disk."""
+    catalogue, schema = served_catalogue(arguments.stack.layout, arguments.model), arguments.stack.features
     if catalogue is None:
         return
-    unknown = unknown_items(arguments.stack.features, catalogue, {*arguments.history, *arguments.exclude})
+    unknown = unknown_items(schema, catalogue, {*arguments.history, *arguments.exclude})
     as_unknown = "so read as an unknown item, which says little or nothing"
     given = ("--history", arguments.history, as_unknown), ("--exclude", arguments.exclude, "so without effect")
     for flag, items, effect in given:
         if named := [item for item in items if item in unknown]:
             yield f"{flag}: not in the catalogue, {effect}: {', '.join(named)}"
+    path = arguments.stack.layout.dataset.vocabulary(schema.item_id)
+    learnt = Vocabulary.read(path).tokens if path.is_file() else arguments.history
+    if new := [item for item in arguments.history if item not in unknown and item not in learnt]:
+        yield f"--history: no training event chose these items, so they say little or nothing: {', '.join(new)}"
 
 
 def _notes_on_context(arguments: QueryArguments) -> Iterator[str]:

@@ -170,6 +170,12 @@ def test_items_that_the_model_does_not_know_are_named(checkerboard, tmp_path):
     assert not list(_notes_on_items(arguments(replace(checkerboard, workdir=tmp_path), **given)))
 
 
+def test_items_of_the_history_without_training_events_are_named(checkerboard, monkeypatch):
+    monkeypatch.setattr(Vocabulary, "read", lambda path: Vocabulary(("i0", "i1")))
+    (note,) = _notes_on_items(arguments(checkerboard, history=("i0", "i2"), exclude=("i3",)))
+    assert note == "--history: no training event chose these items, so they say little or nothing: i2"
+
+
 def test_values_of_the_context_that_were_never_learnt_are_named(checkerboard, tmp_path):
     described = replace(checkerboard.features, query=(*checkerboard.features.query, CategoricalFeature(name="country")))
     stack = replace(checkerboard, workdir=tmp_path, features=described)
