@@ -65,11 +65,12 @@ def choose_split(log: Log, given: str = "") -> Iterator[Setting]:
     elif not log.is_order and known >= min(_LEAST_KNOWN_USERS, log.num_users // 10) and share >= _LEAST_KNOWN_SHARE:
         why = f"as in production: {known:,} users of the latest tenth ({share:.0%}) were there before"
         yield Setting(table=table, name="kind", value="global_time", why=why)
-    elif log.events_a_user(0.5) >= _LONG_HISTORY:
+    elif log.events_a_user(0.5) >= _LONG_HISTORY and (not log.is_order or moments <= _FEW_MOMENTS):
         why = _no_time(log, known, share) + "; users have enough events to hold out the latest share of each"
         yield Setting(table=table, name="kind", value="per_user_fraction", why=why)
     else:
-        why = _no_time(log, known, share) + "; users have few events, so each one's last is held out"
+        events = "users have few events" if log.events_a_user(0.5) < _LONG_HISTORY else "the next one is what it tells"
+        why = _no_time(log, known, share) + f"; {events}, so each user's last is held out"
         yield Setting(table=table, name="kind", value="leave_last_out", why=why)
         return
     yield from _held_out()
@@ -112,8 +113,8 @@ def _repetitions(log: Log) -> float:
     return float((same & (np.diff(log.seconds[order]) <= _REPETITION_SECONDS)).sum() / len(log))
 
 
-def examples_of(log: Log) -> tuple[str, str]:
-    """`retrieval.examples` and the reason."""
+def examples_of(log: Log, split: str) -> tuple[str, str]:
+    """`retrieval.examples` and the reason, for a split of this kind."""
     if log.num_moments <= _FEW_MOMENTS:
         return "set", "the times order little, so each user's items are taken as a set"
     lift, together = log.order_lift(), log.shared_moments
@@ -121,6 +122,11 @@ def examples_of(log: Log) -> tuple[str, str]:
         return "basket", f"the events come in baskets of {log.events_a_moment:.0f} on average"
     if together > _BASKETS and not log.are_sittings:
         return "event", f"{together:.0%} of the events come together with others at the same moment (baskets)"
+    if log.are_sittings and not log.is_order and split == "per_user_fraction":
+        return (
+            "event",
+            "the latest share of each user's events, not the next one, is held out, and whole sittings with it",
+        )
     if lift < _ORDER_TELLS:
         return "event", f"neighbouring events repeat {lift:.1f} times as often as distant ones: the order tells little"
     return "sequence", f"neighbouring events repeat {lift:.1f} times as often as distant ones: the order tells"

@@ -65,6 +65,8 @@ class _Seen:
     tables: Tables
     spelling: Spelling
     log: Log
+    split: tuple[Setting, ...]
+    """`[pipeline.split]`."""
     examples: str
     """Kind of the training examples of retrieval: `retrieval.examples`."""
     why: str
@@ -101,7 +103,7 @@ def propose(sources: Mapping[TableName, TableSource], given: Given, *, workdir: 
     """
     seen = _look(sources, given, ask)
     log, tables = seen.log, seen.tables
-    split = tuple(choose_split(log, given.split))
+    split = seen.split
     cascade = tuple(choose_cascade(log.taken, split))
     columns = _columns(seen, cascade)
     if tables.items is None and item_features(columns):
@@ -153,7 +155,8 @@ def _look(sources: Mapping[TableName, TableSource], given: Given, ask: Ask) -> _
         raise InputError(f"{events.path}: no row has a user, an item and a time")
     labels = find_labels(events, roles.names, log)
     log = replace(log, unwanted=labels.unwanted(events, log))
-    examples, why = examples_of(log.taken)
+    split = tuple(choose_split(log, given.split))
+    examples, why = examples_of(log.taken, next(setting.value for setting in split if setting.name == "kind"))
     tables = Tables(
         events=events,
         items=items,
@@ -164,7 +167,7 @@ def _look(sources: Mapping[TableName, TableSource], given: Given, ask: Ask) -> _
         labels=labels,
         earlier_items=find_earlier_items(events, roles),
     )
-    return _Seen(looks=looks, tables=tables, spelling=spelling, log=log, examples=examples, why=why)
+    return _Seen(looks=looks, tables=tables, spelling=spelling, log=log, split=split, examples=examples, why=why)
 
 
 def _columns(seen: _Seen, cascade: tuple[Setting, ...]) -> tuple[FeatureChoice | LeftOut, ...]:

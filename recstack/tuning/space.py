@@ -47,16 +47,20 @@ class Space:
     def attempt(self, number: int, best: Mapping[str, Any]) -> dict[str, Any] | None:
         """The best parameters so far with one of the changes that are tried first; None if it changes nothing.
 
+        A change is about its first field, which the others go with: it changes nothing where that has its value already.
+
         Args:
             number: which of the stage's `tries`.
             best: Parameters of the best trial.
         """
         wanted = self.searched.tries[number]
+        first = next(iter(wanted))
         table, params = self._table(), dict[str, Any]()
         for setting in self.searched.settings:
             if setting.counts(table, self.facts):
-                value = wanted.get(setting.field, best.get(setting.field, setting.read(table)))
-                if not setting.allows(value, self._start()):
+                before = best.get(setting.field, setting.read(table))
+                value = wanted.get(setting.field, before)
+                if not setting.allows(value, self._start()) or (setting.field == first and value == before):
                     return None
                 setting.write(table, value)
                 params[setting.field] = value

@@ -189,6 +189,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 TRIES: tuple[Mapping[str, Any], ...] = (
     {"leave_out": "user_id"},
+    {"encoder.kind": "transformer", "score": "dot", "dimension": 128, "optimizer.learning_rate": 0.002},
     {"dimension": 128},
     {"encoder.layers": 2, "encoder.heads": 2},
     {"encoder.side_features": True},
@@ -196,7 +197,6 @@ TRIES: tuple[Mapping[str, Any], ...] = (
     {"repeat": 2.0},
     {"encoder.dropout": 0.3},
     {"optimizer.learning_rate": 0.001},
-    {"encoder.kind": "transformer", "score": "dot", "optimizer.learning_rate": 0.002},
     {"loss.temperature": 1.4},
     {"initialisation": "svd"},
     {"encoder.dropout": 0.5},

@@ -1,9 +1,11 @@
 """Facts of a log whose order is known, because it was made with it or without."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from recstack.init.choose_settings import examples_of
+from recstack.init.choose_settings import choose_split, examples_of
 from recstack.init.log import Log
 
 NUM_USERS, EVENTS_A_USER = 200, 60
@@ -37,7 +39,7 @@ def seconds_apart(apart: int) -> np.ndarray:
 def test_an_order_that_is_chance_has_no_lift(num_items):
     log = log_of_users(sets_of_items(num_items), seconds_apart(1))
     assert log.order_lift() == pytest.approx(1.0, abs=0.1)
-    assert examples_of(log)[0] == "event"
+    assert examples_of(log, "leave_last_out")[0] == "event"
 
 
 @pytest.mark.parametrize("num_items", [70, 1000])
@@ -45,7 +47,7 @@ def test_an_order_is_seen_however_dense_the_log(num_items):
     """In a dense log nearly every pair occurs twice, near or far: how often it occurs is what tells."""
     log = log_of_users(np.sort(sets_of_items(num_items), axis=1), seconds_apart(1))
     assert log.order_lift() > 1.5
-    assert examples_of(log)[0] == "sequence"
+    assert examples_of(log, "leave_last_out")[0] == "sequence"
 
 
 @pytest.mark.parametrize(("apart", "examples"), [(30, "sequence"), (86_400, "event")])
@@ -55,4 +57,19 @@ def test_what_is_rated_at_one_second_is_a_page_of_a_sitting_or_a_basket(apart, e
     log = log_of_users(np.sort(sets_of_items(200), axis=1), seconds)
     assert log.shared_moments == 1.0
     assert log.are_sittings == (examples == "sequence")
-    assert examples_of(log)[0] == examples
+    assert examples_of(log, "leave_last_out")[0] == examples
+
+
+def test_of_whole_sittings_that_are_held_out_the_next_event_is_not_what_counts():
+    log = log_of_users(np.sort(sets_of_items(200), axis=1), seconds_apart(30))
+    assert log.are_sittings
+    assert examples_of(log, "per_user_fraction")[0] == "event"
+    assert examples_of(replace(log, is_order=True), "per_user_fraction")[0] == "sequence"
+
+
+@pytest.mark.parametrize(("is_order", "kind"), [(True, "leave_last_out"), (False, "per_user_fraction")])
+def test_of_an_order_without_times_the_last_event_of_each_user_is_held_out(is_order, kind):
+    """Users that never met: nobody of the latest tenth was there before."""
+    start = np.arange(NUM_USERS)[:, None] * 1_000_000
+    log = replace(log_of_users(sets_of_items(200), seconds_apart(30) + start), is_order=is_order)
+    assert next(choose_split(log)).value == kind

@@ -85,11 +85,22 @@ def test_another_encoder_keeps_shared_options_and_brings_its_own(space: Space) -
     stack = space.stack_of(space.start() | {"encoder.kind": "recency"})
     assert type(stack.retrieval.encoder).__name__ == "RecencyConfig"
     assert stack.retrieval.encoder.dropout == 0.5
-    params = space.attempt(2, space.start())
+    params = space.attempt(3, space.start())
     assert params is not None
     assert params["encoder.layers"] == 2
     without_layers = {name: value for name, value in params.items() if "layers" not in name and "heads" not in name}
-    assert space.attempt(2, without_layers | {"encoder.kind": "recency"}) is None
+    assert space.attempt(3, without_layers | {"encoder.kind": "recency"}) is None
+
+
+def test_a_change_is_about_its_first_field(space: Space) -> None:
+    """The second one is the transformer of examples of sequence, with a width and learning rate that suit it."""
+    assert space.attempt(1, space.start()) is None
+    recency = space.start() | {"encoder.kind": "recency"}
+    params = space.attempt(1, recency)
+    assert params is not None
+    assert params["encoder.kind"] == "transformer"
+    assert params["dimension"] == 128
+    assert space.stack_of(params).retrieval.examples == "sequence"
 
 
 def test_the_temperature_follows_the_score(space: Space) -> None:
