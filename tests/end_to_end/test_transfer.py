@@ -99,11 +99,11 @@ def quality(stack: StackConfig, report: list[str]) -> float:
 def test_what_words_mean_comes_along_to_another_catalogue(tmp_path: Path) -> None:
     large = shop(tmp_path / "large", "large", users_a_group=100, epochs=10)
     assert quality(large, []) > 0.2
-    small = shop(tmp_path / "small", "small", users_a_group=3, epochs=2)
+    small = shop(tmp_path / "small", "small", users_a_group=2, epochs=1)
     alone = quality(small, [])
     lines: list[str] = []
     transferred = quality(replace(small, start_from=str(large.layout.current_run.root)), lines)
-    assert transferred > 1.5 * alone
+    assert transferred > 1.3 * alone
     # Both know the makers, and neither the other's items.
     (line,) = (line for line in lines if "starts from run" in line)
     assert f"{GROUPS} of {GROUPS} of maker" in line
