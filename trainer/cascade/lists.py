@@ -214,14 +214,17 @@ def histories_of(events: EncodedEvents, asked_at: Int64, length: int) -> Histori
 
 
 def _features(features: CandidateFeatures, histories: Histories, rows: Int32, scores: Float32) -> Float32:
-    @tf.function(reduce_retracing=True, autograph=False)
+    columns = (*histories, rows, scores)
+    # One graph for blocks of any size: each fold has tables of its own, and TensorFlow warns of many tracings.
+    specs = [tf.TensorSpec([None, *each.shape[1:]], each.dtype) for each in columns]
+
+    @tf.function(input_signature=specs, autograph=False)
     def compute(
         history: tf.Tensor, times: tf.Tensor, asked_at: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor
     ) -> tf.Tensor:
         return features(Query(history=history, history_times=times, asked_at=asked_at, candidates=rows, scores=scores))
 
     blocks = [slice(start, start + _LISTS_A_BLOCK) for start in range(0, len(rows), _LISTS_A_BLOCK)]
-    columns = (*histories, rows, scores)
     return np.concatenate([compute(*(column[block] for column in columns)).numpy() for block in blocks])
 
 
