@@ -69,8 +69,8 @@ def choose_split(log: Log, given: str = "") -> Iterator[Setting]:
         why = _no_time(log, known, share) + "; users have enough events to hold out the latest share of each"
         yield Setting(table=table, name="kind", value="per_user_fraction", why=why)
     else:
-        events = "users have few events" if log.events_a_user(0.5) < _LONG_HISTORY else "the next one is what it tells"
-        why = _no_time(log, known, share) + f"; {events}, so each user's last is held out"
+        few = "; users have few events" if log.events_a_user(0.5) < _LONG_HISTORY else ""
+        why = f"{_no_time(log, known, share)}{few}: each user's last event is held out"
         yield Setting(table=table, name="kind", value="leave_last_out", why=why)
         return
     yield from _held_out()
@@ -83,7 +83,7 @@ def _held_out() -> Iterator[Setting]:
 
 def _no_time(log: Log, known: int, share: float) -> str:
     if log.is_order:
-        return "the times are only an order, the same moment means nothing across users"
+        return "the times are only an order"
     return f"a cut in time would leave {known:,} test users ({share:.0%}) that were there before"
 
 
