@@ -118,10 +118,12 @@ def examples_of(log: Log, split: str) -> tuple[str, str]:
     if log.num_moments <= _FEW_MOMENTS:
         return "set", "the times order little, so each user's items are taken as a set"
     lift, together = log.order_lift(), log.shared_moments
-    if log.events_a_moment >= _LARGE_BASKET:
+    are_baskets = not log.are_sittings
+    if log.events_a_moment >= _LARGE_BASKET and are_baskets:
         return "basket", f"the events come in baskets of {log.events_a_moment:.0f} on average"
-    if together > _BASKETS and not log.are_sittings:
-        return "event", f"{together:.0%} of the events come together with others at the same moment (baskets)"
+    if together > _BASKETS and are_baskets:
+        size = f"baskets of {log.events_a_moment:.1f} on average, too small for an example each"
+        return "event", f"{together:.0%} of the events come together with others at the same moment: {size}"
     if log.are_sittings and not log.is_order and split == "per_user_fraction":
         return (
             "event",

@@ -23,6 +23,7 @@ from trainer.data.encoded_dataset import EncodedDataset, encode_dataset
 from trainer.data.events import EncodedEvents
 from trainer.data.raw_catalogue import read_raw_candidates
 from trainer.data.sampling import sample_targets
+from trainer.export.earlier_items import EarlierItems, earlier_items
 from trainer.export.histories import stored_histories, user_histories
 from trainer.export.items import ItemFeatures
 from trainer.export.new_items import KeptCandidates, NewItems
@@ -107,6 +108,7 @@ class Assembly:
         rules = ListRules(
             new_items=self._new_items(retrieval.retriever, order),
             caps=make_caps(self._attributes.categorical, self.job.export.reranker.caps),
+            earlier=self._earlier_items(histories, retrieval.retriever.item_ids),
         )
         config = self._cascade_config()
         return RecommenderServable(
@@ -163,6 +165,14 @@ class Assembly:
     def _longer_histories(self, length: int) -> StoredHistories | None:
         enabled = self.job.export.lookup_history
         return stored_histories(self.encoder, self._events(), self._known_ids, enabled, length=length)
+
+    def _earlier_items(self, histories: StoredHistories | None, item_ids: ItemIds) -> EarlierItems | None:
+        """What the users took before their stored histories; None where these are not looked up."""
+        stored = histories or self.query.histories
+        if stored is None:
+            return None
+        items = earlier_items(self.encoder, self._events(), stored.length)
+        return EarlierItems(items, stored.first_user, self._known_ids, item_ids)
 
     @property
     def _known_ids(self) -> list[bytes]:

@@ -49,7 +49,10 @@ class StoredHistories(tf.Module):
         super().__init__(name="user_histories")
         self.item_ids = np.array([b"", *item_ids], object)
         """The item ids of the catalogue, preceded by the empty id for row -1."""
-        self._first_user = users.vocabulary.first_token_index
+        self.first_user = users.vocabulary.first_token_index
+        """Encoded id of the first known user."""
+        self.length = known.rows.shape[1]
+        """Events of a history, at most."""
         self._rows = _with_unknown_user(known.rows, -1, "rows")
         self.times = known.times
         """Seconds since 1970-01-01 UTC, `[users, length]`, in the order of the vocabulary; not saved."""
@@ -60,7 +63,7 @@ class StoredHistories(tf.Module):
 
     def places(self, users: tf.Tensor) -> tf.Tensor:
         """Rows of encoded users `[batch] int32` in the stored tables; 0 for unknown users."""
-        return users - (self._first_user - 1)
+        return users - (self.first_user - 1)
 
 
 class UserHistories(StoredHistories):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from features.encoding.encoder import Tensors
 from trainer.config.export import MOST_EXPLAINED, ExportConfig
 from trainer.export.adjustments import Adjustments
+from trainer.export.earlier_items import EarlierItems
 from trainer.export.explanations import Answer, explain_answer
 from trainer.export.new_items import Asked, NewItems
 from trainer.export.orders import Found, Order
@@ -34,6 +35,8 @@ class ListRules:
     """Get a share of the places."""
     caps: Sequence[Cap] = ()
     """Of the re-ranking."""
+    earlier: EarlierItems | None = None
+    """What is left out with the known histories, since it was taken before them."""
 
 
 class RecommenderServable(tf.Module):
@@ -65,6 +68,7 @@ class RecommenderServable(tf.Module):
         self._candidates, self._limit = config.recommender_candidates, config.recommender_limit
         self._exclude_seen, self._diversity = exclude_seen, config.reranker.diversity
         self.new_items, self._new_item_share = rules.new_items, config.new_item_share
+        self.earlier = rules.earlier
         self.adjustments = Adjustments(retrieval.retriever, config)
         self.reranking = Reranking(config.reranker, rules.caps, most=self._candidates)
         self._history_entries = HistoryEntries(
@@ -118,7 +122,7 @@ class RecommenderServable(tf.Module):
         history = entries.rows
         asked = Asked(
             queries=retrieval.embed_query(query),
-            excluded=self._excluded(request, history),
+            excluded=self._excluded(request, query, history),
             filters=retrieval.filters(request),
             users=self._users(request, tf.shape(history)[0]),
             history=history,
@@ -209,8 +213,13 @@ class RecommenderServable(tf.Module):
         first = tf.gather(places, chosen, batch_dims=1)
         return tf.concat([first, places[:, size : tf.maximum(limit, size)]], axis=1)
 
-    def _excluded(self, request: Tensors, history: tf.Tensor) -> tf.Tensor:
-        """Rows `[batch, e] int32` that are excluded by id or, if so wished, in the history; -1: none."""
+    def _excluded(self, request: Tensors, query: Tensors, history: tf.Tensor) -> tf.Tensor:
+        """Rows `[batch, e] int32` that are excluded by id or, if so wished, because the user had them; -1: none."""
         named = self.retrieval.retriever.item_ids.numbers(request[EXCLUSIONS])
         named = tf.broadcast_to(named, [tf.shape(history)[0], tf.shape(named)[1]])
-        return tf.concat([named, tf.where(request[EXCLUDE_SEEN], history, -1)], axis=1)
+        had = [history]
+        if self.earlier is not None:
+            # A history that is sent stands for all of the known one.
+            is_sent = tf.reduce_any(self.retrieval.query.sent_history(request) != "", axis=1, keepdims=True)
+            had.append(tf.where(is_sent, -1, self.earlier(query[self.retrieval.query.schema.user_id])))
+        return tf.concat([named, tf.where(request[EXCLUDE_SEEN], tf.concat(had, axis=1), -1)], axis=1)

@@ -73,3 +73,11 @@ def test_of_an_order_without_times_the_last_event_of_each_user_is_held_out(is_or
     start = np.arange(NUM_USERS)[:, None] * 1_000_000
     log = replace(log_of_users(sets_of_items(200), seconds_apart(30) + start), is_order=is_order)
     assert next(choose_split(log)).value == kind
+
+
+@pytest.mark.parametrize(("apart", "examples"), [(30, "sequence"), (86_400, "basket")])
+def test_large_pages_of_a_sitting_are_no_baskets_either(apart, examples):
+    seconds = seconds_apart(1) // 6 * apart + np.arange(NUM_USERS)[:, None]
+    log = log_of_users(np.sort(sets_of_items(200), axis=1), seconds)
+    assert log.events_a_moment == pytest.approx(6.0)
+    assert examples_of(log, "leave_last_out")[0] == examples

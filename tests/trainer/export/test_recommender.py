@@ -212,6 +212,35 @@ def test_without_a_better_list_ranker_retrieval_orders(cascade: StackConfig, mon
     assert result["model"]["metrics"] == result["baselines"]["retrieval"]["metrics"]
 
 
+def test_what_users_had_before_their_stored_histories_is_left_out_too(cascade: StackConfig, tmp_path: Path) -> None:
+    """The list ranker compares with three events; users of the checkerboard have had more than those."""
+    short = replace(cascade, workdir=tmp_path, list_ranking=replace(RANKER, history=3))
+    for part in (cascade.layout.dataset.root, cascade.layout.runs.root):
+        shutil.copytree(part, tmp_path / part.name, symlinks=True)
+    train(short, "list_ranking")
+    export(short)
+    layout = short.layout.dataset
+    dataset = encode_dataset(short.features, layout)
+    (events,) = dataset.blocks(layout.interactions("test"), records="retrieval")
+    names, ids = dataset.encoder.lookup("user_id").vocabulary, dataset.candidates.item_ids.numpy()
+    had = {
+        names.tokens[user - names.first_token_index]: {ids[row].decode() for row in events.candidate_row[start:end]}
+        for user, start, end in zip(
+            events.user["user_id"], events.record_splits[:-1], events.record_splits[1:], strict=True
+        )
+        if user >= names.first_token_index
+    }
+    users, times = list(had), np.full(len(had), 1_700_000_000)
+    assert min(map(len, had.values())) > 3
+    nothing: list[list[str]] = [[""]] * len(users)
+    for user, served in zip(users, answers(short, users, nothing, times), strict=True):
+        assert not had[user] & set(served)
+    again = answers(short, users, nothing, times, exclude_seen=tf.constant(False))
+    assert any(had[user] & set(served) for user, served in zip(users, again, strict=True))
+    sent = answers(short, users, [["i0"]] * len(users), times)  # stands for the known one
+    assert any(had[user] & set(served) for user, served in zip(users, sent, strict=True))
+
+
 def _user_ids(trained: Any, indices: np.ndarray) -> list[str]:
     vocabulary = trained.encoder.lookup("user_id").vocabulary
     return [vocabulary.tokens[index - vocabulary.first_token_index] for index in indices]
