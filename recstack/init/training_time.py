@@ -8,14 +8,15 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 BUDGET_SECONDS = 1_800.0
 """What a proposed training may take."""
 COMPARED_ITEMS = 10_000
 """Larger catalogues are compared with as many drawn items at most."""
 # Of the operations that large products reach, the share that a whole training does: 78e12 operations took 1,819 s
-# beside other work, on two cores whose products reach 1.1e11 a second.
-_SHARE_OF_PRODUCTS = 0.36
+# beside other work, where products reach 1.1e11 a second, and 21e12 took 443 s where they reach 1.0e11.
+_SHARE_OF_PRODUCTS = 0.42
 _SIZE, _TRIES = 1024, 5
 _LEAST_EPOCHS, _LEAST_DIMENSION = 6, 64
 
@@ -70,11 +71,16 @@ class Work:
 
 
 def machine_speed() -> float:
-    """Operations of a training that this machine does in a second, from the fastest of a few float32 products."""
+    """Operations of a training that this machine does in a second, from the fastest of a few float32 products.
+
+    With one thread too: beside other work, several wait for each other.
+    """
     factor = np.random.default_rng(0).normal(size=(_SIZE, _SIZE)).astype(np.float32)
     seconds = []
-    for _ in range(_TRIES):
-        started = time.perf_counter()
-        factor @ factor
-        seconds.append(time.perf_counter() - started)
+    for threads in (None, 1):
+        with threadpool_limits(threads):
+            for _ in range(_TRIES):
+                started = time.perf_counter()
+                factor @ factor
+                seconds.append(time.perf_counter() - started)
     return _SHARE_OF_PRODUCTS * 2 * _SIZE**3 / min(seconds)

@@ -66,6 +66,8 @@ def evaluate(stack: StackConfig, stage: StageName, voice: Voice) -> Mapping[str,
     content, layout = result.content, result.layout
     for table in _TABLES[stage](content):
         voice.show(table)
+    for line in better_baselines(content):
+        voice.progress(line)
     if layout.report.exists():
         voice.progress(f"plots and slices, for a browser: {layout.report}")
     state = "nothing to do, up to date" if result.nothing_to_do else f"done in {content['seconds']:.1f} s"
@@ -74,6 +76,17 @@ def evaluate(stack: StackConfig, stage: StageName, voice: Voice) -> Mapping[str,
         {"stage": stage, "metrics": str(layout.metrics), "nothing_to_do": result.nothing_to_do} | headline(content),
     )
     return content
+
+
+def better_baselines(result: Mapping[str, Any]) -> Iterator[str]:
+    """A warning for each baseline that is better than the retrieval model by more than chance."""
+    metric = f"ndcg@{result['cutoffs'][0]}" if "cutoffs" in result else ""
+    for name in result["baselines"] if "tasks" not in result else ():
+        difference = result["versus"].get(name, {}).get(metric, {}).get("difference")
+        if difference is not None and difference["high"] < 0 and name in get_args(BaselineName):
+            interval = f"[{-difference['high']:.4f}, {-difference['low']:.4f}]"
+            better = f"{metric} is higher by {-difference['value']:.4f} {interval}"
+            yield f"the baseline {name} is better than the model: {better}; recstack tune may find better settings"
 
 
 def cross_validate(arguments: EvaluateArguments, number: int, voice: Voice) -> Mapping[str, Any]:

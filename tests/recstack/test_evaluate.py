@@ -7,7 +7,7 @@ from rich.console import Console
 
 from recstack.arguments import parse
 from recstack.config import load_config
-from recstack.verbs.evaluate import EvaluateArguments, cascade_tables, retrieval_tables
+from recstack.verbs.evaluate import EvaluateArguments, better_baselines, cascade_tables, retrieval_tables
 from trainer.config.baselines import BaselineName
 
 
@@ -45,6 +45,17 @@ def test_each_model_has_its_intervals_and_a_star_only_where_the_difference_is_ce
     assert "*" not in lines["close"] + lines["two_tower"]
     assert "0.400-0.600" in text
     assert "0.500" in lines["two_tower"]
+
+
+def test_a_baseline_that_is_certainly_better_is_named() -> None:
+    def test(low: float, high: float) -> dict:
+        return {"ndcg@1": {"p_value": 0.01, "difference": {"value": (low + high) / 2, "low": low, "high": high}}}
+
+    versus = {"repeat": test(-0.03, -0.01), "item_cf": test(-0.03, 0.01), "popularity": test(0.1, 0.2)}
+    result = {"cutoffs": [1, 5], "baselines": dict.fromkeys(versus, {}), "versus": versus}
+    (line,) = better_baselines(result)
+    assert line.startswith("the baseline repeat is better than the model: ndcg@1 is higher by 0.0200 [0.0100, 0.0300]")
+    assert not list(better_baselines({"tasks": {}}))
 
 
 def test_cold_items_have_a_table_of_their_own_where_there_are_targets() -> None:
