@@ -11,7 +11,15 @@ from beam_pipelines.dataset_inputs import VOCABULARY, dataset_inputs, finished_d
 from beam_pipelines.passes.catalogue import build_catalogue, write_candidates
 from beam_pipelines.passes.context import new_context
 from beam_pipelines.passes.counts import dataset_counts
-from beam_pipelines.passes.findings import check_joins, check_order, check_times, odd_items, odd_ratings, odd_splits
+from beam_pipelines.passes.findings import (
+    check_joins,
+    check_order,
+    check_times,
+    empty_vocabularies,
+    odd_items,
+    odd_ratings,
+    odd_splits,
+)
 from beam_pipelines.passes.ingest import read_tables
 from beam_pipelines.passes.item_lookup import write_item_lookup
 from beam_pipelines.passes.learning import learn_from_events
@@ -93,6 +101,7 @@ def prepare_dataset(
         catalogue = build_catalogue(schema, read.chunks("items"), learnt.values[schema.item_id])
         notes += odd_items(catalogue, read, config)
         vocabularies = write_vocabularies(schema, learnt.values, catalogue, dataset, target)
+        notes += empty_vocabularies(schema, vocabularies)
         write_statistics(schema, learnt.reports, catalogue, target)
         _write_schema(schema, target)
 

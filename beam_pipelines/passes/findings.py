@@ -1,7 +1,7 @@
 """Warnings about a new dataset, printed after `prepare`, or the reason why it fails."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from beam_pipelines.passes.time_checks import TimeSummary, implausible_times, ma
 from beam_pipelines.sources.joins import JoinCoverage, join_coverage
 from beam_pipelines.sources.ratings import not_rated
 from beam_pipelines.workspace import read_arrow
+from features.encoding.vocabulary import Vocabulary
 from features.errors import InputError
 from features.schema import Schema
 
@@ -144,3 +145,11 @@ _NO_TARGETS = {
     "validation": "training cannot stop early",
     "test": "`recstack evaluate` has nothing to measure; look at pipeline.split",
 }
+
+
+def empty_vocabularies(schema: Schema, vocabularies: Mapping[str, Vocabulary]) -> Iterator[str]:
+    """Features none of whose values is known, so that all of them are the same unknown one."""
+    for name, options in schema.vocabularies.items():
+        if not vocabularies[name].tokens:
+            least = f"{options.min_count} times or more (min_count)" if options.min_count > 1 else "in training"
+            yield f"feature {name}: no value occurs {least}, so that all are the same unknown one to the models"

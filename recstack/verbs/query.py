@@ -215,7 +215,7 @@ def _note_on_user(arguments: QueryArguments, inputs: Mapping[str, object]) -> st
     path = arguments.stack.layout.dataset.vocabulary(schema.user_id)
     if not path.is_file() or arguments.user in Vocabulary.read(path).tokens:
         return None
-    who = f"user {arguments.user!r} is not in the dataset" if arguments.user else "no --user is given"
+    who = f"user {arguments.user!r} has no training event" if arguments.user else "no --user is given"
     return f"{who}: answered as a new user; {instead}"
 
 

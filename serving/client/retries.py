@@ -15,7 +15,8 @@ class CallError(RecstackError):
     """A failed call, with the server's status in `code` and `details`."""
 
     def __init__(self, code: grpc.StatusCode, details: str, address: str) -> None:
-        super().__init__(f"{address}: {code.name}: {details}")
+        advice = "; is a server running there, such as `recstack serve`?" if "failed to connect" in details else ""
+        super().__init__(f"{address}: {code.name}: {details}{advice}")
         self.code = code
         self.details = details
 

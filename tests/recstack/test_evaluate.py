@@ -52,7 +52,7 @@ def test_a_baseline_that_is_certainly_better_is_named() -> None:
         return {"ndcg@1": {"p_value": 0.01, "difference": {"value": (low + high) / 2, "low": low, "high": high}}}
 
     versus = {"repeat": test(-0.03, -0.01), "item_cf": test(-0.03, 0.01), "popularity": test(0.1, 0.2)}
-    result = {"cutoffs": [1, 5], "baselines": dict.fromkeys(versus, {}), "versus": versus}
+    result = {"cutoffs": [1, 5], "baselines": {name: {} for name in versus}, "versus": versus}
     (line,) = better_baselines(result)
     assert line.startswith("the baseline repeat is better than the model: ndcg@1 is higher by 0.0200 [0.0100, 0.0300]")
     assert not list(better_baselines({"tasks": {}}))

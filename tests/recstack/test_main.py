@@ -63,7 +63,7 @@ def test_unknown_verb_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> Non
         (["evaluate"], 2, ["recstack prepare"]),
         (["export"], 2, ["recstack prepare"]),
         (["export", "--refresh-index", "--keep", "0"], 2, ["export.keep_versions = 0", "at least 1"]),
-        (["rollback"], 2, ["retrieval", "before the newest", "none found"]),
+        (["rollback"], 2, ["retrieval", "no version to go back to", "none found"]),
         (["promote"], 2, ["no published model", "recstack retrain"]),
         (["retrain", "--force"], 2, ["--force and --reason", "both or neither"]),
         (["retrain", "--gate.cutoff", "0"], 2, ["gate.cutoff = 0", "at least 1"]),
@@ -91,7 +91,7 @@ def test_unknown_verb_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> Non
         (["query", "--k", "99999999999"], 2, ["--k 99999999999", "at most 2147483647"]),
         (["query", "--timeout", "-1"], 2, ["--timeout -1", "more than 0"]),
         (["query", "--address", ""], 2, ["--address ''", "host:port"]),
-        (["query", "--address", "localhost:1"], 1, ["localhost:1", "UNAVAILABLE"]),
+        (["query", "--address", "localhost:1"], 1, ["localhost:1", "UNAVAILABLE", "is a server running there"]),
     ],
 )
 def test_mistake_ends_in_a_clear_message(

@@ -148,11 +148,11 @@ def test_an_unknown_user_is_said_and_what_the_model_goes_by_instead(checkerboard
     inputs = {"user_id": ["nobody"]}
     note = _note_on_user(arguments(checkerboard, user="nobody"), inputs)
     assert note == (
-        "user 'nobody' is not in the dataset: answered as a new user; the model knows nothing of the user; --history "
+        "user 'nobody' has no training event: answered as a new user; the model knows nothing of the user; --history "
         "would say what the user liked"
     )
     note = _note_on_user(arguments(checkerboard, user="nobody", history=("i0",)), inputs)
-    assert note == "user 'nobody' is not in the dataset: answered as a new user; the model goes by --history"
+    assert note == "user 'nobody' has no training event: answered as a new user; the model goes by --history"
 
 
 def test_no_user_is_a_new_user(checkerboard):
@@ -248,7 +248,7 @@ def test_the_answer_has_titles_and_unknown_users_are_said(checkerboard, capsys):
         with pytest.raises(InputError, match="'retrieval_exact' has no signature 'explain'"):
             query(arguments(checkerboard, explain=True, **given), Voice("query", as_json=False))
     printed = capsys.readouterr()
-    assert "user 'nobody' is not in the dataset" in printed.err
+    assert "user 'nobody' has no training event" in printed.err
     assert not none
     assert printed.err.count("no item is left") == 1
     titles = read_titles(checkerboard.features, checkerboard.layout.dataset, [item.item_id for item in items])

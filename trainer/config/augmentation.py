@@ -7,6 +7,7 @@ from features.schema import Schema
 from trainer.config.training import require
 
 _TABLE: Final = "retrieval.augmentation"
+_MOST_NEIGHBOURS = 1_000
 _SHARES: Final = ("crop", "mask", "substitute")
 
 
@@ -35,7 +36,8 @@ class AugmentationConfig:
         for name in _SHARES:
             require(_TABLE, self, name, 0 <= getattr(self, name) <= 1, "a share in [0, 1]")
         require(_TABLE, self, "substitute", self.mask + self.substitute <= 1, "at most 1 together with `mask`")
-        require(_TABLE, self, "neighbours", self.neighbours >= 1, "a whole number of at least 1")
+        is_list = 1 <= self.neighbours <= _MOST_NEIGHBOURS
+        require(_TABLE, self, "neighbours", is_list, f"a whole number from 1 to {_MOST_NEIGHBOURS:,}")
 
     @property
     def is_on(self) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from trainer.config.training import require
 
-_MOST_LEVELS = 16
+_MOST_LEVELS, _MOST_CODES = 16, 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,5 +21,6 @@ class SemanticIdsConfig:
     def __post_init__(self) -> None:
         levels = f"a whole number from 0 to {_MOST_LEVELS}"
         require("semantic_ids", self, "levels", 0 <= self.levels <= _MOST_LEVELS, levels)
-        require("semantic_ids", self, "codes", self.codes >= 2, "at least 2")
+        codes = f"a whole number from 2 to {_MOST_CODES:,}"
+        require("semantic_ids", self, "codes", 2 <= self.codes <= _MOST_CODES, codes)
         require("semantic_ids", self, "components", self.components >= 1, "at least 1")

@@ -26,6 +26,8 @@ def former_version(layout: ModelLayout, wanted: int | None = None) -> int:
     known = ", ".join(map(str, versions)) or "none"
     former = wanted if wanted is not None else next(_good_ones(layout, versions), None)
     if former is None:
+        if len(versions) <= 1:
+            raise InputError(f"model {layout.base}: no version to go back to, {known} found")
         raise InputError(
             f"model {layout.base}: a version before the newest that differs from it and was not rolled back expected, "
             f"{known} found; --to names any of them"

@@ -10,11 +10,14 @@ import pytest
 
 from beam_pipelines.config import LabelConfig, PipelineConfig, SplitConfig, TableSource
 from beam_pipelines.config.source import IdRules
+from beam_pipelines.passes.findings import empty_vocabularies
 from beam_pipelines.prepare import prepare_dataset
 from features.disk.layout import DatasetLayout
 from features.disk.manifest import Manifest
+from features.encoding.vocabulary import Vocabulary
 from features.errors import ConfigError, InputError
 from features.schema import Schema
+from features.spec.ids import IdFeature
 from tests.beam_pipelines.conftest import Prepared, events_of
 
 Rows = list[dict[str, Any]]
@@ -240,3 +243,10 @@ def test_several_rows_an_item_are_told(prepared: Callable[..., Manifest], proper
     notes = prepared(LOG, rows).notes
     expected = f"the items table has {20 * (properties - 1)} rows whose item has a later row"
     assert any(note.startswith(expected) for note in notes) == told
+
+
+def test_a_vocabulary_that_nothing_is_frequent_enough_for_is_named() -> None:
+    schema = Schema(query=(IdFeature(name="user_id"),), candidate=(IdFeature(name="item_id", min_count=60),))
+    vocabularies = {"user_id": Vocabulary(("u",)), "item_id": Vocabulary(())}
+    (note,) = empty_vocabularies(schema, vocabularies)
+    assert note.startswith("feature item_id: no value occurs 60 times or more (min_count)")

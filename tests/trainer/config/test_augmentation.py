@@ -24,8 +24,11 @@ def test_an_item_is_replaced_once():
 
 
 def test_similar_items_are_drawn_from_one_at_least():
-    with pytest.raises(ConfigError, match=r"retrieval\.augmentation\.neighbours = 0: expected .* at least 1"):
-        AugmentationConfig(neighbours=0)
+    for neighbours in (0, 1_001):
+        with pytest.raises(
+            ConfigError, match=rf"retrieval\.augmentation\.neighbours = {neighbours}: .* from 1 to 1,000"
+        ):
+            AugmentationConfig(neighbours=neighbours)
 
 
 def test_a_set_has_no_newest_items():
