@@ -151,7 +151,7 @@ class QueryInputs(tf.Module):
         """The history in a request, `[batch, n] string`; n is 0 if the schema has no history."""
         history = self.schema.history
         batch = tf.shape(request[self.required])[0]
-        return tf.fill([batch, 0], "") if history is None else _spread(request[history.name], batch)
+        return tf.fill([batch, 0], "") if history is None else _spread(request, history.name, batch)
 
     def sent_times(self, request: Tensors) -> tf.Tensor | None:
         """Times of the entries of `sent_history`, `[batch, n] int64`, 0 for unknown; None without event times."""
@@ -159,12 +159,12 @@ class QueryInputs(tf.Module):
         if times is None:
             return None
         sent = self.sent_history(request)
-        return aligned_companion(_spread(request[times.name], tf.shape(sent)[0]), sent)
+        return aligned_companion(_spread(request, times.name, tf.shape(sent)[0]), sent)
 
     def asked_at(self, request: Tensors) -> tf.Tensor:
         """`[batch] int64`: the time that each request names, seconds since 1970-01-01 UTC; 0 for none."""
         batch, name = tf.shape(request[self.required])[0], self.schema.timestamp
-        return _spread(request[name], batch) if name in self.inputs() else tf.zeros([batch], tf.int64)
+        return _spread(request, name, batch) if name in self.inputs() else tf.zeros([batch], tf.int64)
 
     def sent_ages(self, request: Tensors) -> tf.Tensor | None:
         """`age_buckets` of the entries of `sent_history`, `[batch, n] int32`; None if the schema has no event times."""
@@ -181,7 +181,7 @@ class QueryInputs(tf.Module):
         required = request[self.required]
         batch = tf.shape(required)[0]
         others = (feature.name for feature in self.schema.query if feature.name != self.required)
-        raw = {self.required: required} | {name: _spread(request[name], batch) for name in others}
+        raw = {self.required: required} | {name: _spread(request, name, batch) for name in others}
         history = self.schema.history
         if history is None:
             return raw
@@ -268,10 +268,14 @@ def relative_times(times: npt.NDArray[np.int64]) -> tuple[int, npt.NDArray[np.in
     return since, np.where(times > 0, times - since, 0).astype(np.int32)
 
 
-def _spread(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-    """Broadcasts a batch of 1; any other size must be that of the batch, or TensorFlow raises an error."""
-    shape = tf.concat([[batch], tf.shape(values)[1:]], axis=0)
-    return tf.broadcast_to(values, shape)
+def _spread(request: Tensors, name: str, batch: tf.Tensor) -> tf.Tensor:
+    """An input with as many rows as the batch has; one row stands for all, and the error for another number says so."""
+    values = request[name]
+    rows = tf.shape(values)[0]
+    is_right = (rows == 1) | (rows == batch)
+    problem = [f"{name}: expected one row for all queries or one for each, number of rows and of queries:", rows, batch]
+    with tf.control_dependencies([tf.debugging.Assert(is_right, problem)]):
+        return tf.broadcast_to(values, tf.concat([[batch], tf.shape(values)[1:]], axis=0))
 
 
 def _with_unknown_user(values: npt.NDArray[np.int32 | np.int64], missing: int, name: str) -> tf.Variable:

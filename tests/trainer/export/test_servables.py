@@ -153,6 +153,19 @@ def test_count_that_is_none_or_takes_all_memory_is_refused(
         recommend(**request(["u2"]), limit=tf.constant(k), **choices(), **restrictions())
 
 
+@pytest.mark.slow
+def test_another_number_of_rows_than_queries_is_refused_by_name(exact: Any) -> None:
+    sent = request(["u0", "u1", "u2"]) | {"history": tf.constant([["i0"], ["i1"]])}
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="history: expected one row for all queries or one for each"
+    ):
+        exact.signatures["retrieve"](**sent, k=tf.constant(3), **restrictions())
+    sent["history"] = sent["history"][:1]  # stands for all three
+    every = exact.signatures["retrieve"](**sent, k=tf.constant(3), **restrictions())
+    alone = exact.signatures["retrieve"](**request(["u1"], [["i0"]]), k=tf.constant(3), **restrictions())
+    assert every["item_ids"][1].numpy().tolist() == alone["item_ids"][0].numpy().tolist()
+
+
 def test_ranking_tells_liked_from_disliked(checkerboard: StackConfig) -> None:
     ids = [item(n) for n in range(NUM_ITEMS)]
     users = ["u4", "u7"]
