@@ -148,8 +148,8 @@ _NO_TARGETS = {
 
 
 def empty_vocabularies(schema: Schema, vocabularies: Mapping[str, Vocabulary]) -> Iterator[str]:
-    """Features none of whose values is known, so that all of them are the same unknown one."""
+    """Features none of whose values is known."""
     for name, options in schema.vocabularies.items():
         if not vocabularies[name].tokens:
             least = f"{options.min_count} times or more (min_count)" if options.min_count > 1 else "in training"
-            yield f"feature {name}: no value occurs {least}, so that all are the same unknown one to the models"
+            yield f"feature {name}: no value occurs {least}, so the models cannot tell its values apart"

@@ -38,47 +38,36 @@ _TRAININGS = 6
 
 def choose_split(log: Log, given: str = "") -> Iterator[Setting]:
     """`[pipeline.split]`, of the kind that is given, if there is one."""
-    table = "pipeline.split"
+    kind, why = (given, "you asked for it") if given else _split_kind(log)
+    yield Setting(table="pipeline.split", name="kind", value=kind, why=why)
+    if kind == "global_time" and 1 < log.num_moments <= _FEW_MOMENTS:
+        validation = log.share_of_moment(2) if log.num_moments > 2 else 0.0
+        shares = {"validation": (validation, "the one before"), "test": (log.share_of_moment(1), "the last moment")}
+        for name, (share, place) in shares.items():
+            yield Setting(table="pipeline.split", name=name, value=round(share, 4), why=f"events at {place}")
+    elif kind != "leave_last_out":
+        for name in ("validation", "test"):
+            yield Setting(table="pipeline.split", name=name, value=0.1, why="share of the events")
+
+
+def _split_kind(log: Log) -> tuple[str, str]:
+    """`pipeline.split.kind` and the reason."""
     moments = log.num_moments
-    if given:
-        yield Setting(table=table, name="kind", value=given, why="you asked for it")
-        if given != "leave_last_out":
-            yield from _held_out()
-        return
     if moments == 1:
-        why = "all events are of one moment, so there is no time to split by"
-        yield Setting(table=table, name="kind", value="leave_last_out", why=why)
-        return
+        return "leave_last_out", "all events are of one moment, so there is no time to split by"
     if moments <= _FEW_MOMENTS and not log.is_order:
-        why = f"all events lie at {moments} moments, so the latest ones are held out whole"
-        yield Setting(table=table, name="kind", value="global_time", why=why)
-        validation = log.share_of_moment(2) if moments > 2 else 0.0
-        yield Setting(
-            table=table, name="validation", value=round(validation, 4), why="events at the moment before the last"
-        )
-        yield Setting(table=table, name="test", value=round(log.share_of_moment(1), 4), why="events at the last moment")
-        return
+        return "global_time", f"all events lie at {moments} moments, so the latest ones are held out whole"
     known, share = log.known_test_users()
     if not log.is_order and log.events_a_user(1.0) == 1:
-        why = "every user has one event, so that only a split by time leaves any to test with"
-        yield Setting(table=table, name="kind", value="global_time", why=why)
-    elif not log.is_order and known >= min(_LEAST_KNOWN_USERS, log.num_users // 10) and share >= _LEAST_KNOWN_SHARE:
+        return "global_time", "every user has one event, so that only a split by time leaves any to test with"
+    if not log.is_order and known >= min(_LEAST_KNOWN_USERS, log.num_users // 10) and share >= _LEAST_KNOWN_SHARE:
         why = f"as in production: {known:,} users of the latest tenth ({share:.0%}) were there before"
-        yield Setting(table=table, name="kind", value="global_time", why=why)
-    elif log.events_a_user(0.5) >= _LONG_HISTORY and (not log.is_order or moments <= _FEW_MOMENTS):
+        return "global_time", why
+    if log.events_a_user(0.5) >= _LONG_HISTORY and (not log.is_order or moments <= _FEW_MOMENTS):
         why = _no_time(log, known, share) + "; users have enough events to hold out the latest share of each"
-        yield Setting(table=table, name="kind", value="per_user_fraction", why=why)
-    else:
-        few = "; users have few events" if log.events_a_user(0.5) < _LONG_HISTORY else ""
-        why = f"{_no_time(log, known, share)}{few}: each user's last event is held out"
-        yield Setting(table=table, name="kind", value="leave_last_out", why=why)
-        return
-    yield from _held_out()
-
-
-def _held_out() -> Iterator[Setting]:
-    for name in ("validation", "test"):
-        yield Setting(table="pipeline.split", name=name, value=0.1, why="share of the events")
+        return "per_user_fraction", why
+    few = "; users have few events" if log.events_a_user(0.5) < _LONG_HISTORY else ""
+    return "leave_last_out", f"{_no_time(log, known, share)}{few}: each user's last event is held out"
 
 
 def _no_time(log: Log, known: int, share: float) -> str:

@@ -20,7 +20,7 @@ _SECONDS_PER_DAY, _DAYS_A_YEAR = 86_400, 365
 _HELD_OUT = 0.1
 # Pairs of neighbouring items that are compared with pairs that are not neighbours.
 _MOST_PAIRS = 500_000
-# Twos of pairs that are the same by chance: in a small log they are few, and few more are no sign of an order.
+# Coincidences that are taken for chance: in a small log there are few, and a few more are no sign of an order.
 _CHANCE_PAIRS = 100
 # Moments of a user that are mostly no further apart are one sitting, such as a page of films rated at once.
 _SITTING_SECONDS = 600
@@ -151,33 +151,37 @@ class Log:
 
     @property
     def are_sittings(self) -> bool:
-        """Whether a user's neighbouring moments are mostly minutes apart: pages of one sitting and no baskets."""
+        """Whether a user's neighbouring moments are mostly minutes apart: pages of one sitting and no baskets.
+
+        Of an order without times nobody knows.
+        """
         gaps = np.diff(self.seconds)[np.diff(self.users) == 0]
         gaps = gaps[gaps > 0]
-        return len(gaps) > 0 and float(np.median(gaps)) <= _SITTING_SECONDS
+        return not self.is_order and len(gaps) > 0 and float(np.median(gaps)) <= _SITTING_SECONDS
 
     def order_lift(self) -> float:
-        """How much oftener two pairs of neighbouring events are of the same items than two pairs five events apart.
+        """How many pairs of neighbouring items coincide, beside pairs of items five events apart.
 
-        About 1 where the order of a user's events tells nothing. Pairs that are the same are counted, and not pairs
-        that occur twice: of a dense log nearly all of these do, whatever the order.
+        About 1 where the order of a user's events tells nothing. Coincidences are counted, n (n - 1) / 2 for a pair
+        that occurs n times: in a dense log nearly every pair occurs twice, whatever the order.
         """
         near, far = self._pairs(1), self._pairs(5)
         size = min(len(near), len(far), _MOST_PAIRS)
         if size < 1000:
             return 1.0
         rng = np.random.default_rng(0)
-        same = [_same_pairs(rng.choice(pairs, size, replace=False)) for pairs in (near, far)]
-        return (same[0] + _CHANCE_PAIRS) / (same[1] + _CHANCE_PAIRS)
+        coinciding = [_coincidences(rng.choice(pairs, size, replace=False)) for pairs in (near, far)]
+        return (coinciding[0] + _CHANCE_PAIRS) / (coinciding[1] + _CHANCE_PAIRS)
 
     def _pairs(self, apart: int) -> _Integers:
-        same = self.users[apart:] == self.users[:-apart]
+        # An item twice in a row, such as a double click, is no order.
+        same = (self.users[apart:] == self.users[:-apart]) & (self.items[apart:] != self.items[:-apart])
         pairs: _Integers = (self.items[:-apart] * (self.num_items + 1) + self.items[apart:])[same]
         return pairs
 
 
-def _same_pairs(pairs: _Integers) -> float:
-    """How many twos of them are the same."""
+def _coincidences(pairs: _Integers) -> float:
+    """How often two of the pairs are of the same items."""
     _, counts = np.unique(pairs, return_counts=True)
     return float((counts * (counts - 1)).sum()) / 2
 

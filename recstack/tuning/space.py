@@ -47,7 +47,7 @@ class Space:
     def attempt(self, number: int, best: Mapping[str, Any]) -> dict[str, Any] | None:
         """The best parameters so far with one of the changes that are tried first; None if it changes nothing.
 
-        A change is about its first field, which the others go with; it changes nothing where that has its value.
+        A change is about its first field, which the others go with: it is skipped where that has the value already.
 
         Args:
             number: which of the stage's `tries`.

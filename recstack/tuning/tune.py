@@ -220,4 +220,4 @@ def _identity(space: Space, dataset: Manifest) -> str:
     judged["cutoff"] = min(evaluation.cutoffs)  # of the list ranker's NDCG
     tables = [(name, unstructure(getattr(stack, name))) for name in (searched.stage, *searched.behind)]
     parts = [dataset.fingerprint(), tables, judged, unstructure(stack.training), stack.seed, stack.start_from]
-    return fingerprint([*parts, asdict(space.facts), space.describe()])
+    return fingerprint([*parts, asdict(space.facts), space.describe(), [dict(change) for change in searched.tries]])

@@ -215,7 +215,7 @@ def _note_on_user(arguments: QueryArguments, inputs: Mapping[str, object]) -> st
     path = arguments.stack.layout.dataset.vocabulary(schema.user_id)
     if not path.is_file() or arguments.user in Vocabulary.read(path).tokens:
         return None
-    who = f"user {arguments.user!r} has no training event" if arguments.user else "no --user is given"
+    who = f"user {arguments.user!r} is unknown to the model" if arguments.user else "no --user is given"
     return f"{who}: answered as a new user; {instead}"
 
 
@@ -231,9 +231,11 @@ def _notes_on_items(arguments: QueryArguments) -> Iterator[str]:
         if named := [item for item in items if item in unknown]:
             yield f"{flag}: not in the catalogue, {effect}: {', '.join(named)}"
     path = arguments.stack.layout.dataset.vocabulary(schema.item_id)
-    learnt = Vocabulary.read(path).tokens if path.is_file() else arguments.history
-    if new := [item for item in arguments.history if item not in unknown and item not in learnt]:
-        yield f"--history: no training event chose these items, so they say little or nothing: {', '.join(new)}"
+    if arguments.history and path.is_file():
+        learnt = unknown.union(Vocabulary.read(path).tokens)
+        if new := [item for item in arguments.history if item not in learnt]:
+            little = "in the catalogue, but unknown to the model, so they say little or nothing"
+            yield f"--history: {little}: {', '.join(new)}"
 
 
 def _notes_on_context(arguments: QueryArguments) -> Iterator[str]:

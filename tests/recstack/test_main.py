@@ -63,7 +63,7 @@ def test_unknown_verb_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> Non
         (["evaluate"], 2, ["recstack prepare"]),
         (["export"], 2, ["recstack prepare"]),
         (["export", "--refresh-index", "--keep", "0"], 2, ["export.keep_versions = 0", "at least 1"]),
-        (["rollback"], 2, ["retrieval", "no version to go back to", "none found"]),
+        (["rollback"], 2, ["retrieval", "no earlier version to go back to", "published: none"]),
         (["promote"], 2, ["no published model", "recstack retrain"]),
         (["retrain", "--force"], 2, ["--force and --reason", "both or neither"]),
         (["retrain", "--gate.cutoff", "0"], 2, ["gate.cutoff = 0", "at least 1"]),

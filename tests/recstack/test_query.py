@@ -148,11 +148,11 @@ def test_an_unknown_user_is_said_and_what_the_model_goes_by_instead(checkerboard
     inputs = {"user_id": ["nobody"]}
     note = _note_on_user(arguments(checkerboard, user="nobody"), inputs)
     assert note == (
-        "user 'nobody' has no training event: answered as a new user; the model knows nothing of the user; --history "
+        "user 'nobody' is unknown to the model: answered as a new user; the model knows nothing of the user; --history "
         "would say what the user liked"
     )
     note = _note_on_user(arguments(checkerboard, user="nobody", history=("i0",)), inputs)
-    assert note == "user 'nobody' has no training event: answered as a new user; the model goes by --history"
+    assert note == "user 'nobody' is unknown to the model: answered as a new user; the model goes by --history"
 
 
 def test_no_user_is_a_new_user(checkerboard):
@@ -173,7 +173,7 @@ def test_items_that_the_model_does_not_know_are_named(checkerboard, tmp_path):
 def test_items_of_the_history_without_training_events_are_named(checkerboard, monkeypatch):
     monkeypatch.setattr(Vocabulary, "read", lambda path: Vocabulary(("i0", "i1")))
     (note,) = _notes_on_items(arguments(checkerboard, history=("i0", "i2"), exclude=("i3",)))
-    assert note == "--history: no training event chose these items, so they say little or nothing: i2"
+    assert note == "--history: in the catalogue, but unknown to the model, so they say little or nothing: i2"
 
 
 def test_values_of_the_context_that_were_never_learnt_are_named(checkerboard, tmp_path):
@@ -248,7 +248,7 @@ def test_the_answer_has_titles_and_unknown_users_are_said(checkerboard, capsys):
         with pytest.raises(InputError, match="'retrieval_exact' has no signature 'explain'"):
             query(arguments(checkerboard, explain=True, **given), Voice("query", as_json=False))
     printed = capsys.readouterr()
-    assert "user 'nobody' has no training event" in printed.err
+    assert "user 'nobody' is unknown to the model" in printed.err
     assert not none
     assert printed.err.count("no item is left") == 1
     titles = read_titles(checkerboard.features, checkerboard.layout.dataset, [item.item_id for item in items])

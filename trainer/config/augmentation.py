@@ -30,7 +30,7 @@ class AugmentationConfig:
     """Share of the items in histories that are replaced by a similar one; together with `mask` at most 1. It needs all
     events in memory."""
     neighbours: int = 10
-    """Size of the list of similar items, by the cosine of their users, that `substitute` draws from."""
+    """Size of the list of similar items, by the cosine of their users, that `substitute` draws from; 1,000 at most."""
 
     def __post_init__(self) -> None:
         for name in _SHARES:

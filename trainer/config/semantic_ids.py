@@ -14,7 +14,7 @@ class SemanticIdsConfig:
     levels: int = 0
     """Codes that an item has, each finer than the one before; 0 for no semantic ids."""
     codes: int = 64
-    """Values that a code may have."""
+    """Values that a code may have, 65,536 at most."""
     components: int = 64
     """Components of the content vectors that the codes are made from."""
 

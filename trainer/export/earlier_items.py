@@ -11,6 +11,9 @@ from trainer.data.events import EncodedEvents
 from trainer.index.item_ids import ItemIds
 from trainer.metrics.protocol import Ragged
 
+MOST_EARLIER_EVENTS = 5_000
+"""Events of a user before the stored history that are looked at: a search finds as many items more as it leaves out."""
+
 
 class EarlierItems(tf.Module):
     """The distinct items of each known user that are not among the last ones, as rows of an index."""
@@ -42,6 +45,8 @@ class EarlierItems(tf.Module):
 def earlier_items(encoder: SchemaEncoder, blocks: Iterable[EncodedEvents], length: int) -> Ragged:
     """Collects the distinct items of each known user that are not among the last `length` events.
 
+    A record only grows from split to split, so a user has them of the last record that holds more events than that.
+
     Args:
         encoder: The dataset's encoder.
         blocks: Events of training, validation and test, in this order, whole records at a time: the last record of a
@@ -56,8 +61,10 @@ def earlier_items(encoder: SchemaEncoder, blocks: Iterable[EncodedEvents], lengt
     items: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(vocabulary.tokens)
     for events in blocks:
         users = events.user[user_id].astype(np.int64) - vocabulary.first_token_index
-        for record in np.flatnonzero(users >= 0):
+        # Of most users a stored history holds all.
+        has_more = np.diff(events.record_splits) > length
+        for record in np.flatnonzero((users >= 0) & has_more):
             rows = events.candidate_row[events.record_splits[record] : events.record_splits[record + 1]]
-            rows = rows[rows >= 0].astype(np.int64)
+            rows = rows[rows >= 0][-(length + MOST_EARLIER_EVENTS) :].astype(np.int64)
             items[users[record]] = np.setdiff1d(rows[:-length], rows[-length:])
     return Ragged.from_lengths(np.array([len(each) for each in items]), np.concatenate([np.zeros(0, np.int64), *items]))

@@ -217,9 +217,14 @@ class RecommenderServable(tf.Module):
         """Rows `[batch, e] int32` that are excluded by id or, if so wished, because the user had them; -1: none."""
         named = self.retrieval.retriever.item_ids.numbers(request[EXCLUSIONS])
         named = tf.broadcast_to(named, [tf.shape(history)[0], tf.shape(named)[1]])
-        had = [history]
-        if self.earlier is not None:
-            # A history that is sent stands for all of the known one.
-            is_sent = tf.reduce_any(self.retrieval.query.sent_history(request) != "", axis=1, keepdims=True)
-            had.append(tf.where(is_sent, -1, self.earlier(query[self.retrieval.query.schema.user_id])))
-        return tf.concat([named, tf.where(request[EXCLUDE_SEEN], tf.concat(had, axis=1), -1)], axis=1)
+        had = tf.cond(request[EXCLUDE_SEEN], lambda: self._had(request, query, history), lambda: history[:, :0])
+        return tf.concat([named, had], axis=1)
+
+    def _had(self, request: Tensors, query: Tensors, history: tf.Tensor) -> tf.Tensor:
+        """Rows `[batch, e] int32` of what the users had; -1: none."""
+        if self.earlier is None:
+            return history
+        # A history that is sent stands for all of the known one.
+        is_sent = tf.reduce_any(self.retrieval.query.sent_history(request) != "", axis=1, keepdims=True)
+        earlier = self.earlier(query[self.retrieval.query.schema.user_id])
+        return tf.concat([history, tf.where(is_sent, -1, earlier)], axis=1)

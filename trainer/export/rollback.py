@@ -27,7 +27,7 @@ def former_version(layout: ModelLayout, wanted: int | None = None) -> int:
     former = wanted if wanted is not None else next(_good_ones(layout, versions), None)
     if former is None:
         if len(versions) <= 1:
-            raise InputError(f"model {layout.base}: no version to go back to, {known} found")
+            raise InputError(f"model {layout.base}: no earlier version to go back to; published: {known}")
         raise InputError(
             f"model {layout.base}: a version before the newest that differs from it and was not rolled back expected, "
             f"{known} found; --to names any of them"

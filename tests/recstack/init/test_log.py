@@ -81,3 +81,23 @@ def test_large_pages_of_a_sitting_are_no_baskets_either(apart, examples):
     log = log_of_users(np.sort(sets_of_items(200), axis=1), seconds)
     assert log.events_a_moment == pytest.approx(6.0)
     assert examples_of(log, "leave_last_out")[0] == examples
+
+
+def test_numbered_orders_of_many_items_are_baskets():
+    """Thirty orders of ten items, numbered by user: an order without times has no sittings."""
+    seconds = np.repeat(np.arange(30), 10)[None].repeat(NUM_USERS, axis=0)
+    items = np.stack([np.random.default_rng(user).permutation(500)[:300] for user in range(NUM_USERS)])
+    log = replace(log_of_users(items, seconds), is_order=True)
+    assert examples_of(log, "leave_last_out")[0] == "basket"
+
+
+def test_an_item_twice_in_a_row_is_no_order():
+    items = np.repeat(sets_of_items(1000), 2, axis=1)
+    log = log_of_users(items, np.broadcast_to(np.arange(items.shape[1]), items.shape))
+    assert log.order_lift() == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_split_by_time_that_is_asked_for_holds_out_whole_moments_where_these_are_few():
+    log = log_of_users(sets_of_items(200), seconds_apart(1) // 15 * 86_400)
+    shares = {setting.name: setting.value for setting in choose_split(log, "global_time")}
+    assert shares == {"kind": "global_time", "validation": 0.25, "test": 0.25}

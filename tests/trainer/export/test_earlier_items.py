@@ -3,6 +3,7 @@
 from itertools import chain
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from features.disk.layout import SPLITS, DatasetLayout
@@ -31,6 +32,15 @@ def test_they_are_the_items_of_all_events_but_the_last_ones(small_dataset: Datas
         of_user = {ids[row].decode() for row in found.take(np.array([place])).values}
         assert of_user == {f"i{item}" for item in course(user)[:2]}
     assert not len(earlier_items(encoder, chain(blocks), 6).values)
+
+
+def test_only_so_many_events_are_looked_at(small_dataset: DatasetLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.export.earlier_items.MOST_EARLIER_EVENTS", 1)
+    encoder = SchemaEncoder(SCHEMA, small_dataset)
+    rows = load_catalogue(small_dataset, encoder).rows()
+    events = load_events(small_dataset.interactions("test"), encoder, rows, records="retrieval")
+    found = earlier_items(encoder, [events], 4)
+    assert found.lengths.tolist() == [1] * NUM_USERS
 
 
 def test_users_have_them_by_rows_of_the_index() -> None:

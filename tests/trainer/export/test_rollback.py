@@ -68,8 +68,8 @@ def test_a_version_that_is_not_a_former_one_is_refused(layout: ModelLayout, want
 
 def test_nothing_to_go_back_to_is_a_clear_error(tmp_path: Path) -> None:
     layout = ModelLayout(tmp_path / "retrieval")
-    with pytest.raises(InputError, match="no version to go back to, none found"):
+    with pytest.raises(InputError, match="no earlier version to go back to; published: none"):
         former_version(layout)
     publish(layout, "a")
-    with pytest.raises(InputError, match="no version to go back to, 1 found"):
+    with pytest.raises(InputError, match="no earlier version to go back to; published: 1"):
         former_version(layout)

@@ -60,10 +60,10 @@ class TableFacts:
         if self.stddev == 0:
             return tf.keras.initializers.Zeros()
         seed = self.seed + part * _SEEDS_A_PART
-        return _NoiseBelowZeros(stddev=scale * self.stddev, seed=seed, num_zeros=self.num_special)
+        return _NormalWithZeroRows(stddev=scale * self.stddev, seed=seed, num_zeros=self.num_special)
 
 
-class _NoiseBelowZeros(tf.keras.initializers.RandomNormal):
+class _NormalWithZeroRows(tf.keras.initializers.RandomNormal):
     """Normal noise, but zero in the first rows."""
 
     def __init__(self, *, stddev: float, seed: int, num_zeros: int) -> None:
@@ -75,11 +75,7 @@ class _NoiseBelowZeros(tf.keras.initializers.RandomNormal):
         noise = super().__call__(shape, dtype, **kwargs)
         first_row = kwargs.get("partition_offset", (0,))[0]
         row = first_row + tf.range(tf.shape(noise)[0])
-        return tf.where(row[:, None] < self.num_zeros, tf.zeros_like(noise), noise)
-
-    def get_config(self) -> dict[str, Any]:
-        """What it was made with."""
-        return {**super().get_config(), "num_zeros": self.num_zeros}
+        return tf.where(row[:, None] < self.num_zeros, tf.zeros([], noise.dtype), noise)
 
 
 class EmbeddingTable(tf.keras.layers.Layer):
