@@ -6,6 +6,7 @@ import numpy as np
 
 from recstack.init.log import Log
 from recstack.init.proposal import Setting
+from trainer.config.cascade import ListRankerConfig
 
 _TABLE = "list_ranking"
 # On MovieLens 168 users were enough for a gain over retrieval, 67 were not (docs/ranking.md).
@@ -15,7 +16,8 @@ _MOST_ITEMS = 100_000
 _MOST_CANDIDATES, _MOST_HISTORY, _MOST_NEIGHBOURS = 300, 300, 300
 # Six tables hold an id and a number, four bytes each, for each neighbour of an item.
 _TABLE_BYTES, _NEIGHBOUR_BYTES = 500e6, 6 * 8
-_FOLDS, _LEAST_EARLIER = 2, 0.3
+_LEAST_EARLIER = 0.3
+_DEFAULT = ListRankerConfig()
 
 
 def choose_cascade(log: Log, split: Iterable[Setting]) -> Iterator[Setting]:
@@ -33,11 +35,19 @@ def choose_cascade(log: Log, split: Iterable[Setting]) -> Iterator[Setting]:
         return
     why = (
         f"{_learners(log):,} users have {_LEAST_EVENTS} events or more to learn from what retrieval finds for them; it "
-        f"is served if its gain on validation is certain; retrieval is trained {_FOLDS} more times for it"
+        f"is served if its gain on validation is certain; retrieval is trained {folds_of(log)} more times for it"
     )
     yield Setting(table=_TABLE, name="enabled", value=True, why=why)
+    if folds_of(log) < _DEFAULT.folds:
+        why = f"its window alone has the {_DEFAULT.max_lists:,} lists that the ranker learns from at most"
+        yield Setting(table=_TABLE, name="folds", value=folds_of(log), why=why)
     yield from _folds(shape)
     yield from _sizes(log)
+
+
+def folds_of(log: Log) -> int:
+    """How often retrieval is trained for the list ranker: once where one window has as many lists as it learns from."""
+    return 1 if _learners(log) >= _DEFAULT.max_lists else _DEFAULT.folds
 
 
 def _learners(log: Log) -> int:
@@ -60,7 +70,7 @@ def _against(log: Log, shape: dict[str, object]) -> str:
 def _earlier_share(shape: dict[str, object]) -> float:
     if shape["kind"] == "leave_last_out":
         return 1.0
-    return 1.0 - float(str(shape["validation"])) - _FOLDS * float(str(shape["test"]))
+    return 1.0 - float(str(shape["validation"])) - _DEFAULT.folds * float(str(shape["test"]))
 
 
 def _folds(shape: dict[str, object]) -> Iterator[Setting]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from recstack.init.choose_cascade import folds_of
 from recstack.init.log import TAKEN_AGAIN, Log
 from recstack.init.proposal import Setting
 from recstack.init.training_time import BUDGET_SECONDS, COMPARED_ITEMS, EncoderSize, Work
@@ -32,8 +33,7 @@ _LONG_EVENTS, _LONG_MEAN_HISTORY, _LONG_DIMENSION = 30_000, 20, 128
 # Passes times baskets: on Online Retail two passes over 36,000 baskets are as good on validation as more of them
 # (docs/tuning.md), in a fraction of the time.
 _ENOUGH_BASKETS = 75_000
-# A second encoder takes as long as the first; with the list ranker, retrieval is trained three times.
-_TRAININGS = 6
+_ENCODERS = 2
 
 
 def choose_split(log: Log, given: str = "") -> Iterator[Setting]:
@@ -170,7 +170,9 @@ def choose_models(log: Log, examples: str, why: str, *, labelled: int, speed: fl
     )
     yield Setting(table="retrieval", name="patience", value=patience, why=why)
     if examples == "sequence":
-        yield from _transformer(log, size, is_cheap=_TRAININGS * work.seconds(size) <= BUDGET_SECONDS)
+        # A second encoder takes as long as the first, and the list ranker's folds as long as retrieval.
+        seconds = _ENCODERS * (1 + folds_of(log)) * work.seconds(size)
+        yield from _transformer(log, size, is_cheap=seconds <= BUDGET_SECONDS)
     if examples in ("event", "basket"):
         why = "learns what each place from the end of the history weighs"
         yield Setting(table="retrieval.encoder", name="kind", value="recency", why=why)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.serialization import structure
-from recstack.init.choose_cascade import choose_cascade
+from recstack.init.choose_cascade import choose_cascade, folds_of
 from recstack.init.choose_settings import choose_split
 from recstack.init.log import Log
 from recstack.init.proposal import Setting
@@ -43,6 +43,15 @@ def test_enough_users_are_given_a_second_stage_whose_folds_are_cut_as_the_datase
     )
     assert config.history == 40
     assert "served if its gain on validation is certain" in settings["enabled"].why
+
+
+@pytest.mark.parametrize(("num_users", "folds"), [(9_999, 2), (10_000, 1)])
+def test_one_fold_is_enough_where_it_has_as_many_lists_as_the_ranker_learns_from(num_users: int, folds: int) -> None:
+    log = log_of(num_users, events_a_user=4)
+    settings = proposed(log)
+    assert folds_of(log) == folds
+    assert ("folds" in settings) == (folds == 1)
+    assert f"trained {folds} more times" in settings["enabled"].why
 
 
 def test_a_leave_last_out_split_has_folds_of_its_own_kind() -> None:
