@@ -191,6 +191,7 @@ TRIES: tuple[Mapping[str, Any], ...] = (
     {"leave_out": "user_id"},
     {"encoder.kind": "transformer", "score": "dot", "dimension": 128, "optimizer.learning_rate": 0.002},
     {"dimension": 128},
+    {"ensemble": "gru"},
     {"encoder.layers": 2, "encoder.heads": 2},
     {"encoder.side_features": True},
     {"half_life": 0.25},
@@ -201,7 +202,6 @@ TRIES: tuple[Mapping[str, Any], ...] = (
     {"initialisation": "svd"},
     {"encoder.dropout": 0.5},
     {"dimension": 192},
-    {"ensemble": "gru"},
     {"optimizer.learning_rate": 0.004},
     {"id_dropout": 0.1},
 )

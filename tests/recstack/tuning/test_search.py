@@ -49,10 +49,11 @@ def test_the_first_trial_is_the_configuration_and_the_best_is_never_worse(opened
 
 def test_changes_build_on_the_best_so_far(opened: Opened, space: Space) -> None:
     study = opened()
-    run(study, space, wider_is_better, 4)
-    first, wide, deeper, sides = results(study)
+    run(study, space, wider_is_better, 5)
+    first, wide, ensemble, deeper, sides = results(study)
     assert first.params["dimension"] == 64
     assert wide.params == first.params | {"dimension": 128}
+    assert ensemble.params == wide.params | {"ensemble": "gru"}
     assert deeper.params == wide.params | {"encoder.layers": 2, "encoder.heads": 2}
     assert sides.params == wide.params | {"encoder.side_features": True}
 

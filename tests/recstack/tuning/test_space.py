@@ -85,11 +85,11 @@ def test_another_encoder_keeps_shared_options_and_brings_its_own(space: Space) -
     stack = space.stack_of(space.start() | {"encoder.kind": "recency"})
     assert type(stack.retrieval.encoder).__name__ == "RecencyConfig"
     assert stack.retrieval.encoder.dropout == 0.5
-    params = space.attempt(3, space.start())
+    params = space.attempt(4, space.start())
     assert params is not None
     assert params["encoder.layers"] == 2
     without_layers = {name: value for name, value in params.items() if "layers" not in name and "heads" not in name}
-    assert space.attempt(3, without_layers | {"encoder.kind": "recency"}) is None
+    assert space.attempt(4, without_layers | {"encoder.kind": "recency"}) is None
 
 
 def test_a_change_is_about_its_first_field(space: Space) -> None:
