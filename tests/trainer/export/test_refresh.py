@@ -102,7 +102,10 @@ def test_a_query_shows_titles_of_the_catalogue_that_is_served(
 ) -> None:
     arguments = QueryArguments(stack=refreshed, model="retrieval_exact", history=(NEW,), exclude=(GONE, "i2"))
     assert _titles(arguments, {NEW, GONE, "i2", "nowhere"}) == {NEW: title(98), GONE: title(0), "i2": title(2)}
-    assert list(_notes_on_items(arguments)) == [f"--exclude: not in the catalogue, so without effect: {GONE}"]
+    assert list(_notes_on_items(arguments)) == [
+        f"--exclude: not in the catalogue, so without effect: {GONE}",
+        f"--history: in the catalogue, but unknown to the model, so they say little or nothing: {NEW}",
+    ]
     shutil.copytree(refreshed.workdir, tmp_path / "work")
     back = replace(arguments, stack=replace(refreshed, workdir=tmp_path / "work"))
     rollback(back.stack, (), None, "", Voice("rollback", as_json=True))
