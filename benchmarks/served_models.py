@@ -136,7 +136,7 @@ def make_modules(encoder: SchemaEncoder, candidates: EncodedCatalogue) -> dict[s
     towers = Towers(
         embed_query=two_tower.query_tower,
         embed_candidate=two_tower.candidate_tower,
-        variables=two_tower.trainable_variables,
+        variables=two_tower.variables,
     )
     years = np.array([year_of(row) for row in range(len(ids))], np.float32)
     retriever = Retriever(index_of(len(ids), two_tower, rng), ids, ItemAttributes(numeric={"year": years}))
