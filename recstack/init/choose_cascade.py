@@ -46,7 +46,7 @@ def choose_cascade(log: Log, split: Iterable[Setting]) -> Iterator[Setting]:
 
 
 def folds_of(log: Log) -> int:
-    """How often retrieval is trained for the list ranker: once where one window has as many lists as it learns from."""
+    """`list_ranking.folds`: 1 where one fold already gives `max_lists` training lists, else the default."""
     return 1 if _learners(log) >= _DEFAULT.max_lists else _DEFAULT.folds
 
 

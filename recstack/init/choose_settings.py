@@ -113,11 +113,8 @@ def examples_of(log: Log, split: str) -> tuple[str, str]:
     if together > _BASKETS and are_baskets:
         size = f"baskets of {log.events_a_moment:.1f} on average, too small for an example each"
         return "event", f"{together:.0%} of the events come together with others at the same moment: {size}"
-    if log.are_sittings and not log.is_order and split == "per_user_fraction":
-        return (
-            "event",
-            "the latest share of each user's events, not the next one, is held out, and whole sittings with it",
-        )
+    if log.are_sittings and split == "per_user_fraction":
+        return "event", "events come in sittings, and whole sittings are held out, so the very next event counts little"
     if lift < _ORDER_TELLS:
         return "event", f"neighbouring events repeat {lift:.1f} times as often as distant ones: the order tells little"
     return "sequence", f"neighbouring events repeat {lift:.1f} times as often as distant ones: the order tells"

@@ -160,10 +160,10 @@ class Log:
         return not self.is_order and len(gaps) > 0 and float(np.median(gaps)) <= _SITTING_SECONDS
 
     def order_lift(self) -> float:
-        """How many pairs of neighbouring items coincide, beside pairs of items five events apart.
+        """Repetitions of pairs of neighbouring items, divided by those of pairs of items five events apart.
 
-        About 1 where the order of a user's events tells nothing. Coincidences are counted, n (n - 1) / 2 for a pair
-        that occurs n times: in a dense log nearly every pair occurs twice, whatever the order.
+        About 1 where the order of a user's events tells nothing. A pair that occurs n times counts
+        n (n - 1) / 2: in a dense log nearly every pair occurs twice, whatever the order.
         """
         near, far = self._pairs(1), self._pairs(5)
         size = min(len(near), len(far), _MOST_PAIRS)
@@ -181,7 +181,7 @@ class Log:
 
 
 def _coincidences(pairs: _Integers) -> float:
-    """How often two of the pairs are of the same items."""
+    """The sum of n (n - 1) / 2 over the distinct pairs, n being how often each occurs."""
     _, counts = np.unique(pairs, return_counts=True)
     return float((counts * (counts - 1)).sum()) / 2
 

@@ -167,7 +167,7 @@ class Assembly:
         return stored_histories(self.encoder, self._events(), self._known_ids, enabled, length=length)
 
     def _earlier_items(self, histories: StoredHistories | None, item_ids: ItemIds) -> EarlierItems | None:
-        """What the users took before their stored histories; None where these are not looked up."""
+        """Items of events older than the stored histories, by user; None if `export.lookup_history` is off."""
         stored = histories or self.query.histories
         if stored is None:
             return None

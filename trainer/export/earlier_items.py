@@ -1,4 +1,4 @@
-"""What known users took before the events that their stored histories hold, which is left out of answers too."""
+"""Items of events older than a user's stored history, which `exclude_seen` leaves out of recommendations too."""
 
 from collections.abc import Iterable, Sequence
 

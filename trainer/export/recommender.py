@@ -36,7 +36,7 @@ class ListRules:
     caps: Sequence[Cap] = ()
     """Of the re-ranking."""
     earlier: EarlierItems | None = None
-    """What is left out with the known histories, since it was taken before them."""
+    """Items of events older than the stored histories, by user: `exclude_seen` leaves them out too."""
 
 
 class RecommenderServable(tf.Module):
